@@ -1,0 +1,81 @@
+// Package weixin is a client of the interface-statistics calls of Weixin Official Accounts.
+//
+// It asks once and reports what it got: plain values, or an *Error whose Class says what a
+// caller can do about it. It repeats a call only once, with a renewed token, where Weixin
+// refused the token; it neither logs nor waits for better times. No access token and no app
+// secret is ever part of an error.
+package weixin
+
+// Class says what kind of fault an error is, and so what a caller can do about it.
+type Class uint8
+
+const (
+	// Unknown is an errcode that is in no document.
+	Unknown Class = iota
+	// Busy passes by itself: a system error, a transport fault, an answer that is no JSON.
+	Busy
+	// Token is an access token that Weixin refuses, also after its one renewal.
+	Token
+	// Config is a wrong app id, app secret, grant type or base URL.
+	Config
+	// AllowList is an address that may not call for this account.
+	AllowList
+	// Quota is a day's number of calls used up.
+	Quota
+	// Rate is a minute's number of calls used up.
+	Rate
+	// NotReady is a day whose figures Weixin has not computed yet.
+	NotReady
+	// Permission is a call that the account or the platform is not allowed to make.
+	Permission
+	// AccountClosed is an account that Weixin has limited or closed.
+	AccountClosed
+	// Retired is a call that Weixin has taken out of service.
+	Retired
+	// Range is a date or a range that Weixin does not answer for.
+	Range
+	// Bug is a request that Weixin does not understand: a mistake of this program.
+	Bug
+	// Classes is their number, for arrays indexed by Class.
+	Classes
+)
+
+var classNames = [Classes]string{
+	"unknown", "busy", "token", "config", "allow_list", "quota", "rate", "not_ready",
+	"permission", "account", "retired", "range", "bug",
+}
+
+// String returns the class as it stands in labels and log lines.
+func (c Class) String() string {
+	if c >= Classes {
+		return classNames[Unknown]
+	}
+	return classNames[c]
+}
+
+// Rejection says why a row of an answer was left out.
+type Rejection uint8
+
+const (
+	// OutOfRange is a row for a day that was not asked for.
+	OutOfRange Rejection = iota
+	// Duplicate is a second row for the same day, or hour of a day; the first one counts.
+	Duplicate
+	// BadHour is a ref_hour that is none.
+	BadHour
+	// BadValue is a row with a figure or a date that is missing, no whole number, negative,
+	// or more failures than callbacks.
+	BadValue
+	// Rejections is their number, for arrays indexed by Rejection.
+	Rejections
+)
+
+var rejectionNames = [Rejections]string{"out_of_range", "duplicate", "bad_hour", "bad_value"}
+
+// String returns the reason as it stands in labels and log lines.
+func (r Rejection) String() string {
+	if r >= Rejections {
+		return "unknown"
+	}
+	return rejectionNames[r]
+}

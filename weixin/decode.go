@@ -1,0 +1,271 @@
+package weixin
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"weixin_exporter/summary"
+)
+
+// DailyAnswer is what the daily call said about a range of days.
+type DailyAnswer struct {
+	// Days are in ascending order, each within the range asked for and at most once. A day
+	// without a row had no traffic, or its figures are not there yet.
+	Days []summary.Day
+	// Rejected counts the rows that were left out, indexed by Rejection.
+	Rejected [Rejections]int
+}
+
+// HourlyAnswer is what the hourly call said about one day.
+type HourlyAnswer struct {
+	// Hours holds zeros for an hour without a row.
+	Hours summary.Hours
+	// Rows is the number of rows that Hours was made of. 0 means a day without traffic, or
+	// one whose figures are not there yet.
+	Rows int
+	// Rejected counts the rows that were left out, indexed by Rejection.
+	Rejected [Rejections]int
+	// PlainHours counts rows that were taken although their ref_hour was 1 to 23, where
+	// the API is known to give hundreds.
+	PlainHours int
+}
+
+// envelope is the JSON object that every answer is, as far as anybody here reads it.
+type envelope struct {
+	Errcode     json.RawMessage `json:"errcode"`
+	Errmsg      json.RawMessage `json:"errmsg"`
+	List        json.RawMessage `json:"list"`
+	AccessToken json.RawMessage `json:"access_token"`
+	ExpiresIn   whole           `json:"expires_in"`
+
+	code int // what Errcode says; 0 where it is absent
+}
+
+// parse reads the envelope and errcode. Its error says why body is no answer of the API,
+// without quoting it: a proxy's error page may show the URL with the token.
+func parse(body []byte) (envelope, error) {
+	var e envelope
+	trimmed := bytes.TrimLeft(body, " \t\r\n")
+	if len(trimmed) == 0 {
+		return e, errors.New("the answer is empty")
+	}
+	if trimmed[0] != '{' {
+		return e, fmt.Errorf("the answer of %d bytes is no JSON object", len(body))
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return e, fmt.Errorf("the answer of %d bytes is no JSON object: %w", len(body), err)
+	}
+	var err error
+	e.code, err = parseErrcode(e.Errcode)
+	return e, err
+}
+
+// parseErrcode reads an errcode that is a number or a string with a number in it; an absent
+// one and null are 0.
+func parseErrcode(raw json.RawMessage) (int, error) {
+	if raw == nil || string(raw) == "null" {
+		return 0, nil
+	}
+	text := string(raw)
+	if raw[0] == '"' {
+		text, _ = parseString(raw)
+	}
+	code, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
+	if err != nil {
+		return 0, errors.New("the errcode of the answer is no number")
+	}
+	return int(code), nil
+}
+
+// parseString returns false where raw is no JSON string.
+func parseString(raw json.RawMessage) (string, bool) {
+	var text *string
+	if raw == nil || json.Unmarshal(raw, &text) != nil || text == nil {
+		return "", false
+	}
+	return *text, true
+}
+
+// whole is a JSON number without fraction or exponent that fits 64 bits. Anything else
+// leaves ok false instead of spoiling the object around it.
+type whole struct {
+	value int64
+	ok    bool
+}
+
+// UnmarshalJSON never fails.
+func (w *whole) UnmarshalJSON(raw []byte) error {
+	value, err := strconv.ParseInt(string(raw), 10, 64)
+	*w = whole{value: value, ok: err == nil}
+	return nil
+}
+
+// refDate is a JSON string of the form YYYY-MM-DD; ok is false for anything else.
+type refDate struct {
+	date summary.Date
+	ok   bool
+}
+
+// UnmarshalJSON never fails.
+func (d *refDate) UnmarshalJSON(raw []byte) error {
+	text, isString := parseString(raw)
+	date, err := summary.ParseDate(text)
+	*d = refDate{date: date, ok: isString && err == nil}
+	return nil
+}
+
+// row is one row of either call.
+type row struct {
+	RefDate       refDate `json:"ref_date"`
+	RefHour       whole   `json:"ref_hour"`
+	CallbackCount whole   `json:"callback_count"`
+	FailCount     whole   `json:"fail_count"`
+	TotalTimeCost whole   `json:"total_time_cost"`
+	MaxTimeCost   whole   `json:"max_time_cost"`
+}
+
+// figures returns false where one is missing, no whole number, negative, or where there
+// are more failures than callbacks.
+func (r row) figures() (summary.Figures, bool) {
+	for _, w := range []whole{r.CallbackCount, r.FailCount, r.TotalTimeCost, r.MaxTimeCost} {
+		if !w.ok || w.value < 0 {
+			return summary.Figures{}, false
+		}
+	}
+	return summary.Figures{
+		Callbacks:         r.CallbackCount.value,
+		Failures:          r.FailCount.value,
+		TimeCostMillis:    r.TotalTimeCost.value,
+		MaxTimeCostMillis: r.MaxTimeCost.value,
+	}, r.FailCount.value <= r.CallbackCount.value
+}
+
+// hour returns the hour that ref_hour stands for, and false where it stands for none. The
+// API gives the hour times 100; a value of 1 to 23 was never seen, and can mean nothing but
+// the hour itself.
+func (r row) hour() (int, bool) {
+	value := r.RefHour.value
+	switch {
+	case !r.RefHour.ok || value < 0:
+		return 0, false
+	case value%100 == 0 && value/100 < summary.HoursPerDay:
+		return int(value / 100), true
+	case value < summary.HoursPerDay:
+		return int(value), true
+	default:
+		return 0, false
+	}
+}
+
+// eachRow calls visit for every element of list; one that is no row comes as a row of which
+// nothing is there. The rows are read one after the other, so that an answer of millions of
+// tiny elements takes no more memory than its text.
+func eachRow(list json.RawMessage, visit func(row)) error {
+	if list == nil {
+		return errors.New("the answer has neither list nor errcode")
+	}
+	if string(list) == "null" {
+		return nil
+	}
+	if list[0] != '[' {
+		return errors.New("the list of the answer is no array")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(list))
+	if _, err := decoder.Token(); err != nil {
+		return fmt.Errorf("the list of the answer: %w", err)
+	}
+	for decoder.More() {
+		var r row
+		if err := decoder.Decode(&r); err != nil {
+			mismatch := (*json.UnmarshalTypeError)(nil)
+			if !errors.As(err, &mismatch) {
+				return fmt.Errorf("the list of the answer: %w", err)
+			}
+			r = row{}
+		}
+		visit(r)
+	}
+	return nil
+}
+
+// DecodeDaily reads an answer of the daily call that was asked for the days from begin to
+// end, both included. Rows that are not to be trusted are left out and counted. The error
+// is an *Error.
+func DecodeDaily(body []byte, begin, end summary.Date) (DailyAnswer, error) {
+	var result DailyAnswer
+	err := decode(summary.Daily, body, func(e envelope) error { return result.take(e, begin, end) })
+	return result, err
+}
+
+// DecodeHourly reads an answer of the hourly call that was asked for date. Rows that are
+// not to be trusted are left out and counted. The error is an *Error.
+func DecodeHourly(body []byte, date summary.Date) (HourlyAnswer, error) {
+	var result HourlyAnswer
+	err := decode(summary.Hourly, body, func(e envelope) error { return result.take(e, date) })
+	return result, err
+}
+
+func decode(api summary.API, body []byte, take func(envelope) error) error {
+	if fault := judge(question{api: api.String()}, answer{body: body}, take); fault != nil {
+		return fault
+	}
+	return nil
+}
+
+func (a *DailyAnswer) take(e envelope, begin, end summary.Date) error {
+	*a = DailyAnswer{}
+	seen := make(map[summary.Date]bool)
+	err := eachRow(e.List, func(r row) {
+		figures, ok := r.figures()
+		date := r.RefDate.date
+		switch {
+		case !r.RefDate.ok:
+			a.Rejected[BadValue]++
+		case date < begin || date > end:
+			a.Rejected[OutOfRange]++
+		case !ok:
+			a.Rejected[BadValue]++
+		case seen[date]:
+			a.Rejected[Duplicate]++
+		default:
+			seen[date] = true
+			a.Days = append(a.Days, summary.Day{Date: date, Figures: figures})
+		}
+	})
+	slices.SortFunc(a.Days, func(x, y summary.Day) int { return cmp.Compare(x.Date, y.Date) })
+	return err
+}
+
+func (a *HourlyAnswer) take(e envelope, date summary.Date) error {
+	*a = HourlyAnswer{}
+	var seen [summary.HoursPerDay]bool
+	return eachRow(e.List, func(r row) {
+		hour, isHour := r.hour()
+		figures, ok := r.figures()
+		switch {
+		case !r.RefDate.ok:
+			a.Rejected[BadValue]++
+		case r.RefDate.date != date:
+			a.Rejected[OutOfRange]++
+		case !isHour:
+			a.Rejected[BadHour]++
+		case !ok:
+			a.Rejected[BadValue]++
+		case seen[hour]:
+			a.Rejected[Duplicate]++
+		default:
+			seen[hour] = true
+			a.Hours[hour] = figures
+			a.Rows++
+			if r.RefHour.value%100 != 0 {
+				a.PlainHours++
+			}
+		}
+	})
+}

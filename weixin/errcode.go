@@ -1,0 +1,133 @@
+package weixin
+
+import (
+	"strings"
+	"time"
+)
+
+// meaning is what an errcode stands for.
+type meaning struct {
+	class Class
+	// wait is how long Weixin says to wait.
+	wait time.Duration
+	// advice is for the operator; "" means the advice of the class. {address} in it stands
+	// for the address that Weixin saw.
+	advice string
+}
+
+// meanings are the errcodes of the token calls and the interface-statistics calls, from the
+// tables of return codes in the official documents (Official Accounts and Third-party
+// Platforms). Nothing writes to it.
+var meanings = map[int]meaning{
+	-1:    {class: Busy},
+	61450: {class: Busy},
+
+	40001: {class: Token},
+	40014: {class: Token},
+	42001: {class: Token},
+
+	40002: {class: Config, advice: "Weixin does not know the grant type: see whether a proxy on the way to it changes requests."},
+	40013: {class: Config, advice: "The app id is wrong: compare it with the one that the Weixin console shows for this account."},
+	40125: {class: Config, advice: "The app secret is wrong or has been reset: put the current one into the configuration; " +
+		"the console does not show it again, so it may have to be reset there."},
+	40243: {class: Config, advice: "The app secret is frozen: have an administrator of the account unfreeze it in the Weixin console."},
+	41002: {class: Config, advice: "No app id reached Weixin: see that it is set, and that no proxy on the way drops it."},
+	41004: {class: Config, advice: "No app secret reached Weixin: see that it is set, and that no proxy on the way drops it."},
+
+	40164: {class: AllowList},
+	89501: {class: AllowList, advice: "An administrator of the account has to confirm in the Weixin app " +
+		"that {address} may call."},
+	89503: {class: AllowList, advice: "An administrator of the account has to confirm in the Weixin app " +
+		"that {address} may call."},
+	89506: {class: AllowList, wait: 24 * time.Hour, advice: "An administrator of the account has refused " +
+		"{address} twice, so Weixin blocks it for 24 hours: clear it up with the administrator, then add it to the IP allow list."},
+	89507: {class: AllowList, wait: time.Hour, advice: "An administrator of the account has refused " +
+		"{address} once, so Weixin blocks it for an hour: clear it up with the administrator, then add it to the IP allow list."},
+
+	45009: {class: Quota},
+	45011: {class: Rate, wait: time.Minute},
+	47009: {class: Retired},
+
+	48001: {class: Permission, advice: "The account has no right to the interface statistics: it must be verified, and for calls " +
+		"of a third-party platform it must have granted the permission set of the account service; sometimes this passes by itself."},
+	48004: {class: Permission, advice: "Weixin has blocked this call for a breach of its rules: the notices in the Weixin console " +
+		"of the account say why and for how long."},
+	50002: {class: AccountClosed},
+
+	61003: {class: Permission, advice: "The account has not authorised the third-party platform: its administrator has to do so."},
+	61004: {class: Permission, advice: "The third-party platform has not registered the address that calls: " +
+		"add {address} to the platform's IP allow list."},
+	61005: {class: Permission, advice: "The ticket of the third-party platform has expired: see that the platform " +
+		"still receives the tickets that Weixin sends it."},
+	61006: {class: Permission, advice: "The ticket of the third-party platform is invalid: see that the platform " +
+		"uses the latest ticket that Weixin sent it."},
+	61007: {class: Permission, advice: "The third-party platform may not make this call for the account: the account's administrator " +
+		"has to grant the permission set of the account service."},
+	61011: {class: Permission, advice: "Weixin does not know the third-party platform: compare its component app id with the platform's console."},
+	61016: {class: Permission, advice: "The permission set that this call belongs to waits for the platform's confirmation: " +
+		"confirm it in the console of the third-party platform."},
+	61023: {class: Permission, advice: "The refresh token of the account is invalid: the account's administrator has to authorise " +
+		"the third-party platform again."},
+	61024: {class: Permission, advice: "The app id belongs to a third-party platform, not to an account: " +
+		"take the app id of the account itself."},
+
+	61500: {class: Range},
+	61501: {class: Range},
+	61503: {class: NotReady},
+
+	41001: {class: Bug, advice: "The access token did not reach Weixin: see that no proxy on the way drops it from the URL, " +
+		"and else report a bug of this program."},
+	43002: {class: Bug, advice: "Weixin got no POST request: see that the base URL begins with https:// and that no proxy on the way " +
+		"changes requests, and else report a bug of this program."},
+	44002: {class: Bug, advice: "Weixin got an empty request: see that no proxy on the way drops the body of requests, " +
+		"and else report a bug of this program."},
+	47001: {class: Bug},
+}
+
+// classAdvice is what to tell the operator where the errcode gives no better advice.
+var classAdvice = [Classes]string{
+	Unknown: "The documents do not explain this error: look for its code at developers.weixin.qq.com, " +
+		"or give its rid to Weixin's support.",
+	Busy: "Weixin could not be reached or could not answer, which mostly passes by itself: if it lasts, check network, proxy and base URL.",
+	Token: "Weixin does not accept the access token, not even a renewed one: see whether another service keeps replacing " +
+		"the token of this account, and whether the token is of this account.",
+	Config: "Weixin does not accept what the configuration says of this account: check app id, app secret and base URL.",
+	AllowList: "Add {address} to the IP allow list of the account, " +
+		"in the Weixin console under the basic settings for developers.",
+	Quota: "The account's calls of this day are used up and start anew at midnight in China: see in the Weixin console " +
+		"how many it has, possibly none, and what else uses them.",
+	Rate:          "The account makes too many calls a minute: see what else calls the API for it, or lower the rate of requests.",
+	NotReady:      "Weixin has not computed the figures of this day yet: they mostly come between 08:00 and noon China time.",
+	Permission:    "The account or the platform is not allowed to make this call: look at its permissions in the Weixin console.",
+	AccountClosed: "Weixin has limited or closed the account: the notices in the Weixin console say why.",
+	Retired:       "Weixin has taken this call out of service: look for a later version of this program, or remove the account.",
+	Range: "Weixin does not answer for these dates: check that the clock of this machine is right, " +
+		"and else report a bug of this program.",
+	Bug: "Weixin does not understand the request: report it as a bug of this program, with errcode and rid.",
+}
+
+// lookUp returns what code means in an answer of api.
+func lookUp(api string, code int) meaning {
+	known := meanings[code]
+	if api == apiToken && known.class == Token {
+		// No access token is involved: here Weixin means the app secret.
+		return meaning{class: Config, advice: meanings[40125].advice}
+	}
+	return known
+}
+
+// Advice says in one sentence what the error means to the operator and what to do about it.
+func (e *Error) Advice() string {
+	advice := classAdvice[Unknown]
+	if e.Class < Classes {
+		advice = classAdvice[e.Class]
+	}
+	if known := lookUp(e.API, e.Code); known.advice != "" {
+		advice = known.advice
+	}
+	address := "the address of this machine"
+	if e.Address != "" {
+		address = e.Address + ", the address that Weixin saw,"
+	}
+	return strings.ReplaceAll(advice, "{address}", address)
+}

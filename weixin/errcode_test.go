@@ -1,0 +1,232 @@
+package weixin_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"weixin_exporter/weixin"
+)
+
+// refusalOf has Weixin answer the daily call, or a token call, with body.
+func refusalOf(t *testing.T, api, body string) *weixin.Error {
+	t.Helper()
+	client := clientOn(always(200, body))
+	var err error
+	if api == "token" {
+		_, err = client.StableToken(credentials()).Fetch(t.Context())
+	} else {
+		day := date(t, "2026-11-01")
+		_, err = client.Account(fixed(theToken)).InterfaceSummary(t.Context(), day, day)
+	}
+	var refusal *weixin.Error
+	if !errors.As(err, &refusal) {
+		t.Fatalf("got %v, want an *Error", err)
+	}
+	wantClean(t, err)
+	return refusal
+}
+
+func TestErrcodes(t *testing.T) {
+	classes := map[weixin.Class][]int{
+		weixin.Busy:          {-1, 61450},
+		weixin.Token:         {40001, 40014, 42001},
+		weixin.Config:        {40013, 40125, 40002, 41002, 41004, 40243},
+		weixin.AllowList:     {40164, 89501, 89503, 89506, 89507},
+		weixin.Quota:         {45009},
+		weixin.Rate:          {45011},
+		weixin.Retired:       {47009},
+		weixin.Permission:    {48001, 48004, 61003, 61004, 61005, 61006, 61007, 61011, 61016, 61023, 61024},
+		weixin.AccountClosed: {50002},
+		weixin.Range:         {61500, 61501},
+		weixin.NotReady:      {61503},
+		weixin.Bug:           {41001, 43002, 44002, 47001},
+		weixin.Unknown:       {1, 40003, 99999},
+	}
+	waits := map[int]time.Duration{89506: 24 * time.Hour, 89507: time.Hour, 45011: time.Minute}
+	for class, codes := range classes {
+		for _, code := range codes {
+			for _, form := range []string{`%d`, `"%d"`} {
+				body := fmt.Sprintf(`{"errcode":`+form+`,"errmsg":"some words rid: 5f9b7285-5c43096f-0ba75f4d"}`, code)
+				got := refusalOf(t, "daily", body)
+				message := got.Message
+				if class == weixin.Token {
+					message = strings.TrimSuffix(message, "; the renewed token is the refused one")
+				}
+				if got.Class != class || got.Code != code || got.API != "daily" || got.Wait != waits[code] ||
+					message != "some words" || got.RID != "5f9b7285-5c43096f-0ba75f4d" || got.Err != nil {
+					t.Errorf("%s: got %+v of class %s, want class %s", body, got, got.Class, class)
+				}
+				if weixin.ClassOf(fmt.Errorf("round: %w", got)) != class {
+					t.Errorf("%d: ClassOf gives %s", code, weixin.ClassOf(got))
+				}
+				advice := got.Advice()
+				if len(advice) < 40 || !strings.HasSuffix(advice, ".") || strings.Contains(advice, "{") {
+					t.Errorf("%d: advice %q", code, advice)
+				}
+			}
+		}
+	}
+}
+
+func TestRefusedTokenOfTheTokenCallIsConfiguration(t *testing.T) {
+	got := refusalOf(t, "token", `{"errcode":40001,"errmsg":"invalid credential, access_token is invalid or not latest"}`)
+	if got.Class != weixin.Config || got.Code != 40001 || got.API != "token" {
+		t.Errorf("got %+v of class %s, want class config", got, got.Class)
+	}
+	if !strings.Contains(got.Advice(), "app secret") {
+		t.Errorf("advice %q says nothing of the app secret", got.Advice())
+	}
+}
+
+func TestErrmsgIsCleaned(t *testing.T) {
+	const rid = "5f9b7285-5c43096f-0ba75f4d"
+	tests := []struct{ errmsg, message, rid string }{
+		{"system error", "system error", ""},
+		{"api unauthorized rid: " + rid, "api unauthorized", rid},
+		{"api unauthorized, rid: " + rid, "api unauthorized", rid},
+		{"api unauthorized RID:" + rid, "api unauthorized", rid},
+		{"access_token expired hint: [abc123]", "access_token expired", ""},
+		{"access_token expired hint: [abc123] rid: " + rid, "access_token expired", rid},
+		{"access_token expired rid: " + rid + " hint: [abc123]", "access_token expired", rid},
+		{"invalid appsecret, hints: [ req_id: abc ]", "invalid appsecret", ""},
+		{"invalid appsecret, view more at http://t.example/RAEkdVq, hints: [ req_id: abc ]", "invalid appsecret", ""},
+		{"invalid appsecret hints: [ req_id: abc", "invalid appsecret", ""},
+		{"invalid credential, access_token is invalid or not latest, could get access_token by getStableAccessToken, " +
+			"more details at https://mmbizurl.example/s/JtxxFh33r rid: " + rid,
+			"invalid credential, access_token is invalid or not latest", rid},
+		{"api forbidden for irregularities, view detail on mp.weixin.qq.com rid: " + rid,
+			"api forbidden for irregularities", rid},
+		{"see https://developers.example/x?y=z", "", ""},
+		{"the grid: is fine", "the grid: is fine", ""},
+		{"two\nlines\tand \u0007 a bell \u202e rid: " + rid, "two lines and a bell", rid},
+		{"系统繁忙 rid: " + rid, "系统繁忙", rid},
+		{strings.Repeat("好", 500), strings.Repeat("好", 200) + "…", ""},
+		{strings.Repeat("x", 9000) + " rid: " + rid, strings.Repeat("x", 200) + "…", ""},
+	}
+	for _, test := range tests {
+		got := refusalOf(t, "daily", fmt.Sprintf(`{"errcode":48001,"errmsg":%q}`, jsonSafe(test.errmsg)))
+		if got.Message != test.message || got.RID != test.rid {
+			t.Errorf("%.60q: got message %q and rid %q", test.errmsg, got.Message, got.RID)
+		}
+	}
+}
+
+// jsonSafe drops what %q writes in another way than JSON; the bell is the only such sign.
+func jsonSafe(text string) string { return strings.ReplaceAll(text, "\a", "\b") }
+
+func TestErrmsgThatIsNoString(t *testing.T) {
+	for _, errmsg := range []string{`null`, `17`, `{"a":1}`, `["x"]`} {
+		got := refusalOf(t, "daily", `{"errcode":48001,"errmsg":`+errmsg+`}`)
+		if got.Code != 48001 || got.Message != "" {
+			t.Errorf("%s: got %+v", errmsg, got)
+		}
+	}
+}
+
+func TestAddressThatWeixinSaw(t *testing.T) {
+	tests := []struct {
+		code            int
+		errmsg, address string
+	}{
+		{40164, "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 5f9b7285-5c43096f-0ba75f4d", "203.0.113.7"},
+		{40164, "invalid ip ::ffff:203.0.113.7, not in whitelist", "203.0.113.7"},
+		{40164, "invalid ip 2001:db8::7 ipv6 2001:db8::7, not in whitelist", "2001:db8::7"},
+		{40164, "invalid ip, not in whitelist", ""},
+		{40164, "invalid ip 203.0.113.777, not in whitelist", ""},
+		{61004, "access clientip is not registered requestIP: 203.0.113.7", "203.0.113.7"},
+		{61004, "access clientip is not registered requestIP:203.0.113.7.", "203.0.113.7"},
+		{48001, "api unauthorized 203.0.113.7", ""},
+	}
+	for _, test := range tests {
+		got := refusalOf(t, "token", fmt.Sprintf(`{"errcode":%d,"errmsg":%q}`, test.code, test.errmsg))
+		if got.Address != test.address {
+			t.Errorf("%s: got address %q, want %q", test.errmsg, got.Address, test.address)
+		}
+		if !strings.Contains(got.Advice(), test.address) {
+			t.Errorf("%s: advice %q does not name the address", test.errmsg, got.Advice())
+		}
+	}
+}
+
+func TestAdvice(t *testing.T) {
+	tests := []struct {
+		err  weixin.Error
+		want string
+	}{
+		{weixin.Error{Class: weixin.AllowList, Code: 40164, Address: "203.0.113.7"},
+			"Add 203.0.113.7, the address that Weixin saw, to the IP allow list of the account, " +
+				"in the Weixin console under the basic settings for developers."},
+		{weixin.Error{Class: weixin.AllowList, Code: 40164},
+			"Add the address of this machine to the IP allow list of the account, " +
+				"in the Weixin console under the basic settings for developers."},
+		{weixin.Error{Class: weixin.AllowList, Code: 89507, Address: "203.0.113.7"},
+			"An administrator of the account has refused 203.0.113.7, the address that Weixin saw, once, so Weixin blocks " +
+				"it for an hour: clear it up with the administrator, then add it to the IP allow list."},
+		{weixin.Error{Class: weixin.Config, Code: 40013},
+			"The app id is wrong: compare it with the one that the Weixin console shows for this account."},
+		{weixin.Error{Class: weixin.Quota, Code: 45009},
+			"The account's calls of this day are used up and start anew at midnight in China: see in the Weixin console " +
+				"how many it has, possibly none, and what else uses them."},
+		{weixin.Error{Class: 200},
+			"The documents do not explain this error: look for its code at developers.weixin.qq.com, " +
+				"or give its rid to Weixin's support."},
+	}
+	for _, test := range tests {
+		if got := test.err.Advice(); got != test.want {
+			t.Errorf("%d:\ngot  %s\nwant %s", test.err.Code, got, test.want)
+		}
+	}
+	for class := range weixin.Classes {
+		advice := (&weixin.Error{Class: class}).Advice()
+		if len(advice) < 40 || strings.Contains(advice, "{") {
+			t.Errorf("class %s: advice %q", class, advice)
+		}
+	}
+}
+
+func TestErrorText(t *testing.T) {
+	tests := []struct {
+		err  weixin.Error
+		want string
+	}{
+		{weixin.Error{API: "hourly", Code: 48001, Message: "api unauthorized", RID: "5f9b7285"},
+			"asking Weixin for the hourly interface summary: errcode 48001: api unauthorized (rid 5f9b7285)"},
+		{weixin.Error{API: "daily", Code: -1}, "asking Weixin for the daily interface summary: errcode -1"},
+		{weixin.Error{API: "token", Err: errors.New("HTTP status 502 Bad Gateway")},
+			"asking Weixin for an access token: HTTP status 502 Bad Gateway"},
+		{weixin.Error{API: "quota", Err: errors.New("no answer")}, "asking Weixin: no answer"},
+	}
+	for _, test := range tests {
+		if got := test.err.Error(); got != test.want {
+			t.Errorf("got  %s\nwant %s", got, test.want)
+		}
+		if test.err.Err != nil && !errors.Is(&test.err, test.err.Err) {
+			t.Errorf("%s: the cause is lost", test.want)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	seen := make(map[string]bool)
+	for class := range weixin.Classes {
+		seen[class.String()] = true
+	}
+	for reason := range weixin.Rejections {
+		seen[reason.String()] = true
+	}
+	if len(seen) != int(weixin.Classes)+int(weixin.Rejections) {
+		t.Errorf("names of classes and reasons are not distinct: %v", seen)
+	}
+	if weixin.Class(200).String() != "unknown" || weixin.Rejection(200).String() != "unknown" {
+		t.Error("a value out of range has a name")
+	}
+	if got := weixin.ClassOf(errors.New("foreign")); got != weixin.Unknown {
+		t.Errorf("a foreign error is of class %s", got)
+	}
+	if got := weixin.ClassOf(nil); got != weixin.Unknown {
+		t.Errorf("no error is of class %s", got)
+	}
+}

@@ -1,0 +1,212 @@
+package weixin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"weixin_exporter/secret"
+	"weixin_exporter/summary"
+)
+
+// Error is a fault that Weixin reported, or that kept its answer from coming.
+type Error struct {
+	// API is "token", "daily" or "hourly".
+	API string
+	// Class says what a caller can do about it.
+	Class Class
+	// Code is Weixin's errcode; 0 where the fault lies below it.
+	Code int
+	// Message is Weixin's errmsg in one line of bounded length, without rid, hints and links.
+	Message string
+	// RID is what Weixin's support asks for; "" if there was none.
+	RID string
+	// Address is the address that Weixin saw, where its errmsg names it; e.g. with 40164.
+	Address string
+	// Wait is how long Weixin itself says to wait; 0 if it does not say.
+	Wait time.Duration
+	// Err is the cause of a fault below the errcode, without URL; nil for an errcode.
+	Err error `json:"-"`
+}
+
+// Error says in one line what was being done and what came of it.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(purpose(e.API))
+	if e.Code != 0 {
+		fmt.Fprintf(&b, ": errcode %d", e.Code)
+	}
+	if e.Message != "" {
+		b.WriteString(": " + e.Message)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	if e.RID != "" {
+		b.WriteString(" (rid " + e.RID + ")")
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause below the errcode, if there is one.
+func (e *Error) Unwrap() error { return e.Err }
+
+// label is the errcode as Request has it; nil stands for success.
+func (e *Error) label() string {
+	switch {
+	case e == nil:
+		return "0"
+	case e.Code != 0:
+		return strconv.Itoa(e.Code)
+	default:
+		return "http"
+	}
+}
+
+// ClassOf returns the class of the *Error that err is or wraps, and Unknown if it does not.
+func ClassOf(err error) Class {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Class
+	}
+	return Unknown
+}
+
+// purpose says what a request of api is for.
+func purpose(api string) string {
+	switch api {
+	case apiToken:
+		return "asking Weixin for an access token"
+	case summary.Daily.String():
+		return "asking Weixin for the daily interface summary"
+	case summary.Hourly.String():
+		return "asking Weixin for the hourly interface summary"
+	default:
+		return "asking Weixin"
+	}
+}
+
+const (
+	maxErrmsg  = 4096 // bytes that are looked at
+	maxMessage = 200  // characters that are kept
+)
+
+// The decorations of errmsg, as seen in answers:
+//
+//	invalid credential, … could get access_token by getStableAccessToken, more details at https://… rid: 5f9b7285-5c43096f-0ba75f4d
+//	api unauthorized hint: [abc123] rid: …
+//	invalid appsecret, view more at http://…, hints: [ req_id: abc ]
+//	api forbidden for irregularities, view detail on mp.weixin.qq.com rid: …
+var (
+	ridPattern  = regexp.MustCompile(`(?i)[\s,;]*\brid:\s*(?:\[\s*)?([0-9A-Za-z-]{0,64})(?:\s*\])?`)
+	hintPattern = regexp.MustCompile(`(?i)[\s,;]*\bhints?:\s*\[[^\]]*\]?`)
+	linkPattern = regexp.MustCompile(`(?i)(?:[\s,;]*\bcould get access_token by getStableAccessToken)?` +
+		`[\s,;]*(?:(?:\b(?:view|see|more|for)\s+)*(?:\b(?:more|details?)\s+)?\b(?:at|on|see|to)\s*:?\s*)?` +
+		`(?:https?://|\bmp\.weixin\.qq\.com)[^\s,;\]]*`)
+	addressPattern = regexp.MustCompile(`[0-9A-Fa-f.:]{3,}`)
+)
+
+// refusal returns the Error for an answer with an errcode.
+func (h hidden) refusal(api string, e envelope) *Error {
+	errmsg, _ := parseString(e.Errmsg)
+	errmsg = h.mask(errmsg)
+	errmsg = oneLine(errmsg[:min(len(errmsg), maxErrmsg)])
+
+	known := lookUp(api, e.code)
+	refusal := &Error{API: api, Class: known.class, Code: e.code, Wait: known.wait}
+	if match := ridPattern.FindStringSubmatch(errmsg); match != nil {
+		refusal.RID = match[1]
+	}
+	for _, decoration := range []*regexp.Regexp{ridPattern, hintPattern, linkPattern} {
+		errmsg = decoration.ReplaceAllString(errmsg, "")
+	}
+	refusal.Message = shorten(strings.Trim(errmsg, " ,;"))
+	if known.class == AllowList || e.code == 61004 {
+		refusal.Address = findAddress(errmsg)
+	}
+	return refusal
+}
+
+// findAddress returns the first IP address in text, an IPv4 address in its own form.
+func findAddress(text string) string {
+	for _, candidate := range addressPattern.FindAllString(text, -1) {
+		for _, form := range []string{candidate, strings.Trim(candidate, ".:")} {
+			if address, err := netip.ParseAddr(form); err == nil {
+				return address.Unmap().String()
+			}
+		}
+	}
+	return ""
+}
+
+// oneLine replaces everything that is not printable, and runs of spaces, by one space.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			return r
+		}
+		return ' '
+	}, text)
+	return strings.Join(strings.Fields(text), " ")
+}
+
+func shorten(text string) string {
+	if characters := []rune(text); len(characters) > maxMessage {
+		return string(characters[:maxMessage]) + "…"
+	}
+	return text
+}
+
+// hidden are the secrets of a request. Errors of net/http, of a proxy or of Weixin that
+// quote the request must not give them away.
+type hidden []secret.Value
+
+// mask replaces the secrets in text, as they are and as they stand in a URL or in JSON.
+func (h hidden) mask(text string) string {
+	for _, value := range h {
+		if value.IsZero() {
+			continue
+		}
+		plain := value.Reveal()
+		quoted, _ := json.Marshal(plain)
+		for _, form := range []string{
+			plain, url.QueryEscape(plain), url.PathEscape(plain), strings.Trim(string(quoted), `"`),
+		} {
+			text = strings.ReplaceAll(text, form, secret.Mask)
+		}
+	}
+	return text
+}
+
+// cause returns err in a form that may be shown: one line, without the URL that net/http
+// puts around it, and without secrets. It never counts as the end of a context: what it
+// belongs to is a fault below the caller's own context.
+func (h hidden) cause(err error) error {
+	err = innermost(err)
+	text := err.Error()
+	shown := shorten(oneLine(h.mask(text)))
+	ofContext := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	inside := fmt.Sprintf("%+v %#v", err, err)
+	if shown != text || ofContext || h.mask(inside) != inside {
+		return errors.New(shown)
+	}
+	return err
+}
+
+// innermost returns the cause below all *url.Error, whose text shows the URL.
+func innermost(err error) error {
+	for {
+		var wrapped *url.Error
+		if !errors.As(err, &wrapped) || wrapped.Err == nil {
+			return err
+		}
+		err = wrapped.Err
+	}
+}
