@@ -1,0 +1,164 @@
+package weixintest
+
+import (
+	"time"
+
+	"weixin_exporter/summary"
+)
+
+// maxDays is the longest range of the daily call, both ends included.
+const maxDays = 30
+
+// row is one row of an answer, the fields in the order of the official documents.
+type row struct {
+	RefDate       summary.Date `json:"ref_date"`
+	RefHour       *int         `json:"ref_hour,omitempty"` // hour × 100; not in the daily call
+	CallbackCount int64        `json:"callback_count"`
+	FailCount     int64        `json:"fail_count"`
+	TotalTimeCost int64        `json:"total_time_cost"`
+	MaxTimeCost   int64        `json:"max_time_cost"`
+}
+
+func newRow(date summary.Date, refHour *int, f summary.Figures) row {
+	return row{date, refHour, f.Callbacks, f.Failures, f.TimeCostMillis, f.MaxTimeCostMillis}
+}
+
+// interfaceSummary answers getinterfacesummary and getinterfacesummaryhour.
+func (s *Server) interfaceSummary(r request, fault Fault) answer {
+	now := s.now()
+	a, code := s.checkToken(r.query.Get("access_token"), now)
+	if code == 0 {
+		code = a.Errcode
+	}
+	if code == 0 {
+		code = checkPost(r)
+	}
+	if code == 0 {
+		code = s.countCall(a, r.summaryAPI(), now)
+	}
+	if code == 0 {
+		code = checkDates(r, now)
+	}
+	if code != 0 {
+		return s.refuse(r, code, false)
+	}
+	begin, _ := r.date("begin_date") // checkDates has seen that they are dates
+	end, _ := r.date("end_date")
+	rows := []row{}
+	if !fault.NoRows {
+		rows = s.rows(a, r.summaryAPI(), begin, end, now)
+	}
+	random := newRandom(s.seed, a.AppID, r.api, uint64(begin)<<32|uint64(end))
+	random.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	if fault.Stray {
+		rows = addStrays(rows, r.summaryAPI(), begin, end)
+	}
+	result := struct {
+		List    []row `json:"list"`
+		IsDelay *bool `json:"is_delay,omitempty"` // a key that no document of these calls has
+	}{List: rows}
+	if random.IntN(4) == 0 {
+		result.IsDelay = new(bool)
+	}
+	return jsonAnswer(result)
+}
+
+func (r *request) summaryAPI() summary.API {
+	if r.api == apiHourly {
+		return summary.Hourly
+	}
+	return summary.Daily
+}
+
+// countCall takes a call from the quota of the China day, or returns the errcode that says that
+// it is used up.
+func (s *Server) countCall(a *account, api summary.API, now time.Time) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := &a.quota[api]
+	if today := summary.DateOf(now); q.day != today {
+		q.day, q.used = today, 0
+	}
+	if a.Quota > 0 && q.used >= a.Quota {
+		return errQuota
+	}
+	q.used++
+	return 0
+}
+
+// checkDates returns the errcode of a range that Weixin does not answer for, else 0.
+func checkDates(r request, now time.Time) int {
+	begin, ok := r.date("begin_date")
+	if !ok {
+		return errDateFormat
+	}
+	end, ok := r.date("end_date")
+	if !ok {
+		return errDateFormat
+	}
+	days := summary.Date(1)
+	if r.api == apiDaily {
+		days = maxDays
+	}
+	yesterday := summary.DateOf(now) - 1
+	if begin > end || end-begin >= days || end > yesterday || begin < summary.FirstDate {
+		return errDateRange
+	}
+	return 0
+}
+
+// rows returns those of the days that are ready, one for each period with traffic.
+func (s *Server) rows(a *account, api summary.API, begin, end summary.Date, now time.Time) []row {
+	rows := []row{}
+	for date := begin; date <= end; date++ {
+		if now.Before(s.ready(a.AppID, date)) {
+			continue
+		}
+		hours := s.Hours(a.AppID, date)
+		if api == summary.Daily {
+			if day := dayOf(hours); day != (summary.Figures{}) {
+				rows = append(rows, newRow(date, nil, day))
+			}
+			continue
+		}
+		for hour, f := range hours {
+			if f != (summary.Figures{}) {
+				refHour := hour * 100
+				rows = append(rows, newRow(date, &refHour, f))
+			}
+		}
+	}
+	return rows
+}
+
+// addStrays adds the rows that Fault.Stray promises. Those with impossible figures stand in
+// front of the right rows and the doubled ones behind, so that it is certain which one counts.
+func addStrays(rows []row, api summary.API, begin, end summary.Date) []row {
+	var hour *int
+	if api == summary.Hourly {
+		hour = new(int)
+		*hour = 1200
+	}
+	some := summary.Figures{Callbacks: 12, Failures: 1, TimeCostMillis: 1_500, MaxTimeCostMillis: 340}
+	negative, failing := some, some
+	negative.TimeCostMillis = -1_500
+	failing.Failures = failing.Callbacks + 1
+
+	result := []row{
+		newRow(begin-2*365, hour, some),
+		newRow(begin, hour, negative),
+		newRow(end, hour, failing),
+	}
+	result = append(result, rows...)
+	if len(rows) > 0 {
+		same, other := rows[0], rows[0]
+		other.CallbackCount++
+		result = append(result, same, other)
+	}
+	if api == summary.Hourly {
+		for _, bad := range []int{-100, 1234, 2400} {
+			result = append(result, newRow(begin, &bad, some))
+		}
+	}
+	return append(result, newRow(end+1, hour, some))
+}

@@ -1,0 +1,116 @@
+package weixintest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+)
+
+const (
+	typeText  = "text/plain" // what the data cube sends with its JSON
+	typeHTML  = "text/html; charset=utf-8"
+	typeEmpty = "text/html; charset=gbk" // seen with an empty body
+
+	// maxRequest bounds the body of a request; those of the simulated calls are far smaller.
+	maxRequest = 1 << 20
+)
+
+// answer is what a request gets, before it is known how it travels.
+type answer struct {
+	status      int
+	contentType string
+	body        []byte
+	errcode     int  // for Call.Errcode
+	reset       bool // the connection breaks instead
+	gone        bool // the caller went away while the answer was waiting
+}
+
+// htmlAnswer is the page of a gateway that never reached the API.
+func htmlAnswer(status int) answer {
+	title := fmt.Sprintf("%d %s", status, http.StatusText(status))
+	page := "<html>\r\n<head><title>" + title + "</title></head>\r\n<body>\r\n<center><h1>" + title +
+		"</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+	return answer{status: status, contentType: typeHTML, body: []byte(page), errcode: NoAnswer}
+}
+
+// ServeHTTP answers a request as Weixin would.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// The body is read to its end first: only then does net/http notice, and tell by the
+	// context, that the caller has gone.
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	a := s.handle(r.Context(), r.Method, r.URL, body)
+	switch {
+	case a.reset:
+		resetConnection(w)
+	case a.gone:
+		panic(http.ErrAbortHandler) // an empty 200 would be an answer that nobody gave
+	default:
+		w.Header().Set("Content-Type", a.contentType)
+		w.WriteHeader(a.status)
+		_, _ = w.Write(a.body) // a caller that does not read on is no fault of the server
+	}
+}
+
+// resetConnection makes the caller see a reset: with no linger time the close sends RST. Where
+// the connection cannot be had (HTTP/2, a recorder) the request is aborted.
+func resetConnection(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	raw := conn
+	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		raw = wrapped.NetConn()
+	}
+	if tcp, ok := raw.(interface{ SetLinger(sec int) error }); ok {
+		_ = tcp.SetLinger(0) // best effort: without it the caller sees an unexpected end
+	}
+	_ = raw.Close()
+}
+
+// transport carries requests to a Server within the process.
+type transport struct{ server *Server }
+
+// RoundTrip answers the request in the caller's own goroutine. A reset is an error for which
+// errors.Is finds syscall.ECONNRESET.
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx := r.Context()
+	var body []byte
+	if r.Body != nil {
+		var err error
+		body, err = io.ReadAll(io.LimitReader(r.Body, maxRequest))
+		_ = r.Body.Close() // nothing depends on it once it is read
+		if err != nil {
+			return nil, fmt.Errorf("reading the request's body: %w", err)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	a := t.server.handle(ctx, r.Method, r.URL, body)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if a.reset {
+		return nil, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	}
+	return &http.Response{
+		Status:        fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)),
+		StatusCode:    a.status,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        http.Header{"Content-Type": {a.contentType}},
+		Body:          io.NopCloser(bytes.NewReader(a.body)),
+		ContentLength: int64(len(a.body)),
+		Request:       r,
+	}, nil
+}

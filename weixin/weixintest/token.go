@@ -1,0 +1,188 @@
+package weixintest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	tokenLife   = 7200 * time.Second
+	tokenGrace  = 5 * time.Minute // how long an old token goes on beside its successor
+	tokenPrefix = "sim-token-"
+	tokenLength = 157
+
+	// The bounds of a well-formed token: real ones are not shorter, and the official documents
+	// ask for room for 512 characters.
+	minTokenLength = 136
+	maxTokenLength = 512
+
+	tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+)
+
+// token is an access token that was handed out.
+type token struct {
+	text     string
+	appID    string
+	expires  time.Time
+	replaced time.Time // from when on it is refused for the sake of a later one; zero: never
+}
+
+// errcode returns what a call with this token is refused with, 0 where it is valid.
+func (t *token) errcode(now time.Time) int {
+	switch {
+	case !t.replaced.IsZero() && !now.Before(t.replaced):
+		return errNotLatest
+	case !now.Before(t.expires):
+		return errExpired
+	default:
+		return 0
+	}
+}
+
+// replace ends the token at the given time, unless it ends by itself before.
+func (t *token) replace(at time.Time) {
+	if at.Before(t.expires) && (t.replaced.IsZero() || at.Before(t.replaced)) {
+		t.replaced = at
+	}
+}
+
+// issueToken makes a token that was never there before. It wants mu to be held.
+func (s *Server) issueToken(appID string, now time.Time) *token {
+	order := uint64(len(s.issued))
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s%d_", tokenPrefix, order) // the order alone makes it unique
+	for random := newRandom(s.seed, "", "token", order); text.Len() < tokenLength; {
+		text.WriteByte(tokenAlphabet[random.IntN(len(tokenAlphabet))])
+	}
+	t := &token{text: text.String(), appID: appID, expires: now.Add(tokenLife)}
+	s.tokens[t.text] = t
+	s.issued = append(s.issued, t.text)
+	return t
+}
+
+// checkToken returns the account that a token belongs to, or the errcode that refuses it.
+func (s *Server) checkToken(text string, now time.Time) (*account, int) {
+	if text == "" {
+		return nil, errTokenMissing
+	}
+	if !wellFormed(text) {
+		return nil, errMalformedToken
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tokens[text]
+	if t == nil {
+		return nil, errNotLatest
+	}
+	if code := t.errcode(now); code != 0 {
+		return nil, code
+	}
+	return s.accounts[t.appID], 0
+}
+
+func wellFormed(token string) bool {
+	return len(token) >= minTokenLength && len(token) <= maxTokenLength &&
+		strings.Trim(token, tokenAlphabet) == ""
+}
+
+// checkCredentials returns the account that asks for a token, or the errcode that refuses it.
+func (s *Server) checkCredentials(grantType, appID, secret string) (*account, int) {
+	a := s.accounts[appID]
+	switch {
+	case grantType != "client_credential":
+		return nil, errGrantType
+	case appID == "":
+		return nil, errAppIDMissing
+	case secret == "":
+		return nil, errAppSecretMissing
+	case a == nil:
+		return nil, errAppID
+	case secret != a.AppSecret:
+		return nil, errAppSecret
+	default:
+		return a, 0
+	}
+}
+
+// legacyToken is GET /cgi-bin/token: a new token each time, and the end of the old one.
+func (s *Server) legacyToken(r request) answer {
+	if r.method != http.MethodGet {
+		return s.refuse(r, errRequireGet, false)
+	}
+	a, code := s.checkCredentials(r.query.Get("grant_type"), r.query.Get("appid"), r.query.Get("secret"))
+	if code != 0 {
+		return s.refuse(r, code, false)
+	}
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.legacy != nil {
+		a.legacy.replace(now.Add(tokenGrace))
+	}
+	a.legacy = s.issueToken(a.AppID, now)
+	return tokenAnswer(a.legacy, now)
+}
+
+// stableToken is POST /cgi-bin/stable_token: the same token up to its last five minutes, then
+// one that overlaps with it. A forced refresh ends the old one on the spot.
+func (s *Server) stableToken(r request) answer {
+	if code := checkPost(r); code != 0 {
+		return s.refuse(r, code, false)
+	}
+	grantType, ok1 := r.text("grant_type")
+	appID, ok2 := r.text("appid")
+	secret, ok3 := r.text("secret")
+	force, ok4 := r.flag("force_refresh")
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return s.refuse(r, errNoJSON, false)
+	}
+	a, code := s.checkCredentials(grantType, appID, secret)
+	if code != 0 {
+		return s.refuse(r, code, false)
+	}
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if force && a.stable != nil {
+		a.stable.replace(now)
+	}
+	if force || a.stable == nil || a.stable.expires.Sub(now) < tokenGrace {
+		a.stable = s.issueToken(a.AppID, now)
+	}
+	return tokenAnswer(a.stable, now)
+}
+
+func tokenAnswer(t *token, now time.Time) answer {
+	return jsonAnswer(struct {
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int64  `json:"expires_in"`
+	}{t.text, int64(t.expires.Sub(now) / time.Second)})
+}
+
+// flag returns a boolean field of the body; false where it is missing.
+func (r *request) flag(name string) (bool, bool) {
+	raw, ok := r.fields[name]
+	if !ok {
+		return false, true
+	}
+	var b bool
+	err := json.Unmarshal(raw, &b)
+	return b, err == nil
+}
+
+// checkPost returns the errcode of a call that is no POST of a JSON object, else 0.
+func checkPost(r request) int {
+	switch {
+	case r.method != http.MethodPost:
+		return errRequirePost
+	case len(r.body) == 0:
+		return errEmptyBody
+	case r.fields == nil:
+		return errNoJSON
+	default:
+		return 0
+	}
+}
