@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// name returns how errors call the database.
+func name(path string) string {
+	if path == "" {
+		return "store in memory"
+	}
+	return fmt.Sprintf("store %q", path)
+}
+
+// failed says what was being done with which file, why it failed and what to do.
+func (s *Store) failed(ctx context.Context, doing string, err error) error {
+	if ctx.Err() != nil {
+		// What SQLite says of a call that was broken off explains nothing.
+		err = ctx.Err()
+	}
+	return fmt.Errorf("%s: %s: %w", name(s.path), doing, s.explain(err))
+}
+
+// explain adds to an error of SQLite what it means for the operator.
+func (s *Store) explain(err error) error {
+	var fault *sqlite.Error
+	if !errors.As(err, &fault) {
+		return err
+	}
+	kind := fault.Code() & 0xff // the rest is a detail of it
+	if fault.Code() == sqlite3.SQLITE_IOERR_SHMSIZE {
+		kind = sqlite3.SQLITE_FULL
+	}
+	switch kind {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return fmt.Errorf("another process has kept the file locked for more than %v;"+
+			" let it finish or stop it: %w", s.busy, err)
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
+		return fmt.Errorf("the file or its folder is read-only for this user;"+
+			" allow writing to both or change store.path: %w", err)
+	case sqlite3.SQLITE_CANTOPEN:
+		return fmt.Errorf("the file, or those that SQLite puts beside it, cannot be opened;"+
+			" allow this user to read and write it and its folder, or change store.path: %w", err)
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("the disk is full; make room, or set store.retention: %w", err)
+	case sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("this is no SQLite database, or its beginning is damaged;"+
+			" change store.path, or move the file away: %w", err)
+	case sqlite3.SQLITE_CORRUPT:
+		return damaged(err)
+	case sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("reading or writing failed; check the disk, its quota and the system's log: %w", err)
+	default:
+		return err
+	}
+}
+
+func damaged(err error) error {
+	return fmt.Errorf("the file is damaged; restore it from a backup, or move it away"+
+		" together with its -wal and -shm files and what Weixin still has is fetched again: %w", err)
+}
+
+func isBusy(err error) bool {
+	var fault *sqlite.Error
+	return errors.As(err, &fault) && fault.Code()&0xff == sqlite3.SQLITE_BUSY
+}

@@ -1,0 +1,24 @@
+package store_test
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"testing"
+
+	"modernc.org/sqlite"
+)
+
+// smallDisk is how a test says in the name of its file how many pages fit on its disk.
+var smallDisk = regexp.MustCompile(`room-for-(\d+)-pages`)
+
+func TestMain(m *testing.M) {
+	sqlite.RegisterConnectionHook(func(conn sqlite.ExecQuerierContext, dsn string) error {
+		if pages := smallDisk.FindStringSubmatch(dsn); pages != nil {
+			_, err := conn.ExecContext(context.Background(), "PRAGMA max_page_count = "+pages[1], nil)
+			return err
+		}
+		return nil
+	})
+	os.Exit(m.Run())
+}
