@@ -1,0 +1,227 @@
+package refresh
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"weixin_exporter/snapshot"
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+	"weixin_exporter/weixin"
+)
+
+// Caller makes the two calls for one account; *weixin.Account is one.
+type Caller interface {
+	InterfaceSummary(ctx context.Context, begin, end summary.Date) (weixin.DailyAnswer, error)
+	InterfaceSummaryHour(ctx context.Context, date summary.Date) (weixin.HourlyAnswer, error)
+}
+
+// Account is an account to be refreshed.
+type Account struct {
+	Name   string
+	AppID  string
+	Caller Caller
+}
+
+// account is the refresher's view of one account. Only the loop touches it; a call under
+// way has what it needs in a job.
+type account struct {
+	Account
+	// ctx ends when the account is removed.
+	ctx    context.Context //nolint:containedctx // it is the life of the account, not of a request
+	cancel context.CancelFunc
+	index  int // in the order of the names
+	calls  [summary.APIs]callState
+
+	shown     snapshot.Account  // what the next snapshot is to say
+	published *snapshot.Account // the copy of it in the last one; nil once it differs
+
+	running bool      // a call is under way; otherwise the account is in one of the queues
+	next    Call      // the call to make, while it is ready
+	wake    time.Time // when to look again, while it waits; zero: at the next look
+}
+
+// callState is the state of one of the account's two calls.
+type callState struct {
+	ledger  Ledger
+	hold    hold
+	retries *backoff.ExponentialBackOff // nil unless the last attempt failed
+}
+
+// hold keeps a call from being made for a while.
+type hold struct {
+	since, until time.Time
+}
+
+// ends returns when the call may be made again; not after now where it may be now.
+func (h hold) ends(now time.Time) time.Time {
+	if now.Before(h.since) {
+		return time.Time{} // the clock was put back: the end means nothing
+	}
+	return h.until
+}
+
+func newAccount(ctx context.Context, a Account, known *store.Account) *account {
+	acc := &account{Account: a, shown: snapshot.Account{Name: a.Name, AppID: a.AppID}}
+	acc.ctx, acc.cancel = context.WithCancel(ctx)
+	for api := range acc.calls {
+		acc.calls[api].ledger = Ledger{}
+	}
+	acc.recall(known)
+	acc.show(known)
+	return acc
+}
+
+// recall takes over what the store knows of days that the ledgers do not have.
+func (a *account) recall(known *store.Account) {
+	if known == nil {
+		return
+	}
+	for api, states := range known.States {
+		for date, state := range states {
+			if _, ok := a.calls[api].ledger[date]; !ok {
+				a.calls[api].ledger[date] = state
+			}
+		}
+	}
+}
+
+// show takes over the latest days and the number of days from the store.
+func (a *account) show(known *store.Account) {
+	if known == nil {
+		known = &store.Account{}
+	}
+	a.published = nil
+	a.shown.Daily, a.shown.Hourly = known.Daily, known.Hourly
+	for api := range a.shown.Work {
+		a.shown.Work[api].Days = known.Days[api]
+	}
+}
+
+// suspect reports whether the account's last attempt failed for a fault that passes by
+// itself: such accounts come after the healthy ones and never hold all workers.
+func (a *account) suspect() bool {
+	for api := range a.calls {
+		if a.calls[api].retries != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// plan returns the most urgent call that may be made at now. If there is none it returns
+// false and when to look again, zero where the next look is soon enough.
+func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
+	var best Call
+	var found bool
+	var wake time.Time
+	for api := range a.calls {
+		state := &a.calls[api]
+		calls, again := Due(now, s, summary.API(api), state.ledger)
+		if ends := state.hold.ends(now); now.Before(ends) {
+			if len(calls) > 0 || !again.IsZero() {
+				wake = earlier(wake, ends)
+			}
+			continue
+		}
+		wake = earlier(wake, again)
+		if len(calls) > 0 && (!found || calls[0].before(best)) {
+			best, found = calls[0], true
+		}
+	}
+	return best, found, wake
+}
+
+// earlier returns the earlier of two times of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// forget drops what is older than the days that are kept filled.
+func (a *account) forget(before summary.Date) {
+	for api := range a.calls {
+		for date := range a.calls[api].ledger {
+			if date < before {
+				delete(a.calls[api].ledger, date)
+			}
+		}
+	}
+}
+
+// learn takes over what has been stored.
+func (a *account) learn(records []store.Record) {
+	a.published = nil
+	for _, r := range records {
+		call := &a.calls[r.API]
+		if r.State.Status == store.Known && call.ledger[r.Date].Status != store.Known {
+			a.shown.Work[r.API].Days++
+		}
+		call.ledger[r.Date] = r.State
+		switch {
+		case r.Daily != nil && (a.shown.Daily == nil || r.Date >= a.shown.Daily.Date):
+			a.shown.Daily = &summary.Day{Date: r.Date, Figures: *r.Daily}
+		case r.Hourly != nil && (a.shown.Hourly == nil || r.Date >= a.shown.Hourly.Date):
+			a.shown.Hourly = &summary.HourlyDay{Date: r.Date, Hours: *r.Hourly}
+		}
+	}
+}
+
+// succeed notes that Weixin answered; it returns the trouble that this ended, if any.
+func (a *account) succeed(api summary.API, now time.Time) *snapshot.Trouble {
+	a.published = nil
+	work := &a.shown.Work[api]
+	ended := work.Trouble
+	work.Succeeded, work.LastSuccess, work.Trouble = true, now, nil
+	a.calls[api].hold = hold{}
+	a.calls[api].retries = nil
+	return ended
+}
+
+// fail notes that an attempt failed; it returns when the next one may be made.
+func (a *account) fail(api summary.API, now time.Time, f fault) time.Time {
+	state := &a.calls[api]
+	retries := state.retries
+	if retries == nil {
+		retries = newRetries()
+	}
+	next := f.next(now, retries)
+	state.retries = nil
+	if f.policy.wait == 0 && !f.policy.untilMidnight {
+		state.retries = retries
+	}
+	state.hold = hold{since: now, until: next}
+	if f.policy.account {
+		for other := range a.calls {
+			if until := a.calls[other].hold.ends(now); until.Before(next) {
+				a.calls[other].hold = state.hold
+			}
+		}
+	}
+	a.published = nil
+	work := &a.shown.Work[api]
+	work.Succeeded = false
+	work.Failures[f.reason]++
+	since := now
+	if work.Trouble != nil {
+		since = work.Trouble.Since
+	}
+	work.Trouble = &snapshot.Trouble{Since: since, At: now, Text: f.err.Error(), To: f.advice, Next: next}
+	return next
+}
+
+// configure takes over a changed configuration, which ends every wait.
+func (a *account) configure(changed Account, known *store.Account) {
+	a.Account = changed
+	a.shown.Name = changed.Name
+	a.published = nil
+	for api := range a.calls {
+		a.calls[api].hold = hold{}
+		a.calls[api].retries = nil
+	}
+	a.recall(known)
+}

@@ -1,0 +1,197 @@
+package refresh_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// reopened returns what the closed store of a world knows of its first account.
+func reopened(t *testing.T, w *world, since summary.Date) (*store.Account, error) {
+	t.Helper()
+	ctx := context.Background()
+	s, err := store.Open(ctx, w.path, store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	known, err := s.Load(ctx, since, w.config.Accounts[0].AppID)
+	if err != nil {
+		return nil, err
+	}
+	return known[w.config.Accounts[0].AppID], nil
+}
+
+func TestConfigureReplacesAccounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stays, leaves, comes := account(1), account(2), account(3)
+		w := newWorld(t, "2026-03-10 08:00", nil, stays, leaves, comes)
+		config := w.config
+		w.config.Accounts = config.Accounts[:2]
+		w.start()
+		w.wantDay("account00", "2026-03-09")
+		w.wantDay("account01", "2026-03-09")
+		calls := len(w.sim.Calls())
+
+		renamed := config.Accounts[0]
+		renamed.Name = "renamed"
+		config.Accounts[0] = renamed
+		config.Accounts = append(config.Accounts[:1:1], config.Accounts[2])
+		if err := w.runner.Configure(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		if w.shown("account01") != nil || w.shown("account00") != nil {
+			t.Error("an account that is gone is shown")
+		}
+		w.wantDay("renamed", "2026-03-09")
+		synctest.Wait()
+		w.wantDay("account02", "2026-03-09")
+		for _, c := range w.sim.Calls()[calls:] {
+			if c.AppID != comes.AppID {
+				t.Errorf("a call for %s, of which everything is known or which is gone: %+v", c.AppID, c)
+			}
+		}
+	})
+}
+
+func TestConfigureEndsWaitsAndKeepsCounters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		remove := w.sim.Inject(weixintest.Fault{Errcode: 40164, API: "token"})
+		w.start()
+		remove()
+		if w.shown("account00").Daily != nil {
+			t.Fatal("the fault had no effect")
+		}
+		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		w.wantDay("account00", "2026-03-09")
+		if n := w.shown("account00").Work[summary.Daily].Failures[reason("allow_list")]; n != 1 {
+			t.Errorf("%d failures counted, want the one before", n)
+		}
+	})
+}
+
+func TestRemovedAccountsCallIsCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1), account(2))
+		w.sim.Inject(weixintest.Fault{AppID: account(1).AppID, Delay: 9 * time.Second})
+		config := w.config
+		w.start()
+		before := time.Now()
+		config.Accounts = config.Accounts[1:]
+		if err := w.runner.Configure(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		w.stop()
+		if waited := time.Since(before); waited > 0 {
+			t.Errorf("the call of the removed account went on for %v", waited)
+		}
+	})
+}
+
+func TestMoreHistoryIsFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.start()
+		calls := len(w.sim.Calls())
+		config := w.config
+		config.HistoryDays = 5
+		if err := w.runner.Configure(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := len(w.sim.Calls()) - calls; n != 1+3 {
+			t.Errorf("%d calls for three more days, want one daily and three hourly", n)
+		}
+		for api := range summary.APIs {
+			if n := w.shown("account00").Work[api].Days; n != 5 {
+				t.Errorf("%d days known by the %s call, want 5", n, api)
+			}
+		}
+	})
+}
+
+func TestConfigureGivesUpWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.start()
+		w.stop()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := w.runner.Configure(ctx, w.config); err == nil {
+			t.Error("a refresher that does not run took a configuration")
+		}
+	})
+}
+
+func TestRetention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.config.HistoryDays = 3
+		w.config.RetentionDays = 4
+		w.start()
+		setClock(t, "2026-03-15 12:00")
+		w.wantDay("account00", "2026-03-14")
+		if n := w.shown("account00").Work[summary.Daily].Days; n != 4 {
+			t.Errorf("%d days are shown as known, want the four of the retention", n)
+		}
+		w.stop()
+		known, err := reopened(t, w, summary.FirstDate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for api := range summary.APIs {
+			if n := len(known.States[api]); n != 4 {
+				t.Errorf("the store holds %d days of the %s call, want 4", n, api)
+			}
+		}
+	})
+}
+
+// TestStopWhileCallsAreUnderWay: Run returns at once and nothing half is stored.
+func TestStopWhileCallsAreUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1), account(2), account(3))
+		w.sim.Inject(weixintest.Fault{Delay: 8 * time.Second})
+		w.start()
+		before := time.Now()
+		w.stop()
+		if waited := time.Since(before); waited > 0 {
+			t.Errorf("stopping took %v", waited)
+		}
+		if lines := w.log.lines("refresh failed"); len(lines) != 0 {
+			t.Errorf("stopping is logged as a failure: %q", lines)
+		}
+	})
+}
+
+// TestSlowAccountsLeaveAWorker: accounts that time out never hold all workers.
+func TestSlowAccountsLeaveAWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var accounts []weixintest.Account
+		for i := range 6 {
+			accounts = append(accounts, account(i))
+		}
+		w := newWorld(t, "2026-03-10 07:50", nil, accounts...)
+		w.config.Concurrency = 2
+		slow := w.sim.Inject(weixintest.Fault{API: "hourly", Delay: time.Hour})
+		w.start()
+		setClock(t, "2026-03-10 08:00")
+		slow()
+		for _, a := range accounts[:5] {
+			w.sim.Inject(weixintest.Fault{AppID: a.AppID, Delay: time.Hour})
+		}
+		// Calls that were under way end within ten seconds; then the healthy account's turn
+		// does not wait for the slow ones.
+		setClock(t, "2026-03-10 08:16")
+		w.wantDay("account05", "2026-03-09")
+	})
+}

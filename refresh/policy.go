@@ -1,0 +1,105 @@
+package refresh
+
+import (
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"weixin_exporter/snapshot"
+	"weixin_exporter/summary"
+	"weixin_exporter/weixin"
+)
+
+// policy says what follows a failed attempt.
+type policy struct {
+	// account holds both calls of the account, not only the one that failed.
+	account bool
+	// wait is the time until the next attempt; 0 is a backoff with jitter from about
+	// firstRetry to lastRetry.
+	wait time.Duration
+	// untilMidnight waits for the next China midnight instead.
+	untilMidnight bool
+	// person says that it does not pass by itself.
+	person bool
+}
+
+const (
+	firstRetry = time.Second
+	lastRetry  = 10 * time.Minute
+)
+
+// policies has one entry for each reason why an attempt fails. A new token is not
+// among them: the client gets it once within a call, and what arrives here as
+// weixin.Token was refused again. A new configuration ends every wait.
+var policies = [snapshot.Reasons]policy{
+	snapshot.Reason(weixin.Unknown):       {wait: time.Hour, person: true},
+	snapshot.Reason(weixin.Busy):          {},
+	snapshot.Reason(weixin.Token):         {account: true, wait: 10 * time.Minute, person: true},
+	snapshot.Reason(weixin.Config):        {account: true, wait: time.Hour, person: true},
+	snapshot.Reason(weixin.AllowList):     {account: true, wait: 10 * time.Minute, person: true},
+	snapshot.Reason(weixin.Quota):         {untilMidnight: true},
+	snapshot.Reason(weixin.Rate):          {wait: time.Minute},
+	snapshot.Reason(weixin.NotReady):      {wait: longestGap}, // handled as an answer; here for a token call that says so
+	snapshot.Reason(weixin.Permission):    {wait: time.Hour, person: true},
+	snapshot.Reason(weixin.AccountClosed): {account: true, wait: time.Hour, person: true},
+	snapshot.Reason(weixin.Retired):       {untilMidnight: true, person: true},
+	snapshot.Reason(weixin.Range):         {untilMidnight: true, person: true},
+	snapshot.Reason(weixin.Bug):           {wait: time.Hour, person: true},
+	snapshot.StoreFault:                   {account: true},
+}
+
+// fault is a failed attempt with what follows from it.
+type fault struct {
+	err    error
+	reason snapshot.Reason
+	policy policy
+	advice string
+	stated time.Duration // how long Weixin itself says to wait
+}
+
+// storeError marks an answer that could not be kept.
+type storeError struct{ error }
+
+func (e storeError) Unwrap() error { return e.error }
+
+// newFault classes an error of the client or the store.
+func newFault(err error) fault {
+	f := fault{err: err, reason: snapshot.Reason(weixin.ClassOf(err))}
+	if _, ok := errors.AsType[storeError](err); ok {
+		f.reason = snapshot.StoreFault
+		f.advice = "The answer is asked for again; see to the database named in the error."
+	}
+	f.policy = policies[f.reason]
+	if said, ok := errors.AsType[*weixin.Error](err); ok {
+		f.advice = said.Advice()
+		f.stated = said.Wait
+		if said.API == "token" {
+			f.policy.account = true // without a token neither call can be made
+		}
+	}
+	return f
+}
+
+// next returns when the account or the call may be tried again.
+func (f fault) next(now time.Time, retries *backoff.ExponentialBackOff) time.Time {
+	switch {
+	case f.policy.untilMidnight:
+		return summary.DateOf(now).End()
+	case f.policy.wait == 0:
+		return now.Add(max(retries.NextBackOff(), f.stated))
+	default:
+		return now.Add(max(f.policy.wait, f.stated))
+	}
+}
+
+// newRetries returns the backoff for what passes by itself. Its jitter keeps accounts
+// that failed together from coming back together.
+func newRetries() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = firstRetry
+	b.MaxInterval = lastRetry
+	b.Multiplier = 2
+	b.Reset()
+	return b
+}

@@ -1,0 +1,321 @@
+// Package refresh keeps the store filled from Weixin: a pure planner says what is due, and
+// the Refresher carries it out and publishes what is known.
+package refresh
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-kit/log"
+
+	"weixin_exporter/snapshot"
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+)
+
+// Store keeps what is known. Its methods are called from one goroutine at a time.
+type Store interface {
+	// Load returns what is stored of the given accounts, of all if none is given, by app
+	// id; states are those of days from since on.
+	Load(ctx context.Context, since summary.Date, appIDs ...string) (map[string]*store.Account, error)
+	// Save keeps all records or none.
+	Save(ctx context.Context, records []store.Record) ([]store.Revision, error)
+	// Prune removes all days before the given one and returns how many there were.
+	Prune(ctx context.Context, before summary.Date) (int64, error)
+}
+
+// Publisher shows what is known; *snapshot.Board is one. It owns what it is given.
+type Publisher interface {
+	Publish(*snapshot.Snapshot)
+}
+
+// Config is what a reload can change.
+type Config struct {
+	Settings
+	// Accounts are all accounts; names and app ids are unique.
+	Accounts []Account
+	// Interval is how often the refresher looks what is due. It also looks when yesterday
+	// may be asked for, and after each answer.
+	Interval time.Duration
+	// Concurrency is how many calls are under way at once, at the most.
+	Concurrency int
+	// RetentionDays is how many days are kept; 0 keeps all.
+	RetentionDays int
+}
+
+// nextLook returns when to look after now: an interval later, or when yesterday may be
+// asked for.
+func (c Config) nextLook(now time.Time) time.Time {
+	next := now.Add(c.Interval)
+	if ready := summary.DateOf(now).Start().Add(c.ReadyAt); ready.After(now) && ready.Before(next) {
+		return ready
+	}
+	return next
+}
+
+// Options are the parts that a Refresher works with.
+type Options struct {
+	Store  Store
+	Board  Publisher
+	Logger log.Logger
+	Now    func() time.Time
+}
+
+// Refresher asks Weixin for what is due, stores it and publishes it.
+type Refresher struct {
+	store  Store
+	board  Publisher
+	logger log.Logger
+	now    func() time.Time
+
+	configs chan reconfigure
+	results chan result
+
+	// All that follows belongs to the goroutine of Run.
+	config   Config
+	since    summary.Date    // the first day that the ledgers hold
+	life     context.Context //nolint:containedctx // that of Run; accounts' lives hang on it
+	accounts map[string]*account
+	ordered  []*account
+	ready    queue
+	waiting  queue
+	running  int // calls under way
+	suspects int // calls under way for suspect accounts
+	nextLook time.Time
+	pruned   summary.Date // the day on which the store was last pruned
+}
+
+type reconfigure struct {
+	config Config
+	done   chan<- error
+}
+
+// result is how a call ended.
+type result struct {
+	account *account
+	call    Call
+	suspect bool
+	answer  answer
+	err     error
+}
+
+// New returns a Refresher for Run. It starts nothing.
+func New(o Options) *Refresher {
+	return &Refresher{
+		store:    o.Store,
+		board:    o.Board,
+		logger:   o.Logger,
+		now:      o.Now,
+		configs:  make(chan reconfigure),
+		results:  make(chan result),
+		accounts: map[string]*account{},
+		ready:    queue{less: byUrgency},
+		waiting:  queue{less: byWake},
+	}
+}
+
+// Configure replaces the configuration of a running Refresher and returns once it is in
+// force: accounts that are gone make no further call and are shown no more, those that
+// stay keep what is known, and every wait ends. If it fails, nothing has changed.
+func (r *Refresher) Configure(ctx context.Context, c Config) error {
+	done := make(chan error, 1)
+	select {
+	case r.configs <- reconfigure{config: c, done: done}:
+		return <-done
+	case <-ctx.Done():
+		return fmt.Errorf("changing the configuration of the refresher: %w", ctx.Err())
+	}
+}
+
+// Run publishes what the store knows and then refreshes until the context ends. Faults of
+// Weixin, and of the store while running, are logged, shown and tried again; an error is
+// returned only if the store cannot be read at the start. When Run returns, no call is
+// under way.
+func (r *Refresher) Run(ctx context.Context, c Config) error {
+	life, end := context.WithCancel(ctx)
+	defer end()
+	r.life = life
+	if err := r.apply(c); err != nil {
+		return err
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		r.dispatch() //nolint:contextcheck // a call lives as long as its account
+		timer.Reset(r.untilNext())
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case res := <-r.results:
+			r.absorbAll(res)
+		case change := <-r.configs:
+			change.done <- r.apply(change.config)
+		}
+	}
+	end()
+	for ; r.running > 0; r.running-- {
+		<-r.results
+	}
+	return nil
+}
+
+// apply brings a configuration into force.
+func (r *Refresher) apply(c Config) error {
+	now := r.now()
+	since := c.remembered(summary.DateOf(now) - 1)
+	var unknown []string
+	for _, a := range c.Accounts {
+		if r.accounts[a.AppID] == nil || since < r.since {
+			unknown = append(unknown, a.AppID)
+		}
+	}
+	known := map[string]*store.Account{}
+	if len(unknown) > 0 {
+		var err error
+		if known, err = r.store.Load(r.life, since, unknown...); err != nil {
+			return fmt.Errorf("loading what is known: %w", err)
+		}
+	}
+	r.adopt(c, known)
+	r.config = c
+	r.since = since
+	r.look(now)
+	r.publish()
+	return nil
+}
+
+// adopt replaces the accounts. Those that stay keep their state and their calls under way.
+func (r *Refresher) adopt(c Config, known map[string]*store.Account) {
+	former := r.accounts
+	r.accounts = make(map[string]*account, len(c.Accounts))
+	r.ordered = r.ordered[:0:0]
+	for _, a := range c.Accounts {
+		acc := former[a.AppID]
+		delete(former, a.AppID)
+		if acc == nil {
+			acc = newAccount(r.life, a, known[a.AppID])
+		} else {
+			acc.configure(a, known[a.AppID])
+		}
+		r.accounts[a.AppID] = acc
+		r.ordered = append(r.ordered, acc)
+	}
+	for _, gone := range former {
+		gone.cancel()
+	}
+	slices.SortFunc(r.ordered, func(a, b *account) int { return strings.Compare(a.Name, b.Name) })
+	for i, acc := range r.ordered {
+		acc.index = i
+	}
+}
+
+// look finds out anew for every account whether a call is due.
+func (r *Refresher) look(now time.Time) {
+	r.nextLook = r.config.nextLook(now)
+	r.prune(now)
+	r.since = r.config.remembered(summary.DateOf(now) - 1)
+	r.ready.clear()
+	r.waiting.clear()
+	for _, acc := range r.ordered {
+		acc.forget(r.since)
+		if !acc.running {
+			r.place(acc, now)
+		}
+	}
+}
+
+// place puts an account into the queue where it belongs at now.
+func (r *Refresher) place(acc *account, now time.Time) {
+	call, due, wake := acc.plan(now, r.config.Settings)
+	if due {
+		acc.next = call
+		r.ready.add(acc)
+		return
+	}
+	acc.wake = wake
+	r.waiting.add(acc)
+}
+
+// dispatch starts the calls that are due, as many as may be under way.
+func (r *Refresher) dispatch() {
+	now := r.now()
+	if !now.Before(r.nextLook) || r.nextLook.After(now.Add(r.config.Interval)) {
+		r.look(now) // the second case is a clock that was put back
+	}
+	for acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && !now.Before(acc.wake); acc = r.waiting.first() {
+		r.place(r.waiting.take(), now)
+	}
+	for acc := r.ready.first(); acc != nil && r.running < r.config.Concurrency; acc = r.ready.first() {
+		if acc.suspect() && r.suspects > 0 && r.suspects >= r.config.Concurrency-1 {
+			return // one worker stays free for the healthy accounts
+		}
+		r.start(r.ready.take())
+	}
+}
+
+// start makes the account's next call beside the loop.
+func (r *Refresher) start(acc *account) {
+	res := result{account: acc, call: acc.next, suspect: acc.suspect()}
+	acc.running = true
+	r.running++
+	if res.suspect {
+		r.suspects++
+	}
+	ctx, caller := acc.ctx, acc.Caller
+	go func() {
+		res.answer, res.err = ask(ctx, caller, res.call)
+		r.results <- res
+	}()
+}
+
+// untilNext returns the time until something can become due without an answer.
+func (r *Refresher) untilNext() time.Duration {
+	next := r.nextLook
+	if acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && acc.wake.Before(next) {
+		next = acc.wake
+	}
+	return max(next.Sub(r.now()), 0)
+}
+
+// publish shows the state of all accounts.
+func (r *Refresher) publish() {
+	s := &snapshot.Snapshot{Accounts: make([]*snapshot.Account, len(r.ordered))}
+	for i, acc := range r.ordered {
+		if acc.published == nil {
+			shown := acc.shown
+			acc.published = &shown
+		}
+		s.Accounts[i] = acc.published
+	}
+	r.board.Publish(s)
+}
+
+// prune removes what is older than the retention, once a day.
+func (r *Refresher) prune(now time.Time) {
+	today := summary.DateOf(now)
+	if r.config.RetentionDays == 0 || r.pruned == today {
+		return
+	}
+	before := today - summary.Date(r.config.RetentionDays)
+	removed, err := r.store.Prune(r.life, before)
+	if err != nil {
+		r.logPruneFailed(before, err)
+		return
+	}
+	r.pruned = today
+	if removed == 0 {
+		return
+	}
+	r.logPruned(before, removed)
+	known, err := r.store.Load(r.life, today)
+	if err != nil {
+		r.logPruneFailed(before, err)
+		return
+	}
+	for _, acc := range r.ordered {
+		acc.show(known[acc.AppID])
+	}
+}

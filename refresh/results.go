@@ -1,0 +1,134 @@
+package refresh
+
+import (
+	"context"
+	"fmt"
+
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+	"weixin_exporter/weixin"
+)
+
+// ask makes one call.
+func ask(ctx context.Context, caller Caller, c Call) (answer, error) {
+	if c.API == summary.Daily {
+		said, err := caller.InterfaceSummary(ctx, c.Begin, c.End)
+		a := answer{rejected: said.Rejected, daily: make(map[summary.Date]summary.Figures, len(said.Days))}
+		for _, day := range said.Days {
+			a.daily[day.Date] = day.Figures
+		}
+		return a.orNotReady(err)
+	}
+	said, err := caller.InterfaceSummaryHour(ctx, c.Begin)
+	a := answer{rejected: said.Rejected, plainHours: said.PlainHours}
+	if said.Rows > 0 {
+		a.hourly = &said.Hours
+	}
+	return a.orNotReady(err)
+}
+
+// orNotReady takes errcode 61503 of an interface call as the answer that it is: the
+// figures are not there yet.
+func (a answer) orNotReady(err error) (answer, error) {
+	if err != nil && weixin.ClassOf(err) == weixin.NotReady {
+		return answer{notReady: true}, nil
+	}
+	return a, err
+}
+
+// absorbAll takes the result and all that arrived with it, stores the answers in one
+// transaction and publishes what has changed.
+func (r *Refresher) absorbAll(first result) {
+	results := []result{first}
+	for more := true; more; {
+		select {
+		case res := <-r.results:
+			results = append(results, res)
+		default:
+			more = false
+		}
+	}
+	var answered []result
+	for _, res := range results {
+		r.running--
+		if res.suspect {
+			r.suspects--
+		}
+		res.account.running = false
+		switch {
+		case res.account.ctx.Err() != nil: // removed, or the end of all
+		case res.err != nil:
+			r.failed(res, res.err)
+		default:
+			answered = append(answered, res)
+		}
+	}
+	r.keep(answered)
+	now := r.now()
+	for _, res := range results {
+		if res.account.ctx.Err() == nil {
+			r.place(res.account, now)
+		}
+	}
+	r.publish()
+}
+
+// keep stores answers and takes over what they say.
+func (r *Refresher) keep(answered []result) {
+	if len(answered) == 0 {
+		return
+	}
+	now := r.now()
+	records := make([][]store.Record, len(answered))
+	vanished := make([][]summary.Date, len(answered))
+	var all []store.Record
+	for i, res := range answered {
+		acc := res.account
+		records[i], vanished[i] = absorb(now, acc.AppID, res.call, acc.calls[res.call.API].ledger, res.answer)
+		all = append(all, records[i]...)
+	}
+	revisions, err := r.store.Save(r.life, all)
+	if err != nil {
+		if r.life.Err() != nil {
+			return
+		}
+		for _, res := range answered {
+			r.failed(res, storeError{fmt.Errorf("keeping the answer: %w", err)})
+		}
+		return
+	}
+	for i, res := range answered {
+		r.learned(res, records[i], vanished[i])
+	}
+	for _, revision := range revisions {
+		acc := r.accounts[revision.AppID]
+		acc.shown.Work[revision.API].Revisions++
+		r.logRevised(acc, revision)
+	}
+}
+
+// learned takes over a stored answer.
+func (r *Refresher) learned(res result, records []store.Record, vanished []summary.Date) {
+	acc, api := res.account, res.call.API
+	ended := acc.succeed(api, r.now())
+	if ended != nil {
+		r.logRecovered(acc, res.call, ended)
+	}
+	work := &acc.shown.Work[api]
+	work.PlainHours += int64(res.answer.plainHours)
+	for reason, n := range res.answer.rejected {
+		work.Rejected[reason] += int64(n)
+	}
+	r.logAnswer(acc, res, records)
+	for _, date := range vanished {
+		r.logVanished(acc, api, date)
+	}
+	acc.learn(records)
+}
+
+// failed takes over a failed attempt.
+func (r *Refresher) failed(res result, err error) {
+	f := newFault(err)
+	next := res.account.fail(res.call.API, r.now(), f)
+	r.logFailed(res.account, res.call, f, next)
+}

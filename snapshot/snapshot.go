@@ -1,0 +1,93 @@
+// Package snapshot holds what is shown to the outside: one immutable value that the
+// refresher builds and that scrapes and pages read. It knows neither Prometheus nor HTTP,
+// so that whoever renders it does not depend on who else does.
+package snapshot
+
+import (
+	"sync/atomic"
+	"time"
+
+	"weixin_exporter/summary"
+	"weixin_exporter/weixin"
+)
+
+// Snapshot is the state of all accounts at one instant. Nothing in it changes once it is
+// published.
+type Snapshot struct {
+	// Accounts are all configured accounts, in the order of their names.
+	Accounts []*Account
+}
+
+// Account is what is known of one account and of the attempts to learn it.
+type Account struct {
+	Name  string
+	AppID string
+	// Daily and Hourly are the latest known days; nil until there is one.
+	Daily  *summary.Day
+	Hourly *summary.HourlyDay
+	// Work is indexed by summary.API.
+	Work [summary.APIs]Work
+}
+
+// Work describes the exporter's own attempts with one call for one account, since the
+// exporter started or the account was configured.
+type Work struct {
+	// Succeeded says how the last attempt ended; false before the first one.
+	Succeeded bool
+	// LastSuccess is when an attempt last succeeded; zero if none has.
+	LastSuccess time.Time
+	// Failures counts failed attempts, indexed by Reason.
+	Failures [Reasons]int64
+	// Rejected counts rows of answers that were left out, indexed by weixin.Rejection.
+	Rejected [weixin.Rejections]int64
+	// PlainHours counts rows whose ref_hour was an hour instead of a hundredfold hour.
+	PlainHours int64
+	// Revisions counts stored days that came back with other figures.
+	Revisions int64
+	// Days is the number of days known.
+	Days int64
+	// Trouble is what is wrong now; nil if the last attempt succeeded or none was made.
+	Trouble *Trouble
+}
+
+// Reason says why an attempt failed: the class of Weixin's error, or StoreFault.
+type Reason uint8
+
+const (
+	// StoreFault is an answer that could not be kept.
+	StoreFault = Reason(weixin.Classes)
+	// Reasons is their number, for arrays indexed by Reason.
+	Reasons = StoreFault + 1
+)
+
+// String returns the reason as it stands in the label "reason".
+func (r Reason) String() string {
+	if r == StoreFault {
+		return "store"
+	}
+	return weixin.Class(r).String()
+}
+
+// Trouble is a failed attempt in words for people. It holds no secret and no token.
+type Trouble struct {
+	Since time.Time // when the attempts began to fail
+	At    time.Time // when the last attempt failed
+	Text  string    // what failed and why
+	To    string    // what to do about it
+	Next  time.Time // when it is tried again; zero: not before the configuration changes
+}
+
+// Board is where the latest snapshot hangs. Publishing and reading never wait.
+type Board struct {
+	latest atomic.Pointer[Snapshot]
+}
+
+// NewBoard returns a board with nothing on it.
+func NewBoard() *Board { return &Board{} }
+
+// Publish replaces the snapshot in one step. The board owns s from now on.
+func (b *Board) Publish(s *Snapshot) { b.latest.Store(s) }
+
+// Latest returns the snapshot published last, or nil if there is none yet. It must not
+// be changed.
+func (b *Board) Latest() *Snapshot { return b.latest.Load() }
