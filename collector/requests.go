@@ -1,0 +1,49 @@
+package collector
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"weixin_exporter/weixin"
+)
+
+// Requests counts the requests that the client sends to Weixin.
+type Requests struct {
+	total    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+// NewRequests registers the metrics of the client's requests.
+func NewRequests(r prometheus.Registerer) (*Requests, error) {
+	m := &Requests{
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weixin_api_requests_total",
+			Help: `Requests sent to Weixin, by the errcode of the answer: "0" for success, "http" for a fault of the transport or an answer that is none.`,
+		}, []string{"api", "errcode"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:                        "weixin_api_request_duration_seconds",
+			Help:                        "Time from sending a request to Weixin to the end of its answer.",
+			Buckets:                     prometheus.DefBuckets,
+			NativeHistogramBucketFactor: 1.1,
+			// A bound, because hosts of very different speed must not grow it without end.
+			NativeHistogramMaxBucketNumber: 100,
+		}, []string{"api"}),
+	}
+	for _, api := range []string{"token", "daily", "hourly"} {
+		m.duration.WithLabelValues(api)
+		for _, errcode := range []string{"0", "http"} {
+			m.total.WithLabelValues(api, errcode)
+		}
+	}
+	for _, c := range []prometheus.Collector{m.total, m.duration} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Observe counts one request.
+func (m *Requests) Observe(r weixin.Request) {
+	m.total.WithLabelValues(r.API, r.Errcode).Inc()
+	m.duration.WithLabelValues(r.API).Observe(r.Duration.Seconds())
+}
