@@ -1,0 +1,183 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// rootKeys is what a fault of the file as a whole says about its content.
+const rootKeys = "accounts, with at least one account's name, app_id and app_secret or app_secret_file"
+
+// place is where a key or a list's item begins.
+type place struct{ line, column int }
+
+func placeOf(n *yaml.Node) place { return place{n.Line, n.Column} }
+
+// document is a file under examination: where its keys are and what was found wrong so far.
+type document struct {
+	file string
+	// places holds every key and item that the file has, by path; "" is the whole.
+	places map[string]place
+	// broken holds the keys that have a fault already, so that no other check adds to it.
+	broken map[string]bool
+	shapes shapes
+	// files are the paths that http_config names.
+	files []namedFile
+	// hidden are the secrets of http_config, which a library's error might quote.
+	hidden []string
+
+	faults   Faults
+	warnings []Fault
+}
+
+type namedFile struct{ key, path string }
+
+func newDocument(file string) *document {
+	return &document{file: file, places: map[string]place{"": {1, 1}}, broken: map[string]bool{}, shapes: shapes{}}
+}
+
+// path joins a relative path with the folder of the file.
+func (d *document) path(name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(d.file), name)
+}
+
+// has reports whether the file has the key.
+func (d *document) has(key string) bool {
+	_, ok := d.places[key]
+	return ok
+}
+
+// place returns where the key is or, if the file does not have it, the nearest one around it.
+func (d *document) place(key string) place {
+	for {
+		if at, ok := d.places[key]; ok {
+			return at
+		}
+		key = key[:max(0, strings.LastIndexAny(key, ".["))]
+	}
+}
+
+// fault notes what is wrong with a key, unless a fault of it is known already.
+func (d *document) fault(key, problem string) {
+	if !d.broken[key] {
+		d.faultAt(d.place(key), key, problem)
+	}
+}
+
+func (d *document) faultAt(at place, key, problem string) {
+	d.broken[key] = true
+	d.faults = append(d.faults, Fault{d.file, at.line, at.column, key, problem})
+}
+
+// refuse notes that a key's value is not what it must be.
+func (d *document) refuse(key string) { d.fault(key, "must be "+allowed(key, "")) }
+
+func (d *document) warn(key, problem string) {
+	at := d.place(key)
+	d.warnings = append(d.warnings, Fault{d.file, at.line, at.column, key, problem})
+}
+
+// brokenBelow reports whether anything under the key has a fault.
+func (d *document) brokenBelow(key string) bool {
+	return slices.ContainsFunc(d.faults, func(f Fault) bool { return strings.HasPrefix(f.Key, key) })
+}
+
+// sortByPlace puts faults in the order of the file.
+func sortByPlace(faults []Fault) {
+	slices.SortStableFunc(faults, func(a, b Fault) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+}
+
+// compose turns content into a tree of nodes; nil after a fault.
+func (d *document) compose(content []byte) *yaml.Node {
+	content = bytes.TrimPrefix(content, []byte("\ufeff"))
+	if at, problem := unreadableText(content); problem != "" {
+		d.faultAt(at, "", problem)
+		return nil
+	}
+	loader, err := yaml.NewLoader(bytes.NewReader(content))
+	if err != nil {
+		d.syntax(err)
+		return nil
+	}
+	var first, second yaml.Node
+	switch err := loader.Load(&first); {
+	case errors.Is(err, io.EOF):
+		d.faultAt(place{1, 1}, "", "the file is empty; it needs "+rootKeys)
+		return nil
+	case err != nil:
+		d.syntax(err)
+		return nil
+	}
+	switch err := loader.Load(&second); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		d.syntax(err)
+		return nil
+	default:
+		d.faultAt(placeOf(&second), "", "a second document begins here; a configuration is one document")
+	}
+	return first.Content[0]
+}
+
+// unreadableText returns the first place that keeps content from being YAML text, and why; "" if there
+// is none. The YAML library refuses the same without a place.
+func unreadableText(content []byte) (place, string) {
+	at := place{1, 1}
+	for len(content) > 0 {
+		r, size := utf8.DecodeRune(content)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return at, "this byte is no UTF-8 text; save the file as UTF-8"
+		case r == '\n':
+			at = place{at.line + 1, 0}
+		case unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\u0085':
+			return at, "a control character stands here; the file must be text without any"
+		}
+		at.column++
+		content = content[size:]
+	}
+	return at, ""
+}
+
+// syntax notes what the YAML library says of a text that is no YAML. Its message is used only where
+// it cannot quote the text, which may be a secret.
+func (d *document) syntax(err error) {
+	fault, ok := errors.AsType[*yaml.LoadError](err)
+	if !ok {
+		d.faultAt(place{}, "", "this is no YAML that can be read")
+		return
+	}
+	at := place{fault.Mark.Line, fault.Mark.Column}
+	problem := fault.Message
+	switch {
+	case strings.Contains(problem, "anchor"):
+		problem = "* refers to an anchor (&) that the file does not have; quote a value that begins with *"
+	case strings.Contains(problem, "cannot start any token"):
+		problem = "no value may begin like this; indent with blanks, and quote a value that begins with @, ` or %"
+	case strings.Contains(problem, "mapping values are not allowed"):
+		problem = "a colon and a blank begin a value, which is not allowed here; quote text that holds them, and check the indentation"
+	case strings.Contains(problem, "tag handle"):
+		problem = "! begins a YAML tag that is not declared; quote a value that begins with !"
+	case strings.ContainsAny(problem, "'\"`"):
+		problem = "this is no YAML that can be read"
+	case fault.ContextMsg != "":
+		problem = fault.ContextMsg + ", " + problem
+	}
+	d.faultAt(at, "", "no valid YAML: "+problem)
+}
