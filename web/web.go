@@ -1,0 +1,136 @@
+// Package web is the HTTP surface of the exporter.
+package web
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+
+	"weixin_exporter/snapshot"
+)
+
+// Source has the latest snapshot; *snapshot.Board is one.
+type Source interface {
+	// Latest returns nil while there is none.
+	Latest() *snapshot.Snapshot
+}
+
+// Options are the parts behind the surface.
+type Options struct {
+	// Metrics answers at TelemetryPath.
+	Metrics       http.Handler
+	TelemetryPath string
+	// Source is what the landing page shows and what readiness waits for.
+	Source Source
+	// Config returns the configuration in force as YAML, without any secret.
+	Config func() ([]byte, error)
+	// Reload brings the configuration file into force; its error names what is wrong.
+	Reload func(context.Context) error
+	// Lifecycle allows to reload over HTTP.
+	Lifecycle bool
+	// Version is shown on the landing page.
+	Version string
+	Now     func() time.Time
+	Logger  log.Logger
+}
+
+const (
+	landingPath = "/"
+	configPath  = "/config"
+	healthyPath = "/-/healthy"
+	readyPath   = "/-/ready"
+	reloadPath  = "/-/reload"
+)
+
+// NewHandler returns the handler of all paths, or an error if the telemetry path is not
+// usable. With "/" as the telemetry path there is no landing page.
+func NewHandler(o Options) (http.Handler, error) {
+	switch taken := []string{configPath, healthyPath, readyPath, reloadPath}; {
+	case o.TelemetryPath == "" || o.TelemetryPath[0] != '/':
+		return nil, fmt.Errorf("the telemetry path %q does not begin with a slash", o.TelemetryPath)
+	case slices.Contains(taken, o.TelemetryPath):
+		return nil, fmt.Errorf("the telemetry path %q is taken; choose another than %q", o.TelemetryPath, taken)
+	}
+	page, err := newLanding(o)
+	if err != nil {
+		return nil, err
+	}
+	paths := map[string]http.Handler{
+		landingPath: readOnly(page),
+		configPath:  readOnly(http.HandlerFunc(o.serveConfig)),
+		healthyPath: readOnly(http.HandlerFunc(serveHealthy)),
+		readyPath:   readOnly(http.HandlerFunc(o.serveReady)),
+		reloadPath:  http.NewCrossOriginProtection().Handler(http.HandlerFunc(o.serveReload)),
+	}
+	paths[o.TelemetryPath] = readOnly(o.Metrics)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, ok := paths[r.URL.Path]
+		if !ok {
+			h = http.NotFoundHandler()
+		}
+		h.ServeHTTP(w, r)
+	}), nil
+}
+
+// readOnly answers other methods than GET and HEAD with 405.
+func readOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "Only GET and HEAD are answered here.", http.StatusMethodNotAllowed)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func serveHealthy(w http.ResponseWriter, _ *http.Request) { say(w, "weixin_exporter is healthy.\n") }
+
+// serveReady depends on the store alone: the first snapshot is made from it. Whether Weixin
+// answers does not matter.
+func (o Options) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if o.Source.Latest() == nil {
+		http.Error(w, "weixin_exporter is not ready: the store is being read.", http.StatusServiceUnavailable)
+		return
+	}
+	say(w, "weixin_exporter is ready.\n")
+}
+
+func (o Options) serveConfig(w http.ResponseWriter, _ *http.Request) {
+	text, err := o.Config()
+	if err != nil {
+		level.Error(o.Logger).Log("msg", "cannot show the configuration", "err", err)
+		http.Error(w, "The configuration cannot be shown; see the log.", http.StatusInternalServerError)
+		return
+	}
+	say(w, string(text))
+}
+
+func (o Options) serveReload(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "To reload the configuration, send a POST request.", http.StatusMethodNotAllowed)
+		return
+	}
+	if !o.Lifecycle {
+		http.Error(w, "Reloading over HTTP is off; start weixin_exporter with --web.enable-lifecycle, or send it SIGHUP.", http.StatusForbidden)
+		return
+	}
+	if err := o.Reload(r.Context()); err != nil {
+		http.Error(w, fmt.Sprintf("The configuration was not reloaded, the former one stays in force:\n%v", err), http.StatusInternalServerError)
+		return
+	}
+	say(w, "The configuration was reloaded.\n")
+}
+
+func say(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = io.WriteString(w, text) // whoever asked is gone: nothing to be done
+}

@@ -1,0 +1,213 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-kit/log"
+
+	"weixin_exporter/snapshot"
+	"weixin_exporter/summary"
+	"weixin_exporter/web"
+)
+
+// surface is the handler under test with its parts.
+type surface struct {
+	t       *testing.T
+	board   *snapshot.Board
+	reloads int
+	options web.Options
+}
+
+var errBad = errors.New("config.yml:3:5: accounts[0].name: bad")
+
+func newSurface(t *testing.T) *surface {
+	t.Helper()
+	s := &surface{t: t, board: snapshot.NewBoard()}
+	s.options = web.Options{
+		Metrics:       http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
+		TelemetryPath: "/metrics",
+		Source:        s.board,
+		Config:        func() ([]byte, error) { return []byte("accounts: []\n"), nil },
+		Reload:        func(context.Context) error { s.reloads++; return nil },
+		Lifecycle:     true,
+		Version:       "1.2.3",
+		Now:           func() time.Time { return time.Date(2026, 3, 10, 1, 2, 3, 0, time.UTC) },
+		Logger:        log.NewLogfmtLogger(t.Output()),
+	}
+	return s
+}
+
+// ask sends one request to a handler made from the options.
+func (s *surface) ask(method, path string, header ...string) *httptest.ResponseRecorder {
+	s.t.Helper()
+	h, err := web.NewHandler(s.options)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := httptest.NewRequest(method, path, http.NoBody)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestPaths(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		code         int
+		body         string // a part of it
+		allow        string
+	}{
+		{"GET", "/metrics", 200, "up 1\n", ""},
+		{"HEAD", "/metrics", 200, "", ""},
+		{"POST", "/metrics", 405, "Only GET and HEAD", "GET, HEAD"},
+		{"GET", "/", 200, "weixin_exporter</title>", ""},
+		{"GET", "/-/healthy", 200, "healthy", ""},
+		{"GET", "/-/ready", 200, "ready", ""},
+		{"GET", "/config", 200, "accounts: []\n", ""},
+		{"DELETE", "/config", 405, "Only GET and HEAD", "GET, HEAD"},
+		{"POST", "/-/reload", 200, "was reloaded", ""},
+		{"GET", "/-/reload", 405, "send a POST request", "POST"},
+		{"GET", "/metrics/", 404, "not found", ""},
+		{"GET", "/no/such/path", 404, "not found", ""},
+	} {
+		t.Run(c.method+" "+c.path, func(t *testing.T) {
+			s := newSurface(t)
+			s.board.Publish(&snapshot.Snapshot{})
+			w := s.ask(c.method, c.path)
+			if w.Code != c.code || !strings.Contains(w.Body.String(), c.body) || w.Header().Get("Allow") != c.allow {
+				t.Errorf("%d %q Allow %q, want %d %q Allow %q", w.Code, w.Body, w.Header().Get("Allow"), c.code, c.body, c.allow)
+			}
+		})
+	}
+}
+
+func TestReadyWaitsForTheFirstSnapshotAlone(t *testing.T) {
+	s := newSurface(t)
+	if w := s.ask("GET", "/-/ready"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("%d before the first snapshot", w.Code)
+	}
+	if w := s.ask("GET", "/-/healthy"); w.Code != http.StatusOK {
+		t.Errorf("not healthy before the first snapshot: %d", w.Code)
+	}
+	s.board.Publish(&snapshot.Snapshot{Accounts: []*snapshot.Account{{Name: "never answered"}}})
+	if w := s.ask("GET", "/-/ready"); w.Code != http.StatusOK {
+		t.Errorf("%d after it", w.Code)
+	}
+}
+
+func TestReload(t *testing.T) {
+	t.Run("off", func(t *testing.T) {
+		s := newSurface(t)
+		s.options.Lifecycle = false
+		w := s.ask("POST", "/-/reload")
+		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "--web.enable-lifecycle") || s.reloads != 0 {
+			t.Errorf("%d %q after %d reloads", w.Code, w.Body, s.reloads)
+		}
+	})
+	t.Run("bad file", func(t *testing.T) {
+		s := newSurface(t)
+		s.options.Reload = func(context.Context) error { return errBad }
+		w := s.ask("POST", "/-/reload")
+		if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), errBad.Error()) {
+			t.Errorf("%d %q", w.Code, w.Body)
+		}
+	})
+	t.Run("from a page of another site", func(t *testing.T) {
+		s := newSurface(t)
+		w := s.ask("POST", "/-/reload", "Sec-Fetch-Site", "cross-site", "Origin", "https://elsewhere.test")
+		if w.Code != http.StatusForbidden || s.reloads != 0 {
+			t.Errorf("%d after %d reloads", w.Code, s.reloads)
+		}
+	})
+}
+
+func TestConfigThatCannotBeShown(t *testing.T) {
+	s := newSurface(t)
+	var log bytes.Buffer
+	s.options.Config = func() ([]byte, error) { return nil, errBad }
+	s.options.Logger = logTo(&log)
+	if w := s.ask("GET", "/config"); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), errBad.Error()) {
+		t.Errorf("%d %q", w.Code, w.Body)
+	}
+	if !strings.Contains(log.String(), "cannot show the configuration") {
+		t.Errorf("logged: %s", &log)
+	}
+}
+
+func logTo(w io.Writer) log.Logger { return log.NewLogfmtLogger(w) }
+
+func TestTelemetryPath(t *testing.T) {
+	for _, path := range []string{"", "metrics", "/config", "/-/ready", "/-/healthy", "/-/reload"} {
+		s := newSurface(t)
+		s.options.TelemetryPath = path
+		if _, err := web.NewHandler(s.options); err == nil {
+			t.Errorf("the telemetry path %q was taken", path)
+		}
+	}
+	s := newSurface(t)
+	s.options.TelemetryPath = "/"
+	if w := s.ask("GET", "/"); w.Body.String() != "up 1\n" {
+		t.Errorf("with / as telemetry path: %q", w.Body)
+	}
+	s.options.TelemetryPath = "/{odd path}"
+	if w := s.ask("GET", "/%7Bodd%20path%7D"); w.Body.String() != "up 1\n" {
+		t.Errorf("with an odd telemetry path: %d %q", w.Code, w.Body)
+	}
+}
+
+func TestLandingPage(t *testing.T) {
+	s := newSurface(t)
+	if w := s.ask("GET", "/"); !strings.Contains(w.Body.String(), "The store is being read.") {
+		t.Errorf("before the first snapshot: %s", w.Body)
+	}
+	at := time.Date(2026, 3, 9, 16, 30, 0, 0, time.UTC)
+	shop := &snapshot.Account{
+		Name: "shop", AppID: "wx1",
+		Daily:  &summary.Day{Date: summary.DateOf(at) - 1, Figures: summary.Figures{Callbacks: 1234567, Failures: 12345, TimeCostMillis: 1234567 * 88, MaxTimeCostMillis: 5003}},
+		Hourly: &summary.HourlyDay{Date: summary.DateOf(at) - 1},
+	}
+	quiet := &snapshot.Account{Name: "quiet", AppID: "wx2", Daily: &summary.Day{Date: summary.DateOf(at) - 2}}
+	failing := &snapshot.Account{Name: "<script>alert(1)</script>", AppID: "wx3"}
+	failing.Work[summary.Hourly].Trouble = &snapshot.Trouble{
+		Since: at, At: at, Next: at.Add(10 * time.Minute), Text: "errcode 40164: invalid ip", To: "Put 203.0.113.7 on the allow list.",
+	}
+	twice := &snapshot.Account{Name: "twice", AppID: "wx4"}
+	for api := range summary.APIs {
+		twice.Work[api].Trouble = &snapshot.Trouble{Since: at, At: at, Next: at, Text: "errcode 48001", To: "Verify it."}
+	}
+	s.board.Publish(&snapshot.Snapshot{Accounts: []*snapshot.Account{failing, quiet, shop, twice}})
+	w := s.ask("GET", "/")
+	page := w.Body.String()
+	for _, want := range []string{
+		"version 1.2.3", "2026-03-10 09:02:03 China time", `href="/metrics"`,
+		"<td>shop</td><td>wx1</td><td><span class=\"good\">known</span></td><td>2026-03-09</td>",
+		"1,234,567", "12,345", "1.00 %", "0.088 s", "5.003 s",
+		"<td>quiet</td><td>wx2</td><td><span class=\"soft\">waiting</span></td><td>2026-03-08</td>",
+		"&lt;script&gt;alert(1)&lt;/script&gt;</strong></p>\n<p>hourly call: errcode 40164: invalid ip.",
+		"Put 203.0.113.7 on the allow list.", "Verify it.", "Failing since 2026-03-10 00:30:00; tried again at 2026-03-10 00:40:00",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not contain %q", want)
+		}
+	}
+	if n := strings.Count(page, "Verify it."); n != 1 {
+		t.Errorf("the same advice stands there %d times", n)
+	}
+	if strings.Contains(page, "<script") || !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Error("the page is open to scripts")
+	}
+	if t.Failed() {
+		t.Log(page)
+	}
+}
