@@ -1,0 +1,93 @@
+package command
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	promconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/common/version"
+	"golang.org/x/time/rate"
+
+	"weixin_exporter/config"
+	"weixin_exporter/refresh"
+	"weixin_exporter/weixin"
+)
+
+// clients makes the Weixin clients that a configuration asks for and remembers them, so
+// that the next configuration can take over their tokens.
+type clients struct {
+	now     func() time.Time
+	observe func(weixin.Request)
+	kept    generation
+}
+
+// generation is what one configuration led to.
+type generation struct {
+	baseURL  string
+	http     *http.Client
+	accounts map[string]client // by app id
+}
+
+type client struct {
+	config config.Account
+	weixin *weixin.Account
+}
+
+// replace makes the clients of a configuration and returns what the refresher needs of it.
+// An account whose credentials and host did not change keeps its token.
+func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
+	refreshed := refresh.Config{
+		Settings: refresh.Settings{
+			ReadyAt:      cfg.Refresh.ReadyAt.Offset(),
+			HistoryDays:  cfg.Refresh.HistoryDays(),
+			RecheckAfter: time.Duration(cfg.Refresh.RecheckAfter),
+		},
+		Interval:      time.Duration(cfg.Refresh.Interval),
+		Concurrency:   cfg.Weixin.Concurrency,
+		RetentionDays: cfg.Store.RetentionDays(),
+	}
+	httpClient, err := promconfig.NewClientFromConfig(cfg.Weixin.HTTPClient, program)
+	if err != nil {
+		return refreshed, fmt.Errorf("weixin.http_config: %w", err)
+	}
+	perSecond := cfg.Weixin.RequestsPerSecond
+	api := weixin.NewClient(weixin.Options{
+		BaseURL:    cfg.Weixin.BaseURL,
+		HTTPClient: httpClient,
+		Timeout:    time.Duration(cfg.Weixin.Timeout),
+		// A tenth of a second's requests may come at once, so that high rates are reached
+		// although timers are coarse.
+		Limiter:   rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10))),
+		Now:       c.now,
+		Observe:   c.observe,
+		UserAgent: program + "/" + version.Version,
+	})
+	next := generation{baseURL: cfg.Weixin.BaseURL, http: httpClient, accounts: make(map[string]client, len(cfg.Accounts))}
+	for _, a := range cfg.Accounts {
+		made := client{config: a, weixin: api.Account(tokenSource(api, a))}
+		if former, ok := c.kept.accounts[a.AppID]; ok && c.kept.baseURL == next.baseURL && sameCredentials(former.config, a) {
+			made.weixin.AdoptToken(former.weixin)
+		}
+		next.accounts[a.AppID] = made
+		refreshed.Accounts = append(refreshed.Accounts, refresh.Account{Name: a.Name, AppID: a.AppID, Caller: made.weixin})
+	}
+	if c.kept.http != nil {
+		c.kept.http.CloseIdleConnections()
+	}
+	c.kept = next
+	return refreshed, nil
+}
+
+func sameCredentials(a, b config.Account) bool {
+	return a.AppID == b.AppID && a.Token.Type == b.Token.Type && a.Secret().Equal(b.Secret())
+}
+
+// tokenSource returns where the account's access token comes from.
+func tokenSource(api *weixin.Client, a config.Account) weixin.TokenSource {
+	credentials := weixin.Credentials{AppID: a.AppID, AppSecret: a.Secret()}
+	if a.Token.Type == config.LegacyToken {
+		return api.LegacyToken(credentials)
+	}
+	return api.StableToken(credentials)
+}

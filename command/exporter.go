@@ -1,0 +1,232 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/sync/errgroup"
+
+	"weixin_exporter/collector"
+	"weixin_exporter/config"
+	"weixin_exporter/refresh"
+	"weixin_exporter/snapshot"
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+	"weixin_exporter/web"
+)
+
+const (
+	program = "weixin_exporter"
+	// drainTime is how long running requests may take after a signal.
+	drainTime = 3 * time.Second
+)
+
+// exporter is the running whole, for serve and demo.
+type exporter struct {
+	web     Web
+	logger  log.Logger
+	slogger *slog.Logger
+	now     func() time.Time
+	// load reads the configuration anew.
+	load func() (*config.Config, error)
+	// listening is told each address that is served; may be nil.
+	listening func(net.Addr)
+
+	clients   clients
+	refresher *refresh.Refresher
+	reloads   *collector.Reloads
+	current   atomic.Pointer[config.Config]
+	reloading chan struct{} // holds one token: one reload at a time
+}
+
+// run serves with the configuration until the context ends.
+func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
+	if now := x.now(); summary.DateOf(now) <= summary.FirstDate {
+		return fmt.Errorf("the clock of this host says %s, but Weixin's statistics begin at %s: set the clock", now.UTC().Format(time.RFC3339), summary.FirstDate)
+	}
+	level.Info(x.logger).Log("msg", "starting "+program, "version", version.Info(), "build", version.BuildContext())
+	known, err := store.Open(ctx, cfg.Store.Path, store.Options{})
+	if err != nil {
+		return err
+	}
+	err = x.serve(ctx, cfg, known)
+	level.Info(x.logger).Log("msg", "stopped")
+	if closed := known.Close(); closed != nil {
+		err = errors.Join(err, fmt.Errorf("closing the store: %w", closed))
+	}
+	return err
+}
+
+// serve runs the parts until the context ends or one of them fails.
+func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.Store) error {
+	board := snapshot.NewBoard()
+	registry := prometheus.NewRegistry()
+	handler, err := x.assemble(registry, board, known)
+	if err != nil {
+		return err
+	}
+	refreshed, err := x.clients.replace(cfg)
+	if err != nil {
+		return err
+	}
+	x.loaded(cfg)
+
+	parts, ctx := errgroup.WithContext(ctx)
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(x.slogger.Handler(), slog.LevelWarn),
+		BaseContext: func(l net.Listener) context.Context {
+			if x.listening != nil {
+				x.listening(l.Addr())
+			}
+			return ctx
+		},
+	}
+	parts.Go(func() error { return x.refresher.Run(ctx, refreshed) })
+	parts.Go(func() error {
+		switch err := toolkit.ListenAndServe(server, x.web.Toolkit, x.slogger); {
+		case errors.Is(err, http.ErrServerClosed):
+			return nil
+		case errors.Is(err, syscall.EADDRINUSE):
+			return fmt.Errorf("%w: end the other program, or choose another port with --web.listen-address", err)
+		default:
+			return fmt.Errorf("serving: %w", err)
+		}
+	})
+	parts.Go(func() error { return x.drain(ctx, server) })
+	parts.Go(func() error { x.reloadOnSignal(ctx); return nil })
+	return parts.Wait()
+}
+
+// assemble makes the parts that do not depend on the configuration.
+func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board, known *store.Store) (http.Handler, error) {
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		versioncollector.NewCollector(program),
+		collector.New(board),
+	} {
+		if err := registry.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	requests, err := collector.NewRequests(registry)
+	if err != nil {
+		return nil, err
+	}
+	if x.reloads, err = collector.NewReloads(registry); err != nil {
+		return nil, err
+	}
+	x.clients = clients{now: x.now, observe: requests.Observe}
+	x.refresher = refresh.New(refresh.Options{Store: known, Board: board, Logger: x.logger, Now: x.now})
+	x.reloading = make(chan struct{}, 1)
+	return web.NewHandler(web.Options{
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+			ErrorLog:          slog.NewLogLogger(x.slogger.Handler(), slog.LevelError),
+			EnableOpenMetrics: true,
+		}),
+		TelemetryPath: x.web.TelemetryPath,
+		Source:        board,
+		Config:        func() ([]byte, error) { return x.current.Load().Marshal() },
+		Reload:        x.reload,
+		Lifecycle:     x.web.EnableLifecycle,
+		Version:       version.Version,
+		Now:           x.now,
+		Logger:        x.logger,
+	})
+}
+
+// drain ends the server with the context: running requests may end, new ones are refused.
+func (x *exporter) drain(ctx context.Context, server *http.Server) error {
+	<-ctx.Done()
+	level.Info(x.logger).Log("msg", "stopping; running requests may end")
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := server.Shutdown(limited); err != nil {
+		level.Warn(x.logger).Log("msg", "some requests were cut off", "err", err)
+		return server.Close()
+	}
+	return nil
+}
+
+// loaded notes the configuration that is in force.
+func (x *exporter) loaded(cfg *config.Config) {
+	for _, warning := range cfg.Warnings() {
+		level.Warn(x.logger).Log("msg", "configuration", "warning", warning)
+	}
+	x.current.Store(cfg)
+	x.reloads.Succeeded(x.now())
+}
+
+// reload reads the configuration and brings it into force; if anything is wrong with it,
+// nothing changes.
+func (x *exporter) reload(ctx context.Context) error {
+	select {
+	case x.reloading <- struct{}{}:
+		defer func() { <-x.reloading }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	err := x.tryReload(ctx)
+	if err != nil {
+		x.reloads.Failed()
+		level.Error(x.logger).Log("msg", "the configuration was not reloaded; the former one stays in force", "err", inOneLine(err))
+	}
+	return err
+}
+
+func (x *exporter) tryReload(ctx context.Context) error {
+	cfg, err := x.load()
+	if err != nil {
+		return err
+	}
+	if former := x.current.Load(); cfg.Store.Path != former.Store.Path {
+		return fmt.Errorf("store.path cannot change from %q to %q while running: restart %s", former.Store.Path, cfg.Store.Path, program)
+	}
+	former := x.clients.kept
+	refreshed, err := x.clients.replace(cfg)
+	if err != nil {
+		return err
+	}
+	if err := x.refresher.Configure(ctx, refreshed); err != nil {
+		x.clients.kept = former
+		return err
+	}
+	x.loaded(cfg)
+	level.Info(x.logger).Log("msg", "the configuration was reloaded", "accounts", len(cfg.Accounts))
+	return nil
+}
+
+// reloadOnSignal reloads at each SIGHUP until the context ends.
+func (x *exporter) reloadOnSignal(ctx context.Context) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			_ = x.reload(ctx) // it logs what is wrong
+		}
+	}
+}

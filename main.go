@@ -1,0 +1,89 @@
+// Weixin_exporter is a Prometheus exporter for the interface statistics of Weixin Official
+// Accounts: how often Weixin called an account's server, how often that failed, and how
+// long it took.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"weixin_exporter/command"
+)
+
+// Exit codes.
+const (
+	done  = 0 // or stopped by a signal
+	fault = 1 // named on stderr in one line
+	usage = 2
+)
+
+const name = "weixin_exporter"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, time.Now))
+}
+
+// run is the program with its surroundings handed in; it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func() time.Time) int {
+	app := kingpin.New(name, "Prometheus exporter for the interface statistics of Weixin Official Accounts.").
+		DefaultEnvars().UsageWriter(stdout).ErrorWriter(stderr)
+	app.HelpFlag.Short('h').NoEnvar()
+	app.Version(version.Print(name)).VersionFlag.NoEnvar()
+	answered := false // by --help or --version
+	app.Terminate(func(int) { answered = true })
+
+	env := command.Env{Stdout: stdout, Stderr: stderr, Now: now}
+	app.Flag("log.level", "Only log messages of this severity or above: debug, info, warn or error.").
+		Default("info").EnumVar(&env.LogLevel, "debug", "info", "warn", "error")
+	app.Flag("log.format", "Form of the log: logfmt or json.").
+		Default("logfmt").EnumVar(&env.LogFormat, "logfmt", "json")
+
+	var configFile string
+	app.Flag("config.file", "Configuration file.").Default("config.yml").StringVar(&configFile)
+
+	web := command.Web{Toolkit: kingpinflag.AddFlags(app, ":9988")}
+	app.Flag("web.telemetry-path", "Path under which the metrics are served.").
+		Default("/metrics").StringVar(&web.TelemetryPath)
+	app.Flag("web.enable-lifecycle", "Allow to reload the configuration with POST /-/reload.").
+		BoolVar(&web.EnableLifecycle)
+
+	serve := app.Command("serve", "Refresh on a timer and serve the metrics.").Default().FullCommand()
+	check := app.Command("check", "Read the configuration and say what is wrong with it.").FullCommand()
+	demo := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.").FullCommand()
+	health := app.Command("healthcheck", "Ask a running exporter on this host whether it is healthy; for containers.").FullCommand()
+
+	chosen, err := app.Parse(args)
+	switch {
+	case answered:
+		return done
+	case err != nil:
+		fmt.Fprintf(stderr, "%s: error: %v; see --help\n", name, err)
+		return usage
+	}
+	switch chosen {
+	case serve:
+		err = command.Serve(ctx, env, web, configFile)
+	case check:
+		err = command.Check(env, configFile)
+	case demo:
+		err = command.Demo(ctx, env, web)
+	case health:
+		err = command.Healthcheck(ctx, web)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: error: %v\n", name, err)
+		return fault
+	}
+	return done
+}

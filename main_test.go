@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"weixin_exporter/summary"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// outcome is what a finished program left.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// finish runs the program to its end.
+func finish(t *testing.T, now func() time.Time, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), args, &stdout, &stderr, now)
+	t.Logf("weixin_exporter %q\n%s%s", args, &stdout, &stderr)
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+func TestUsage(t *testing.T) {
+	for _, c := range []struct {
+		args           []string
+		code           int
+		stdout, stderr string
+	}{
+		{[]string{"--help"}, done, "healthcheck", ""},
+		{[]string{"--version"}, done, "weixin_exporter, version", ""},
+		{[]string{"--no-such-flag"}, usage, "", "unknown long flag '--no-such-flag'; see --help"},
+		{[]string{"no-such-command"}, usage, "", "see --help"},
+		{[]string{"--log.level=loud"}, usage, "", "must be one of debug,info,warn,error, got 'loud'"},
+	} {
+		got := finish(t, time.Now, c.args...)
+		if got.code != c.code || !strings.Contains(got.stdout, c.stdout) || !strings.Contains(got.stderr, c.stderr) {
+			t.Errorf("%q: %+v, want %d, %q and %q", c.args, got, c.code, c.stdout, c.stderr)
+		}
+	}
+}
+
+func TestFlagsFromTheEnvironment(t *testing.T) {
+	t.Setenv("WEIXIN_EXPORTER_CONFIG_FILE", "from-the-environment.yml")
+	t.Setenv("WEIXIN_EXPORTER_VERSION", "1.2.3") // a build argument rather than a flag
+	if got := finish(t, time.Now, "check"); got.code != fault || !strings.Contains(got.stderr, "from-the-environment.yml") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	good := writeConfig(t, "accounts:\n- {name: shop, app_id: wx0123456789abcdef, app_secret: sim-secret-check, token: {type: token}}\n")
+	got := finish(t, time.Now, "check", "--config.file="+good)
+	if got.code != done || !strings.HasSuffix(got.stdout, good+": no fault found; accounts: 1\n") || !strings.Contains(got.stdout, "warning: ") {
+		t.Errorf("a good file: %+v", got)
+	}
+	bad := writeConfig(t, "accounts:\n- {name: shop, app_id: wx0123456789abcdef}\nrefresh: {interval: soon}\n")
+	got = finish(t, time.Now, "check", "--config.file="+bad)
+	if got.code != fault || strings.Count(got.stderr, bad+":") != 2 {
+		t.Errorf("a file with two faults: %+v", got)
+	}
+	got = finish(t, time.Now, "serve", "--config.file="+bad)
+	if got.code != fault || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, "(and 1 more; weixin_exporter check shows all)") {
+		t.Errorf("serving a file with two faults: %+v", got)
+	}
+}
+
+func TestClockBeforeTheFirstDay(t *testing.T) {
+	config := writeConfig(t, "accounts:\n- {name: shop, app_id: wx0123456789abcdef, app_secret: sim-secret-clock}\n")
+	got := finish(t, func() time.Time { return time.Unix(0, 0) }, "--config.file="+config)
+	want := "weixin_exporter: error: the clock of this host says 1970-01-01T00:00:00Z, but Weixin's statistics begin at 2014-12-01: set the clock\n"
+	if got.code != fault || got.stderr != want {
+		t.Errorf("%+v, want %q", got, want)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(config), "weixin_exporter.db")); err == nil {
+		t.Error("a store was made on a wrong clock")
+	}
+}
+
+func TestPortTaken(t *testing.T) {
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	address := taken.Addr().String()
+	got := finish(t, time.Now, "demo", "--log.level=error", "--web.listen-address="+address)
+	want := "weixin_exporter: error: listen tcp " + address + ": bind: address already in use: " +
+		"end the other program, or choose another port with --web.listen-address\n"
+	if got.code != fault || got.stderr != want {
+		t.Errorf("%+v, want %q", got, want)
+	}
+}
+
+func TestTelemetryPathTaken(t *testing.T) {
+	got := finish(t, time.Now, "demo", "--log.level=error", "--web.telemetry-path=/config")
+	if got.code != fault || !strings.Contains(got.stderr, `the telemetry path "/config" is taken`) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// program is a running program.
+type program struct {
+	t      *testing.T
+	base   string
+	output *output
+	stop   func() int // returns the exit code
+}
+
+// output keeps what is written and lets wait for a line.
+type output struct {
+	mu    sync.Mutex
+	text  strings.Builder
+	grown chan struct{}
+	t     *testing.T
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.text.Write(p)
+	fmt.Fprintf(o.t.Output(), "%s", p)
+	select {
+	case o.grown <- struct{}{}:
+	default:
+	}
+	return len(p), nil
+}
+
+// wait returns the submatches of the pattern as soon as the output has them.
+func (o *output) wait(pattern string) []string {
+	o.t.Helper()
+	expression := regexp.MustCompile(pattern)
+	for {
+		o.mu.Lock()
+		found := expression.FindStringSubmatch(o.text.String())
+		o.mu.Unlock()
+		if found != nil {
+			return found
+		}
+		select {
+		case <-o.grown:
+		case <-o.t.Context().Done():
+			o.t.Fatalf("no line %q", pattern)
+		}
+	}
+}
+
+// start runs the program until its stop is called, on a free port.
+func start(t *testing.T, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, output: &output{t: t, grown: make(chan struct{}, 1)}}
+	ctx, cancel := context.WithCancel(context.Background())
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, append(args, "--web.listen-address=127.0.0.1:0"), p.output, p.output, time.Now)
+	}()
+	p.stop = sync.OnceValue(func() int { cancel(); return <-code })
+	t.Cleanup(func() { p.stop() })
+	p.base = "http://" + p.output.wait(`msg="?Listening on"? address=(\S+)`)[1]
+	return p
+}
+
+func (p *program) request(method, path string) (int, string) {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.t.Context(), method, p.base+path, http.NoBody)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+func TestDemo(t *testing.T) {
+	p := start(t, "demo")
+	p.output.wait(`Metrics    ` + p.base + `/metrics`)
+	p.output.wait(`account=support-bot.* api=hourly .*yesterday is known`)
+	p.output.wait(`account=not-verified.* errcode=48001`)
+	_, metrics := p.request("GET", "/metrics")
+	failures := regexp.MustCompile(`weixin_interface_daily_failures\{account="support-bot"\} (\d{3,})\n`)
+	if !failures.MatchString(metrics) {
+		t.Errorf("the account with an incident has no failures:\n%s", metrics)
+	}
+	if got := finish(t, time.Now, "healthcheck", "--web.listen-address="+strings.TrimPrefix(p.base, "http://")); got.code != done {
+		t.Errorf("not healthy: %+v", got)
+	}
+	if code := p.stop(); code != done {
+		t.Errorf("exit code %d", code)
+	}
+	if got := finish(t, time.Now, "healthcheck", "--web.listen-address="+strings.TrimPrefix(p.base, "http://")); got.code != fault {
+		t.Errorf("healthy after its end: %+v", got)
+	}
+}
+
+func TestServeAndReload(t *testing.T) {
+	shop := weixintest.Account{AppID: "wx0123456789abcdef", AppSecret: "sim-secret-shop", CallbacksPerDay: 10_000}
+	bot := weixintest.Account{AppID: "wxfedcba9876543210", AppSecret: "sim-secret-bot", CallbacksPerDay: 10_000}
+	simulated := weixintest.New(weixintest.Options{
+		Seed: 1, Now: time.Now, Accounts: []weixintest.Account{shop, bot},
+		Ready: func(_ string, d summary.Date) time.Time { return d.End() },
+	})
+	server := httptest.NewServer(simulated)
+	defer server.Close()
+	text := func(accounts string) string {
+		return "accounts:\n" + accounts + "weixin: {base_url: '" + server.URL + "', requests_per_second: 1000}\nrefresh: {ready_at: '00:00', history: 2d}\n"
+	}
+	const (
+		shopLine = "- {name: shop, app_id: wx0123456789abcdef, app_secret: sim-secret-shop, token: {type: token}}\n"
+		botLine  = "- {name: bot, app_id: wxfedcba9876543210, app_secret: sim-secret-bot}\n"
+	)
+	file := writeConfig(t, text(shopLine))
+	p := start(t, "serve", "--config.file="+file, "--web.enable-lifecycle", "--log.format=logfmt")
+	p.output.wait(`account=shop.* api=hourly .*yesterday is known`)
+	rewrite := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	rewrite(text(shopLine + botLine))
+	if code, body := p.request("POST", "/-/reload"); code != http.StatusOK {
+		t.Fatalf("%d %s", code, body)
+	}
+	p.output.wait(`account=bot.* api=hourly .*yesterday is known`)
+
+	rewrite(text(shopLine) + "store: {path: elsewhere.db}\n")
+	if code, body := p.request("POST", "/-/reload"); code != http.StatusInternalServerError || !strings.Contains(body, "store.path cannot change") {
+		t.Errorf("another store while running: %d %s", code, body)
+	}
+	rewrite("accounts: none\n")
+	if code, body := p.request("POST", "/-/reload"); code != http.StatusInternalServerError || !strings.Contains(body, file+":1:1: accounts") {
+		t.Errorf("a bad file: %d %s", code, body)
+	}
+	if _, metrics := p.request("GET", "/metrics"); !strings.Contains(metrics, "weixin_exporter_config_last_reload_successful 0\n") ||
+		!strings.Contains(metrics, `weixin_interface_daily_callbacks{account="bot"}`) {
+		t.Errorf("after a bad file:\n%s", metrics)
+	}
+
+	rewrite(text(botLine))
+	if code, body := p.request("POST", "/-/reload"); code != http.StatusOK {
+		t.Fatalf("%d %s", code, body)
+	}
+	if _, metrics := p.request("GET", "/metrics"); !strings.Contains(metrics, "weixin_exporter_config_last_reload_successful 1\n") ||
+		strings.Contains(metrics, `account="shop"`) {
+		t.Errorf("after the account was removed:\n%s", metrics)
+	}
+	if _, config := p.request("GET", "/config"); !strings.Contains(config, "app_secret: <secret>") {
+		t.Errorf("/config: %s", config)
+	}
+	if code := p.stop(); code != done {
+		t.Errorf("exit code %d", code)
+	}
+	tokens := map[string]int{}
+	for _, c := range simulated.Calls() {
+		if c.API != "daily" && c.API != "hourly" {
+			tokens[c.API+" "+c.AppID]++
+		}
+	}
+	// The second reload made new clients; the accounts kept their tokens.
+	if len(tokens) != 2 || tokens["token "+shop.AppID] != 1 || tokens["stable_token "+bot.AppID] != 1 {
+		t.Errorf("token calls: %v, want one for each account", tokens)
+	}
+}
