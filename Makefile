@@ -1,0 +1,60 @@
+# Everything that is done with this repository. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help build test unit lint fmt bench cover fuzz tools clean
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+REVISION ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null || echo unknown)
+BRANCH   ?= $(shell git symbolic-ref --short -q HEAD 2>/dev/null || echo unknown)
+# The date of the commit, so that the same commit gives the same binary.
+DATE     ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+
+STAMP   := github.com/prometheus/common/version
+LDFLAGS := -s -w \
+	-X $(STAMP).Version=$(VERSION) \
+	-X $(STAMP).Revision=$(REVISION) \
+	-X $(STAMP).Branch=$(BRANCH) \
+	-X $(STAMP).BuildDate=$(DATE)
+
+FUZZTIME  ?= 30s
+BENCHTIME ?= 1s
+COUNT     ?= 6
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## build/weixin_exporter: static, with its version in it
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o build/weixin_exporter .
+
+test: ## everything that a change must pass; installs what it needs
+	bash scripts/test.sh
+
+unit: ## the tests without the end-to-end tests, quickly
+	go test -race -shuffle=on $$(go list ./... | grep -v /e2e)
+
+lint: build/tools/golangci-lint ## what test checks of the source text
+	build/tools/golangci-lint run ./...
+
+fmt: build/tools/golangci-lint ## write the source text as it must be
+	build/tools/golangci-lint fmt ./...
+
+bench: ## all benchmarks, for benchstat
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
+
+cover: ## coverage by package, without the end-to-end tests
+	go test -shuffle=on -cover $$(go list ./... | grep -v /e2e)
+
+fuzz: ## every fuzz target for FUZZTIME
+	bash scripts/fuzz.sh $(FUZZTIME)
+
+tools: build/tools/golangci-lint ## the tools that the tests need
+	bash scripts/install.sh
+
+build/tools/golangci-lint: tools/go.mod tools/go.sum
+	cd tools && go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+build/tools/gotestsum: tools/go.mod tools/go.sum
+	cd tools && go build -o ../$@ gotest.tools/gotestsum
+
+clean: ## remove what was built
+	rm -rf build

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the tests need and that are not there yet. Prometheus is
+# only unpacked below build/tools, so that no service is set up.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+updated=
+apt() {
+  local sudo=()
+  [ "$(id -u)" = 0 ] || sudo=(sudo)
+  if [ -z "$updated" ]; then
+    "${sudo[@]}" apt-get update -qq
+    updated=yes
+  fi
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "$@"
+}
+
+need() { # program package…
+  command -v "$1" >/dev/null 2>&1 || wanted+=("${@:2}")
+}
+
+wanted=()
+need gcc gcc libc6-dev # the race detector is linked with it
+need git git
+need curl curl ca-certificates
+need jq jq
+need shellcheck shellcheck
+need chromium chromium
+if [ ${#wanted[@]} -gt 0 ]; then
+  echo "installing ${wanted[*]}"
+  apt install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
+fi
+
+if [ ! -x build/tools/prometheus/usr/bin/prometheus ]; then
+  echo "unpacking Prometheus"
+  mkdir -p build/tools/download
+  (cd build/tools/download && apt-get download -qq prometheus 2>/dev/null) || {
+    apt check -qq # updates the package lists first
+    (cd build/tools/download && apt-get download -qq prometheus)
+  }
+  dpkg-deb -x build/tools/download/prometheus_*.deb build/tools/prometheus
+  rm -r build/tools/download
+fi
