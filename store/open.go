@@ -119,8 +119,12 @@ func identify(ctx context.Context, tx *sql.Tx) (bool, error) {
 	}
 }
 
-// examine fails for a file of a newer version or with damage.
+// examine fails for a file with damage or of a newer version. Damage is looked for first:
+// with it, what goose says of the version means little.
 func (s *Store) examine(ctx context.Context, provider *goose.Provider) error {
+	if err := s.quickCheck(ctx); err != nil {
+		return err
+	}
 	current, known, err := provider.GetVersions(ctx)
 	if err != nil {
 		return fmt.Errorf("read the schema's version: %w", err)
@@ -129,10 +133,15 @@ func (s *Store) examine(ctx context.Context, provider *goose.Provider) error {
 		return fmt.Errorf("a newer weixin_exporter wrote this file (schema %d, this one knows up to %d);"+
 			" run the newer one or change store.path", current, known)
 	}
+	return nil
+}
+
+// quickCheck looks for damage, for a bounded time.
+func (s *Store) quickCheck(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	var verdict string
-	err = s.write.QueryRowContext(limited, `PRAGMA quick_check(1)`).Scan(&verdict)
+	err := s.write.QueryRowContext(limited, `PRAGMA quick_check(1)`).Scan(&verdict)
 	switch {
 	case limited.Err() != nil && ctx.Err() == nil:
 		return nil // a large file; no damage so far
