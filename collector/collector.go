@@ -61,7 +61,7 @@ func New(source Source) *Collector {
 			"Whether the last attempt to ask Weixin succeeded (1) or failed (0); 0 before the first one. "+
 				"An answer that a day is not ready yet is a success.", byAccountAndAPI, nil),
 		lastSuccess: prometheus.NewDesc("weixin_refresh_last_success_timestamp_seconds",
-			"When an attempt to ask Weixin last succeeded, as Unix time; 0 if none has since the start.", byAccountAndAPI, nil),
+			"When an attempt to ask Weixin last succeeded, as Unix time; 0 if none ever has.", byAccountAndAPI, nil),
 		failures: prometheus.NewDesc("weixin_refresh_failures_total",
 			"Failed attempts to ask Weixin and to keep its answer, by the class of the error.", []string{"account", "api", "reason"}, nil),
 		rejected: prometheus.NewDesc("weixin_refresh_rows_rejected_total",

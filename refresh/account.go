@@ -71,7 +71,21 @@ func newAccount(ctx context.Context, a Account, known *store.Account) *account {
 	}
 	acc.recall(known)
 	acc.show(known)
+	acc.resume()
 	return acc
+}
+
+// resume shows the last answer that was stored as the last attempt, so that a restart with
+// nothing to do does not look like a failure.
+func (a *account) resume() {
+	for api := range a.calls {
+		work := &a.shown.Work[api]
+		for _, state := range a.calls[api].ledger {
+			if state.AskedAt.After(work.LastSuccess) {
+				work.Succeeded, work.LastSuccess = true, state.AskedAt
+			}
+		}
+	}
 }
 
 // recall takes over what the store knows of days that the ledgers do not have.

@@ -123,3 +123,23 @@ func TestRestartAsksNothingAgain(t *testing.T) {
 		})
 	}
 }
+
+// TestRestartWithNothingToDo: what was there before is shown as it was, without an attempt.
+func TestRestartWithNothingToDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 10:00", nil, account(1))
+		w.start()
+		before := *w.shown("account00")
+		w.stop()
+		setClock(t, "2026-03-10 12:00")
+		calls := len(w.sim.Calls())
+		w.start()
+		after := *w.shown("account00")
+		if len(w.sim.Calls()) != calls {
+			t.Fatalf("%d calls after the restart", len(w.sim.Calls())-calls)
+		}
+		if diff := cmp.Diff(before, after, cmpopts.EquateApproxTime(time.Second)); diff != "" {
+			t.Errorf("a restart changed what is shown (-before +after):\n%s", diff)
+		}
+	})
+}

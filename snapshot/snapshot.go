@@ -29,10 +29,11 @@ type Account struct {
 	Work [summary.APIs]Work
 }
 
-// Work describes the exporter's own attempts with one call for one account, since the
-// exporter started or the account was configured.
+// Work describes the exporter's own attempts with one call for one account. What is counted
+// is counted since the exporter started or the account was configured.
 type Work struct {
-	// Succeeded says how the last attempt ended; false before the first one.
+	// Succeeded says how the last attempt ended, before a restart an answer that was stored;
+	// false before the first one.
 	Succeeded bool
 	// LastSuccess is when an attempt last succeeded; zero if none has.
 	LastSuccess time.Time
