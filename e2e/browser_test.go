@@ -1,0 +1,217 @@
+package e2e_test
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	cdpruntime "github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+//go:embed testdata/look.js
+var lookScript string
+
+// look is what testdata/look.js finds out about a page.
+type look struct {
+	Title, Text, HTML string
+	// Overflow is how many pixels the page is wider than the window.
+	Overflow int
+	// Accounts are the names that can be seen in the rows of the table, Troubles and Advice the texts
+	// of what is wrong.
+	Accounts, Troubles, Advice []string
+	// Faint are texts whose contrast is below 4.5 : 1; Texts is the number of all.
+	Faint []string
+	Texts int
+}
+
+func TestLandingPageInABrowser(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	x := runDemo(t)
+	for _, scheme := range []string{"light", "dark"} {
+		for _, width := range []int64{1280, 400} {
+			t.Run(fmt.Sprintf("%s %d", scheme, width), func(t *testing.T) {
+				t.Parallel()
+				found := b.open(t, x.base.String()+"/", scheme, width)
+				checkLook(t, found)
+			})
+		}
+	}
+	t.Run("accounts with awkward names", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, someAccounts()...)
+		served := serve(t, w.config)
+		w.waitComplete(t, served.web, w.accounts...)
+		found := b.open(t, served.base.String()+"/", "light", 400)
+		if len(found.Troubles) != 0 || found.Overflow != 0 || len(found.Faint) != 0 {
+			t.Errorf("troubles %q, %d pixels too wide, faint: %q", found.Troubles, found.Overflow, found.Faint)
+		}
+		for _, a := range w.accounts {
+			if !strings.Contains(strings.Join(found.Accounts, "\n"), a.name) {
+				t.Errorf("%s is not in the table: %q", a.name, found.Accounts)
+			}
+		}
+	})
+}
+
+// browser is a running one; its tabs are made from its life.
+type browser struct{ life context.Context }
+
+// startBrowser starts a browser that ends with the test.
+func startBrowser(t *testing.T) browser {
+	t.Helper()
+	path := program(t, "CHROMIUM", "chromium")
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path),
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.NoSandbox, // containers have none
+		chromedp.DisableGPU,
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true),
+		chromedp.NoFirstRun,
+		chromedp.WSURLReadTimeout(patience),
+	)
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	life, cancelBrowser := chromedp.NewContext(allocator)
+	t.Cleanup(cancelBrowser)
+	if err := chromedp.Do(life); err != nil {
+		t.Fatalf("starting the browser: %v", err)
+	}
+	return browser{life}
+}
+
+// complaints collects what a browser complains about.
+type complaints struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (c *complaints) add(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.list = append(c.list, fmt.Sprintf(format, args...))
+}
+
+func (c *complaints) listen(event any) {
+	switch e := event.(type) {
+	case *cdpruntime.EventConsoleAPICalled:
+		c.add("console: %s", e.Type)
+	case *cdpruntime.EventExceptionThrown:
+		c.add("exception: %s", e.ExceptionDetails.Text)
+	case *cdplog.EventEntryAdded:
+		c.add("log: %s: %s", e.Entry.Level, e.Entry.Text)
+	case *network.EventLoadingFailed:
+		c.add("a request failed: %s", e.ErrorText)
+	case *network.EventResponseReceived:
+		if e.Response.Status >= 400 {
+			c.add("%s: status %d", e.Response.URL, e.Response.Status)
+		}
+	}
+}
+
+// open shows a page in a tab of its own, fails on any complaint of the browser, leaves a
+// screenshot where artifacts are wanted, and returns what there is to see.
+func (b browser) open(t *testing.T, address, scheme string, width int64) look {
+	t.Helper()
+	var seen complaints
+	tab, cancelTab := chromedp.NewContext(b.life, chromedp.WithListener(seen.listen))
+	defer cancelTab()
+	if err := prepareTab(tab, scheme, width); err != nil {
+		t.Fatalf("opening a tab: %v", err)
+	}
+	limited, cancel := context.WithTimeout(tab, patience)
+	defer cancel()
+	err := chromedp.Do(limited, chromedp.Navigate(address))
+	var found look
+	if err == nil {
+		found, err = chromedp.Run(limited, chromedp.Evaluate[look](lookScript))
+	}
+	var picture []byte
+	if err == nil {
+		picture, err = chromedp.Run(limited, chromedp.FullScreenshot(100))
+	}
+	if err != nil {
+		t.Fatalf("showing %s: %v", address, err)
+	}
+	suite.kept.keep(t.Name(), "the page in the browser", found.HTML)
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	for _, complaint := range seen.list {
+		t.Errorf("the browser complains: %s", mask(complaint))
+	}
+	if folder := artifacts("screenshots"); folder != "" {
+		name := strings.NewReplacer("TestLandingPageInABrowser/", "landing-", "_", "-").Replace(t.Name()) + ".png"
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), picture, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return found
+}
+
+// prepareTab makes a tab tell of all that happens in it, and sets what its pages are shown on.
+func prepareTab(tab context.Context, scheme string, width int64) error {
+	if err := chromedp.Do(tab); err != nil {
+		return err
+	}
+	if _, err := chromedp.Call(tab, network.Enable, network.EnableParams{}); err != nil {
+		return err
+	}
+	if _, err := chromedp.Call(tab, cdplog.Enable, cdp.Empty{}); err != nil {
+		return err
+	}
+	preferred := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
+	if _, err := chromedp.Call(tab, emulation.SetEmulatedMedia, preferred); err != nil {
+		return err
+	}
+	return chromedp.Do(tab, chromedp.EmulateViewport(width, 800))
+}
+
+func checkLook(t *testing.T, found look) {
+	t.Helper()
+	if found.Title != "weixin_exporter" {
+		t.Errorf("title %q", found.Title)
+	}
+	if found.Overflow != 0 {
+		t.Errorf("the page is %d pixels wider than the window", found.Overflow)
+	}
+	known, refused := demoAccounts()
+	for _, name := range append(known, refused) {
+		if !strings.Contains("\n"+strings.Join(found.Accounts, "\n")+"\n", "\n"+name+"\n") {
+			t.Errorf("%s cannot be seen in the table: %q", name, found.Accounts)
+		}
+	}
+	troubles := strings.Join(found.Troubles, "\n")
+	for _, text := range []string{refused, "errcode 48001", "api unauthorized"} {
+		if !strings.Contains(troubles, text) {
+			t.Errorf("%q cannot be seen among the troubles: %q", text, troubles)
+		}
+	}
+	if advice := strings.Join(found.Advice, "\n"); !strings.Contains(advice, "verified") {
+		t.Errorf("no advice on the account that is not verified: %q", advice)
+	}
+	if !strings.Contains(found.Text, stampedVersion) {
+		t.Error("the version is not shown")
+	}
+	if found.Texts < 50 {
+		t.Errorf("only %d texts were looked at", found.Texts)
+	}
+	for _, text := range found.Faint {
+		t.Errorf("too little contrast: %s", mask(text))
+	}
+}

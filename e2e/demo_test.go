@@ -1,0 +1,130 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"weixin_exporter/summary"
+)
+
+// The accounts of the demonstration that have figures, and the one that has none.
+func demoAccounts() ([]string, string) {
+	return []string{"corner-cafe", "news", "shop", "support-bot"}, "not-verified"
+}
+
+// runDemo starts the demonstration and waits until all it can show is there.
+func runDemo(t *testing.T) *exporter {
+	t.Helper()
+	x := runExporter(t, "demo")
+	known, refused := demoAccounts()
+	eventually(t, "the demonstration to be complete", func() error {
+		got := x.metrics(t)
+		for _, api := range apis() {
+			for _, name := range known {
+				if days := got[series("weixin_store_days", "account", name, "api", api)]; days < history {
+					return fmt.Errorf("%s, %s: %v days", name, api, days)
+				}
+			}
+			if got[series("weixin_refresh_failures_total", "account", refused, "api", api, "reason", "permission")] != 1 {
+				return fmt.Errorf("%s, %s: no failure for permission", refused, api)
+			}
+		}
+		return nil
+	})
+	return x
+}
+
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	x := runDemo(t)
+	want := fmt.Sprintf(`
+A simulated Weixin with 5 accounts and a month of history; nothing leaves this machine.
+
+  Overview   %[1]s/
+  Metrics    %[1]s/metrics
+
+Stop it with Ctrl-C; nothing is left behind.
+
+`, x.base)
+	if got := x.stdout.String(); got != want {
+		t.Errorf("stdout is\n%s\nwant\n%s", mask(got), want)
+	}
+
+	known, refused := demoAccounts()
+	got := x.metrics(t)
+	all := append(slices.Clone(known), refused)
+	slices.Sort(all)
+	if names := accountsIn(got); !slices.Equal(names, all) {
+		t.Errorf("accounts %q, want %q", names, all)
+	}
+	sizes := map[float64]bool{}
+	for _, name := range known {
+		callbacks := got[series("weixin_interface_daily_callbacks", "account", name)]
+		sizes[callbacks] = true
+		if callbacks <= 0 {
+			t.Errorf("%s has no callbacks", name)
+		}
+		for hour := range summary.HoursPerDay {
+			if _, ok := got[series("weixin_interface_hourly_callbacks", "account", name, "hour", fmt.Sprintf("%02d", hour))]; !ok {
+				t.Errorf("%s: hour %02d is missing", name, hour)
+			}
+		}
+	}
+	if len(sizes) != len(known) {
+		t.Error("the accounts are not of different size")
+	}
+	ratio := got[series("weixin_interface_daily_failures", "account", "support-bot")] /
+		got[series("weixin_interface_daily_callbacks", "account", "support-bot")]
+	slowest := got[series("weixin_interface_daily_max_time_cost_seconds", "account", "support-bot")]
+	if ratio < 0.02 || slowest < 5 || slowest > 5.1 {
+		t.Errorf("yesterday's incident shows %.2f %% failures and a maximum of %v s; want more than 2 %% and 5 s", 100*ratio, slowest)
+	}
+	for key := range got {
+		if strings.HasPrefix(key, "weixin_interface_") && strings.Contains(key, refused) {
+			t.Errorf("the account that is not authorised has %s", key)
+		}
+	}
+	if got[series("weixin_api_requests_total", "api", "daily", "errcode", "48001")] != 1 {
+		t.Error("errcode 48001 is not counted once")
+	}
+
+	x.stop(t, syscall.SIGINT)
+	checkEmpty(t, x.cmd.Dir)
+}
+
+// checkEmpty fails if there is anything in a folder.
+func checkEmpty(t *testing.T, folder string) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		t.Errorf("%s was left behind", entry.Name())
+	}
+}
+
+// lintFound is the exit code of promtool for an exposition that is right and could be better.
+const lintFound = 3
+
+func TestPromtoolFindsNothingToSay(t *testing.T) {
+	t.Parallel()
+	promtool := program(t, "PROMTOOL", "promtool")
+	x := runDemo(t)
+	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
+	cmd.Stdin = strings.NewReader(x.get(t, "/metrics").body)
+	out, err := cmd.CombinedOutput()
+	// weixin_store_days is a number of days, not a time measured in days. The linter cannot know.
+	rest := strings.TrimSpace(strings.ReplaceAll(string(out), `weixin_store_days use base unit "seconds" instead of "days"`, ""))
+	if rest != "" {
+		t.Errorf("promtool check metrics: %v\n%s", err, mask(rest))
+	}
+	if code, err := exitCode(err); err != nil || code != 0 && code != lintFound {
+		t.Errorf("promtool check metrics ended with code %d: %v", code, err)
+	}
+}

@@ -1,0 +1,118 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"weixin_exporter/summary"
+)
+
+func TestJSONLog(t *testing.T) {
+	t.Parallel()
+	failing := newAccount("failing", 9, 50)
+	failing.Errcode = 48001
+	day := summary.DateOf(clock())
+	w := newWorld(t, newAccount("小店", 1, 9000), failing)
+	x := serve(t, w.config, "--log.format=json")
+	w.waitComplete(t, x.web, w.accounts[0])
+	x.stop(t, syscall.SIGTERM)
+	messages := map[string]int{}
+	for _, line := range x.stderr.lines() {
+		var fields struct{ TS, Level, Msg, Caller, Account, Reason, Err, Next, Advice string }
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Errorf("no JSON object: %s", mask(line))
+			continue
+		}
+		if _, err := time.Parse(time.RFC3339Nano, fields.TS); err != nil || fields.Level == "" || fields.Msg == "" || fields.Caller == "" {
+			t.Errorf("ts, level, msg or caller is missing: %s", mask(line))
+		}
+		if fields.Msg == "refresh failed" && (fields.Level != "error" || fields.Account != "failing" || fields.Reason != "permission" ||
+			fields.Err == "" || fields.Next == "" || fields.Advice == "") {
+			t.Errorf("a failure that does not say all: %s", mask(line))
+		}
+		messages[fields.Msg]++
+	}
+	// For each of the two calls a line, and none for each of the history's days.
+	for msg, want := range map[string]int{
+		"starting weixin_exporter": 1, "Listening on": 1, "yesterday is known": 2, "refresh failed": 2,
+		"stopping; running requests may end": 1, "stopped": 1, "days stored": 0,
+	} {
+		if got := messages[msg]; got != want && day == summary.DateOf(clock()) { // another day begins with further lines
+			t.Errorf("%d lines %q, want %d", got, msg, want)
+		}
+	}
+}
+
+func TestLogLevels(t *testing.T) {
+	t.Parallel()
+	level := regexp.MustCompile(`(?:^| )level=(\w+) `)
+	for _, c := range []struct {
+		level  string
+		levels []string // that occur, from the lowest
+	}{
+		{"debug", []string{"debug", "info", "error"}},
+		{"info", []string{"info", "error"}},
+		{"warn", []string{"error"}},
+		{"error", []string{"error"}},
+	} {
+		t.Run(c.level, func(t *testing.T) {
+			t.Parallel()
+			failing := newAccount("failing", 9, 50)
+			failing.Errcode = 48001
+			w := newWorld(t, newAccount("shop", 1, 9000), failing)
+			p := start(t, suite.binary, "--config.file="+w.config, "--web.listen-address=127.0.0.1:0", "--log.level="+c.level)
+			p.logged(t, "refresh failed", "api=daily")
+			p.logged(t, "refresh failed", "api=hourly")
+			eventually(t, "days of the history", func() error {
+				if len(w.callsFor(w.accounts[0], 0)) < history {
+					return errNotYet
+				}
+				return nil
+			})
+			p.stop(t, syscall.SIGTERM)
+			seen := map[string]bool{}
+			for _, line := range p.stderr.lines() {
+				found := level.FindStringSubmatch(line)
+				if found == nil {
+					t.Errorf("no level: %s", mask(line))
+					continue
+				}
+				seen[found[1]] = true
+			}
+			if len(seen) != len(c.levels) {
+				t.Errorf("levels %v, want %v", seen, c.levels)
+			}
+			for _, level := range c.levels {
+				if !seen[level] {
+					t.Errorf("no line of level %s", level)
+				}
+			}
+		})
+	}
+}
+
+// Each line carries its time, its level, its place in the program and a message, once.
+func TestLogLinesSayWhenAndWhereOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newAccount("shop", 1, 500))
+	x := serve(t, w.config)
+	w.waitComplete(t, x.web, w.accounts...)
+	x.stop(t, syscall.SIGTERM)
+	for _, line := range x.stderr.lines() {
+		for _, key := range []string{"ts", "level", "caller", "msg"} {
+			if n := strings.Count(" "+line, " "+key+"="); n != 1 {
+				t.Errorf("%s is there %d times: %s", key, n, mask(line))
+			}
+		}
+		if strings.Contains(" "+line, " time=") {
+			t.Errorf("another time beside ts: %s", mask(line))
+		}
+	}
+	if out := x.stdout.String(); out != "" {
+		t.Errorf("serve writes to stdout: %s", mask(out))
+	}
+}

@@ -1,0 +1,126 @@
+// Package e2e_test talks to the real binary from outside: its command line, its pages, its
+// signals and its log, with a simulated Weixin behind it and, where they are installed, a
+// Prometheus and a browser in front of it.
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"testing"
+)
+
+// What the binary says of itself with --version and on its pages.
+const (
+	stampedVersion  = "1.2.3-e2e"
+	stampedRevision = "0123456789abcdef"
+)
+
+// suite is what the tests of this folder share. TestMain sets it before the first of them runs; what
+// changes afterwards is guarded by the keeper itself.
+var suite struct {
+	binary string // the program under test
+	kept   *keeper
+}
+
+func TestMain(m *testing.M) { os.Exit(runSuite(m)) }
+
+// runSuite builds the binary, runs the tests and then looks for secrets in all that was kept.
+func runSuite(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "weixin_exporter-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "end-to-end tests:", err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	suite.binary = filepath.Join(folder, "weixin_exporter")
+	suite.kept = &keeper{}
+	if err := build(suite.binary); err != nil {
+		fmt.Fprintln(os.Stderr, "end-to-end tests:", err)
+		return 1
+	}
+	code := m.Run()
+	if err := suite.kept.save(artifacts("e2e")); err != nil {
+		fmt.Fprintln(os.Stderr, "end-to-end tests:", err)
+		code = 1
+	}
+	for _, finding := range suite.kept.findings() {
+		fmt.Fprintln(os.Stderr, "--- FAIL: leak check:", finding)
+		code = 1
+	}
+	return code
+}
+
+// build makes the binary: with the race detector if this test has it, and with coverage if
+// GOCOVERDIR says where to put it.
+func build(target string) error {
+	const version = "github.com/prometheus/common/version."
+	args := []string{"build", "-o", target, "-ldflags",
+		"-X " + version + "Version=" + stampedVersion + " -X " + version + "Revision=" + stampedRevision}
+	if withRaceDetector() {
+		args = append(args, "-race")
+	}
+	if os.Getenv("GOCOVERDIR") != "" {
+		args = append(args, "-cover", "-coverpkg=weixin_exporter/...")
+	}
+	cmd := exec.Command("go", append(args, "weixin_exporter")...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the binary: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func withRaceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return false
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "-race" {
+			return setting.Value == "true"
+		}
+	}
+	return false
+}
+
+// program returns the path of a program that a test needs: what the environment variable names,
+// or what PATH has. Without it the test is skipped, or fails where E2E_REQUIRED is set.
+func program(t *testing.T, variable, name string) string {
+	t.Helper()
+	wanted := name
+	if value := os.Getenv(variable); value != "" {
+		wanted = value
+	}
+	path, err := exec.LookPath(wanted)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	switch {
+	case err == nil:
+		return path
+	case os.Getenv("E2E_REQUIRED") != "":
+		t.Fatalf("this test needs %s: install it, or name it with $%s: %v", name, variable, err)
+	default:
+		t.Skipf("this test needs %s; install it, or name it with $%s: %v", name, variable, err)
+	}
+	return ""
+}
+
+// artifacts returns where a test may leave something for people, "" if nowhere: a place in the
+// folder that ARTIFACTS names, relative to the top of the repository.
+func artifacts(elements ...string) string {
+	folder := os.Getenv("ARTIFACTS")
+	if folder == "" {
+		return ""
+	}
+	if !filepath.IsAbs(folder) {
+		folder = filepath.Join("..", folder)
+	}
+	return filepath.Join(append([]string{folder}, elements...)...)
+}
+
+// platform is how the binary names what it was built for.
+func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }

@@ -1,0 +1,261 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// patience bounds each wait for something that is to happen; nothing takes nearly as long.
+	patience = 60 * time.Second
+	// exitTime is how long the exporter may take to end.
+	exitTime = 5 * time.Second
+)
+
+// clock is the one of the programs under test: they run in real time.
+func clock() time.Time { return time.Now() }
+
+// eventually tries until there is no error, and fails the test if that takes too long.
+func eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waiting for %s: %s", what, mask(err.Error()))
+		case <-ticker.C:
+		}
+	}
+}
+
+// stream is what a process writes, to be read while it runs.
+type stream struct {
+	mu      sync.Mutex
+	text    strings.Builder
+	changed chan struct{} // closed and replaced with each write
+}
+
+func newStream() *stream { return &stream{changed: make(chan struct{})} }
+
+func (s *stream) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text.Write(p)
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return len(p), nil
+}
+
+// read returns what is there, and a channel that is closed when there is more.
+func (s *stream) read() (string, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String(), s.changed
+}
+
+func (s *stream) String() string {
+	text, _ := s.read()
+	return text
+}
+
+// lines returns the whole lines that are there.
+func (s *stream) lines() []string {
+	text := s.String()
+	end := strings.LastIndex(text, "\n")
+	if end < 0 {
+		return nil
+	}
+	return strings.Split(text[:end], "\n")
+}
+
+// process is a running program.
+type process struct {
+	cmd            *exec.Cmd
+	stdout, stderr *stream
+	ended          chan struct{} // closed once it has ended and all it wrote is there
+}
+
+// start runs a program in an empty folder and with an environment of its own; it is ended with the test.
+func start(t *testing.T, path string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(path, args...), stdout: newStream(), stderr: newStream(), ended: make(chan struct{})}
+	p.cmd.Dir = t.TempDir()
+	p.cmd.Env = environment(t.TempDir())
+	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("starting %s: %v", path, err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // the state says how it ended
+		suite.kept.keep(t.Name(), "stdout", p.stdout.String())
+		suite.kept.keep(t.Name(), "stderr", p.stderr.String())
+	}()
+	t.Cleanup(func() { p.cleanUp(t) })
+	return p
+}
+
+// environment is what a program under test finds: nothing of the developer's settings.
+func environment(home string) []string {
+	env := []string{
+		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + home,
+		// By default the race detector keeps a program for a second at its end.
+		"GORACE=atexit_sleep_ms=10",
+	}
+	if folder := os.Getenv("GOCOVERDIR"); folder != "" {
+		env = append(env, "GOCOVERDIR="+folder)
+	}
+	return env
+}
+
+// cleanUp ends the process if the test has not.
+func (p *process) cleanUp(t *testing.T) {
+	t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	timer := time.NewTimer(4 * exitTime)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+	case <-timer.C:
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+		t.Errorf("%s did not end:\n%s", p.cmd.Path, mask(p.stderr.String()))
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("%s ended with code %d:\n%s", p.cmd.Path, code, mask(p.stderr.String()))
+	}
+}
+
+// signal sends a signal to the process.
+func (p *process) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatalf("sending %v: %v", s, err)
+	}
+}
+
+// stop ends the process with a signal and fails unless it ends in time and with code 0.
+func (p *process) stop(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	p.signal(t, s)
+	ctx, cancel := context.WithTimeout(t.Context(), exitTime)
+	defer cancel()
+	select {
+	case <-p.ended:
+	case <-ctx.Done():
+		t.Fatalf("still running %v after %v:\n%s", exitTime, s, mask(p.stderr.String()))
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Fatalf("exit code %d after %v, want 0:\n%s", code, s, mask(p.stderr.String()))
+	}
+}
+
+// waitLine returns the first line of a stream, from the given one on, that holds all of the parts.
+func (p *process) waitLine(t *testing.T, s *stream, from int, parts ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		_, more := s.read()
+		ended := false
+		select {
+		case <-p.ended:
+			ended = true
+		default:
+		}
+		if lines := s.lines(); from < len(lines) {
+			for _, line := range lines[from:] {
+				if containsAll(line, parts) {
+					return line
+				}
+			}
+		}
+		if ended {
+			t.Fatalf("%s ended, and no line holds %q:\n%s", p.cmd.Path, parts, mask(s.String()))
+		}
+		select {
+		case <-more:
+		case <-p.ended:
+		case <-ctx.Done():
+			t.Fatalf("no line holds %q:\n%s", parts, mask(s.String()))
+		}
+	}
+}
+
+// logged waits for a line of the log that holds all of the parts.
+func (p *process) logged(t *testing.T, parts ...string) string {
+	t.Helper()
+	return p.waitLine(t, p.stderr, 0, parts...)
+}
+
+func containsAll(text string, parts []string) bool {
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			return false
+		}
+	}
+	return true
+}
+
+// listensOn returns the address that a program says it listens on.
+func (p *process) listensOn(t *testing.T) string {
+	t.Helper()
+	line := p.logged(t, "Listening on", "address")
+	found := regexp.MustCompile(`address"?[=:]"?([0-9.:]+)`).FindStringSubmatch(line)
+	if found == nil {
+		t.Fatalf("no address in %q", mask(line))
+	}
+	return found[1]
+}
+
+// exporter is a running weixin_exporter.
+type exporter struct {
+	*process
+	web
+}
+
+// runExporter starts a command of the exporter on a free port of the loopback interface and
+// waits until it listens.
+func runExporter(t *testing.T, args ...string) *exporter {
+	t.Helper()
+	p := start(t, suite.binary, append(args, "--web.listen-address=127.0.0.1:0")...)
+	return &exporter{process: p, web: newWeb(t, &url.URL{Scheme: "http", Host: p.listensOn(t)})}
+}
+
+// serve starts the exporter with a configuration file and waits until it is ready.
+func serve(t *testing.T, configFile string, args ...string) *exporter {
+	t.Helper()
+	x := runExporter(t, append([]string{"--config.file=" + configFile}, args...)...)
+	x.waitReady(t)
+	return x
+}
+
+// exitCode returns how a finished command ended, and an error where it was not by itself.
+func exitCode(err error) (int, error) {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0, nil
+	case errors.As(err, &exit) && exit.ExitCode() >= 0:
+		return exit.ExitCode(), nil
+	default:
+		return -1, fmt.Errorf("running the binary: %w", err)
+	}
+}

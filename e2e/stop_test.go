@@ -1,0 +1,67 @@
+package e2e_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+
+	"weixin_exporter/weixin/weixintest"
+)
+
+// The exporter ends in time although calls to Weixin hang and a scraper is slow. Not parallel
+// with other tests, because the time is bounded.
+func TestSignalEndsItInTime(t *testing.T) { //nolint:tparallel // see above
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
+			w.sim.Inject(weixintest.Fault{API: "hourly", Delay: patience})
+			w.sim.Inject(weixintest.Fault{API: "daily", AppID: w.accounts[1].AppID, Delay: patience})
+			x := serve(t, w.config)
+			eventually(t, "calls that hang", func() error {
+				hanging := 0
+				for _, c := range w.sim.Calls() {
+					if c.Errcode == weixintest.NoAnswer {
+						hanging++
+					}
+				}
+				if hanging < 2 {
+					return fmt.Errorf("%d calls hang, want 2", hanging)
+				}
+				return nil
+			})
+			slow, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", x.base.Host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = slow.Close() }()
+			// A body is announced and never comes, so the answer waits for it.
+			if _, err := io.WriteString(slow, "GET /metrics HTTP/1.1\r\nHost: exporter\r\nContent-Length: 1\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			x.get(t, "/-/healthy") // accepted later than the slow one
+			x.stop(t, s)
+			x.logged(t, `msg="stopping; running requests may end"`)
+			x.logged(t, `msg="some requests were cut off"`)
+			x.logged(t, "msg=stopped")
+			if _, err := os.Stat(w.folder + "/store.db-wal"); err == nil {
+				t.Error("the store was not closed: its WAL file is still there")
+			}
+			if _, err := net.Dial("tcp", x.base.Host); err == nil {
+				t.Error("the port is still open")
+			}
+		})
+	}
+}
+
+func TestSecondSignalChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newAccount("shop", 1, 9000))
+	x := serve(t, w.config)
+	w.waitComplete(t, x.web, w.accounts...)
+	x.signal(t, syscall.SIGINT)
+	x.stop(t, syscall.SIGTERM)
+}

@@ -1,0 +1,163 @@
+package e2e_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// Content types by which a scraper asks for a format.
+const (
+	asText        = "text/plain;version=0.0.4"
+	asOpenMetrics = "application/openmetrics-text;version=1.0.0"
+	asProtobuf    = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+)
+
+// web is a client of one exporter that keeps every answer.
+type web struct {
+	base   *url.URL
+	client *http.Client
+}
+
+func newWeb(t *testing.T, base *url.URL) web {
+	t.Helper()
+	// What the transport does by itself is done by the tests here, and seen.
+	transport := &http.Transport{DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return web{base: base, client: &http.Client{Transport: transport, Timeout: patience}}
+}
+
+// overTLS returns a client that speaks TLS with the same exporter.
+func (w web) overTLS(t *testing.T, config *tls.Config) web {
+	t.Helper()
+	transport := &http.Transport{DisableCompression: true, TLSClientConfig: config}
+	t.Cleanup(transport.CloseIdleConnections)
+	return web{base: &url.URL{Scheme: "https", Host: w.base.Host}, client: &http.Client{Transport: transport, Timeout: patience}}
+}
+
+// page is an answer.
+type page struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask sends a request with headers, given as names and values in turn.
+func (w web) ask(t *testing.T, method, path string, headers ...string) page {
+	t.Helper()
+	p, err := w.try(t, method, path, headers...)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return p
+}
+
+func (w web) try(t *testing.T, method, path string, headers ...string) (page, error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, w.base.String()+path, nil)
+	if err != nil {
+		return page{}, err
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	answer, err := w.client.Do(request)
+	if err != nil {
+		return page{}, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return page{}, err
+	}
+	plain := body
+	if answer.Header.Get("Content-Encoding") == "gzip" && len(body) > 0 {
+		if plain, err = gunzip(body); err != nil {
+			return page{}, err
+		}
+	}
+	suite.kept.keep(t.Name(), fmt.Sprintf("%s %s", method, path), fmt.Sprintf("%v %v\n%s", answer.Status, answer.Header, plain))
+	return page{answer.StatusCode, answer.Header, string(body)}, nil
+}
+
+func gunzip(b []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
+// get fetches a page that is to be answered with 200.
+func (w web) get(t *testing.T, path string) page {
+	t.Helper()
+	p := w.ask(t, http.MethodGet, path)
+	if p.status != http.StatusOK {
+		t.Fatalf("GET %s: status %d, want 200: %s", path, p.status, mask(p.body))
+	}
+	return p
+}
+
+func (w web) waitReady(t *testing.T) {
+	t.Helper()
+	eventually(t, "readiness", func() error {
+		p, err := w.try(t, http.MethodGet, "/-/ready")
+		if err == nil && p.status != http.StatusOK {
+			err = fmt.Errorf("status %d", p.status)
+		}
+		return err
+	})
+}
+
+// samples are the values of series, by series as Prometheus writes them.
+type samples map[string]float64
+
+func (w web) metrics(t *testing.T) samples {
+	t.Helper()
+	return parse(t, w.get(t, "/metrics"))
+}
+
+// parse reads an exposition in text or protobuf format.
+func parse(t *testing.T, p page) samples {
+	t.Helper()
+	decoder := expfmt.SampleDecoder{
+		Dec:  expfmt.NewDecoder(bytes.NewReader([]byte(p.body)), expfmt.ResponseFormat(p.header)),
+		Opts: &expfmt.DecodeOptions{},
+	}
+	found := samples{}
+	for {
+		var vector model.Vector
+		err := decoder.Decode(&vector)
+		if errors.Is(err, io.EOF) {
+			return found
+		}
+		if err != nil {
+			t.Fatalf("reading the exposition: %s", mask(err.Error()))
+		}
+		for _, s := range vector {
+			key := s.Metric.String()
+			if _, twice := found[key]; twice {
+				t.Errorf("series %s is there twice", key)
+			}
+			found[key] = float64(s.Value)
+		}
+	}
+}
+
+// series writes a series as the keys of samples are; labels are names and values in turn.
+func series(name string, labels ...string) string {
+	m := model.Metric{model.MetricNameLabel: model.LabelValue(name)}
+	for i := 0; i+1 < len(labels); i += 2 {
+		m[model.LabelName(labels[i])] = model.LabelValue(labels[i+1])
+	}
+	return m.String()
+}

@@ -1,0 +1,149 @@
+package e2e_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	webUser     = "prometheus"
+	webPassword = secretMarker + "of-the-web"
+	// webHash is the bcrypt hash of webPassword, at the lowest cost.
+	webHash = "$2a$04$UxKDecHzjJdUzh7dUT93wOqTImTDCkgJKiehP1k3cET0QsVP56.ly"
+)
+
+func TestWebConfig(t *testing.T) {
+	t.Parallel()
+	users := "basic_auth_users:\n  " + webUser + ": " + webHash + "\n"
+	tlsServer := "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
+	for _, c := range []struct {
+		name, text string
+		tls, auth  bool
+	}{
+		{"plain", "{}\n", false, false},
+		{"basic auth", users, false, true},
+		{"TLS", tlsServer, true, false},
+		{"TLS and basic auth", tlsServer + users, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, newAccount("shop", 1, 500))
+			roots := writeCertificate(t, w.folder)
+			file := filepath.Join(w.folder, "web.yml")
+			writeFile(t, file, c.text)
+			x := runExporter(t, "--config.file="+w.config, "--web.config.file="+file)
+			client := x.web
+			if c.tls {
+				if p, err := x.try(t, http.MethodGet, "/-/healthy"); err == nil && p.status != http.StatusBadRequest {
+					t.Errorf("without TLS: status %d, want 400 or no answer", p.status)
+				}
+				client = x.overTLS(t, &tls.Config{RootCAs: roots})
+			}
+			var headers []string
+			if c.auth {
+				for _, path := range []string{"/metrics", "/config", "/", "/-/ready"} {
+					if p := client.ask(t, http.MethodGet, path); p.status != http.StatusUnauthorized {
+						t.Errorf("%s without a password: status %d, want 401", path, p.status)
+					}
+				}
+				request, err := http.NewRequest(http.MethodGet, "/", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				request.SetBasicAuth(webUser, webPassword)
+				headers = []string{"Authorization", request.Header.Get("Authorization")}
+			}
+			eventually(t, "figures", func() error {
+				p := client.ask(t, http.MethodGet, "/metrics", headers...)
+				if p.status != http.StatusOK {
+					t.Fatalf("status %d, want 200", p.status)
+				}
+				if !strings.Contains(p.body, `weixin_interface_daily_callbacks{account="shop"}`) {
+					return errNotYet
+				}
+				return nil
+			})
+			checkHealth(t, x.base.Host, 0)
+		})
+	}
+}
+
+// checkHealth runs the command that containers use.
+func checkHealth(t *testing.T, address string, want int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, suite.binary, "healthcheck", "--web.listen-address="+address)
+	cmd.Env = environment(t.TempDir())
+	out, err := cmd.CombinedOutput()
+	suite.kept.keep(t.Name(), "healthcheck", string(out))
+	code, err := exitCode(err)
+	if err != nil || code != want {
+		t.Errorf("healthcheck ended with code %d (%v), want %d: %s", code, err, want, mask(string(out)))
+	}
+	if code == 0 && len(out) > 0 {
+		t.Errorf("a good healthcheck says %q", mask(string(out)))
+	}
+}
+
+func TestHealthcheck(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newAccount("shop", 1, 500))
+	x := serve(t, w.config)
+	_, port, err := net.SplitHostPort(x.base.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkHealth(t, x.base.Host, 0)
+	checkHealth(t, net.JoinHostPort("localhost", port), 0)
+	checkHealth(t, ":"+port, 0)
+	checkHealth(t, "0.0.0.0:"+port, 0)
+	checkHealth(t, closedDoor(t).address, 1)
+}
+
+// writeCertificate puts a certificate for the loopback address and its key into a folder and
+// returns the pool that trusts it.
+func writeCertificate(t *testing.T, folder string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotBefore:    clock().Add(-time.Hour),
+		NotAfter:     clock().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		IsCA:         true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	writeFile(t, filepath.Join(folder, "cert.pem"), string(certificate))
+	writeFile(t, filepath.Join(folder, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(certificate) {
+		t.Fatal("the certificate cannot be read again")
+	}
+	return pool
+}

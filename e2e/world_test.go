@@ -1,0 +1,224 @@
+package e2e_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weixin_exporter/summary"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// history is how many days the exporters under test keep filled, and quietDays how many of them are
+// known at once of an account without traffic: a day without rows is known to be empty only
+// 48 hours after its end.
+const (
+	history   = 30
+	quietDays = history - 2
+)
+
+// account is one that the simulated Weixin knows, with the name that the exporter gives it.
+type account struct {
+	name string
+	weixintest.Account
+}
+
+// newAccount returns an account with an app id of its own.
+func newAccount(name string, n int, callbacks int64) account {
+	return account{name, weixintest.Account{
+		AppID:           fmt.Sprintf("wx%016x", 0xe2e000+n),
+		AppSecret:       fmt.Sprintf("%se2e-%016x", secretMarker, 0xabc000+n),
+		CallbacksPerDay: callbacks,
+	}}
+}
+
+// someAccounts are of different sizes and with names that are awkward to write.
+func someAccounts() []account {
+	return []account{
+		newAccount("shop", 1, 90_000),
+		newAccount("小店", 2, 800),
+		newAccount(`客服 "机器人" \ №2`, 3, 12),
+		newAccount("quiet", 4, 0),
+	}
+}
+
+// world is a simulated Weixin on a loopback port, and a folder with the exporter's configuration.
+type world struct {
+	sim      *weixintest.Server
+	url      string
+	folder   string
+	config   string // the path of the configuration file
+	accounts []account
+}
+
+// newWorld makes a world whose figures are there as soon as their day is over, so that it does not
+// matter at which time of the day the test runs.
+func newWorld(t *testing.T, accounts ...account) *world {
+	t.Helper()
+	w := &world{accounts: accounts, folder: t.TempDir(), sim: newSim(accounts)}
+	w.config = filepath.Join(w.folder, "config.yml")
+	server := httptest.NewServer(w.sim)
+	t.Cleanup(server.Close)
+	w.url = server.URL
+	w.write(t, w.yaml(accounts...))
+	return w
+}
+
+func newSim(accounts []account) *weixintest.Server {
+	known := make([]weixintest.Account, len(accounts))
+	for i, a := range accounts {
+		known[i] = a.Account
+	}
+	sim := weixintest.New(weixintest.Options{
+		Seed:     2,
+		Now:      clock,
+		Accounts: known,
+		Ready:    func(_ string, date summary.Date) time.Time { return date.End() },
+	})
+	suite.kept.know(sim)
+	return sim
+}
+
+// yaml returns a configuration with the accounts and the settings that make a test quick.
+func (w *world) yaml(accounts ...account) string {
+	var b strings.Builder
+	b.WriteString("accounts:\n")
+	for _, a := range accounts {
+		fmt.Fprintf(&b, "  - name: %q\n    app_id: %s\n    app_secret: %s\n", a.name, a.AppID, a.AppSecret)
+	}
+	fmt.Fprintf(&b, "weixin:\n  base_url: %s\n  requests_per_second: 1000\n  concurrency: 8\n", w.url)
+	fmt.Fprintf(&b, "refresh:\n  ready_at: \"00:00\"\n  history: %dd\n", history)
+	b.WriteString("store:\n  path: store.db\n")
+	return b.String()
+}
+
+// write replaces the configuration file.
+func (w *world) write(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(w.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waitComplete waits until an exporter knows all days of the accounts.
+func (w *world) waitComplete(t *testing.T, x web, accounts ...account) {
+	t.Helper()
+	eventually(t, "all days to be known", func() error {
+		got := x.metrics(t)
+		for _, a := range accounts {
+			days := float64(history)
+			if a.CallbacksPerDay == 0 {
+				days = quietDays
+			}
+			for _, api := range apis() {
+				if known := got[series("weixin_store_days", "account", a.name, "api", api)]; known < days {
+					return fmt.Errorf("%s, %s: %v days known, want %v", a.name, api, known, days)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func apis() []string { return []string{summary.Daily.String(), summary.Hourly.String()} }
+
+// dateOf returns the day that an account's figures describe; false if there are none.
+func dateOf(got samples, api string, a account) (summary.Date, bool) {
+	start, ok := got[series("weixin_interface_"+api+"_data_timestamp_seconds", "account", a.name)]
+	return summary.DateOf(time.Unix(int64(start), 0)), ok
+}
+
+// truth returns the series that an account is to have for the given days.
+func (w *world) truth(a account, daily, hourly summary.Date) samples {
+	want := samples{}
+	add := func(period string, f summary.Figures, labels ...string) {
+		name := func(what string) string { return series("weixin_interface_"+period+"_"+what, labels...) }
+		want[name("callbacks")] = float64(f.Callbacks)
+		want[name("failures")] = float64(f.Failures)
+		want[name("time_cost_seconds")] = float64(f.TimeCostMillis) / 1000
+		want[name("max_time_cost_seconds")] = float64(f.MaxTimeCostMillis) / 1000
+		if f.Callbacks > 0 {
+			want[name("average_time_cost_seconds")] = float64(f.TimeCostMillis) / float64(f.Callbacks) / 1000
+		}
+	}
+	add("daily", w.sim.Day(a.AppID, daily), "account", a.name)
+	for hour, f := range w.sim.Hours(a.AppID, hourly) {
+		add("hourly", f, "account", a.name, "hour", fmt.Sprintf("%02d", hour))
+	}
+	want[series("weixin_interface_daily_data_timestamp_seconds", "account", a.name)] = float64(daily.Start().Unix())
+	want[series("weixin_interface_hourly_data_timestamp_seconds", "account", a.name)] = float64(hourly.Start().Unix())
+	return want
+}
+
+// checkFigures compares all weixin_interface series with what the simulated Weixin knows of
+// exactly these accounts.
+func (w *world) checkFigures(t *testing.T, got samples, accounts ...account) {
+	t.Helper()
+	today := summary.DateOf(clock())
+	want := samples{}
+	for _, a := range accounts {
+		dates := map[string]summary.Date{}
+		for _, api := range apis() {
+			date, ok := dateOf(got, api, a)
+			latest := today - 1
+			if a.CallbacksPerDay == 0 {
+				latest = today - 3
+			}
+			// The figures may be a day older if it has just become midnight in China.
+			if !ok || date != latest && date != latest-1 {
+				t.Errorf("%s, %s: the figures are of %v (there: %v), want %v", a.name, api, date, ok, latest)
+			}
+			dates[api] = date
+		}
+		maps.Copy(want, w.truth(a, dates["daily"], dates["hourly"]))
+	}
+	figures := samples{}
+	for key, value := range got {
+		if strings.HasPrefix(key, "weixin_interface_") {
+			figures[key] = value
+		}
+	}
+	if diff := cmp.Diff(want, figures, cmp.Comparer(near)); diff != "" {
+		t.Errorf("figures differ from the truth (-want +got):\n%s", mask(diff))
+	}
+}
+
+// near allows for the rounding of the one division that average values take.
+func near(a, b float64) bool { return a == b || max(a-b, b-a) < 1e-12*max(a, b) }
+
+// accountsIn returns the names of the accounts that any series has, in order.
+func accountsIn(got samples) []string {
+	names := map[string]bool{}
+	for key := range got {
+		if strings.HasPrefix(key, "weixin_account_info{") {
+			names[between(key, `account="`, `", app_id=`)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// between returns the part of a text that two others enclose.
+func between(text, before, after string) string {
+	_, text, _ = strings.Cut(text, before)
+	text, _, _ = strings.Cut(text, after)
+	return text
+}
+
+// callsFor returns the calls of an account from a certain one on.
+func (w *world) callsFor(a account, from int) []weixintest.Call {
+	var found []weixintest.Call
+	for _, c := range w.sim.Calls()[from:] {
+		if c.AppID == a.AppID {
+			found = append(found, c)
+		}
+	}
+	return found
+}
