@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -47,17 +48,27 @@ type landingPage struct {
 type landingAccount struct {
 	Name, AppID string
 	Daily       *landingDay
-	Hourly      string // the latest day known by the hour
+	Hourly      string // the latest day known by the hour, if that is another one
+	Known       bool   // by both calls
 	Troubles    []landingTrouble
 }
 
 type landingDay struct {
 	Date, Callbacks, Failures, FailRatio, Average, Longest string
+	// ManyFailed and AtLimit say what deserves a look.
+	ManyFailed, AtLimit bool
 }
 
 type landingTrouble struct {
-	API, Since, Text, To, Next string
+	Calls, Since, Text, To, Next string
 }
+
+const (
+	// manyFailed is the fail ratio from which on a day is marked.
+	manyFailed = 0.01
+	// atLimit is from when on the longest callback is marked: Weixin waits 5 seconds.
+	atLimit = 4.9
+)
 
 func (l landing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	var page bytes.Buffer
@@ -86,19 +97,18 @@ func (l landing) page() landingPage {
 		if a.Daily != nil {
 			shown.Daily = day(a.Daily)
 		}
-		if a.Hourly != nil {
+		if a.Hourly != nil && (a.Daily == nil || a.Daily.Date != a.Hourly.Date) {
 			shown.Hourly = a.Hourly.Date.String()
 		}
+		shown.Known = a.Daily != nil && a.Hourly != nil
 		for api := range summary.APIs {
 			if t := a.Work[api].Trouble; t != nil {
 				shown.Troubles = append(shown.Troubles, trouble(api, t))
 			}
 		}
-		if n := len(shown.Troubles); n > 0 {
+		if len(shown.Troubles) > 0 {
 			page.Troubled++
-			if n == 2 && shown.Troubles[0].To == shown.Troubles[1].To {
-				shown.Troubles[0].To = "" // said once, after both
-			}
+			shown.Troubles = sayOnce(shown.Troubles)
 		}
 		page.Accounts = append(page.Accounts, shown)
 	}
@@ -111,16 +121,33 @@ func day(d *summary.Day) *landingDay {
 		Callbacks: grouped(d.Figures.Callbacks),
 		Failures:  grouped(d.Figures.Failures),
 		Longest:   fmt.Sprintf("%.3f s", d.Figures.MaxTimeCostSeconds()),
+		AtLimit:   d.Figures.MaxTimeCostSeconds() >= atLimit,
 	}
 	if average, ok := d.Figures.AverageTimeCostSeconds(); ok {
+		ratio := float64(d.Figures.Failures) / float64(d.Figures.Callbacks)
 		shown.Average = fmt.Sprintf("%.3f s", average)
-		shown.FailRatio = fmt.Sprintf("%.2f %%", 100*float64(d.Figures.Failures)/float64(d.Figures.Callbacks))
+		shown.FailRatio = fmt.Sprintf("%.2f %%", 100*ratio)
+		shown.ManyFailed = ratio >= manyFailed
 	}
 	return shown
 }
 
 func trouble(api summary.API, t *snapshot.Trouble) landingTrouble {
-	return landingTrouble{API: api.String(), Since: moment(t.Since), Text: t.Text, To: t.To, Next: moment(t.Next)}
+	return landingTrouble{Calls: api.String() + " call", Since: moment(t.Since), Text: t.Text, To: t.To, Next: moment(t.Next)}
+}
+
+// sayOnce makes one trouble of two that are the same but for the call and the rid.
+func sayOnce(troubles []landingTrouble) []landingTrouble {
+	if len(troubles) < 2 {
+		return troubles
+	}
+	first, second := troubles[0], troubles[1]
+	withoutRID := func(text string) string { text, _, _ = strings.Cut(text, " (rid "); return text }
+	if first.To != second.To || withoutRID(first.Text) != withoutRID(second.Text) {
+		return troubles
+	}
+	first.Calls = "both calls"
+	return []landingTrouble{first}
 }
 
 // moment writes a time in China, the zone of all dates on the page.

@@ -174,28 +174,29 @@ func TestLandingPage(t *testing.T) {
 	at := time.Date(2026, 3, 9, 16, 30, 0, 0, time.UTC)
 	shop := &snapshot.Account{
 		Name: "shop", AppID: "wx1",
-		Daily:  &summary.Day{Date: summary.DateOf(at) - 1, Figures: summary.Figures{Callbacks: 1234567, Failures: 12345, TimeCostMillis: 1234567 * 88, MaxTimeCostMillis: 5003}},
+		Daily:  &summary.Day{Date: summary.DateOf(at) - 1, Figures: summary.Figures{Callbacks: 1234567, Failures: 12900, TimeCostMillis: 1234567 * 88, MaxTimeCostMillis: 5003}},
 		Hourly: &summary.HourlyDay{Date: summary.DateOf(at) - 1},
 	}
 	quiet := &snapshot.Account{Name: "quiet", AppID: "wx2", Daily: &summary.Day{Date: summary.DateOf(at) - 2}}
-	failing := &snapshot.Account{Name: "<script>alert(1)</script>", AppID: "wx3"}
+	failing := &snapshot.Account{Name: "<script>alert(1)</script>", AppID: "wx3", Hourly: &summary.HourlyDay{Date: summary.DateOf(at) - 1}}
 	failing.Work[summary.Hourly].Trouble = &snapshot.Trouble{
 		Since: at, At: at, Next: at.Add(10 * time.Minute), Text: "errcode 40164: invalid ip", To: "Put 203.0.113.7 on the allow list.",
 	}
 	twice := &snapshot.Account{Name: "twice", AppID: "wx4"}
 	for api := range summary.APIs {
-		twice.Work[api].Trouble = &snapshot.Trouble{Since: at, At: at, Next: at, Text: "errcode 48001", To: "Verify it."}
+		twice.Work[api].Trouble = &snapshot.Trouble{Since: at, At: at, Next: at, Text: "errcode 48001 (rid " + api.String() + ")", To: "Verify it."}
 	}
 	s.board.Publish(&snapshot.Snapshot{Accounts: []*snapshot.Account{failing, quiet, shop, twice}})
 	w := s.ask("GET", "/")
 	page := w.Body.String()
 	for _, want := range []string{
-		"version 1.2.3", "2026-03-10 09:02:03 China time", `href="/metrics"`,
-		"<td>shop</td><td>wx1</td><td><span class=\"good\">known</span></td><td>2026-03-09</td>",
-		"1,234,567", "12,345", "1.00 %", "0.088 s", "5.003 s",
-		"<td>quiet</td><td>wx2</td><td><span class=\"soft\">waiting</span></td><td>2026-03-08</td>",
+		"version 1.2.3", "<time>2026-03-10 09:02:03</time> China time", `href="/metrics"`,
+		"<td>shop<small>wx1</small></td><td><span class=\"good\">known</span></td><td>2026-03-09</td><td class=\"n\">1,234,567</td>",
+		"<td class=\"n bad\">12,900</td><td class=\"n bad\">1.04 %</td><td class=\"n\">0.088 s</td><td class=\"n bad\">5.003 s</td>",
+		"<td>quiet<small>wx2</small></td><td><span class=\"soft\">waiting</span></td><td>2026-03-08</td><td class=\"n\">0</td>",
+		"<td>–<small>by the hour: 2026-03-09</small></td>",
 		"&lt;script&gt;alert(1)&lt;/script&gt;</strong></p>\n<p>hourly call: errcode 40164: invalid ip.",
-		"Put 203.0.113.7 on the allow list.", "Verify it.", "Failing since 2026-03-10 00:30:00; tried again at 2026-03-10 00:40:00",
+		"Put 203.0.113.7 on the allow list.", "Verify it.", "Failing since <time>2026-03-10 00:30:00</time>; tried again at <time>2026-03-10 00:40:00</time>", "both calls: errcode 48001 (rid daily).",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not contain %q", want)
