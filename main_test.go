@@ -70,7 +70,8 @@ func TestCheck(t *testing.T) {
 	}
 	bad := writeConfig(t, "accounts:\n- {name: shop, app_id: wx0123456789abcdef}\nrefresh: {interval: soon}\n")
 	got = finish(t, time.Now, "check", "--config.file="+bad)
-	if got.code != fault || strings.Count(got.stderr, bad+":") != 2 {
+	if got.code != fault || strings.Count(got.stderr, "\n"+bad+":") != 1 || !strings.HasPrefix(got.stderr, bad+":") ||
+		!strings.HasSuffix(got.stderr, "weixin_exporter: error: "+bad+": faults: 2\n") {
 		t.Errorf("a file with two faults: %+v", got)
 	}
 	got = finish(t, time.Now, "serve", "--config.file="+bad)

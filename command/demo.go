@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"weixin_exporter/config"
@@ -44,6 +46,9 @@ func demoAccounts(incident summary.Date) (names []string, accounts []weixintest.
 // Demo serves a simulated Weixin on a loopback port and the exporter on it until the context
 // ends. It writes no file.
 func Demo(ctx context.Context, env Env, web Web) error {
+	// Nobody reloads a demonstration: a terminal that is closed ends it.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
 	names, accounts := demoAccounts(summary.DateOf(env.Now()) - 1)
 	simulated := weixintest.New(weixintest.Options{
 		Seed:     demoSeed,

@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -46,6 +46,8 @@ type exporter struct {
 	now     func() time.Time
 	// load reads the configuration anew.
 	load func() (*config.Config, error)
+	// hangups asks for a reload; may be nil.
+	hangups <-chan os.Signal
 	// listening is told each address that is served; may be nil.
 	listening func(net.Addr)
 
@@ -61,8 +63,14 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 	if now := x.now(); summary.DateOf(now) <= summary.FirstDate {
 		return fmt.Errorf("the clock of this host says %s, but Weixin's statistics begin at %s: set the clock", now.UTC().Format(time.RFC3339), summary.FirstDate)
 	}
+	if err := toolkit.Validate(*x.web.Toolkit.WebConfigFile); err != nil {
+		return fmt.Errorf("--web.config.file=%s: %w", *x.web.Toolkit.WebConfigFile, err)
+	}
 	level.Info(x.logger).Log("msg", "starting "+program, "version", version.Info(), "build", version.BuildContext())
 	known, err := store.Open(ctx, cfg.Store.Path, store.Options{})
+	if ctx.Err() != nil && err != nil {
+		return nil //nolint:nilerr // ended before it began
+	}
 	if err != nil {
 		return err
 	}
@@ -89,11 +97,13 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 	x.loaded(cfg)
 
 	parts, ctx := errgroup.WithContext(ctx)
+	spare := newSpareConns()
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(x.slogger.Handler(), slog.LevelWarn),
+		ConnState:         spare.follow,
 		BaseContext: func(l net.Listener) context.Context {
 			if x.listening != nil {
 				x.listening(l.Addr())
@@ -109,10 +119,10 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 		case errors.Is(err, syscall.EADDRINUSE):
 			return fmt.Errorf("%w: end the other program, or choose another port with --web.listen-address", err)
 		default:
-			return fmt.Errorf("serving: %w", err)
+			return fmt.Errorf("--web.listen-address=%s: %w", strings.Join(*x.web.Toolkit.WebListenAddresses, " "), err)
 		}
 	})
-	parts.Go(func() error { return x.drain(ctx, server) })
+	parts.Go(func() error { return x.drain(ctx, server, spare) })
 	parts.Go(func() error { x.reloadOnSignal(ctx); return nil })
 	return parts.Wait()
 }
@@ -156,9 +166,10 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 }
 
 // drain ends the server with the context: running requests may end, new ones are refused.
-func (x *exporter) drain(ctx context.Context, server *http.Server) error {
+func (x *exporter) drain(ctx context.Context, server *http.Server, spare *spareConns) error {
 	<-ctx.Done()
 	level.Info(x.logger).Log("msg", "stopping; running requests may end")
+	spare.close()
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	if err := server.Shutdown(limited); err != nil {
@@ -218,14 +229,11 @@ func (x *exporter) tryReload(ctx context.Context) error {
 
 // reloadOnSignal reloads at each SIGHUP until the context ends.
 func (x *exporter) reloadOnSignal(ctx context.Context) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangups:
+		case <-x.hangups:
 			_ = x.reload(ctx) // it logs what is wrong
 		}
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"weixin_exporter/config"
 )
@@ -11,13 +14,17 @@ import (
 // Serve refreshes on a timer and serves until the context ends. Faults of Weixin are
 // logged and shown; a returned error names what kept the exporter from starting or going on.
 func Serve(ctx context.Context, env Env, web Web, configFile string) error {
+	// From the very start, because without it SIGHUP would end the program.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	load := func() (*config.Config, error) { return config.Load(configFile) }
 	cfg, err := load()
 	if err != nil {
 		return inOneLine(err)
 	}
 	logger, slogger := env.logger()
-	x := exporter{web: web, logger: logger, slogger: slogger, now: env.Now, load: load}
+	x := exporter{web: web, logger: logger, slogger: slogger, now: env.Now, load: load, hangups: hangups}
 	return x.run(ctx, cfg)
 }
 

@@ -166,7 +166,7 @@ func TestPaths(t *testing.T) {
 		allow, body  string // the body is a part of it
 	}{
 		{"GET", "/", 200, "", "<title>weixin_exporter</title>"},
-		{"GET", "/?anything", 200, "", "<td>小店</td>"},
+		{"GET", "/?anything", 200, "", "<td>小店<small>"},
 		{"GET", "/-/healthy", 200, "", "weixin_exporter is healthy.\n"},
 		{"GET", "/-/ready", 200, "", "weixin_exporter is ready.\n"},
 		{"GET", "/config", 200, "", "app_secret: <secret>\n"},

@@ -65,3 +65,31 @@ func TestSecondSignalChangesNothing(t *testing.T) {
 	x.signal(t, syscall.SIGINT)
 	x.stop(t, syscall.SIGTERM)
 }
+
+// A connection on which nothing is ever asked, as browsers open them in advance, delays nothing.
+func TestSpareConnectionDoesNotDelayTheEnd(t *testing.T) {
+	t.Parallel()
+	x := runExporter(t, "demo")
+	spare, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", x.base.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = spare.Close() }()
+	x.get(t, "/-/healthy") // accepted later than the spare one
+	x.stop(t, syscall.SIGINT)
+	x.logged(t, "msg=stopped")
+	for _, line := range x.stderr.lines() {
+		if containsAll(line, []string{"cut off"}) {
+			t.Errorf("nothing was asked, but: %s", mask(line))
+		}
+	}
+}
+
+// A terminal that is closed ends the demonstration, which has nothing to reload.
+func TestHangupEndsTheDemonstration(t *testing.T) {
+	t.Parallel()
+	x := runExporter(t, "demo")
+	x.stop(t, syscall.SIGHUP)
+	x.logged(t, "msg=stopped")
+	checkEmpty(t, x.cmd.Dir)
+}

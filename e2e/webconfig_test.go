@@ -77,16 +77,24 @@ func TestWebConfig(t *testing.T) {
 				return nil
 			})
 			checkHealth(t, x.base.Host, 0)
+			said := len(x.stderr.lines())
+			checkHealth(t, x.base.Host, 0, "--web.config.file="+file)
+			client.ask(t, http.MethodGet, "/-/healthy", headers...) // accepted later
+			for _, line := range x.stderr.lines()[said:] {
+				if containsAll(line, []string{"handshake"}) {
+					t.Errorf("a health check that knows of TLS made the exporter log: %s", mask(line))
+				}
+			}
 		})
 	}
 }
 
 // checkHealth runs the command that containers use.
-func checkHealth(t *testing.T, address string, want int) {
+func checkHealth(t *testing.T, address string, want int, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, suite.binary, "healthcheck", "--web.listen-address="+address)
+	cmd := exec.CommandContext(ctx, suite.binary, append([]string{"healthcheck", "--web.listen-address=" + address}, args...)...)
 	cmd.Env = environment(t.TempDir())
 	out, err := cmd.CombinedOutput()
 	suite.kept.keep(t.Name(), "healthcheck", string(out))

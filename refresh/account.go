@@ -224,7 +224,7 @@ func (a *account) fail(api summary.API, now time.Time, f fault) time.Time {
 	if work.Trouble != nil {
 		since = work.Trouble.Since
 	}
-	work.Trouble = &snapshot.Trouble{Since: since, At: now, Text: f.err.Error(), To: f.advice, Next: next}
+	work.Trouble = &snapshot.Trouble{Since: since, At: now, Text: f.text(), To: f.advice, Next: next}
 	return next
 }
 

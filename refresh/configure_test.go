@@ -6,6 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-kit/log"
+
+	"weixin_exporter/refresh"
 	"weixin_exporter/store"
 	"weixin_exporter/summary"
 	"weixin_exporter/weixin/weixintest"
@@ -193,5 +196,23 @@ func TestSlowAccountsLeaveAWorker(t *testing.T) {
 		// does not wait for the slow ones.
 		setClock(t, "2026-03-10 08:16")
 		w.wantDay("account05", "2026-03-09")
+	})
+}
+
+// TestStopBeforeTheStart: a signal that comes while the store is read is no fault.
+func TestStopBeforeTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		known, err := store.Open(t.Context(), w.path, store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer known.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		runner := refresh.New(refresh.Options{Store: known, Board: w.board, Logger: log.NewLogfmtLogger(w.log), Now: time.Now})
+		if err := runner.Run(ctx, w.config); err != nil {
+			t.Errorf("ended before it began: %v", err)
+		}
 	})
 }

@@ -2,6 +2,7 @@ package refresh
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -79,6 +80,15 @@ func newFault(err error) fault {
 		}
 	}
 	return f
+}
+
+// text says what failed and why, for somebody who sees which call it was.
+func (f fault) text() string {
+	text := f.err.Error()
+	if said, ok := errors.AsType[*weixin.Error](f.err); ok && said.API != "token" && f.reason != snapshot.StoreFault {
+		_, text, _ = strings.Cut(text, ": ")
+	}
+	return text
 }
 
 // next returns when the account or the call may be tried again.

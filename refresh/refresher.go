@@ -138,7 +138,7 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 	life, end := context.WithCancel(ctx)
 	defer end()
 	r.life = life
-	if err := r.apply(c); err != nil {
+	if err := r.apply(c); err != nil && ctx.Err() == nil {
 		return err
 	}
 	timer := time.NewTimer(0)
