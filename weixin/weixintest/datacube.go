@@ -26,7 +26,8 @@ func newRow(date summary.Date, refHour *int, f summary.Figures) row {
 // interfaceSummary answers getinterfacesummary and getinterfacesummaryhour.
 func (s *Server) interfaceSummary(r request, fault Fault) answer {
 	now := s.now()
-	a, code := s.checkToken(r.query.Get("access_token"), now)
+	api, _ := summaryAPI(r.api) // no other calls come here
+	a, code := s.caller(r, now)
 	if code == 0 {
 		code = a.Errcode
 	}
@@ -34,7 +35,7 @@ func (s *Server) interfaceSummary(r request, fault Fault) answer {
 		code = checkPost(r)
 	}
 	if code == 0 {
-		code = s.countCall(a, r.summaryAPI(), now)
+		code = s.countCall(a, api, now)
 	}
 	if code == 0 {
 		code = checkDates(r, now)
@@ -46,12 +47,12 @@ func (s *Server) interfaceSummary(r request, fault Fault) answer {
 	end, _ := r.date("end_date")
 	rows := []row{}
 	if !fault.NoRows {
-		rows = s.rows(a, r.summaryAPI(), begin, end, now)
+		rows = s.rows(a, api, begin, end, now)
 	}
 	random := newRandom(s.seed, a.AppID, r.api, uint64(begin)<<32|uint64(end))
 	random.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	if fault.Stray {
-		rows = addStrays(rows, r.summaryAPI(), begin, end)
+		rows = addStrays(rows, api, begin, end)
 	}
 	result := struct {
 		List    []row `json:"list"`
@@ -61,13 +62,6 @@ func (s *Server) interfaceSummary(r request, fault Fault) answer {
 		result.IsDelay = new(bool)
 	}
 	return jsonAnswer(result)
-}
-
-func (r *request) summaryAPI() summary.API {
-	if r.api == apiHourly {
-		return summary.Hourly
-	}
-	return summary.Daily
 }
 
 // countCall takes a call from the quota of the China day, or returns the errcode that says that

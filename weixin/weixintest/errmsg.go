@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// ClientAddress is the address that the errmsg of 40164 names, as if requests came from it.
+// ClientAddress is the address that requests through Transport come from, and that the errmsg of
+// a Fault names.
 const ClientAddress = "203.0.113.7"
 
 // Error codes that the simulated calls answer by themselves.
@@ -16,6 +17,7 @@ const (
 	errAppID            = 40013
 	errMalformedToken   = 40014
 	errAppSecret        = 40125
+	errAddress          = 40164
 	errTokenMissing     = 41001
 	errAppIDMissing     = 41002
 	errAppSecretMissing = 41004
@@ -25,13 +27,18 @@ const (
 	errEmptyBody        = 44002
 	errQuota            = 45009
 	errNoJSON           = 47001
+	errNotAuthorized    = 61003
+	errPlatformAddress  = 61004
+	errPlatform         = 61011
+	errRefreshToken     = 61023
 	errDateFormat       = 61500
 	errDateRange        = 61501
+	errPath             = 76021
 )
 
 // errmsgOf returns the plain errmsg of an errcode: the official documents' list of return
-// codes, in the wording that the servers use.
-func errmsgOf(code int) string {
+// codes, in the wording that the servers use. Some name the address that the request came from.
+func errmsgOf(code int, address string) string {
 	switch code {
 	case errSystem, 61450:
 		return "system error"
@@ -45,8 +52,8 @@ func errmsgOf(code int) string {
 		return "invalid access_token"
 	case errAppSecret:
 		return "invalid appsecret"
-	case 40164:
-		return "invalid ip " + ClientAddress + " ipv6 ::ffff:" + ClientAddress + ", not in whitelist"
+	case errAddress:
+		return "invalid ip " + address + " ipv6 " + inIPv6(address) + ", not in whitelist"
 	case 40243:
 		return "app secret frozen"
 	case errTokenMissing:
@@ -66,11 +73,37 @@ func errmsgOf(code int) string {
 	case errNoJSON:
 		return "data format error"
 	default:
+		return errmsgOfPlatform(code, address)
+	}
+}
+
+// errmsgOfPlatform has those of third-party platforms.
+func errmsgOfPlatform(code int, address string) string {
+	switch code {
+	case errNotAuthorized:
+		return "component is not authorized by this account"
+	case errPlatformAddress:
+		return "access clientip is not registered requestIP: " + address
+	case 61005:
+		return "component ticket is expired"
+	case 61006:
+		return "component ticket is invalid"
+	case 61007:
+		return "api is unauthorized to component"
+	case errPlatform:
+		return "invalid component"
+	case 61016:
+		return "not support legacy mode"
+	case errRefreshToken:
+		return "refresh_token is invalid"
+	case 61024:
+		return "should use component_access_token instead of access_token"
+	default:
 		return errmsgOfLimit(code)
 	}
 }
 
-// errmsgOfLimit has those of limits, permissions and dates.
+// errmsgOfLimit has those of limits, permissions, dates and addresses that wait.
 func errmsgOfLimit(code int) string {
 	switch code {
 	case errQuota:
@@ -85,30 +118,14 @@ func errmsgOfLimit(code int) string {
 		return "api forbidden for irregularities"
 	case 50002:
 		return "user limited"
-	case 61003:
-		return "component is not authorized by this account"
-	case 61004:
-		return "access clientip is not registered"
-	case 61005:
-		return "component ticket is expired"
-	case 61006:
-		return "component ticket is invalid"
-	case 61007:
-		return "api is unauthorized to component"
-	case 61011:
-		return "invalid component"
-	case 61016:
-		return "not support legacy mode"
-	case 61023:
-		return "refresh_token is invalid"
-	case 61024:
-		return "should use component_access_token instead of access_token"
 	case errDateFormat:
 		return "date format error"
 	case errDateRange:
 		return "date range error"
 	case 61503:
 		return "data not ready, please try later"
+	case errPath:
+		return "cgi_path not found, please check"
 	case 89501, 89503:
 		return "this ip waits for the administrator to confirm"
 	case 89506:
@@ -130,7 +147,7 @@ func (s *Server) refuse(r request, code int, text bool) answer {
 	a := jsonAnswer(struct {
 		Errcode any    `json:"errcode"`
 		Errmsg  string `json:"errmsg"`
-	}{errcode, errmsgOf(code) + s.decoration(r)})
+	}{errcode, errmsgOf(code, r.address) + s.decoration(r)})
 	a.errcode = code
 	return a
 }

@@ -12,14 +12,16 @@ import (
 // Errcode, which then say what the body is.
 type Fault struct {
 	// AppID is the account it happens to; "" = every account. A token is enough to know the
-	// account, also one that is no longer valid.
+	// account, also one that is no longer valid. The token server knows platforms, too.
 	AppID string
-	// API is "token", which covers both token calls, "stable_token", "daily" or "hourly"; "" =
-	// every call.
+	// API is "token", which covers both token calls with an app secret, "stable_token",
+	// "authorizer", "daily", "hourly" or "quota"; "" = every call of Weixin. "token_server" is
+	// something that goes wrong in the company's own house, and happens only by that name.
 	API string
 	// Times is how often it happens; 0 = until it is removed.
 	Times int
-	// Errcode is answered with HTTP 200 and an errmsg with the usual decorations.
+	// Errcode is answered with HTTP 200 and an errmsg with the usual decorations. Where an errmsg
+	// names an address, it is ClientAddress.
 	Errcode int
 	// Text makes the errcode of the answer a JSON string instead of a number.
 	Text bool
@@ -85,7 +87,17 @@ func (f *Fault) matches(r *request, owner string, valid bool) bool {
 	if f.AppID != "" && f.AppID != owner {
 		return false
 	}
-	if f.API != "" && f.API != r.api && (f.API != apiToken || r.api != apiStableToken) {
+	switch f.API {
+	case r.api:
+	case "":
+		if r.api == apiTokenServer {
+			return false
+		}
+	case apiToken:
+		if r.api != apiStableToken {
+			return false
+		}
+	default:
 		return false
 	}
 	return !f.NoRows && !f.Stray || valid && r.forFigures()
@@ -105,6 +117,7 @@ func (s *Server) spoil(r request, f Fault) (answer, bool) {
 	case f.Body != nil:
 		return answer{status: status, contentType: typeText, body: f.Body, errcode: NoAnswer}, true
 	case f.Errcode != 0:
+		r.address = ClientAddress
 		a := s.refuse(r, f.Errcode, f.Text)
 		a.status = status
 		return a, true

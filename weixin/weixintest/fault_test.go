@@ -25,10 +25,10 @@ func TestFaultErrcode(t *testing.T) {
 		45009: "reach max api daily quota limit",
 		45011: "api minute-quota reach limit, mustslower, retry next minute",
 		47009: "", 48004: "", 50002: "user limited",
-		61003: "", 61004: "access clientip is not registered", 61005: "", 61006: "",
+		61003: "", 61004: "access clientip is not registered requestIP: 203.0.113.7", 61005: "", 61006: "",
 		61007: "api is unauthorized to component", 61011: "", 61016: "",
 		61023: "refresh_token is invalid", 61024: "", 61450: "system error",
-		61503: "data not ready, please try later", 89501: "", 89503: "", 89506: "", 89507: "", 99999: "unknown error",
+		61503: "data not ready, please try later", 89501: "", 89503: "", 89506: "", 89507: "", 76021: "cgi_path not found, please check", 99999: "unknown error",
 	} {
 		w := newWorld(t, weixintest.Options{})
 		remove := w.Inject(weixintest.Fault{Errcode: code})

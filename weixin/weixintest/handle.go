@@ -12,25 +12,23 @@ import (
 
 // request is a request once it is taken apart. Nothing of it is checked yet.
 type request struct {
-	api    string // as in Call.API
-	method string
-	query  url.Values
-	body   []byte
-	fields map[string]json.RawMessage // of the body, nil where it is no JSON object
-	number int                        // its place among all requests
+	api     string // as in Call.API
+	known   bool   // api is a call, no path
+	address string // where it comes from
+	method  string
+	query   url.Values
+	body    []byte
+	fields  map[string]json.RawMessage // of the body, nil where it is no JSON object
+	number  int                        // its place among all requests
+
+	shape   string  // what the token server is to answer with
+	holding holding // whose token the token server is asked for
 }
 
-func parseRequest(method string, u *url.URL, body []byte) request {
-	r := request{api: u.Path, method: method, query: u.Query(), body: body}
-	switch u.Path {
-	case "/cgi-bin/token":
-		r.api = apiToken
-	case "/cgi-bin/stable_token":
-		r.api = apiStableToken
-	case "/datacube/getinterfacesummary":
-		r.api = apiDaily
-	case "/datacube/getinterfacesummaryhour":
-		r.api = apiHourly
+func parseRequest(address, method string, u *url.URL, body []byte) request {
+	r := request{api: u.Path, address: address, method: method, query: u.Query(), body: body}
+	if api := apiAt(u.Path); api != "" {
+		r.api, r.known = api, true
 	}
 	if json.Unmarshal(body, &r.fields) != nil {
 		r.fields = nil
@@ -38,11 +36,42 @@ func parseRequest(method string, u *url.URL, body []byte) request {
 	return r
 }
 
-func (r *request) forToken() bool { return r.api == apiToken || r.api == apiStableToken }
+// apiAt returns the call at a path, "" where there is none.
+func apiAt(path string) string {
+	switch path {
+	case "/cgi-bin/token":
+		return apiToken
+	case "/cgi-bin/stable_token":
+		return apiStableToken
+	case "/cgi-bin/component/api_authorizer_token":
+		return apiAuthorizer
+	case "/cgi-bin/openapi/quota/get":
+		return apiQuota
+	case "/datacube/getinterfacesummary":
+		return apiDaily
+	case "/datacube/getinterfacesummaryhour":
+		return apiHourly
+	default:
+		return ""
+	}
+}
+
+// summaryAPI returns which of the two interface calls it is, false where it is none.
+func summaryAPI(api string) (summary.API, bool) {
+	switch api {
+	case apiDaily:
+		return summary.Daily, true
+	case apiHourly:
+		return summary.Hourly, true
+	default:
+		return 0, false
+	}
+}
 
 func (r *request) forFigures() bool { return r.api == apiDaily || r.api == apiHourly }
 
-func (r *request) known() bool { return r.forToken() || r.forFigures() }
+// withToken says whether the call is made with the access token of an account.
+func (r *request) withToken() bool { return r.forFigures() || r.api == apiQuota }
 
 // text returns a field of the body; "" where it is missing, false where it is no string. Names
 // are compared exactly, unlike encoding/json does with structs.
@@ -69,8 +98,7 @@ func (r *request) date(name string) (summary.Date, bool) {
 }
 
 // handle answers one request and keeps a record of it.
-func (s *Server) handle(ctx context.Context, method string, u *url.URL, body []byte) answer {
-	r := parseRequest(method, u, body)
+func (s *Server) handle(ctx context.Context, r request) answer {
 	fault := s.arrive(&r)
 	a := s.answer(ctx, r, fault)
 	s.mu.Lock()
@@ -89,6 +117,10 @@ func (s *Server) arrive(r *request) Fault {
 		c.AppID = r.query.Get("appid")
 	case apiStableToken:
 		c.AppID, _ = r.text("appid")
+	case apiAuthorizer:
+		c.AppID, _ = r.text("authorizer_appid")
+	case apiTokenServer:
+		c.AppID = r.holding.appID
 	case apiDaily, apiHourly:
 		c.Begin, _ = r.date("begin_date")
 		c.End, _ = r.date("end_date")
@@ -96,7 +128,7 @@ func (s *Server) arrive(r *request) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	owner := c.AppID
-	if t := s.tokens[r.query.Get("access_token")]; t != nil && r.forFigures() {
+	if t := s.tokens[r.query.Get("access_token")]; t != nil && r.withToken() {
 		owner = t.appID
 		if t.errcode(now) == 0 {
 			c.AppID = owner
@@ -104,14 +136,14 @@ func (s *Server) arrive(r *request) Fault {
 	}
 	r.number = len(s.calls)
 	s.calls = append(s.calls, c)
-	if !r.known() {
+	if !r.known {
 		return Fault{}
 	}
 	return s.takeFault(r, owner, c.AppID != "")
 }
 
 func (s *Server) answer(ctx context.Context, r request, fault Fault) answer {
-	if !r.known() {
+	if !r.known {
 		return htmlAnswer(http.StatusNotFound)
 	}
 	if fault.Delay > 0 && !wait(ctx, fault.Delay) {
@@ -125,6 +157,12 @@ func (s *Server) answer(ctx context.Context, r request, fault Fault) answer {
 		return s.legacyToken(r)
 	case apiStableToken:
 		return s.stableToken(r)
+	case apiAuthorizer:
+		return s.authorizerToken(r)
+	case apiQuota:
+		return s.quota(r)
+	case apiTokenServer:
+		return s.handOut(r)
 	default:
 		return s.interfaceSummary(r, fault)
 	}

@@ -93,6 +93,16 @@ type reply struct {
 	AccessToken string      `json:"access_token"`
 	ExpiresIn   int         `json:"expires_in"`
 	List        *[]replyRow `json:"list"`
+
+	AuthorizerToken string      `json:"authorizer_access_token"`
+	RefreshToken    string      `json:"authorizer_refresh_token"`
+	Quota           *replyQuota `json:"quota"`
+}
+
+type replyQuota struct {
+	DailyLimit int `json:"daily_limit"`
+	Used       int `json:"used"`
+	Remain     int `json:"remain"`
 }
 
 type replyRow struct {
@@ -189,8 +199,10 @@ func (w *world) token(appID string) string {
 }
 
 const (
-	dailyPath  = "/datacube/getinterfacesummary"
-	hourlyPath = "/datacube/getinterfacesummaryhour"
+	dailyPath      = "/datacube/getinterfacesummary"
+	hourlyPath     = "/datacube/getinterfacesummaryhour"
+	authorizerPath = "/cgi-bin/component/api_authorizer_token"
+	quotaPath      = "/cgi-bin/openapi/quota/get"
 )
 
 func dates(begin, end string) string {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"syscall"
 )
@@ -15,6 +16,7 @@ const (
 	typeText  = "text/plain" // what the data cube sends with its JSON
 	typeHTML  = "text/html; charset=utf-8"
 	typeEmpty = "text/html; charset=gbk" // seen with an empty body
+	typeJSON  = "application/json"
 
 	// maxRequest bounds the body of a request; those of the simulated calls are far smaller.
 	maxRequest = 1 << 20
@@ -38,15 +40,19 @@ func htmlAnswer(status int) answer {
 	return answer{status: status, contentType: typeHTML, body: []byte(page), errcode: NoAnswer}
 }
 
-// ServeHTTP answers a request as Weixin would.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP answers a request as Weixin would. The address that it comes from is its peer's;
+// no header changes that.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.serve(w, r, parseRequest) }
+
+// serve answers a request that parse has taken apart.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, parse func(address, method string, u *url.URL, body []byte) request) {
 	// The body is read to its end first: only then does net/http notice, and tell by the
 	// context, that the caller has gone.
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	a := s.handle(r.Context(), r.Method, r.URL, body)
+	a := s.handle(r.Context(), parse(peer(r.RemoteAddr), r.Method, r.URL, body))
 	switch {
 	case a.reset:
 		resetConnection(w)
@@ -77,7 +83,10 @@ func resetConnection(w http.ResponseWriter) {
 }
 
 // transport carries requests to a Server within the process.
-type transport struct{ server *Server }
+type transport struct {
+	server  *Server
+	address string // where the requests come from
+}
 
 // RoundTrip answers the request in the caller's own goroutine. A reset is an error for which
 // errors.Is finds syscall.ECONNRESET.
@@ -95,7 +104,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	a := t.server.handle(ctx, r.Method, r.URL, body)
+	a := t.server.handle(ctx, parseRequest(t.address, r.Method, r.URL, body))
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

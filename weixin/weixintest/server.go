@@ -1,7 +1,9 @@
-// Package weixintest is a simulated Weixin: the token calls and the two calls of the
-// interface statistics, with their rules, their error codes and their bad habits, over
-// HTTP or within the process. Tests and the demonstration stand on it. It knows nothing
-// of the client, so that each is a check of the other's reading of the official documents.
+// Package weixintest is a simulated Weixin: the token calls, those of third-party platforms
+// among them, the two calls of the interface statistics and the one that tells their quota,
+// with their rules, their error codes and their bad habits, over HTTP or within the process;
+// and beside it the token server that a company may have. Tests and the demonstration stand
+// on it. It knows nothing of the client, so that each is a check of the other's reading of
+// the official documents.
 package weixintest
 
 import (
@@ -20,6 +22,9 @@ const (
 	apiStableToken = "stable_token"
 	apiDaily       = "daily"
 	apiHourly      = "hourly"
+	apiAuthorizer  = "authorizer"
+	apiQuota       = "quota"
+	apiTokenServer = "token_server"
 )
 
 // NoAnswer stands in Call.Errcode where no errcode was answered: a fault below JSON, a
@@ -39,6 +44,8 @@ type Options struct {
 	Now func() time.Time
 	// Accounts are the accounts that Weixin knows; their app ids are unique.
 	Accounts []Account
+	// Platforms are the third-party platforms that Weixin knows; their app ids are unique.
+	Platforms []Platform
 	// Ready says when the figures of a day become available; nil: 08:00 China time on the
 	// next day. It is called from any goroutine.
 	Ready func(appID string, date summary.Date) time.Time
@@ -56,17 +63,34 @@ type Account struct {
 	Quota int
 	// Errcode, if not 0, is what both interface calls always answer, such as 48001.
 	Errcode int
+	// Platform is the component app id of the third-party platform that the account has
+	// authorised; "": none.
+	Platform string
+	// AllowList has the addresses that may get tokens and call for the account; nil: all. It
+	// does not bind the account's platform, which has a list of its own.
+	AllowList []string
+}
+
+// Platform is a third-party platform that the simulated Weixin knows. It may call for the
+// accounts that name it.
+type Platform struct {
+	// AppID is the component app id.
+	AppID string
+	// AllowList has the addresses that may call for the platform, also with the access token of
+	// an account that has authorised it; nil: all.
+	AllowList []string
 }
 
 // Call is one request that the server has seen.
 type Call struct {
 	// At is when it arrived.
 	At time.Time
-	// API is "token", "stable_token", "daily" or "hourly", or the path of a request that is
-	// none of these.
+	// API is "token", "stable_token", "authorizer", "daily", "hourly" or "quota", "token_server"
+	// for a request to TokenServer, or the path of a request that is none of these.
 	API string
-	// AppID is the account; of a token call as it was sent, otherwise the owner of the
-	// token, "" where the token was not valid.
+	// AppID is the account; of a token call as it was sent, of the token server the account or
+	// platform whose token was asked for, otherwise the owner of the token, "" where the token
+	// was not valid.
 	AppID string
 	// Begin and End are the dates asked for; 0 where there was none.
 	Begin, End summary.Date
@@ -76,34 +100,50 @@ type Call struct {
 
 // Server is the simulated Weixin, an http.Handler. It is safe for concurrent use.
 type Server struct {
-	seed     uint64
-	now      func() time.Time
-	ready    func(string, summary.Date) time.Time
-	accounts map[string]*account // fixed from New on; what mu guards says account
-	secrets  []string            // the app secrets, in the order of the accounts
+	seed      uint64
+	now       func() time.Time
+	ready     func(string, summary.Date) time.Time
+	accounts  map[string]*account  // fixed from New on; what mu guards says account
+	platforms map[string]*platform // fixed from New on; what mu guards says platform
 
-	mu      sync.Mutex
-	calls   []Call
-	faults  []*Fault
-	tokens  map[string]*token // every token ever issued
-	issued  []string          // their texts, in order
-	revised map[revision]summary.Figures
+	mu       sync.Mutex
+	calls    []Call
+	faults   []*Fault
+	secrets  []string          // the app secrets, in the order of the accounts, then those set later
+	tokens   map[string]*token // every access token ever issued
+	issued   []string          // the texts of all tokens, in order
+	revised  map[revision]summary.Figures
+	rotate   bool                // each refresh brings another refresh token
+	frozen   bool                // the token server repeats itself
+	handouts map[holding]handout // what the token server handed out last
 }
 
-// account is an Account and what Weixin remembers of it; Server.mu guards the latter.
+// account is an Account and what Weixin remembers of it. Server.mu guards the latter and
+// AppSecret.
 type account struct {
 	Account
 	profile profile
+	allowed addresses
 
 	legacy, stable *token // the latest of each kind, nil before the first
+	refresh        refreshTokens
 	quota          [summary.APIs]struct {
 		day  summary.Date
 		used int
 	}
 }
 
-// New returns a simulated Weixin. It panics without a clock and where two accounts have the
-// same app id, which are mistakes of its caller.
+// platform is a Platform and what Weixin remembers of it; Server.mu guards the latter.
+type platform struct {
+	Platform
+	allowed addresses
+
+	component *token // the latest component access token, nil before the first
+}
+
+// New returns a simulated Weixin. It panics without a clock, where two accounts or two
+// platforms have the same app id, and where an account has authorised a platform that there
+// is not, which are mistakes of its caller.
 func New(o Options) *Server {
 	if o.Now == nil {
 		panic("weixintest: Options.Now is required")
@@ -112,24 +152,59 @@ func New(o Options) *Server {
 		o.Ready = func(_ string, date summary.Date) time.Time { return date.End().Add(readyAfter) }
 	}
 	s := &Server{
-		seed:     o.Seed,
-		now:      o.Now,
-		ready:    o.Ready,
-		accounts: make(map[string]*account, len(o.Accounts)),
-		tokens:   make(map[string]*token),
-		revised:  make(map[revision]summary.Figures),
+		seed:      o.Seed,
+		now:       o.Now,
+		ready:     o.Ready,
+		accounts:  make(map[string]*account, len(o.Accounts)),
+		platforms: make(map[string]*platform, len(o.Platforms)),
+		tokens:    make(map[string]*token),
+		revised:   make(map[revision]summary.Figures),
+		handouts:  make(map[holding]handout),
+	}
+	for _, p := range o.Platforms {
+		if _, known := s.platforms[p.AppID]; known {
+			panic(fmt.Sprintf("weixintest: two platforms have the app id %q", p.AppID))
+		}
+		s.platforms[p.AppID] = &platform{Platform: p, allowed: newAddresses(p.AllowList)}
 	}
 	for _, a := range o.Accounts {
 		if _, known := s.accounts[a.AppID]; known {
 			panic(fmt.Sprintf("weixintest: two accounts have the app id %q", a.AppID))
 		}
 		a.Incidents = slices.Clone(a.Incidents)
-		s.accounts[a.AppID] = &account{Account: a, profile: newProfile(o.Seed, a)}
+		known := &account{Account: a, profile: newProfile(o.Seed, a), allowed: newAddresses(a.AllowList)}
+		s.accounts[a.AppID] = known
 		if a.AppSecret != "" {
 			s.secrets = append(s.secrets, a.AppSecret)
 		}
+		if a.Platform == "" {
+			continue
+		}
+		if s.platforms[a.Platform] == nil {
+			panic(fmt.Sprintf("weixintest: the account %q has authorised the platform %q, which there is not", a.AppID, a.Platform))
+		}
+		known.refresh.current = s.newRefreshToken()
 	}
 	return s
+}
+
+// SetSecret gives an account another app secret, as its operator does in the console: from
+// then on the old one is refused with 40125. Tokens go on. It panics where there is no such
+// account.
+func (s *Server) SetSecret(appID, secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account(appID).AppSecret = secret
+	s.secrets = append(s.secrets, secret)
+}
+
+// account returns an account that a caller of the package named. It panics where there is none.
+func (s *Server) account(appID string) *account {
+	a := s.accounts[appID]
+	if a == nil {
+		panic(fmt.Sprintf("weixintest: there is no account %q", appID))
+	}
+	return a
 }
 
 // Calls returns every request so far in the order of their arrival. The result is the caller's.
@@ -139,8 +214,9 @@ func (s *Server) Calls() []Call {
 	return slices.Clone(s.calls)
 }
 
-// Secrets returns every app secret and every token handed out so far, for tests that look
-// for leaks. The result is the caller's.
+// Secrets returns every app secret and every access token, component access token and refresh
+// token so far, also those that are no longer valid, for tests that look for leaks. The result
+// is the caller's.
 func (s *Server) Secrets() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,5 +224,11 @@ func (s *Server) Secrets() []string {
 }
 
 // Transport returns a round tripper that answers within the process, without network and
-// without goroutines. It stops at once with the request's context.
-func (s *Server) Transport() http.RoundTripper { return transport{server: s} }
+// without goroutines, to requests that come from ClientAddress. It stops at once with the
+// request's context.
+func (s *Server) Transport() http.RoundTripper { return s.TransportFrom(ClientAddress) }
+
+// TransportFrom is Transport for requests that come from another address.
+func (s *Server) TransportFrom(address string) http.RoundTripper {
+	return transport{server: s, address: address}
+}

@@ -14,6 +14,9 @@ const (
 	tokenPrefix = "sim-token-"
 	tokenLength = 157
 
+	refreshPrefix = tokenPrefix + "refreshtoken@@@" // real refresh tokens have three such signs, too
+	refreshLength = 72
+
 	// The bounds of a well-formed token: real ones are not shorter, and the official documents
 	// ask for room for 512 characters.
 	minTokenLength = 136
@@ -22,10 +25,13 @@ const (
 	tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 )
 
-// token is an access token that was handed out.
+// token is an access token that was handed out: of an account, of a platform for an account
+// that has authorised it, or, without an account, the component access token of a platform.
 type token struct {
 	text     string
-	appID    string
+	appID    string // of the account
+	platform string // its component app id
+	refresh  string // the refresh token that came with it
 	expires  time.Time
 	replaced time.Time // from when on it is refused for the sake of a later one; zero: never
 }
@@ -42,6 +48,9 @@ func (t *token) errcode(now time.Time) int {
 	}
 }
 
+// secondsLeft is what expires_in says.
+func (t *token) secondsLeft(now time.Time) int64 { return int64(t.expires.Sub(now) / time.Second) }
+
 // replace ends the token at the given time, unless it ends by itself before.
 func (t *token) replace(at time.Time) {
 	if at.Before(t.expires) && (t.replaced.IsZero() || at.Before(t.replaced)) {
@@ -49,30 +58,39 @@ func (t *token) replace(at time.Time) {
 	}
 }
 
-// issueToken makes a token that was never there before. It wants mu to be held.
-func (s *Server) issueToken(appID string, now time.Time) *token {
-	order := uint64(len(s.issued))
-	var text strings.Builder
-	fmt.Fprintf(&text, "%s%d_", tokenPrefix, order) // the order alone makes it unique
-	for random := newRandom(s.seed, "", "token", order); text.Len() < tokenLength; {
-		text.WriteByte(tokenAlphabet[random.IntN(len(tokenAlphabet))])
-	}
-	t := &token{text: text.String(), appID: appID, expires: now.Add(tokenLife)}
-	s.tokens[t.text] = t
-	s.issued = append(s.issued, t.text)
-	return t
+// issueToken completes an access token with a text that was never there before, and with its
+// end. It wants mu to be held.
+func (s *Server) issueToken(t token, now time.Time) *token {
+	t.text = s.newText(tokenPrefix, tokenLength)
+	t.expires = now.Add(tokenLife)
+	s.tokens[t.text] = &t
+	return &t
 }
 
-// checkToken returns the account that a token belongs to, or the errcode that refuses it.
-func (s *Server) checkToken(text string, now time.Time) (*account, int) {
+// newRefreshToken wants mu to be held.
+func (s *Server) newRefreshToken() string { return s.newText(refreshPrefix, refreshLength) }
+
+// newText makes the text of a token. It wants mu to be held.
+func (s *Server) newText(prefix string, length int) string {
+	order := uint64(len(s.issued))
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s%d_", prefix, order) // the order alone makes it unique
+	for random := newRandom(s.seed, "", "token", order); text.Len() < length; {
+		text.WriteByte(tokenAlphabet[random.IntN(len(tokenAlphabet))])
+	}
+	s.issued = append(s.issued, text.String())
+	return text.String()
+}
+
+// checkToken returns a valid access token of any kind, or the errcode that refuses it. It
+// wants mu to be held.
+func (s *Server) checkToken(text string, now time.Time) (*token, int) {
 	if text == "" {
 		return nil, errTokenMissing
 	}
 	if !wellFormed(text) {
 		return nil, errMalformedToken
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	t := s.tokens[text]
 	if t == nil {
 		return nil, errNotLatest
@@ -80,7 +98,32 @@ func (s *Server) checkToken(text string, now time.Time) (*account, int) {
 	if code := t.errcode(now); code != 0 {
 		return nil, code
 	}
-	return s.accounts[t.appID], 0
+	return t, 0
+}
+
+// caller returns the account that a call with an access token is made for, or the errcode that
+// refuses the token or the address that the call comes from.
+func (s *Server) caller(r request, now time.Time) (*account, int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, code := s.checkToken(r.query.Get("access_token"), now)
+	if code != 0 {
+		return nil, code
+	}
+	a := s.accounts[t.appID]
+	switch {
+	case a == nil:
+		return nil, errNotLatest // a component access token is none of an account
+	case t.platform == "":
+		if !a.allowed.has(r.address) {
+			return nil, errAddress
+		}
+	case !s.platforms[t.platform].allowed.has(r.address):
+		return nil, errPlatformAddress
+	default:
+		a.refresh.arrived(t.refresh)
+	}
+	return a, 0
 }
 
 func wellFormed(token string) bool {
@@ -89,7 +132,8 @@ func wellFormed(token string) bool {
 }
 
 // checkCredentials returns the account that asks for a token, or the errcode that refuses it.
-func (s *Server) checkCredentials(grantType, appID, secret string) (*account, int) {
+// It wants mu to be held.
+func (s *Server) checkCredentials(grantType, appID, secret, address string) (*account, int) {
 	a := s.accounts[appID]
 	switch {
 	case grantType != "client_credential":
@@ -102,6 +146,8 @@ func (s *Server) checkCredentials(grantType, appID, secret string) (*account, in
 		return nil, errAppID
 	case secret != a.AppSecret:
 		return nil, errAppSecret
+	case !a.allowed.has(address):
+		return nil, errAddress
 	default:
 		return a, 0
 	}
@@ -112,18 +158,23 @@ func (s *Server) legacyToken(r request) answer {
 	if r.method != http.MethodGet {
 		return s.refuse(r, errRequireGet, false)
 	}
-	a, code := s.checkCredentials(r.query.Get("grant_type"), r.query.Get("appid"), r.query.Get("secret"))
-	if code != 0 {
-		return s.refuse(r, code, false)
-	}
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	a, code := s.checkCredentials(r.query.Get("grant_type"), r.query.Get("appid"), r.query.Get("secret"), r.address)
+	if code != 0 {
+		return s.refuse(r, code, false)
+	}
+	s.renewLegacy(a, now)
+	return tokenAnswer(a.legacy, now)
+}
+
+// renewLegacy wants mu to be held.
+func (s *Server) renewLegacy(a *account, now time.Time) {
 	if a.legacy != nil {
 		a.legacy.replace(now.Add(tokenGrace))
 	}
-	a.legacy = s.issueToken(a.AppID, now)
-	return tokenAnswer(a.legacy, now)
+	a.legacy = s.issueToken(token{appID: a.AppID}, now)
 }
 
 // stableToken is POST /cgi-bin/stable_token: the same token up to its last five minutes, then
@@ -139,18 +190,18 @@ func (s *Server) stableToken(r request) answer {
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return s.refuse(r, errNoJSON, false)
 	}
-	a, code := s.checkCredentials(grantType, appID, secret)
-	if code != 0 {
-		return s.refuse(r, code, false)
-	}
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	a, code := s.checkCredentials(grantType, appID, secret, r.address)
+	if code != 0 {
+		return s.refuse(r, code, false)
+	}
 	if force && a.stable != nil {
 		a.stable.replace(now)
 	}
 	if force || a.stable == nil || a.stable.expires.Sub(now) < tokenGrace {
-		a.stable = s.issueToken(a.AppID, now)
+		a.stable = s.issueToken(token{appID: a.AppID}, now)
 	}
 	return tokenAnswer(a.stable, now)
 }
@@ -159,7 +210,7 @@ func tokenAnswer(t *token, now time.Time) answer {
 	return jsonAnswer(struct {
 		AccessToken string `json:"access_token"`
 		ExpiresIn   int64  `json:"expires_in"`
-	}{t.text, int64(t.expires.Sub(now) / time.Second)})
+	}{t.text, t.secondsLeft(now)})
 }
 
 // flag returns a boolean field of the body; false where it is missing.

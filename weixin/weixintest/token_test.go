@@ -150,6 +150,24 @@ func TestSecretsAreAllThere(t *testing.T) {
 	}
 }
 
+func TestSetSecret(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, weixintest.Options{})
+	token := w.token(shop)
+	w.SetSecret(shop, "sim-secret-reset")
+	w.wantCode("the old secret", w.stable(shop, shopSecret, false), 40125)
+	w.wantCode("the old secret in the old call", w.legacy(shop, shopSecret), 40125)
+	w.wantCode("the new secret", w.stable(shop, "sim-secret-reset", false), 0)
+	w.wantCode("the new secret in the old call", w.legacy(shop, "sim-secret-reset"), 0)
+	w.wantCode("another account's secret", w.stable(bot, botSecret, false), 0)
+	w.wantCode("a token from before", w.daily(token, yesterday, yesterday), 0)
+	for _, secret := range []string{shopSecret, "sim-secret-reset"} {
+		if !slices.Contains(w.Secrets(), secret) {
+			t.Error("the old or the new secret is not among the secrets")
+		}
+	}
+}
+
 func TestRefusedTokenCalls(t *testing.T) {
 	t.Parallel()
 	query := func(grant, appID, secret string) url.Values {

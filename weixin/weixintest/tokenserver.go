@@ -1,0 +1,117 @@
+package weixintest
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The shapes of the token server's answers, as its paths name them.
+const (
+	shapeRaw    = "raw"                 // the text of the token alone
+	shapeString = "string"              // a JSON string
+	shapeObject = "object"              // access_token and expires_in
+	shapeBare   = "object-without-life" // access_token
+)
+
+// holding names a token that the token server holds: that of an account, or of a platform.
+type holding struct {
+	component bool
+	appID     string
+}
+
+// handout is what the token server said of a token.
+type handout struct {
+	text      string
+	expiresIn int64
+}
+
+// TokenServer returns the token server of a company that hands out access tokens to its other
+// programs. It gets them from the simulated Weixin by itself, which Calls does not show; the
+// requests to it Calls does show. It answers
+//
+//	GET /{shape}/{appid}               with the account's latest token of /cgi-bin/token
+//	GET /{shape}/component/{platform}  with the platform's component access token
+//
+// where shape is "raw", "string", "object" or "object-without-life", and 404 to whatever it
+// does not know.
+func (s *Server) TokenServer() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, s.parseTokenRequest) })
+}
+
+// FreezeTokenServer makes the token server repeat what it handed out last of each account and
+// platform, also where Weixin refuses that, until it is no longer frozen. What it never handed
+// out before it gets once.
+func (s *Server) FreezeTokenServer(frozen bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frozen = frozen
+}
+
+// parseTokenRequest takes a request to the token server apart.
+func (s *Server) parseTokenRequest(address, method string, u *url.URL, _ []byte) request {
+	r := request{api: u.Path, address: address, method: method}
+	parts := strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
+	switch {
+	case len(parts) == 2 && s.accounts[parts[1]] != nil:
+		r.holding = holding{appID: parts[1]}
+	case len(parts) == 3 && parts[1] == "component" && s.platforms[parts[2]] != nil:
+		r.holding = holding{component: true, appID: parts[2]}
+	default:
+		return r
+	}
+	r.shape = parts[0]
+	if slices.Contains([]string{shapeRaw, shapeString, shapeObject, shapeBare}, r.shape) {
+		r.api, r.known = apiTokenServer, true
+	}
+	return r
+}
+
+// handOut answers a request to the token server.
+func (s *Server) handOut(r request) answer {
+	if r.method != http.MethodGet {
+		return htmlAnswer(http.StatusMethodNotAllowed)
+	}
+	now := s.now()
+	s.mu.Lock()
+	h, before := s.handouts[r.holding]
+	if !s.frozen || !before {
+		t := s.held(r.holding, now)
+		h = handout{t.text, t.secondsLeft(now)}
+		s.handouts[r.holding] = h
+	}
+	s.mu.Unlock()
+
+	type object struct {
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int64  `json:"expires_in,omitempty"`
+	}
+	var a answer
+	switch r.shape {
+	case shapeRaw:
+		return answer{status: http.StatusOK, contentType: typeText, body: []byte(h.text + "\n")}
+	case shapeString:
+		a = jsonAnswer(h.text)
+	case shapeObject:
+		a = jsonAnswer(object{h.text, h.expiresIn})
+	default:
+		a = jsonAnswer(object{AccessToken: h.text})
+	}
+	a.contentType = typeJSON
+	return a
+}
+
+// held returns the token that the token server has, a new one where the old one has come to its
+// last minutes. It wants mu to be held.
+func (s *Server) held(h holding, now time.Time) *token {
+	if h.component {
+		return s.currentComponent(s.platforms[h.appID], now)
+	}
+	a := s.accounts[h.appID]
+	if a.legacy == nil || a.legacy.expires.Sub(now) < tokenGrace {
+		s.renewLegacy(a, now)
+	}
+	return a.legacy
+}
