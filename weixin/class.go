@@ -1,9 +1,9 @@
 // Package weixin is a client of the interface-statistics calls of Weixin Official Accounts.
 //
 // It asks once and reports what it got: plain values, or an *Error whose Class says what a
-// caller can do about it. It repeats a call only once, with a renewed token, where Weixin
-// refused the token; it neither logs nor waits for better times. No access token and no app
-// secret is ever part of an error.
+// caller can do about it. It repeats a call only once, with a renewed token or app secret,
+// where Weixin refused the one before; it neither logs nor waits for better times. No access
+// token, refresh token or app secret is ever part of an error.
 package weixin
 
 // Class says what kind of fault an error is, and so what a caller can do about it.
@@ -14,7 +14,8 @@ const (
 	Unknown Class = iota
 	// Busy passes by itself: a system error, a transport fault, an answer that is no JSON.
 	Busy
-	// Token is an access token that Weixin refuses, also after its one renewal.
+	// Token is an access token that Weixin refuses, also after its one renewal, or that is
+	// not to be had from the file or the token server that it comes from.
 	Token
 	// Config is a wrong app id, app secret, grant type or base URL.
 	Config

@@ -16,9 +16,12 @@ import (
 // maxBody bounds what is read of an answer. A full hourly answer has about 3 KiB.
 const maxBody = 4 << 20
 
-// apiToken stands in errors and observations for both token calls; for the other calls it
-// is summary.API's name.
-const apiToken = "token"
+// The calls as errors and observations name them, beside those of summary.API. apiToken is
+// every call that gives an access token.
+const (
+	apiToken = "token"
+	apiQuota = "quota"
+)
 
 // Limiter lets requests through at a bounded rate; *rate.Limiter of golang.org/x/time is one.
 type Limiter interface {
@@ -51,7 +54,7 @@ type Options struct {
 
 // Request describes one request that was sent.
 type Request struct {
-	// API is "token", "daily" or "hourly".
+	// API is "token", "daily", "hourly" or "quota".
 	API string
 	// Errcode is Weixin's errcode, "0" for success, or "http" for transport faults and for
 	// answers that are not what the API gives.
@@ -86,10 +89,12 @@ func NewClient(options Options) *Client {
 	if options.HTTPClient != nil {
 		c.http = *options.HTTPClient
 	}
-	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http.CheckRedirect = followNone
 	c.base, c.baseErr = parseBase(options.BaseURL)
 	return c
 }
+
+func followNone(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func parseBase(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
@@ -111,6 +116,9 @@ type question struct {
 	query  url.Values
 	body   any    // sent as JSON; nil for none
 	hide   hidden // the secrets in query or body
+	// bySecret says that the app secret stands for the caller: what else refuses an access
+	// token refuses the secret.
+	bySecret bool
 }
 
 // answer is what came back: an error alone, or a status with a body or with the error that
@@ -173,13 +181,24 @@ func ended(ctx context.Context, api string) error {
 
 // exchange sends one request and reads its answer, both within the timeout.
 func (c *Client) exchange(ctx context.Context, q question) answer {
+	return c.timed(ctx, q.hide, func(ctx context.Context) answer {
+		request, err := c.request(ctx, q)
+		if err != nil {
+			return answer{err: err}
+		}
+		return receive(&c.http, request, maxBody)
+	})
+}
+
+// timed lets send take no longer than the timeout and makes its error fit to be shown.
+func (c *Client) timed(ctx context.Context, hide hidden, send func(context.Context) answer) answer {
 	limited := ctx
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
 		limited, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	a := c.send(limited, q)
+	a := send(limited)
 	if a.err == nil {
 		return a
 	}
@@ -187,29 +206,36 @@ func (c *Client) exchange(ctx context.Context, q question) answer {
 		a.err = fmt.Errorf("no answer within %s", c.timeout)
 		return a
 	}
-	a.err = q.hide.cause(a.err)
+	a.err = hide.cause(a.err)
 	return a
 }
 
-func (c *Client) send(ctx context.Context, q question) answer {
-	request, err := c.request(ctx, q)
-	if err != nil {
-		return answer{err: err}
-	}
-	response, err := c.http.Do(request)
+// receive sends request and reads the answer, of at most limit bytes.
+func receive(client *http.Client, request *http.Request, limit int64) answer {
+	response, err := client.Do(request)
 	if err != nil {
 		return answer{err: err}
 	}
 	defer func() { _ = response.Body.Close() }()
 	a := answer{status: response.StatusCode}
-	a.body, a.err = io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	a.body, a.err = io.ReadAll(io.LimitReader(response.Body, limit+1))
 	switch {
 	case a.err != nil:
 		a.err = fmt.Errorf("reading the answer: %w", a.err)
-	case len(a.body) > maxBody:
-		a.err = fmt.Errorf("answer larger than %d MiB", maxBody>>20)
+	case int64(len(a.body)) > limit:
+		a.err = fmt.Errorf("answer %w", tooLargeError{limit})
 	}
 	return a
+}
+
+// tooLargeError is an answer or a file of more than limit bytes.
+type tooLargeError struct{ limit int64 }
+
+func (e tooLargeError) Error() string {
+	if e.limit >= 1<<20 {
+		return fmt.Sprintf("larger than %d MiB", e.limit>>20)
+	}
+	return fmt.Sprintf("larger than %d KiB", e.limit>>10)
 }
 
 func (c *Client) request(ctx context.Context, q question) (*http.Request, error) {
@@ -248,7 +274,7 @@ func judge(q question, a answer, take func(envelope) error) *Error {
 	}
 	switch {
 	case unreadable == nil && e.code != 0:
-		return q.hide.refusal(q.api, e)
+		return q.refusal(e)
 	case a.status == http.StatusTooManyRequests:
 		return &Error{API: q.api, Class: Rate, Err: statusError(a.status)}
 	case a.status != 0 && a.status != http.StatusOK:

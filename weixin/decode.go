@@ -43,6 +43,10 @@ type envelope struct {
 	List        json.RawMessage `json:"list"`
 	AccessToken json.RawMessage `json:"access_token"`
 	ExpiresIn   whole           `json:"expires_in"`
+	Quota       json.RawMessage `json:"quota"`
+
+	AuthorizerAccessToken  json.RawMessage `json:"authorizer_access_token"`
+	AuthorizerRefreshToken json.RawMessage `json:"authorizer_refresh_token"`
 
 	code int // what Errcode says; 0 where it is absent
 }

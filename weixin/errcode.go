@@ -15,9 +15,9 @@ type meaning struct {
 	advice string
 }
 
-// meanings are the errcodes of the token calls and the interface-statistics calls, from the
-// tables of return codes in the official documents (Official Accounts and Third-party
-// Platforms). Nothing writes to it.
+// meanings are the errcodes of the token calls, the interface-statistics calls and the quota
+// call, from the tables of return codes in the official documents (Official Accounts and
+// Third-party Platforms). Nothing writes to it.
 var meanings = map[int]meaning{
 	-1:    {class: Busy},
 	61450: {class: Busy},
@@ -82,6 +82,8 @@ var meanings = map[int]meaning{
 	44002: {class: Bug, advice: "Weixin got an empty request: see that no proxy on the way drops the body of requests, " +
 		"and else report a bug of this program."},
 	47001: {class: Bug},
+	76021: {class: Bug, advice: "Weixin does not know the call whose quota was asked for: see that no proxy on the way " +
+		"changes requests, and else report a bug of this program."},
 }
 
 // classAdvice is what to tell the operator where the errcode gives no better advice.
@@ -106,11 +108,31 @@ var classAdvice = [Classes]string{
 	Bug: "Weixin does not understand the request: report it as a bug of this program, with errcode and rid.",
 }
 
-// lookUp returns what code means in an answer of api.
-func lookUp(api string, code int) meaning {
+// What to tell the operator where the fault lies with the file or URL that tokens come from,
+// for which {source} stands, or with the refresh token.
+const (
+	fileAdvice = "See that {source} is there and readable, and that it holds the current access token: " +
+		"raw text, a JSON string, or a JSON object with access_token."
+	urlAdvice = "See that the token server at {source} answers with the current access token (raw text, a JSON string, " +
+		"or a JSON object with access_token), and that the configured URL and its credentials are right."
+	urlBusyAdvice = "The token server at {source} could not be reached or could not answer, which mostly passes by itself: " +
+		"if it lasts, check that server and the network on the way to it."
+	staleAdvice = "Renew the token in {source}: Weixin has refused the one that is there, so what renews it does not work, " +
+		"or it is not the token of this account or platform."
+	replacedAdvice = "Weixin refuses every token from {source}: see that they are tokens of this account or platform, " +
+		"and whether another service keeps replacing them."
+
+	loadAdvice = "Put the account's authorizer refresh token into the file that the error names, readable by this program; " +
+		"if it is lost, the account's administrator has to authorise the third-party platform again."
+	saveAdvice = "Make the file that the error names writable, with its whole folder, before this program is stopped: only its memory " +
+		"holds the new refresh token, and without it the account's administrator may have to authorise the third-party platform again."
+)
+
+// lookUp returns what code means. bySecret says that no access token was involved: what
+// refuses one means the app secret then.
+func lookUp(code int, bySecret bool) meaning {
 	known := meanings[code]
-	if api == apiToken && known.class == Token {
-		// No access token is involved: here Weixin means the app secret.
+	if bySecret && known.class == Token {
 		return meaning{class: Config, advice: meanings[40125].advice}
 	}
 	return known
@@ -122,12 +144,15 @@ func (e *Error) Advice() string {
 	if e.Class < Classes {
 		advice = classAdvice[e.Class]
 	}
-	if known := lookUp(e.API, e.Code); known.advice != "" {
+	if known := lookUp(e.Code, e.API == apiToken && e.Class == Config); known.advice != "" {
 		advice = known.advice
+	}
+	if e.advice != "" {
+		advice = e.advice
 	}
 	address := "the address of this machine"
 	if e.Address != "" {
 		address = e.Address + ", the address that Weixin saw,"
 	}
-	return strings.ReplaceAll(advice, "{address}", address)
+	return strings.NewReplacer("{address}", address, "{source}", e.Source).Replace(advice)
 }

@@ -197,7 +197,8 @@ func TestErrorText(t *testing.T) {
 		{weixin.Error{API: "daily", Code: -1}, "asking Weixin for the daily interface summary: errcode -1"},
 		{weixin.Error{API: "token", Err: errors.New("HTTP status 502 Bad Gateway")},
 			"asking Weixin for an access token: HTTP status 502 Bad Gateway"},
-		{weixin.Error{API: "quota", Err: errors.New("no answer")}, "asking Weixin: no answer"},
+		{weixin.Error{API: "quota", Err: errors.New("no answer")}, "asking Weixin for the quota: no answer"},
+		{weixin.Error{API: "other", Err: errors.New("no answer")}, "asking Weixin: no answer"},
 	}
 	for _, test := range tests {
 		if got := test.err.Error(); got != test.want {

@@ -19,7 +19,7 @@ import (
 
 // Error is a fault that Weixin reported, or that kept its answer from coming.
 type Error struct {
-	// API is "token", "daily" or "hourly".
+	// API is "token", "daily", "hourly" or "quota".
 	API string
 	// Class says what a caller can do about it.
 	Class Class
@@ -33,14 +33,25 @@ type Error struct {
 	Address string
 	// Wait is how long Weixin itself says to wait; 0 if it does not say.
 	Wait time.Duration
-	// Err is the cause of a fault below the errcode, without URL; nil for an errcode.
+	// Source names the file or URL that the access token comes from, where the fault lies
+	// there and not with Weixin; else "".
+	Source string
+	// Err is the cause of a fault below the errcode, without URL; beside an errcode it is
+	// what kept this program from helping itself, and mostly nil.
 	Err error `json:"-"`
+
+	// advice is better than what class and errcode would give; "" if there is none.
+	advice string
 }
 
 // Error says in one line what was being done and what came of it.
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString(purpose(e.API))
+	if e.Source != "" && e.Code == 0 {
+		b.WriteString(gettingFrom(e.Source))
+	} else {
+		b.WriteString(purpose(e.API))
+	}
 	if e.Code != 0 {
 		fmt.Fprintf(&b, ": errcode %d", e.Code)
 	}
@@ -88,10 +99,15 @@ func purpose(api string) string {
 		return "asking Weixin for the daily interface summary"
 	case summary.Hourly.String():
 		return "asking Weixin for the hourly interface summary"
+	case apiQuota:
+		return "asking Weixin for the quota"
 	default:
 		return "asking Weixin"
 	}
 }
+
+// gettingFrom says what is being done where a token does not come from Weixin.
+func gettingFrom(source string) string { return "getting an access token from " + source }
 
 const (
 	maxErrmsg  = 4096 // bytes that are looked at
@@ -114,13 +130,13 @@ var (
 )
 
 // refusal returns the Error for an answer with an errcode.
-func (h hidden) refusal(api string, e envelope) *Error {
+func (q question) refusal(e envelope) *Error {
 	errmsg, _ := parseString(e.Errmsg)
-	errmsg = h.mask(errmsg)
+	errmsg = q.hide.mask(errmsg)
 	errmsg = oneLine(errmsg[:min(len(errmsg), maxErrmsg)])
 
-	known := lookUp(api, e.code)
-	refusal := &Error{API: api, Class: known.class, Code: e.code, Wait: known.wait}
+	known := lookUp(e.code, q.bySecret)
+	refusal := &Error{API: q.api, Class: known.class, Code: e.code, Wait: known.wait}
 	if match := ridPattern.FindStringSubmatch(errmsg); match != nil {
 		refusal.RID = match[1]
 	}

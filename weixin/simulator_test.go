@@ -18,7 +18,10 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// simulation is a simulated Weixin of one account, with a clock that is set by hand.
+// onPlatformID is the app id of the account that has authorised thePlatform.
+const onPlatformID = "wxonplatform"
+
+// simulation is a simulated Weixin, with a clock that is set by hand.
 type simulation struct {
 	*weixintest.Server
 	*weixin.Client
@@ -40,7 +43,9 @@ func simulate(t *testing.T) *simulation {
 			{AppID: "wxquiet", AppSecret: theSecret},
 			{AppID: "wxquota", AppSecret: theSecret, CallbacksPerDay: 100, Quota: 1},
 			{AppID: "wxforbidden", AppSecret: theSecret, CallbacksPerDay: 100, Errcode: 48001},
+			{AppID: onPlatformID, CallbacksPerDay: 100, Platform: thePlatform},
 		},
+		Platforms: []weixintest.Platform{{AppID: thePlatform}},
 	})
 	s.Client = clientOn(s.Transport(), func(o *weixin.Options) { o.Now = s.now })
 	return s
