@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"unicode"
 
@@ -16,33 +17,25 @@ import (
 // maxSecret bounds a secret's length in bytes; a real app secret has 32.
 const maxSecret = 4096
 
-// validateAccounts checks all accounts and reads their secrets' files.
-func (d *document) validateAccounts(accounts []Account) {
-	if len(accounts) == 0 {
-		d.fault("accounts", "no account is given; list at least one with name, app_id and app_secret or app_secret_file")
-		return
-	}
-	names, appIDs := map[string]string{}, map[string]string{}
+// validateAccounts checks the accounts of the list under the key and reads the files of their secrets.
+func (d *document) validateAccounts(accounts []Account, list string) {
 	for i := range accounts {
-		key := fmt.Sprintf("accounts[%d]", i)
+		key := itemKey(list, i)
 		if d.broken[key] {
 			continue
 		}
 		account := &accounts[i]
-		d.validateName(key+".name", account.Name, names)
-		d.validateAppID(key+".app_id", account.AppID, appIDs)
+		d.validateName(key+".name", account.Name)
+		d.validateAppID(key+".app_id", account.AppID)
+		if !d.validateToken(key+".token", &account.Token) {
+			d.validateGivenSecret(key, account)
+			continue
+		}
 		d.validateSecret(key, account)
-		if account.Token.Type == "" {
-			account.Token.Type = StableToken
-		}
-		if account.Token.Type == LegacyToken {
-			d.warn(key+".token.type", "every token from /cgi-bin/token invalidates the one that other services of this account use, "+
-				"which logs them out; stable_token does not")
-		}
 	}
 }
 
-func (d *document) validateName(key, name string, seen map[string]string) {
+func (d *document) validateName(key, name string) {
 	const want = "it must be text without control characters, different for each account"
 	switch {
 	case !d.has(key):
@@ -53,11 +46,11 @@ func (d *document) validateName(key, name string, seen map[string]string) {
 	case strings.ContainsFunc(name, unicode.IsControl):
 		d.fault(key, "holds a control character; "+want)
 	default:
-		d.unique(key, name, seen)
+		d.unique(key, name, d.shared.names)
 	}
 }
 
-func (d *document) validateAppID(key, appID string, seen map[string]string) {
+func (d *document) validateAppID(key, appID string) {
 	const want = "it must be the account's AppID, such as wx0123456789abcdef: letters, digits, _ and - only"
 	switch {
 	case !d.has(key):
@@ -68,7 +61,7 @@ func (d *document) validateAppID(key, appID string, seen map[string]string) {
 	case strings.ContainsFunc(appID, notInAppID):
 		d.fault(key, "holds a character that no AppID has; "+want)
 	default:
-		d.unique(key, appID, seen)
+		d.unique(key, appID, d.shared.appIDs)
 	}
 }
 
@@ -77,30 +70,46 @@ func notInAppID(r rune) bool {
 	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '_' && r != '-'
 }
 
-// unique notes a fault where the value has been seen under another key.
-func (d *document) unique(key, value string, seen map[string]string) {
-	if first, ok := seen[value]; ok {
-		d.fault(key, fmt.Sprintf("is the same as %s on line %d; each account needs its own", first, d.place(first).line))
-		return
+// unique notes a fault where the value has been seen before.
+func (d *document) unique(key, value string, seen map[string]origin) {
+	if first := d.first(key, value, seen); first != "" {
+		d.fault(key, "is the same as "+first+"; each account needs its own")
 	}
-	seen[value] = key
 }
 
+// validateSecret checks that a token is obtained with the account's secret, or without one.
 func (d *document) validateSecret(key string, account *Account) {
+	inline, file := key+".app_secret", key+".app_secret_file"
+	if t := account.Token.Type; t != StableToken && t != LegacyToken {
+		for _, given := range []string{inline, file} {
+			if d.has(given) {
+				d.fault(given, fmt.Sprintf("is not used with token type %s; remove it", t))
+			}
+		}
+		return
+	}
+	if !d.has(inline) && !d.has(file) {
+		d.fault(inline, "is missing; give app_secret, or app_secret_file with the path of a file that holds it")
+		return
+	}
+	d.validateGivenSecret(key, account)
+}
+
+// validateGivenSecret checks the secret, if there is one, and reads its file.
+func (d *document) validateGivenSecret(key string, account *Account) {
 	inline, file := key+".app_secret", key+".app_secret_file"
 	switch {
 	case d.has(inline) && d.has(file):
 		d.fault(file, fmt.Sprintf("stands beside app_secret on line %d; give only one of the two", d.place(inline).line))
 		return
-	case !d.has(inline) && !d.has(file):
-		d.fault(inline, "is missing; give app_secret, or app_secret_file with the path of a file that holds it")
-		return
 	case d.broken[inline] || d.broken[file]:
 		return
 	case d.has(inline):
-		if problem := badSecret(account.AppSecret.Reveal()); problem != "" {
+		if problem := badSecret(account.AppSecret.Reveal(), appSecret); problem != "" {
 			d.fault(inline, problem)
 		}
+		return
+	case !d.has(file):
 		return
 	case account.AppSecretFile == "":
 		d.fault(file, "is empty; it must be the path of a file that holds the secret")
@@ -110,16 +119,33 @@ func (d *document) validateSecret(key string, account *Account) {
 		return
 	}
 	account.AppSecretFile = d.path(account.AppSecretFile)
-	text, err := readSecret(account.AppSecretFile)
+	text, err := readSecret(account.AppSecretFile, appSecret)
 	if err != nil {
 		d.fault(file, err.Error())
 		return
 	}
 	account.fromFile = secret.New(text)
+	d.warnOpen(file, account.AppSecretFile)
 }
 
-// readSecret returns the text of a secret's file without the line end that editors add.
-func readSecret(path string) (string, error) {
+// warnOpen notes if others than its owner may open the file, which holds a secret.
+func (d *document) warnOpen(key, path string) {
+	if runtime.GOOS == "windows" {
+		return // Its modes say nothing of who may read.
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		d.warn(key, fmt.Sprintf("%s is open to others than its owner, with mode %04o; chmod 600 %s keeps them out", path, info.Mode().Perm(), path))
+	}
+}
+
+// What a secret's file holds.
+const (
+	appSecret    = "the app secret"
+	refreshToken = "the refresh token"
+)
+
+// readSecret returns the text of a file that holds what, without the line end that editors add.
+func readSecret(path, what string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", unreadable(path, err)
@@ -130,10 +156,10 @@ func readSecret(path string) (string, error) {
 		return "", unreadable(path, err)
 	}
 	if len(content) > maxSecret {
-		return "", fmt.Errorf("%s is longer than 4 KiB; it must hold the app secret and nothing else", path)
+		return "", fmt.Errorf("%s is longer than 4 KiB; it must hold %s and nothing else", path, what)
 	}
 	text := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
-	if problem := badSecret(text); problem != "" {
+	if problem := badSecret(text, what); problem != "" {
 		return "", fmt.Errorf("the content of %s %s", path, problem)
 	}
 	return text, nil
@@ -141,15 +167,20 @@ func readSecret(path string) (string, error) {
 
 // unreadable names the file and the cause.
 func unreadable(path string, err error) error {
-	if cause, ok := errors.AsType[*fs.PathError](err); ok {
-		err = cause.Err
-	}
-	return fmt.Errorf("%s cannot be read: %w; it must be a file that the exporter's user may read", path, err)
+	return fmt.Errorf("%s cannot be read: %w; it must be a file that the exporter's user may read", path, cause(err))
 }
 
-// badSecret says what keeps text from being an app secret; "" if nothing does.
-func badSecret(text string) string {
-	const want = "; it must be the app secret, in printable ASCII without blanks"
+// cause returns what an error of the file system says beside the operation and the path.
+func cause(err error) error {
+	if inner, ok := errors.AsType[*fs.PathError](err); ok {
+		return inner.Err
+	}
+	return err
+}
+
+// badSecret says what keeps text from being what it must be; "" if nothing does.
+func badSecret(text, what string) string {
+	want := "; it must be " + what + ", in printable ASCII without blanks"
 	switch {
 	case text == "":
 		return "is empty" + want

@@ -53,7 +53,7 @@ func TestBadFiles(t *testing.T) {
 				t.Fatalf("error is a %T, want Faults", err)
 			}
 			for _, fault := range faults {
-				if fault.File != file || fault.Line < 1 || fault.Column < 1 {
+				if fault.File != file && !strings.HasPrefix(fault.File, "testdata/bad/files/") || fault.Line < 1 || fault.Column < 1 {
 					t.Errorf("fault has no place: %s", fault)
 				}
 			}

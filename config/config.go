@@ -2,9 +2,7 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"reflect"
 	"time"
@@ -21,11 +19,15 @@ const day = 24 * time.Hour
 
 // Config is a configuration that has been checked, with every default filled in.
 type Config struct {
-	// Accounts holds at least one account; names and app ids are unique.
+	// Accounts holds at least one account; names and app ids are unique. Those of the account files
+	// stand behind those of the configuration itself, in the order of the files' names.
 	Accounts []Account `yaml:"accounts"`
-	Weixin   Weixin    `yaml:"weixin"`
-	Refresh  Refresh   `yaml:"refresh"`
-	Store    Store     `yaml:"store"`
+	// AccountFiles are the patterns of the files that hold more accounts; relative ones have been
+	// joined with the folder of the configuration.
+	AccountFiles []string `yaml:"account_files,omitempty"`
+	Weixin       Weixin   `yaml:"weixin"`
+	Refresh      Refresh  `yaml:"refresh"`
+	Store        Store    `yaml:"store"`
 
 	warnings []Fault
 }
@@ -39,7 +41,7 @@ type Account struct {
 	// AppSecret is the secret given in the configuration itself; zero if a file holds it.
 	AppSecret secret.Value `yaml:"app_secret,omitempty"`
 	// AppSecretFile is the file that holds the secret; a relative path in the configuration has been
-	// joined with the folder of the configuration.
+	// joined with the folder of the file that names it.
 	AppSecretFile string `yaml:"app_secret_file,omitempty"`
 	// Token says where the access token comes from.
 	Token Token `yaml:"token"`
@@ -56,20 +58,24 @@ func (a Account) Secret() secret.Value {
 	return a.fromFile
 }
 
-// Token says where an account's access token comes from.
-type Token struct {
-	Type TokenType `yaml:"type"`
+// RereadSecret returns the app secret as its file holds it at the time of the call, or the one given
+// in the configuration where there is no file. An error names the file.
+func (a Account) RereadSecret() (secret.Value, error) {
+	if a.AppSecretFile == "" {
+		return a.AppSecret, nil
+	}
+	text, err := readSecret(a.AppSecretFile, appSecret)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("reading the secret of account %q again: %w", a.Name, err)
+	}
+	return secret.New(text), nil
 }
 
-// TokenType is the way by which an access token is had.
-type TokenType string
-
-const (
-	// StableToken is /cgi-bin/stable_token, which leaves the tokens of other services alone.
-	StableToken TokenType = "stable_token"
-	// LegacyToken is /cgi-bin/token, which invalidates the token that other services obtained from it.
-	LegacyToken TokenType = "token"
-)
+// SameCredentials reports whether a token that was obtained for a serves b, too: both are the same
+// app and have their token from the same source with the same secret.
+func (a Account) SameCredentials(b Account) bool {
+	return a.AppID == b.AppID && a.Secret().Equal(b.Secret()) && reflect.DeepEqual(a.Token, b.Token)
+}
 
 // Weixin says how the API is called, for all accounts together.
 type Weixin struct {
@@ -81,6 +87,8 @@ type Weixin struct {
 	RequestsPerSecond float64 `yaml:"requests_per_second"`
 	// Concurrency is the highest number of requests under way at a time.
 	Concurrency int `yaml:"concurrency"`
+	// Quota says whether each account's quota of calls is asked for.
+	Quota bool `yaml:"quota"`
 	// HTTPClient holds proxy, TLS and the like; its relative paths have been joined with the folder
 	// of the configuration.
 	HTTPClient promconfig.HTTPClientConfig `yaml:"http_config"`
@@ -149,23 +157,21 @@ func Default() Config {
 	}
 }
 
-// Load reads and checks the file at path. What is wrong with its content comes back as Faults, all
-// of them at once; a file that cannot be read as an error that wraps the cause.
+// Load reads and checks the file at path and the account files that it names. What is wrong with
+// their content comes back as Faults, all of them at once; a file that cannot be read as an error that wraps the cause.
 func Load(path string) (*Config, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		if cause, ok := errors.AsType[*fs.PathError](err); ok {
-			err = cause.Err
-		}
-		return nil, fmt.Errorf("%s: the configuration cannot be read: %w; name a readable file with --config.file", path, err)
+		return nil, fmt.Errorf("%s: the configuration cannot be read: %w; name a readable file with --config.file", path, cause(err))
 	}
 	return Parse(path, content)
 }
 
 // Parse checks content as Load does. file is the name that faults carry; its folder is what relative
-// paths in the configuration are relative to. The files that content names are read.
+// paths in the configuration are relative to. The files that content names are read, account files
+// among them.
 func Parse(file string, content []byte) (*Config, error) {
-	d := newDocument(file)
+	d := newDocument(file, newShared())
 	root := d.compose(content)
 	if root == nil {
 		return nil, d.faults
@@ -177,20 +183,27 @@ func Parse(file string, content []byte) (*Config, error) {
 	}
 	d.places[""] = placeOf(root)
 	d.decode(root, reflect.ValueOf(&c).Elem(), "")
+	documents := []*document{d}
 	if root.Kind == yaml.MappingNode {
-		d.validateAccounts(c.Accounts)
+		d.validateAccounts(c.Accounts, "accounts")
+		documents = append(documents, d.readAccountFiles(&c)...)
 	}
 	d.validateWeixin(&c.Weixin)
 	d.validateRefresh(&c.Refresh)
 	d.validateStore(&c.Store, c.Refresh)
-	if len(d.faults) > 0 {
+	var faults Faults
+	for _, d := range documents {
 		sortByPlace(d.faults)
-		return nil, d.faults
+		sortByPlace(d.warnings)
+		faults = append(faults, d.faults...)
+		c.warnings = append(c.warnings, d.warnings...)
 	}
-	sortByPlace(d.warnings)
-	c.warnings = d.warnings
+	if len(faults) > 0 {
+		return nil, faults
+	}
 	return &c, nil
 }
 
-// Warnings returns what deserves the operator's attention and is no fault, in the order of the file.
+// Warnings returns what deserves the operator's attention and is no fault, in the order of the files
+// and of what stands in them.
 func (c Config) Warnings() []Fault { return c.warnings }

@@ -35,6 +35,34 @@ func mustParse(t *testing.T, file, content string) *config.Config {
 	return c
 }
 
+// folder makes a new folder with these files, which only their owner may read, the working folder.
+func folder(t *testing.T, files map[string]string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for name, content := range files {
+		write(t, name, content)
+	}
+}
+
+func write(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustLoad(t *testing.T, path string) *config.Config {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mustParse(t, path, string(content))
+}
+
 func TestDefaults(t *testing.T) {
 	want := config.Default()
 	want.Accounts = []config.Account{{
@@ -91,7 +119,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	w := c.Weixin
 	if w.BaseURL != "http://proxy.example:8080/weixin/" || w.Timeout != model.Duration(1500*time.Millisecond) ||
-		w.RequestsPerSecond != 0.5 || w.Concurrency != 1000 || w.HTTPClient.EnableHTTP2 || !w.HTTPClient.FollowRedirects {
+		w.RequestsPerSecond != 0.5 || w.Concurrency != 1000 || !w.Quota || w.HTTPClient.EnableHTTP2 || !w.HTTPClient.FollowRedirects {
 		t.Errorf("weixin is %s, %s, %v, %d", w.BaseURL, w.Timeout, w.RequestsPerSecond, w.Concurrency)
 	}
 	if got := w.HTTPClient.BasicAuth.PasswordFile; got != filepath.Join("testdata", "secrets", "unix") {
@@ -108,15 +136,20 @@ func TestEveryKey(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	c, err := config.Load("testdata/full.yml")
-	if err != nil {
-		mustNotLeak(t, err.Error())
-		t.Fatal(err)
+	content := map[string]string{}
+	for _, name := range []string{"full.yml", "secrets/unix", "secrets/windows"} {
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[name] = string(text)
 	}
+	folder(t, content)
+	c := mustLoad(t, "full.yml")
 	want := strings.Join([]string{
-		"testdata/full.yml:9:7: accounts[1].token.type: every token from /cgi-bin/token invalidates the one that other services of this account use, which logs them out; stable_token does not",
-		"testdata/full.yml:14:3: weixin.base_url: app secrets and access tokens cross the network in the clear; https protects them",
-		"testdata/full.yml:25:7: weixin.http_config.tls_config.insecure_skip_verify: whoever is on the way to Weixin can read app secrets and access tokens; name the certificate's issuer in ca_file instead",
+		"full.yml:9:7: accounts[1].token.type: every token from /cgi-bin/token invalidates the one that other services of this account use, which logs them out; stable_token does not",
+		"full.yml:14:3: weixin.base_url: app secrets and access tokens cross the network in the clear; https protects them",
+		"full.yml:26:7: weixin.http_config.tls_config.insecure_skip_verify: whoever is on the way to Weixin can read app secrets and access tokens; name the certificate's issuer in ca_file instead",
 	}, "\n")
 	if diff := cmp.Diff(want, config.Faults(c.Warnings()).Error()); diff != "" {
 		t.Errorf("warnings differ (-want +got):\n%s", diff)
@@ -214,62 +247,4 @@ func TestSecretValueInYAML(t *testing.T) {
 	if got, want := string(out), "given: <secret>\npointer: <secret>\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-}
-
-// The example is to show every key, and what it shows as a default is to be the default.
-func TestExample(t *testing.T) {
-	const path = "../config.example.yml"
-	c, err := config.Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(c.Accounts) != 1 || len(c.Warnings()) > 0 {
-		t.Fatalf("%d accounts, warnings %v", len(c.Accounts), c.Warnings())
-	}
-	want := config.Default()
-	want.Accounts = c.Accounts
-	want.Store.Path = filepath.Join("..", want.Store.Path)
-	if diff := cmp.Diff(want.String(), c.String()); diff != "" {
-		t.Errorf("shows other values than the defaults (-default +example):\n%s", diff)
-	}
-	var shown, all map[string]any
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := yaml.Load(content, &shown); err != nil {
-		t.Fatal(err)
-	}
-	if err := yaml.Load([]byte(c.String()), &all); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(keys(all), keys(shown)); diff != "" {
-		t.Errorf("does not show the keys that there are (-all +shown):\n%s", diff)
-	}
-	if !strings.Contains(string(content), "# app_secret_file: ") {
-		t.Error("does not show app_secret_file")
-	}
-}
-
-// keys returns the paths of all keys; http_config counts as one.
-func keys(value any) map[string]bool {
-	found := map[string]bool{}
-	var walk func(path string, value any)
-	walk = func(path string, value any) {
-		switch value := value.(type) {
-		case map[string]any:
-			for key, child := range value {
-				found[path+"."+key] = true
-				if key != "http_config" {
-					walk(path+"."+key, child)
-				}
-			}
-		case []any:
-			for _, child := range value {
-				walk(path, child)
-			}
-		}
-	}
-	walk("", value)
-	return found
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,14 +19,13 @@ import (
 // prometheus/common types stop at their first error, and the library's errors quote values and have
 // no path. Scalars of ordinary types are still read by the library.
 
-// httpConfigKey is where the types of prometheus/common begin.
-const httpConfigKey = "weixin.http_config"
-
 // shape is what a struct looks like in YAML.
 type shape struct {
 	// keys are in the order of the struct; index leads to each one's field.
 	keys  []string
 	index map[string][]int
+	// names are the keys in one line.
+	names string
 	// rest leads to the map that takes every other key; nil where there is none.
 	rest []int
 }
@@ -38,6 +38,7 @@ func (s shapes) of(t reflect.Type) *shape {
 	}
 	made := &shape{index: map[string][]int{}}
 	made.add(t, nil)
+	made.names = strings.Join(made.keys, ", ")
 	s[t] = made
 	return made
 }
@@ -78,9 +79,16 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, key string) {
 	case reflect.Pointer:
 		if !isNull(n) {
 			v.Set(reflect.New(v.Type().Elem()))
+			if c, ok := reflect.TypeAssert[*promconfig.HTTPClientConfig](v); ok {
+				*c = promconfig.DefaultHTTPClientConfig
+			}
 			d.decode(n, v.Elem(), key)
 		}
 	case reflect.Struct:
+		if c, ok := reflect.TypeAssert[*promconfig.HTTPClientConfig](v.Addr()); ok {
+			d.httpConfig(n, c, key)
+			return
+		}
 		d.structure(n, v, key)
 	case reflect.Slice:
 		d.list(n, v, key)
@@ -97,8 +105,8 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, key string) {
 }
 
 func (d *document) structure(n *yaml.Node, v reflect.Value, key string) {
-	shape := d.shapes.of(v.Type())
-	keys := strings.Join(shape.keys, ", ")
+	shape := d.shared.shapes.of(v.Type())
+	keys := shape.names
 	if shape.rest != nil {
 		d.mapping(n, v.FieldByIndex(shape.rest), key)
 		return
@@ -163,7 +171,7 @@ func (d *document) list(n *yaml.Node, v reflect.Value, key string) {
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, item := range n.Content {
-		child := fmt.Sprintf("%s[%d]", key, i)
+		child := itemKey(key, i)
 		d.places[child] = placeOf(item)
 		d.decode(item, v.Index(i), child)
 	}
@@ -187,24 +195,8 @@ func (d *document) scalar(n *yaml.Node, v reflect.Value, key, what string, read 
 		d.fault(key, "must be "+what+"; found "+kindName(n))
 	case !isPlain(n) || !read(n):
 		d.fault(key, "must be "+what)
-	case strings.HasPrefix(key, httpConfigKey):
-		d.remember(v.Addr().Interface(), n.Value, key)
-	}
-}
-
-// remember keeps what the checks of http_config need: its secrets and the files that it names.
-func (d *document) remember(target any, value, key string) {
-	switch target := target.(type) {
-	case *promconfig.Secret:
-		d.hidden = append(d.hidden, value)
-	case *promconfig.URL:
-		if password, ok := target.User.Password(); ok {
-			d.hidden = append(d.hidden, password)
-		}
-	case *string:
-		if value != "" && (strings.HasSuffix(key, "_file") || strings.Contains(key, ".files[")) {
-			d.files = append(d.files, namedFile{key, value})
-		}
+	case d.block != nil:
+		d.block.remember(v.Addr().Interface(), n.Value, key)
 	}
 }
 
@@ -237,9 +229,9 @@ func scalar(target any) (string, func(*yaml.Node) bool) {
 			return err == nil && len(n.Value) == len("15:04")
 		}
 	case *TokenType:
-		return "stable_token or token", func(n *yaml.Node) bool {
+		return "stable_token, token, file, url or authorizer", func(n *yaml.Node) bool {
 			*t = TokenType(n.Value)
-			return *t == StableToken || *t == LegacyToken
+			return slices.Contains([]TokenType{StableToken, LegacyToken, FileToken, URLToken, AuthorizerToken}, *t)
 		}
 	case *promconfig.TLSVersion:
 		return "TLS10, TLS11, TLS12 or TLS13", func(n *yaml.Node) bool {

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
@@ -10,11 +11,12 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	promconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v4"
 )
 
 // rootKeys is what a fault of the file as a whole says about its content.
-const rootKeys = "accounts, with at least one account's name, app_id and app_secret or app_secret_file"
+const rootKeys = "accounts, with at least one account's name, app_id and app_secret or app_secret_file, or account_files"
 
 // place is where a key or a list's item begins.
 type place struct{ line, column int }
@@ -28,20 +30,56 @@ type document struct {
 	places map[string]place
 	// broken holds the keys that have a fault already, so that no other check adds to it.
 	broken map[string]bool
-	shapes shapes
-	// files are the paths that http_config names.
-	files []namedFile
-	// hidden are the secrets of http_config, which a library's error might quote.
-	hidden []string
+	// block is the http_config that is being read; nil outside of one.
+	block *httpBlock
+	// shared is common to all files of the configuration.
+	shared *shared
 
 	faults   Faults
 	warnings []Fault
 }
 
-type namedFile struct{ key, path string }
+// shared is what the files of one configuration have in common.
+type shared struct {
+	shapes shapes
+	// names, appIDs, sources and rotated say where a name, an app id, a file or URL of access tokens,
+	// and a file of a refresh token stand first.
+	names, appIDs, sources, rotated map[string]origin
+	// usable holds http_config blocks from which a client could be built.
+	usable []promconfig.HTTPClientConfig
+	// folders holds what kept a file from being written into a folder; nil if nothing did.
+	folders map[string]error
+}
 
-func newDocument(file string) *document {
-	return &document{file: file, places: map[string]place{"": {1, 1}}, broken: map[string]bool{}, shapes: shapes{}}
+// origin is where something stands.
+type origin struct {
+	document *document
+	key      string
+}
+
+func newShared() *shared {
+	return &shared{
+		shapes: shapes{}, names: map[string]origin{}, appIDs: map[string]origin{}, sources: map[string]origin{},
+		rotated: map[string]origin{}, folders: map[string]error{},
+	}
+}
+
+func newDocument(file string, shared *shared) *document {
+	return &document{file: file, places: map[string]place{"": {1, 1}}, broken: map[string]bool{}, shared: shared}
+}
+
+// first returns where value, given under the key, stands already, in words; "" where it is new.
+func (d *document) first(key, value string, seen map[string]origin) string {
+	former, ok := seen[value]
+	if !ok {
+		seen[value] = origin{d, key}
+		return ""
+	}
+	line := former.document.place(former.key).line
+	if former.document == d {
+		return fmt.Sprintf("%s on line %d", former.key, line)
+	}
+	return fmt.Sprintf("%s in %s on line %d", former.key, former.document.file, line)
 }
 
 // path joins a relative path with the folder of the file.
@@ -88,11 +126,6 @@ func (d *document) warn(key, problem string) {
 	d.warnings = append(d.warnings, Fault{d.file, at.line, at.column, key, problem})
 }
 
-// brokenBelow reports whether anything under the key has a fault.
-func (d *document) brokenBelow(key string) bool {
-	return slices.ContainsFunc(d.faults, func(f Fault) bool { return strings.HasPrefix(f.Key, key) })
-}
-
 // sortByPlace puts faults in the order of the file.
 func sortByPlace(faults []Fault) {
 	slices.SortStableFunc(faults, func(a, b Fault) int {
@@ -103,7 +136,7 @@ func sortByPlace(faults []Fault) {
 	})
 }
 
-// compose turns content into a tree of nodes; nil after a fault.
+// compose turns content into a tree of nodes, a null where there is nothing; nil after a fault.
 func (d *document) compose(content []byte) *yaml.Node {
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	if at, problem := unreadableText(content); problem != "" {
@@ -118,8 +151,7 @@ func (d *document) compose(content []byte) *yaml.Node {
 	var first, second yaml.Node
 	switch err := loader.Load(&first); {
 	case errors.Is(err, io.EOF):
-		d.faultAt(place{1, 1}, "", "the file is empty; it needs "+rootKeys)
-		return nil
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Line: 1, Column: 1}
 	case err != nil:
 		d.syntax(err)
 		return nil

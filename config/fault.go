@@ -11,7 +11,8 @@ type Fault struct {
 	File string
 	// Line and Column count from 1; 0 where there is no place to name.
 	Line, Column int
-	// Key is the path of the key, such as accounts[1].app_id; "" for the file as a whole.
+	// Key is the path of the key, such as accounts[1].app_id, or [1].app_id in an account file; "" for
+	// the file as a whole.
 	Key string
 	// Problem says what is wrong and what is allowed.
 	Problem string
@@ -31,7 +32,7 @@ func (f Fault) String() string {
 	return b.String()
 }
 
-// Faults is everything that is wrong in a configuration, in the order of the file.
+// Faults is everything that is wrong in a configuration, in the order of the files.
 //
 //nolint:errname // the plural of Fault says what it is
 type Faults []Fault

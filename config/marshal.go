@@ -10,16 +10,39 @@ import (
 	"weixin_exporter/secret"
 )
 
-// Marshal returns the configuration in force as YAML: defaults filled in, every secret as <secret>,
-// also those in http_config and the passwords in its URLs.
-func (c Config) Marshal() ([]byte, error) { return marshal(&c, "weixin", "http_config") }
+// Marshal returns the configuration in force as YAML: defaults filled in, the accounts of all files in
+// one list, and every secret as <secret>, also those in http_config and in URLs.
+func (c Config) Marshal() ([]byte, error) {
+	return marshal(&c, func(root *yaml.Node) {
+		if accounts := value(root, "accounts"); accounts != nil {
+			for _, account := range accounts.Content {
+				maskToken(value(account, "token"))
+			}
+		}
+		maskHTTPConfig(value(value(root, "weixin"), "http_config"))
+	})
+}
 
 // String returns what Marshal returns.
 func (c Config) String() string { return text(c.Marshal()) }
 
 // String returns the section as Config's String has it. Without it, a printed section would show what
 // the types of prometheus/common do not mask.
-func (w Weixin) String() string { return text(marshal(&w, "http_config")) }
+func (w Weixin) String() string {
+	return text(marshal(&w, func(root *yaml.Node) { maskHTTPConfig(value(root, "http_config")) }))
+}
+
+// String returns the section as Config's String has it, so that a printed account shows no secret.
+func (t Token) String() string { return text(marshal(&t, maskToken)) }
+
+// GoString returns what String returns.
+func (t Token) GoString() string { return t.String() }
+
+// String returns the section as Config's String has it.
+func (t ComponentToken) String() string { return text(marshal(&t, maskToken)) }
+
+// GoString returns what String returns.
+func (t ComponentToken) GoString() string { return t.String() }
 
 func text(out []byte, err error) string {
 	if err != nil {
@@ -28,22 +51,28 @@ func text(out []byte, err error) string {
 	return string(out)
 }
 
-// marshal returns v as YAML; the keys lead to its http_config.
-func marshal(v any, keys ...string) ([]byte, error) {
+// marshal returns v as YAML, masked by mask.
+func marshal(v any, mask func(root *yaml.Node)) ([]byte, error) {
 	var root yaml.Node
 	if err := root.Encode(v); err != nil {
 		return nil, fmt.Errorf("writing the configuration as YAML: %w", err)
 	}
-	block := &root
-	for _, key := range keys {
-		block = value(block, key)
-	}
-	maskHTTPConfig(block)
+	mask(&root)
 	out, err := yaml.Dump(&root, yaml.WithLineWidth(-1))
 	if err != nil {
 		return nil, fmt.Errorf("writing the configuration as YAML: %w", err)
 	}
 	return out, nil
+}
+
+// maskToken masks where a token comes from, and where the platform's token comes from.
+func maskToken(token *yaml.Node) {
+	for _, source := range []*yaml.Node{token, value(token, "component_access_token")} {
+		if n := value(source, "url"); n != nil {
+			n.Value = maskTokenURL(n.Value)
+		}
+		maskHTTPConfig(value(source, "http_config"))
+	}
 }
 
 // maskHTTPConfig masks what the types of prometheus/common show: passwords in URLs, and the free
@@ -68,15 +97,31 @@ func maskURL(text string) string {
 	}
 	text, _, query := strings.Cut(text, "?")
 	if _, ok := u.User.Password(); ok {
-		scheme, rest, _ := strings.Cut(text, "//")
-		end := strings.IndexByte(rest+"/", '/')
-		user, _, _ := strings.Cut(rest, ":")
-		text = scheme + "//" + user + ":" + secret.Mask + rest[strings.LastIndexByte(rest[:end], '@'):]
+		scheme, user, rest := cutUser(text)
+		user, _, _ = strings.Cut(user, ":")
+		text = scheme + user + ":" + secret.Mask + rest
 	}
 	if query {
 		text += "?" + secret.Mask
 	}
 	return text
+}
+
+// maskTokenURL masks as maskURL does, and a user, too: a key of a token server may be there.
+func maskTokenURL(text string) string {
+	text = maskURL(text)
+	if scheme, user, rest := cutUser(text); user != "" {
+		text = scheme + secret.Mask + rest
+	}
+	return text
+}
+
+// cutUser cuts a URL around its user and password: rest begins with the @ behind them.
+func cutUser(text string) (string, string, string) {
+	scheme, rest, _ := strings.Cut(text, "//")
+	host, _, _ := strings.Cut(rest, "/")
+	at := max(0, strings.LastIndexByte(host, '@'))
+	return scheme + "//", rest[:at], rest[at:]
 }
 
 // maskValues masks every scalar below the values of a mapping.

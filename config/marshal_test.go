@@ -60,3 +60,67 @@ func TestMaskedURLs(t *testing.T) {
 		}
 	}
 }
+
+// Wherever a part of a token's source may be a secret, it is masked, however it is printed.
+func TestMaskedTokens(t *testing.T) {
+	folder(t, map[string]string{"config.yml": tokens, "refresh/guest": marker + "refresh\n"})
+	c := mustLoad(t, "config.yml")
+	got := c.String()
+	mustNotLeak(t, got)
+	for _, text := range []any{c, *c, c.Accounts, c.Accounts[1], c.Accounts[1].Token, &c.Accounts[2].Token, c.Accounts[2].Token.ComponentAccessToken} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+			mustNotLeak(t, fmt.Sprintf(verb, text))
+		}
+	}
+	const want = `accounts:
+- name: bot
+  app_id: wx1
+  token:
+    type: file
+    path: tokens/bot
+- name: club
+  app_id: wx2
+  token:
+    type: url
+    url: https://<secret>@tokens.example/a@b?<secret>
+    http_config:
+      tls_config:
+        insecure_skip_verify: true
+      follow_redirects: true
+      enable_http2: false
+      proxy_url: http://u:<secret>@proxy:3128
+      http_headers:
+        X-Key:
+          secrets:
+          - <secret>
+- name: guest
+  app_id: wx3
+  token:
+    type: authorizer
+    component_app_id: wx4
+    component_access_token:
+      type: url
+      url: http://<secret>@tokens.example/?<secret>
+      http_config:
+        authorization:
+          type: Bearer
+          credentials: <secret>
+        follow_redirects: true
+        enable_http2: true
+    refresh_token_file: refresh/guest
+weixin:
+`
+	if diff := cmp.Diff(want, got[:strings.Index(got, "  base_url")]); diff != "" {
+		t.Errorf("differs (-want +got):\n%s", diff)
+	}
+	for given, want := range map[string]string{
+		"https://tokens.example":                  "https://tokens.example",
+		"https://tokens.example/a?":               "https://tokens.example/a?<secret>",
+		"https://sim-secret-1@tokens.example/a":   "https://<secret>@tokens.example/a",
+		"https://:sim-secret-1@tokens.example:80": "https://<secret>@tokens.example:80",
+	} {
+		if got := (config.Token{Type: config.URLToken, URL: given}).String(); got != "type: url\nurl: "+want+"\n" {
+			t.Errorf("%s is not what %s becomes", want, strings.ReplaceAll(given, marker, ""))
+		}
+	}
+}

@@ -1,20 +1,13 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
-
-	promconfig "github.com/prometheus/common/config"
-
-	"weixin_exporter/secret"
 )
 
 const maxHistoryDays = 4000
@@ -43,6 +36,9 @@ func allowed(key, what string) string {
 	case "store.retention":
 		return "a number of whole days, such as 400d, or 0 for ever"
 	}
+	if strings.HasSuffix(key, "component_access_token.type") {
+		return "file or url"
+	}
 	return what
 }
 
@@ -63,7 +59,6 @@ func (d *document) validateWeixin(w *Weixin) {
 	if w.Concurrency < 1 || w.Concurrency > 1000 {
 		d.refuse("weixin.concurrency")
 	}
-	d.validateHTTPConfig(&w.HTTPClient)
 }
 
 func (d *document) validateRefresh(r *Refresh) {
@@ -83,92 +78,6 @@ func (d *document) validateStore(s *Store, history Refresh) {
 		d.fault("store.retention", fmt.Sprintf("must not be shorter than refresh.history, which is %s, or 0 for ever", history.History))
 	}
 	s.Path = d.path(s.Path)
-}
-
-// validateHTTPConfig checks the block with the checks of prometheus/common, which stop at the first
-// fault, and tries whether a client can be built from it.
-func (d *document) validateHTTPConfig(c *promconfig.HTTPClientConfig) {
-	for _, file := range d.files {
-		if err := readable(d.path(file.path)); err != nil {
-			d.fault(file.key, err.Error())
-		}
-	}
-	c.SetDirectory(d.path("."))
-	checks := []struct {
-		key   string
-		check func() error
-	}{
-		{httpConfigKey + ".tls_config", func() error { return validateTLS(&c.TLSConfig) }},
-		{httpConfigKey + ".oauth2", func() error { return validateOAuth2(c.OAuth2) }},
-		{httpConfigKey, c.Validate},
-	}
-	for _, check := range checks {
-		if d.brokenBelow(check.key) {
-			continue
-		}
-		if err := check.check(); err != nil {
-			d.fault(check.key, d.masked(err))
-		}
-	}
-	if !d.has(httpConfigKey) || d.brokenBelow(httpConfigKey) {
-		return
-	}
-	client, err := promconfig.NewClientFromConfig(*c, "weixin")
-	if err != nil {
-		d.fault(httpConfigKey, d.masked(err))
-		return
-	}
-	client.CloseIdleConnections()
-	if c.TLSConfig.InsecureSkipVerify {
-		d.warn(httpConfigKey+".tls_config.insecure_skip_verify",
-			"whoever is on the way to Weixin can read app secrets and access tokens; name the certificate's issuer in ca_file instead")
-	}
-}
-
-// validateTLS also reads certificates and keys.
-func validateTLS(c *promconfig.TLSConfig) error {
-	err := c.Validate()
-	if err == nil {
-		_, err = promconfig.NewTLSConfig(c)
-	}
-	return err
-}
-
-func validateOAuth2(o *promconfig.OAuth2) error {
-	if o == nil {
-		return nil
-	}
-	if err := validateTLS(&o.TLSConfig); err != nil {
-		return fmt.Errorf("tls_config: %w", err)
-	}
-	if u, err := url.Parse(o.TokenURL); o.TokenURL != "" && (err != nil || !isHTTP(u)) {
-		return errors.New("token_url must be an http or https URL with a host")
-	}
-	return o.Validate()
-}
-
-// masked returns the text of a library's error in which no secret of http_config is left.
-func (d *document) masked(err error) string {
-	text := err.Error()
-	for _, hidden := range d.hidden {
-		if len(hidden) > 3 {
-			text = strings.ReplaceAll(text, hidden, secret.Mask)
-		}
-	}
-	return text
-}
-
-// readable opens a file for a moment.
-func readable(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return unreadable(path, err)
-	}
-	defer func() { _ = f.Close() }()
-	if _, err := f.Read(make([]byte, 1)); err != nil && !errors.Is(err, io.EOF) {
-		return unreadable(path, err)
-	}
-	return nil
 }
 
 func wholeDays(d time.Duration) bool { return d >= 0 && d%day == 0 }

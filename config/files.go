@@ -1,0 +1,197 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// accountFile is a file that a pattern of account_files matches.
+type accountFile struct {
+	path string
+	// key is that of the first pattern.
+	key string
+}
+
+// readAccountFiles adds the accounts of the files that account_files names to c, and returns the
+// files' documents in the order of their names.
+func (d *document) readAccountFiles(c *Config) []*document {
+	before := len(d.faults)
+	for i := range c.AccountFiles {
+		key := itemKey("account_files", i)
+		if !d.broken[key] {
+			d.validatePattern(key, &c.AccountFiles[i])
+		}
+	}
+	files := d.matches(c.AccountFiles)
+	var documents []*document
+	for _, file := range files {
+		content, err := readRegular(file.path)
+		if err != nil {
+			d.fault(file.key, err.Error())
+			continue
+		}
+		read := newDocument(file.path, d.shared)
+		c.Accounts = append(c.Accounts, read.accounts(content)...)
+		documents = append(documents, read)
+	}
+	sound := len(d.faults) == before && !slices.ContainsFunc(documents, func(read *document) bool { return len(read.faults) > 0 })
+	switch {
+	case len(c.Accounts) > 0 || !sound || d.broken["accounts"] || d.broken["account_files"]:
+	case d.has("account_files"):
+		d.fault("account_files", "no account is given, neither under accounts nor in a file that matches; add at least one")
+	default:
+		d.fault("accounts", "no account is given; list at least one with name, app_id and app_secret or app_secret_file")
+	}
+	return documents
+}
+
+// accounts reads a file that holds a list of accounts, which may be empty.
+func (d *document) accounts(content []byte) []Account {
+	root := d.compose(content)
+	if root == nil {
+		return nil
+	}
+	d.places[""] = placeOf(root)
+	var accounts []Account
+	if d.expect(root, yaml.SequenceNode, "", "a list of accounts, each as under accounts in the configuration") {
+		d.decode(root, reflect.ValueOf(&accounts).Elem(), "")
+		d.validateAccounts(accounts, "")
+	}
+	return accounts
+}
+
+// validatePattern joins a pattern with the folder of the file.
+func (d *document) validatePattern(key string, pattern *string) {
+	const want = "it must be the path of a file that holds accounts, or a pattern such as accounts.d/*.yml"
+	if *pattern == "" {
+		d.fault(key, "is empty; "+want)
+		return
+	}
+	if _, err := filepath.Match(*pattern, ""); err != nil {
+		d.fault(key, "is no pattern that can be matched; a [ needs its ], and a \\ a character behind it")
+		return
+	}
+	if !filepath.IsAbs(*pattern) {
+		*pattern = filepath.Join(quoted(filepath.Dir(d.file)), *pattern)
+	}
+}
+
+// matches returns the files that the patterns match, each once, sorted by name.
+func (d *document) matches(patterns []string) []accountFile {
+	var found []accountFile
+	for i, pattern := range patterns {
+		key := itemKey("account_files", i)
+		if d.broken[key] {
+			continue
+		}
+		wild := wildcard(pattern) >= 0
+		if wild {
+			folder := fixedFolder(pattern)
+			// What cannot be listed matches nothing, which must not pass for an empty folder.
+			if _, err := os.ReadDir(folder); err != nil && !os.IsNotExist(err) {
+				d.fault(key, fmt.Sprintf("%s cannot be listed: %v; it must be a folder that the exporter's user may read", folder, cause(err)))
+				continue
+			}
+		}
+		paths, err := filepath.Glob(pattern)
+		if err == nil && len(paths) == 0 && !wild {
+			d.fault(key, "there is no file "+unquoted(pattern)+"; give the path of a file that holds accounts, or a pattern such as accounts.d/*.yml")
+		}
+		for _, path := range paths {
+			found = append(found, accountFile{filepath.Clean(path), key})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b accountFile) int { return strings.Compare(a.path, b.path) })
+	seen, own := map[string]bool{}, realName(d.file)
+	return slices.DeleteFunc(found, func(f accountFile) bool {
+		path := realName(f.path)
+		if path == own {
+			d.fault(f.key, "matches the configuration itself; keep account files in a folder of their own, such as accounts.d/*.yml")
+		}
+		again := seen[path] || path == own
+		seen[path] = true
+		return again
+	})
+}
+
+// readRegular returns the content of a file. What is no regular file might never end.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("is no regular file")
+	}
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	return content, nil
+}
+
+// realName returns the one name of a file that has several because of links.
+func realName(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	return absolute(path)
+}
+
+// escapes reports whether \ takes the meaning from the next character of a pattern.
+func escapes() bool { return runtime.GOOS != "windows" }
+
+// quoted returns a pattern that matches the name and nothing else.
+func quoted(name string) string {
+	if !escapes() {
+		return name
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
+}
+
+// unquoted returns the name that a pattern without wildcards matches.
+func unquoted(pattern string) string {
+	if !escapes() {
+		return pattern
+	}
+	var b strings.Builder
+	for i := 0; i < len(pattern); i++ {
+		if pattern[i] == '\\' && i+1 < len(pattern) {
+			i++
+		}
+		b.WriteByte(pattern[i])
+	}
+	return b.String()
+}
+
+// wildcard returns where the first wildcard of a pattern is; -1 if there is none.
+func wildcard(pattern string) int {
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '\\':
+			if escapes() {
+				i++
+			}
+		case '*', '?', '[':
+			return i
+		}
+	}
+	return -1
+}
+
+// fixedFolder returns the folder that has everything that a pattern with a wildcard can match.
+func fixedFolder(pattern string) string {
+	return filepath.Dir(unquoted(pattern[:wildcard(pattern)]) + "x")
+}
+
+// itemKey returns the path of a list's item.
+func itemKey(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

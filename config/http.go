@@ -1,0 +1,162 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	promconfig "github.com/prometheus/common/config"
+	"go.yaml.in/yaml/v4"
+
+	"weixin_exporter/secret"
+)
+
+// maxUsable bounds how many http_config blocks are kept for comparison. Accounts with a block of
+// their own have mostly the same few.
+const maxUsable = 16
+
+// httpBlock is an http_config under examination.
+type httpBlock struct {
+	// files are the paths that it names.
+	files []namedFile
+	// hidden are its secrets, which a library's error might quote.
+	hidden []string
+}
+
+type namedFile struct{ key, path string }
+
+// httpConfig reads the block under the key and checks it.
+func (d *document) httpConfig(n *yaml.Node, c *promconfig.HTTPClientConfig, key string) {
+	b, before := &httpBlock{}, len(d.faults)
+	d.block = b
+	d.structure(n, reflect.ValueOf(c).Elem(), key)
+	d.block = nil
+	c.SetDirectory(d.path("."))
+	if len(d.faults) > before || c.Validate() != nil || !d.shared.isUsable(c) {
+		d.validateHTTPConfig(c, key, b, before)
+		if len(d.faults) > before {
+			return
+		}
+		if len(d.shared.usable) < maxUsable {
+			d.shared.usable = append(d.shared.usable, *c)
+		}
+	}
+	if c.TLSConfig.InsecureSkipVerify {
+		server, read := "the token server", "access tokens"
+		if key == "weixin.http_config" {
+			server, read = "Weixin", "app secrets and access tokens"
+		}
+		d.warn(key+".tls_config.insecure_skip_verify",
+			"whoever is on the way to "+server+" can read "+read+"; name the certificate's issuer in ca_file instead")
+	}
+}
+
+// isUsable reports whether a client could be built from an equal block, which has its paths joined.
+func (s *shared) isUsable(c *promconfig.HTTPClientConfig) bool {
+	return slices.ContainsFunc(s.usable, func(known promconfig.HTTPClientConfig) bool { return reflect.DeepEqual(known, *c) })
+}
+
+// validateHTTPConfig checks the block with the checks of prometheus/common, which stop at the first
+// fault, and tries whether a client can be built from it. The block's faults begin at before.
+func (d *document) validateHTTPConfig(c *promconfig.HTTPClientConfig, key string, b *httpBlock, before int) {
+	for _, file := range b.files {
+		if err := readable(d.path(file.path)); err != nil {
+			d.fault(file.key, err.Error())
+		}
+	}
+	checks := []struct {
+		key   string
+		check func() error
+	}{
+		{key + ".tls_config", func() error { return validateTLS(&c.TLSConfig) }},
+		{key + ".oauth2", func() error { return validateOAuth2(c.OAuth2) }},
+		{key, c.Validate},
+		{key, func() error { return buildable(c) }},
+	}
+	for _, check := range checks {
+		broken := slices.ContainsFunc(d.faults[before:], func(f Fault) bool { return strings.HasPrefix(f.Key, check.key) })
+		if broken {
+			continue
+		}
+		if err := check.check(); err != nil {
+			d.fault(check.key, b.masked(err))
+		}
+	}
+}
+
+// buildable tries to build a client.
+func buildable(c *promconfig.HTTPClientConfig) error {
+	client, err := promconfig.NewClientFromConfig(*c, "weixin")
+	if err != nil {
+		return err
+	}
+	client.CloseIdleConnections()
+	return nil
+}
+
+// validateTLS also reads certificates and keys.
+func validateTLS(c *promconfig.TLSConfig) error {
+	err := c.Validate()
+	if err == nil {
+		_, err = promconfig.NewTLSConfig(c)
+	}
+	return err
+}
+
+func validateOAuth2(o *promconfig.OAuth2) error {
+	if o == nil {
+		return nil
+	}
+	if err := validateTLS(&o.TLSConfig); err != nil {
+		return fmt.Errorf("tls_config: %w", err)
+	}
+	if u, err := url.Parse(o.TokenURL); o.TokenURL != "" && (err != nil || !isHTTP(u)) {
+		return errors.New("token_url must be an http or https URL with a host")
+	}
+	return o.Validate()
+}
+
+// remember keeps what the checks of the block need: its secrets and the files that it names.
+func (b *httpBlock) remember(target any, value, key string) {
+	switch target := target.(type) {
+	case *promconfig.Secret:
+		b.hidden = append(b.hidden, value)
+	case *promconfig.URL:
+		if password, ok := target.User.Password(); ok {
+			b.hidden = append(b.hidden, password)
+		}
+	case *string:
+		if value != "" && (strings.HasSuffix(key, "_file") || strings.Contains(key, ".files[")) {
+			b.files = append(b.files, namedFile{key, value})
+		}
+	}
+}
+
+// masked returns the text of a library's error in which no secret of the block is left.
+func (b *httpBlock) masked(err error) string {
+	text := err.Error()
+	for _, hidden := range b.hidden {
+		if len(hidden) > 3 {
+			text = strings.ReplaceAll(text, hidden, secret.Mask)
+		}
+	}
+	return text
+}
+
+// readable opens a file for a moment.
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return unreadable(path, err)
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := f.Read(make([]byte, 1)); err != nil && !errors.Is(err, io.EOF) {
+		return unreadable(path, err)
+	}
+	return nil
+}
