@@ -33,6 +33,10 @@ type Collector struct {
 	plainHours  *prometheus.Desc
 	revisions   *prometheus.Desc
 	days        *prometheus.Desc
+
+	quotaLimit     *prometheus.Desc
+	quotaUsed      *prometheus.Desc
+	quotaRemaining *prometheus.Desc
 }
 
 // period holds the families of the figures of one of the two calls.
@@ -73,6 +77,15 @@ func New(source Source) *Collector {
 			"Known days that came back from Weixin with other figures.", byAccountAndAPI, nil),
 		days: prometheus.NewDesc("weixin_store_days",
 			"Days known in the store, those without traffic included.", byAccountAndAPI, nil),
+		quotaLimit: prometheus.NewDesc("weixin_api_quota_limit",
+			"Calls that Weixin allows the account a day of China time (daily_limit of openapi/quota/get). Asked for at most once an hour.",
+			byAccountAndAPI, nil),
+		quotaUsed: prometheus.NewDesc("weixin_api_quota_used",
+			"Calls of the day that are used up, by whomever (used of openapi/quota/get). Asked for at most once an hour.",
+			byAccountAndAPI, nil),
+		quotaRemaining: prometheus.NewDesc("weixin_api_quota_remaining",
+			"Calls of the day that are left (remain of openapi/quota/get). Asked for at most once an hour.",
+			byAccountAndAPI, nil),
 	}
 }
 
@@ -124,6 +137,7 @@ func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	}
 	for _, d := range []*prometheus.Desc{
 		c.info, c.success, c.lastSuccess, c.failures, c.rejected, c.plainHours, c.revisions, c.days,
+		c.quotaLimit, c.quotaUsed, c.quotaRemaining,
 	} {
 		descs <- d
 	}
@@ -171,6 +185,11 @@ func (c *Collector) collectWork(metrics chan<- prometheus.Metric, w *snapshot.Wo
 	metrics <- gauge(c.lastSuccess, unix(w.LastSuccess), account, api)
 	metrics <- gauge(c.days, float64(w.Days), account, api)
 	metrics <- counter(c.revisions, w.Revisions, account, api)
+	if w.Quota != nil {
+		metrics <- gauge(c.quotaLimit, float64(w.Quota.Limit), account, api)
+		metrics <- gauge(c.quotaUsed, float64(w.Quota.Used), account, api)
+		metrics <- gauge(c.quotaRemaining, float64(w.Quota.Remaining), account, api)
+	}
 	for reason, n := range w.Failures {
 		if snapshot.Reason(reason) == snapshot.Reason(weixin.NotReady) && n == 0 {
 			continue // an answer rather than a failure

@@ -41,6 +41,7 @@ func example(t *testing.T) *snapshot.Snapshot {
 	shop.Hourly.Hours[0] = summary.Figures{Callbacks: 1, TimeCostMillis: 120, MaxTimeCostMillis: 120}
 	shop.Hourly.Hours[23] = summary.Figures{Callbacks: 195, Failures: 1, TimeCostMillis: 17124, MaxTimeCostMillis: 3000}
 	shop.Work[summary.Daily] = snapshot.Work{Succeeded: true, LastSuccess: time.Unix(1773108000, 500e6), Revisions: 2, Days: 30}
+	shop.Work[summary.Daily].Quota = &weixin.CallQuota{Limit: 10_000, Used: 4, Remaining: 9_996}
 	shop.Work[summary.Hourly] = snapshot.Work{Days: 29, PlainHours: 3}
 	shop.Work[summary.Hourly].Failures[weixin.Busy] = 4
 	shop.Work[summary.Hourly].Failures[snapshot.StoreFault] = 1

@@ -16,6 +16,7 @@ import (
 type Caller interface {
 	InterfaceSummary(ctx context.Context, begin, end summary.Date) (weixin.DailyAnswer, error)
 	InterfaceSummaryHour(ctx context.Context, date summary.Date) (weixin.HourlyAnswer, error)
+	Quota(ctx context.Context, api summary.API) (weixin.CallQuota, error)
 }
 
 // Account is an account to be refreshed.
@@ -48,6 +49,7 @@ type callState struct {
 	ledger  Ledger
 	hold    hold
 	retries *backoff.ExponentialBackOff // nil unless the last attempt failed
+	quotaAt time.Time                   // when the quota was last asked for
 }
 
 // hold keeps a call from being made for a while.
@@ -141,6 +143,9 @@ func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
 			continue
 		}
 		wake = earlier(wake, again)
+		if s.Quota && len(calls) == 0 && !now.Before(state.quotaAt.Add(quotaEvery)) {
+			calls = []Call{{API: summary.API(api), Purpose: Quota}}
+		}
 		if len(calls) > 0 && (!found || calls[0].before(best)) {
 			best, found = calls[0], true
 		}
@@ -228,14 +233,19 @@ func (a *account) fail(api summary.API, now time.Time, f fault) time.Time {
 	return next
 }
 
-// configure takes over a changed configuration, which ends every wait.
-func (a *account) configure(changed Account, known *store.Account) {
+// configure takes over a changed configuration, which ends every wait. quota says whether
+// quotas are still asked for.
+func (a *account) configure(changed Account, known *store.Account, quota bool) {
 	a.Account = changed
 	a.shown.Name = changed.Name
 	a.published = nil
 	for api := range a.calls {
 		a.calls[api].hold = hold{}
 		a.calls[api].retries = nil
+		if !quota {
+			a.calls[api].quotaAt = time.Time{}
+			a.shown.Work[api].Quota = nil
+		}
 	}
 	a.recall(known)
 }

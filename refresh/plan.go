@@ -28,6 +28,8 @@ type Settings struct {
 	HistoryDays int
 	// RecheckAfter is how long after its first answer a day is asked for once more; 0 is never.
 	RecheckAfter time.Duration
+	// Quota says whether the quota of both calls is asked for, too.
+	Quota bool
 }
 
 // oldest returns the first day that is kept filled.
@@ -57,14 +59,20 @@ const (
 	History
 	// Recheck is a known day that is asked for once more.
 	Recheck
+	// Quota is no day, but how many calls are left for the day.
+	Quota
 )
+
+// quotaEvery is the shortest time between two questions for the same quota.
+const quotaEvery = time.Hour
 
 // String returns the purpose as it stands in log lines.
 func (p Purpose) String() string {
-	return [...]string{"yesterday", "history", "recheck"}[p]
+	return [...]string{"yesterday", "history", "recheck", "quota"}[p]
 }
 
-// Call is a call that is due. Begin and End are the days asked for, both included.
+// Call is a call that is due. Begin and End are the days asked for, both included; with
+// the purpose Quota there are none.
 type Call struct {
 	API        summary.API
 	Purpose    Purpose

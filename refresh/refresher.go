@@ -14,6 +14,7 @@ import (
 	"weixin_exporter/snapshot"
 	"weixin_exporter/store"
 	"weixin_exporter/summary"
+	"weixin_exporter/weixin"
 )
 
 // Store keeps what is known. Its methods are called from one goroutine at a time.
@@ -99,6 +100,7 @@ type result struct {
 	call    Call
 	suspect bool
 	answer  answer
+	quota   weixin.CallQuota // of a call with the purpose Quota
 	err     error
 }
 
@@ -198,7 +200,7 @@ func (r *Refresher) adopt(c Config, known map[string]*store.Account) {
 		if acc == nil {
 			acc = newAccount(r.life, a, known[a.AppID])
 		} else {
-			acc.configure(a, known[a.AppID])
+			acc.configure(a, known[a.AppID], c.Quota)
 		}
 		r.accounts[a.AppID] = acc
 		r.ordered = append(r.ordered, acc)
@@ -266,7 +268,11 @@ func (r *Refresher) start(acc *account) {
 	}
 	ctx, caller := acc.ctx, acc.Caller
 	go func() {
-		res.answer, res.err = ask(ctx, caller, res.call)
+		if res.call.Purpose == Quota {
+			res.quota, res.err = caller.Quota(ctx, res.call.API)
+		} else {
+			res.answer, res.err = ask(ctx, caller, res.call)
+		}
 		r.results <- res
 	}()
 }

@@ -71,6 +71,14 @@ func (r *Refresher) logAnswer(acc *account, res result, records []store.Record) 
 	}
 }
 
+func (r *Refresher) logQuotaUnknown(acc *account, api summary.API, err error) {
+	fields := []any{"msg", "cannot get the quota of the call; asking again in an hour", "err", err}
+	if said, ok := errors.AsType[*weixin.Error](err); ok {
+		fields = append(fields, "advice", said.Advice())
+	}
+	level.Warn(r.about(acc, api)).Log(fields...)
+}
+
 func (r *Refresher) logVanished(acc *account, api summary.API, date summary.Date) {
 	level.Warn(r.about(acc, api, "ref_date", date)).Log(
 		"msg", "Weixin has no rows for a day that had traffic; the figures known before are kept")

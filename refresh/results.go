@@ -57,6 +57,8 @@ func (r *Refresher) absorbAll(first result) {
 		res.account.running = false
 		switch {
 		case res.account.ctx.Err() != nil: // removed, or the end of all
+		case res.call.Purpose == Quota:
+			r.quotaKnown(res)
 		case res.err != nil:
 			r.failed(res, res.err)
 		default:
@@ -124,6 +126,23 @@ func (r *Refresher) learned(res result, records []store.Record, vanished []summa
 		r.logVanished(acc, api, date)
 	}
 	acc.learn(records)
+}
+
+// quotaKnown takes over the quota of a call. Not to know it is no reason to refresh any
+// less: it is asked for again an hour later.
+func (r *Refresher) quotaKnown(res result) {
+	acc, api := res.account, res.call.API
+	if !r.config.Quota {
+		return // switched off meanwhile
+	}
+	acc.calls[api].quotaAt = r.now()
+	acc.published = nil
+	if res.err != nil {
+		acc.shown.Work[api].Quota = nil
+		r.logQuotaUnknown(acc, api, res.err)
+		return
+	}
+	acc.shown.Work[api].Quota = &res.quota
 }
 
 // failed takes over a failed attempt.

@@ -47,6 +47,8 @@ type Work struct {
 	Revisions int64
 	// Days is the number of days known.
 	Days int64
+	// Quota is the call's quota as last asked for; nil if it is not known.
+	Quota *weixin.CallQuota
 	// Trouble is what is wrong now; nil if the last attempt succeeded or none was made.
 	Trouble *Trouble
 }
