@@ -59,7 +59,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 		BoolVar(&web.EnableLifecycle)
 
 	serve := app.Command("serve", "Refresh on a timer and serve the metrics.").Default().FullCommand()
-	check := app.Command("check", "Read the configuration and say what is wrong with it.").FullCommand()
+	var checkup command.Checkup
+	checking := app.Command("check", "Read the configuration and say what is wrong with it.")
+	checking.Flag("online", "Examine the accounts against Weixin, too, with a few calls for each.").BoolVar(&checkup.Online)
+	checking.Flag("account", "Examine only the account of this name.").StringVar(&checkup.Account)
+	checking.Flag("output", "What --online writes: text or json.").Default("text").EnumVar(&checkup.Output, "text", "json")
+	check := checking.FullCommand()
 	demo := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.").FullCommand()
 	health := app.Command("healthcheck", "Ask a running exporter on this host whether it is healthy; for containers.").FullCommand()
 
@@ -75,7 +80,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 	case serve:
 		err = command.Serve(ctx, env, web, configFile)
 	case check:
-		err = command.Check(env, configFile)
+		checkup.ConfigFile = configFile
+		err = command.Check(ctx, env, checkup)
 	case demo:
 		err = command.Demo(ctx, env, web)
 	case health:

@@ -2,7 +2,6 @@ package command
 
 import (
 	"fmt"
-	"net/http"
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
@@ -25,8 +24,9 @@ type clients struct {
 // generation is what one configuration led to.
 type generation struct {
 	baseURL  string
-	http     *http.Client
 	accounts map[string]client // by app id
+	// idle closes connections that nobody needs once the next generation is in force.
+	idle []func()
 }
 
 type client struct {
@@ -42,6 +42,7 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 			ReadyAt:      cfg.Refresh.ReadyAt.Offset(),
 			HistoryDays:  cfg.Refresh.HistoryDays(),
 			RecheckAfter: time.Duration(cfg.Refresh.RecheckAfter),
+			Quota:        cfg.Weixin.Quota,
 		},
 		Interval:      time.Duration(cfg.Refresh.Interval),
 		Concurrency:   cfg.Weixin.Concurrency,
@@ -63,31 +64,25 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 		Observe:   c.observe,
 		UserAgent: program + "/" + version.Version,
 	})
-	next := generation{baseURL: cfg.Weixin.BaseURL, http: httpClient, accounts: make(map[string]client, len(cfg.Accounts))}
+	next := generation{baseURL: cfg.Weixin.BaseURL, accounts: make(map[string]client, len(cfg.Accounts))}
+	sources := sources{api: api}
+	next.idle = append(next.idle, httpClient.CloseIdleConnections)
 	for _, a := range cfg.Accounts {
-		made := client{config: a, weixin: api.Account(tokenSource(api, a))}
-		if former, ok := c.kept.accounts[a.AppID]; ok && c.kept.baseURL == next.baseURL && sameCredentials(former.config, a) {
+		source, err := sources.of(a)
+		if err != nil {
+			return refreshed, fmt.Errorf("account %s: %w", a.Name, err)
+		}
+		made := client{config: a, weixin: api.Account(source)}
+		if former, ok := c.kept.accounts[a.AppID]; ok && c.kept.baseURL == next.baseURL && former.config.SameCredentials(a) {
 			made.weixin.AdoptToken(former.weixin)
 		}
 		next.accounts[a.AppID] = made
 		refreshed.Accounts = append(refreshed.Accounts, refresh.Account{Name: a.Name, AppID: a.AppID, Caller: made.weixin})
 	}
-	if c.kept.http != nil {
-		c.kept.http.CloseIdleConnections()
+	next.idle = append(next.idle, sources.idle...)
+	for _, closeIdle := range c.kept.idle {
+		closeIdle()
 	}
 	c.kept = next
 	return refreshed, nil
-}
-
-func sameCredentials(a, b config.Account) bool {
-	return a.AppID == b.AppID && a.Token.Type == b.Token.Type && a.Secret().Equal(b.Secret())
-}
-
-// tokenSource returns where the account's access token comes from.
-func tokenSource(api *weixin.Client, a config.Account) weixin.TokenSource {
-	credentials := weixin.Credentials{AppID: a.AppID, AppSecret: a.Secret()}
-	if a.Token.Type == config.LegacyToken {
-		return api.LegacyToken(credentials)
-	}
-	return api.StableToken(credentials)
 }
