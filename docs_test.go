@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,12 +18,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"weixin_exporter/collector"
 	"weixin_exporter/config"
 	"weixin_exporter/secret"
 	"weixin_exporter/snapshot"
 	"weixin_exporter/store"
 	"weixin_exporter/summary"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/weixintest"
 )
 
 // What the documents say is compared with what the program does.
@@ -69,6 +74,26 @@ func TestDocsMetrics(t *testing.T) {
 	p.output.wait(`account=shop .*purpose=history`)
 	_, exposition := p.request(http.MethodGet, "/metrics")
 	shown := found(`(?m)^# TYPE (weixin_\S+) `, exposition)
+	// What only some configurations show is described all the same.
+	described := make(chan *prometheus.Desc)
+	go func() {
+		defer close(described)
+		collector.New(&snapshot.Board{}).Describe(described)
+	}()
+	optional := 0
+	for desc := range described {
+		name := regexp.MustCompile(`fqName: "(weixin_[a-z_]+)"`).FindStringSubmatch(desc.String())
+		if name == nil {
+			t.Fatalf("no name in %v", desc)
+		}
+		if !shown[name[1]] {
+			optional++
+		}
+		shown[name[1]] = true
+	}
+	if optional == 0 {
+		t.Error("no optional metric is described, the quotas not among them")
+	}
 	readme := document(t, "README.md")
 	if names := missing(shown, found("(?m)^\\| `(weixin_[a-z_]+)` \\|", readme)); len(names) > 0 {
 		t.Errorf("the tables of README.md lack %q", names)
@@ -102,8 +127,19 @@ func TestDocsReasons(t *testing.T) {
 }
 
 func TestDocsFlags(t *testing.T) {
-	flags := found(`(?m)^ +(?:-h, )?--(?:\[no-\])?([a-z.-]+)`, finish(t, time.Now, "--help").stdout)
-	documented := found("(?m)^\\| `--([a-z.-]+)`", document(t, "README.md"))
+	readme := document(t, "README.md")
+	help := []string{finish(t, time.Now, "--help").stdout}
+	_, list, _ := strings.Cut(help[0], "\nCommands:\n")
+	commands := found(`(?m)^([a-z]+)\b`, list)
+	delete(commands, "help")
+	if names := missing(commands, found("(?m)^\\|.* `weixin_exporter ([a-z]+)` \\|", readme)); len(commands) == 0 || len(names) > 0 {
+		t.Errorf("README.md lacks the commands %q of %d", names, len(commands))
+	}
+	for command := range commands {
+		help = append(help, finish(t, time.Now, command, "--help").stdout)
+	}
+	flags := found(`(?m)^ +(?:-h, )?--(?:\[no-\])?([a-z.-]+)`, strings.Join(help, "\n"))
+	documented := found("(?m)^\\| `--([a-z.-]+)`", readme)
 	delete(flags, "help-long") // the text of --help itself tells of it
 	if names := missing(flags, documented); len(flags) == 0 || len(names) > 0 {
 		t.Errorf("README.md lacks the flags %q of %d", names, len(flags))
@@ -149,7 +185,7 @@ func TestDocsErrcodes(t *testing.T) {
 	}
 	classOf := classes(t)
 	// The ranges in which Weixin's errcodes lie.
-	for _, codes := range [][2]int{{-1, -1}, {40000, 50100}, {61000, 61600}, {89500, 89600}} {
+	for _, codes := range [][2]int{{-1, -1}, {40000, 50100}, {61000, 61600}, {76000, 76100}, {89500, 89600}} {
 		for code := codes[0]; code <= codes[1]; code++ {
 			want := classOf(code)
 			got, ok := documented[code]
@@ -278,5 +314,135 @@ func TestDocsPointToWhatExists(t *testing.T) {
 				t.Errorf("%s points to %s: %v", path, file, err)
 			}
 		}
+	}
+}
+
+// TestDocsTokens tries the configurations that the README shows for token types and account
+// files, and the shapes of a token.
+func TestDocsTokens(t *testing.T) {
+	readme := document(t, "README.md")
+	types := map[string]bool{}
+	for _, known := range []config.TokenType{
+		config.StableToken, config.LegacyToken, config.FileToken, config.URLToken, config.AuthorizerToken,
+	} {
+		types[string(known)] = true
+	}
+	_, table, _ := strings.Cut(readme, "| `token.type` |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	documented := found("(?m)^\\| `([a-z_]+)`", table)
+	if lacking, strange := missing(types, documented), missing(documented, types); len(lacking)+len(strange) > 0 {
+		t.Errorf("README.md lacks the token types %q and has %q, which do not exist", lacking, strange)
+	}
+
+	folder := t.TempDir()
+	put := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	many := block(t, readme, "yaml", "# accounts.d/")
+	for file := range found(`refresh_token_file: (\S+)`, many) {
+		put("accounts.d/"+file, "sim-token-refresh\n")
+	}
+	put("accounts.d/north.yml", many)
+	few := block(t, readme, "yaml", "type: file", "type: url", "http_config:")
+	for file := range found(`password_file: ([^\s}]+)`, few) {
+		put(file, "sim-secret-token-server\n")
+	}
+	for _, text := range []string{block(t, readme, "yaml", "account_files:"), few} {
+		cfg, err := config.Parse(filepath.Join(folder, "config.yml"), []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(cfg.Accounts) != 2 || len(cfg.Warnings()) > 0 {
+			t.Errorf("%d accounts with warnings %v, want two without:\n%s", len(cfg.Accounts), cfg.Warnings(), text)
+		}
+	}
+
+	_, table, _ = strings.Cut(readme, "| shape | example |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	shapes := found("(?m)^\\| [^|`]+ \\| `([^`]+)`", table)
+	for shape := range shapes {
+		token, err := weixin.ParseToken([]byte(strings.ReplaceAll(shape, "…", "sim")))
+		if err != nil || token.Text.IsZero() {
+			t.Errorf("the shape %s is no token: %v", shape, err)
+		}
+	}
+	if len(shapes) != 3 {
+		t.Errorf("README.md has %d shapes of a token, want 3", len(shapes))
+	}
+}
+
+// TestDocsExamination compares the example of check --online with what it writes, but for
+// the width of columns and what differs from run to run.
+func TestDocsExamination(t *testing.T) {
+	const (
+		platform = "wx0f1e2d3c4b5a6978"
+		bot      = "wxfedcba9876543210"
+		guest    = "wx8899aabbccddeeff"
+	)
+	now := func() time.Time { return time.Date(2026, 11, 23, 4, 0, 0, 0, time.UTC) }
+	simulated := weixintest.New(weixintest.Options{
+		Seed: 1, Now: now, Platforms: []weixintest.Platform{{AppID: platform}},
+		Accounts: []weixintest.Account{
+			{AppID: "wx0123456789abcdef", AppSecret: "sim-secret-shop", CallbacksPerDay: 50_000, Quota: 2000},
+			{AppID: bot, AppSecret: "sim-secret-bot", CallbacksPerDay: 5000, Quota: 2000},
+			{AppID: "wx0011223344556677", AppSecret: "sim-secret-club", AllowList: []string{"198.51.100.1"}},
+			{AppID: guest, Platform: platform, Quota: 2000},
+		},
+	})
+	weixinServer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = "203.0.113.7:1024"
+		simulated.ServeHTTP(w, r)
+	}))
+	defer weixinServer.Close()
+	tokenServer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path = map[string]string{"/bot": "/raw/" + bot, "/component": "/object/component/" + platform}[r.URL.Path]
+		simulated.TokenServer().ServeHTTP(w, r)
+	}))
+	defer tokenServer.Close()
+
+	file := writeConfig(t, fmt.Sprintf(`accounts:
+- {name: shop, app_id: wx0123456789abcdef, app_secret: sim-secret-shop}
+- {name: bot, app_id: %[1]s, token: {type: url, url: "%[2]s/bot"}}
+- {name: club, app_id: wx0011223344556677, app_secret: sim-secret-club}
+- name: guest
+  app_id: %[3]s
+  token: {type: authorizer, component_app_id: %[4]s, component_access_token: {type: url, url: "%[2]s/component"}, refresh_token_file: guest}
+- {name: kiosk, app_id: wx0000000000000103, token: {type: file, path: tokens/kiosk}}
+weixin: {base_url: "%[5]s", requests_per_second: 1000}
+`, bot, tokenServer.URL, guest, platform, weixinServer.URL))
+	folder := filepath.Dir(file) + string(filepath.Separator)
+	if err := os.Mkdir(folder+"tokens", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"guest": simulated.RefreshToken(guest), "tokens/kiosk": "sim-token-of-yesterday"} {
+		if err := os.WriteFile(folder+name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	got := finish(t, now, "check", "--online", "--config.file="+file)
+	if got.code != fault || !strings.HasSuffix(got.stderr, "accounts with faults: 2 of 5\n") {
+		t.Errorf("exit code %d and %q, want %d and two faults", got.code, got.stderr, fault)
+	}
+	same := func(text string) string {
+		text = strings.NewReplacer(folder, "", tokenServer.URL, "https://tokens.example").Replace(text)
+		text = regexp.MustCompile(` \(rid [0-9a-f-]+\)`).ReplaceAllString(text, "")
+		return regexp.MustCompile(`(?m) +$`).ReplaceAllString(regexp.MustCompile(` +`).ReplaceAllString(text, " "), "")
+	}
+	if want := same(block(t, document(t, "README.md"), "text", "TOKEN FROM")); same(got.stdout) != want {
+		t.Errorf("README.md shows\n%s\nof check --online, which writes\n%s", want, same(got.stdout))
+	}
+	keys := found(`"([a-z_]+)":`, finish(t, now, "check", "--online", "--output=json", "--config.file="+file).stdout)
+	_, section, _ := strings.Cut(document(t, "README.md"), "`--output=json` writes")
+	section, _, _ = strings.Cut(section, "```")
+	if names := missing(keys, found("`([a-z_]+)`", section)); len(keys) == 0 || len(names) > 0 {
+		t.Errorf("README.md does not tell of the JSON keys %q of %d", names, len(keys))
 	}
 }
