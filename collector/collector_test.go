@@ -194,6 +194,7 @@ func TestRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	requests.Expect("quota")
 	requests.Observe(weixin.Request{API: "daily", Errcode: "0", Duration: 30 * time.Millisecond})
 	requests.Observe(weixin.Request{API: "hourly", Errcode: "45009", Duration: 40 * time.Millisecond})
 	err = testutil.GatherAndCompare(registry, strings.NewReader(`
@@ -204,6 +205,8 @@ weixin_api_requests_total{api="daily",errcode="http"} 0
 weixin_api_requests_total{api="hourly",errcode="0"} 0
 weixin_api_requests_total{api="hourly",errcode="45009"} 1
 weixin_api_requests_total{api="hourly",errcode="http"} 0
+weixin_api_requests_total{api="quota",errcode="0"} 0
+weixin_api_requests_total{api="quota",errcode="http"} 0
 weixin_api_requests_total{api="token",errcode="0"} 0
 weixin_api_requests_total{api="token",errcode="http"} 0
 `), "weixin_api_requests_total")

@@ -29,10 +29,7 @@ func NewRequests(r prometheus.Registerer) (*Requests, error) {
 		}, []string{"api"}),
 	}
 	for _, api := range []string{"token", "daily", "hourly"} {
-		m.duration.WithLabelValues(api)
-		for _, errcode := range []string{"0", "http"} {
-			m.total.WithLabelValues(api, errcode)
-		}
+		m.Expect(api)
 	}
 	for _, c := range []prometheus.Collector{m.total, m.duration} {
 		if err := r.Register(c); err != nil {
@@ -40,6 +37,14 @@ func NewRequests(r prometheus.Registerer) (*Requests, error) {
 		}
 	}
 	return m, nil
+}
+
+// Expect lets the series of requests that are going to be made start at 0.
+func (m *Requests) Expect(api string) {
+	m.duration.WithLabelValues(api)
+	for _, errcode := range []string{"0", "http"} {
+		m.total.WithLabelValues(api, errcode)
+	}
 }
 
 // Observe counts one request.

@@ -54,6 +54,7 @@ type exporter struct {
 	clients   clients
 	refresher *refresh.Refresher
 	reloads   *collector.Reloads
+	requests  *collector.Requests
 	current   atomic.Pointer[config.Config]
 	reloading chan struct{} // holds one token: one reload at a time
 }
@@ -139,14 +140,14 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 			return nil, err
 		}
 	}
-	requests, err := collector.NewRequests(registry)
-	if err != nil {
+	var err error
+	if x.requests, err = collector.NewRequests(registry); err != nil {
 		return nil, err
 	}
 	if x.reloads, err = collector.NewReloads(registry); err != nil {
 		return nil, err
 	}
-	x.clients = clients{now: x.now, observe: requests.Observe}
+	x.clients = clients{now: x.now, observe: x.requests.Observe}
 	x.refresher = refresh.New(refresh.Options{Store: known, Board: board, Logger: x.logger, Now: x.now})
 	x.reloading = make(chan struct{}, 1)
 	return web.NewHandler(web.Options{
@@ -183,6 +184,9 @@ func (x *exporter) drain(ctx context.Context, server *http.Server, spare *spareC
 func (x *exporter) loaded(cfg *config.Config) {
 	for _, warning := range cfg.Warnings() {
 		level.Warn(x.logger).Log("msg", "configuration", "warning", warning)
+	}
+	if cfg.Weixin.Quota {
+		x.requests.Expect("quota")
 	}
 	x.current.Store(cfg)
 	x.reloads.Succeeded(x.now())

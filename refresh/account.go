@@ -55,6 +55,7 @@ type callState struct {
 // hold keeps a call from being made for a while.
 type hold struct {
 	since, until time.Time
+	reason       snapshot.Reason
 }
 
 // ends returns when the call may be made again; not after now where it may be now.
@@ -136,14 +137,19 @@ func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
 	for api := range a.calls {
 		state := &a.calls[api]
 		calls, again := Due(now, s, summary.API(api), state.ledger)
-		if ends := state.hold.ends(now); now.Before(ends) {
+		ends := state.hold.ends(now)
+		held := now.Before(ends)
+		if held {
 			if len(calls) > 0 || !again.IsZero() {
 				wake = earlier(wake, ends)
 			}
-			continue
+			calls = nil
+		} else {
+			wake = earlier(wake, again)
 		}
-		wake = earlier(wake, again)
-		if s.Quota && len(calls) == 0 && !now.Before(state.quotaAt.Add(quotaEvery)) {
+		// A call whose quota is used up waits, but how much is left is of interest then.
+		if s.Quota && len(calls) == 0 && (!held || state.hold.reason == snapshot.Reason(weixin.Quota)) &&
+			!now.Before(state.quotaAt.Add(quotaEvery)) {
 			calls = []Call{{API: summary.API(api), Purpose: Quota}}
 		}
 		if len(calls) > 0 && (!found || calls[0].before(best)) {
@@ -213,7 +219,7 @@ func (a *account) fail(api summary.API, now time.Time, f fault) time.Time {
 	if f.policy.wait == 0 && !f.policy.untilMidnight {
 		state.retries = retries
 	}
-	state.hold = hold{since: now, until: next}
+	state.hold = hold{since: now, until: next, reason: f.reason}
 	if f.policy.account {
 		for other := range a.calls {
 			if until := a.calls[other].hold.ends(now); until.Before(next) {

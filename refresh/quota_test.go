@@ -81,3 +81,23 @@ func TestUnknownQuotaIsNoFailureOfTheRefresh(t *testing.T) {
 		}
 	})
 }
+
+// TestQuotaIsAskedForWhenItIsUsedUp: that is when it matters.
+func TestQuotaIsAskedForWhenItIsUsedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limited := account(1)
+		limited.Quota = 3
+		w := newWorld(t, "2026-03-10 08:00", nil, limited)
+		w.config.Quota = true
+		w.config.HistoryDays = 8
+		w.start()
+		setClock(t, "2026-03-10 10:10")
+		work := w.shown("account00").Work[summary.Hourly]
+		if work.Succeeded || work.Quota == nil || work.Quota.Remaining != 0 || work.Quota.Used < 3 {
+			t.Errorf("with the quota used up: %+v, quota %+v", work, work.Quota)
+		}
+		if n := w.attempts("hourly"); n != 4 {
+			t.Errorf("%d hourly calls with a quota of 3, want 4", n)
+		}
+	})
+}
