@@ -146,6 +146,9 @@ func examine(ctx context.Context, p Patient, yesterday summary.Date) Report {
 		return r
 	}
 	r.Hourly = r.outcome(err, "allowed")
+	if weixin.ClassOf(err) == weixin.AllowList {
+		return r
+	}
 	for api, check := range map[summary.API]*Check{summary.Daily: &r.DailyQuota, summary.Hourly: &r.HourlyQuota} {
 		quota, err := p.Caller.Quota(ctx, api)
 		*check = r.outcome(err, fmt.Sprintf("%d of %d left", quota.Remaining, quota.Limit))

@@ -73,6 +73,10 @@ func TestExamine(t *testing.T) {
 			name: "allow list of the calls alone", faults: []weixintest.Fault{{API: "daily", Errcode: 40164}},
 			want: all(ok, fault, skipped, skipped, skipped, skipped), calls: 1, address: weixintest.ClientAddress,
 		},
+		{
+			name: "allow list of the hourly call alone", faults: []weixintest.Fault{{API: "hourly", Errcode: 40164}},
+			want: all(ok, ok, fault, ok, skipped, skipped), calls: 2, address: weixintest.ClientAddress,
+		},
 		{name: "not authorised", account: weixintest.Account{Errcode: 48001}, want: all(ok, fault, fault, skipped, ok, ok), calls: 4, says: []string{"must be verified"}},
 		{name: "hourly call alone", faults: []weixintest.Fault{{API: "hourly", Errcode: 48001}}, want: all(ok, ok, fault, ok, ok, ok), calls: 4},
 		{name: "token refused", faults: []weixintest.Fault{{API: "hourly", Errcode: 40001}}, want: all(fault, ok, skipped, ok, skipped, skipped), calls: 2},
@@ -104,9 +108,10 @@ func TestExamine(t *testing.T) {
 			if r.Address != c.address {
 				t.Errorf("address %q, want %q", r.Address, c.address)
 			}
-			healthy, text := true, ""
+			healthy := true
+			var said strings.Builder
 			for _, check := range r.Checks() {
-				text += check.Text + " " + check.Advice + "\n"
+				said.WriteString(check.Text + " " + check.Advice + "\n")
 				if check.State == fault {
 					healthy = false
 					if check.Advice == "" || check.Reason == "" {
@@ -118,8 +123,8 @@ func TestExamine(t *testing.T) {
 				t.Errorf("healthy: %v", r.Healthy())
 			}
 			for _, want := range c.says {
-				if !strings.Contains(text, want) {
-					t.Errorf("the report does not say %q:\n%s", want, text)
+				if !strings.Contains(said.String(), want) {
+					t.Errorf("the report does not say %q:\n%s", want, &said)
 				}
 			}
 			calls := 0

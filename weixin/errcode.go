@@ -52,6 +52,8 @@ var meanings = map[int]meaning{
 		"of a third-party platform it must have granted the permission set of the account service; sometimes this passes by itself."},
 	48004: {class: Permission, advice: "Weixin has blocked this call for a breach of its rules: the notices in the Weixin console " +
 		"of the account say why and for how long."},
+	76022: {class: Permission, advice: "The account has no right to the call whose quota was asked for: it must be verified, and for calls " +
+		"of a third-party platform it must have granted the permission set of the account service."},
 	50002: {class: AccountClosed},
 
 	61003: {class: Permission, advice: "The account has not authorised the third-party platform: its administrator has to do so."},
