@@ -77,7 +77,7 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 	}
 	err = x.serve(ctx, cfg, known)
 	level.Info(x.logger).Log("msg", "stopped")
-	if closed := known.Close(); closed != nil {
+	if closed := known.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
 		err = errors.Join(err, fmt.Errorf("closing the store: %w", closed))
 	}
 	return err

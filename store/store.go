@@ -25,6 +25,8 @@ const (
 	defaultBusyTimeout = 5 * time.Second
 	// readers bounds the connections that read at the same time; each has a cache of 2 MB.
 	readers = 4
+	// closeTime bounds how long Close waits for what is under way.
+	closeTime = 3 * time.Second
 )
 
 // Options of a store.
@@ -56,7 +58,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		s.busy = defaultBusyTimeout
 	}
 	if err := s.open(ctx); err != nil {
-		return nil, s.failed(ctx, "open", errors.Join(err, s.Close()))
+		return nil, s.failed(ctx, "open", errors.Join(err, s.Close())) //nolint:contextcheck // Close has its own time
 	}
 	return s, nil
 }
@@ -106,16 +108,35 @@ func (s *Store) Close() error {
 	var errs []error
 	errs = append(errs, s.statements.close())
 	if s.read != nil && s.read != s.write {
-		errs = append(errs, s.read.Close())
+		errs = append(errs, closePool(s.read))
 	}
 	// The connection that closes last moves what stands in the WAL file to the main one.
 	if s.write != nil {
-		errs = append(errs, s.write.Close())
+		errs = append(errs, closePool(s.write))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%s: close: %w", name(s.path), err)
 	}
 	return nil
+}
+
+// closePool closes a pool once none of its connections is in use. database/sql alone would not
+// wait: a transaction whose context has ended is rolled back in the background.
+func closePool(db *sql.DB) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	busy := db.Stats().InUse
+	if busy > 0 {
+		db.SetMaxOpenConns(busy) // so that whoever waits for one gets one of these
+	}
+	for range busy {
+		held, err := db.Conn(ctx)
+		if err != nil {
+			break // it has been waited for long enough
+		}
+		defer func() { _ = held.Close() }() // nothing was done with it
+	}
+	return db.Close()
 }
 
 // inTurn runs work in a transaction that no other writer disturbs, and commits it unless
