@@ -218,6 +218,7 @@ weixin:
   timeout: 10s
   requests_per_second: 1000
   concurrency: 8
+  quota: false
   http_config:
     follow_redirects: true
     enable_http2: true

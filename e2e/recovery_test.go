@@ -221,9 +221,9 @@ func TestOneAccountsFaultsLeaveTheOthersAlone(t *testing.T) {
 		return nil
 	})
 	w.checkFigures(t, x.metrics(t), accounts[:2]...)
-	x.logged(t, "account=allow_list", "reason=allow_list", "errcode=40164", weixintest.ClientAddress, "advice=")
+	x.logged(t, "account=allow_list", "reason=allow_list", "errcode=40164", loopback, "advice=")
 	landing := x.get(t, "/").body
-	for _, text := range []string{"48001", "50002", "45009", "40164", weixintest.ClientAddress, "47009", "12345"} {
+	for _, text := range []string{"48001", "50002", "45009", "40164", loopback, "47009", "12345"} {
 		if !strings.Contains(landing, text) {
 			t.Errorf("the landing page does not show %s", text)
 		}

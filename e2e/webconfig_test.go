@@ -76,7 +76,6 @@ func TestWebConfig(t *testing.T) {
 				}
 				return nil
 			})
-			checkHealth(t, x.base.Host, 0)
 			said := len(x.stderr.lines())
 			checkHealth(t, x.base.Host, 0, "--web.config.file="+file)
 			client.ask(t, http.MethodGet, "/-/healthy", headers...) // accepted later
@@ -85,6 +84,7 @@ func TestWebConfig(t *testing.T) {
 					t.Errorf("a health check that knows of TLS made the exporter log: %s", mask(line))
 				}
 			}
+			checkHealth(t, x.base.Host, 0)
 		})
 	}
 }

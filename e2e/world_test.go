@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,9 @@ const (
 	history   = 30
 	quietDays = history - 2
 )
+
+// loopback is the address that the simulated Weixin sees of the programs under test.
+const loopback = "127.0.0.1"
 
 // account is one that the simulated Weixin knows, with the name that the exporter gives it.
 type account struct {
@@ -57,13 +61,21 @@ type world struct {
 	folder   string
 	config   string // the path of the configuration file
 	accounts []account
+	ahead    atomic.Int64 // how far the clock of the simulated Weixin is ahead, in nanoseconds
 }
 
 // newWorld makes a world whose figures are there as soon as their day is over, so that it does not
 // matter at which time of the day the test runs.
 func newWorld(t *testing.T, accounts ...account) *world {
 	t.Helper()
-	w := &world{accounts: accounts, folder: t.TempDir(), sim: newSim(accounts)}
+	return newWorldWith(t, weixintest.Options{}, accounts...)
+}
+
+// newWorldWith is newWorld with options of the simulated Weixin beyond its clock and accounts.
+func newWorldWith(t *testing.T, o weixintest.Options, accounts ...account) *world {
+	t.Helper()
+	w := &world{accounts: accounts, folder: t.TempDir()}
+	w.sim = newSim(o, func() time.Time { return clock().Add(time.Duration(w.ahead.Load())) }, accounts)
 	w.config = filepath.Join(w.folder, "config.yml")
 	server := httptest.NewServer(w.sim)
 	t.Cleanup(server.Close)
@@ -72,32 +84,38 @@ func newWorld(t *testing.T, accounts ...account) *world {
 	return w
 }
 
-func newSim(accounts []account) *weixintest.Server {
-	known := make([]weixintest.Account, len(accounts))
-	for i, a := range accounts {
-		known[i] = a.Account
+func newSim(o weixintest.Options, now func() time.Time, accounts []account) *weixintest.Server {
+	o.Seed, o.Now = 2, now
+	for _, a := range accounts {
+		o.Accounts = append(o.Accounts, a.Account)
 	}
-	sim := weixintest.New(weixintest.Options{
-		Seed:     2,
-		Now:      clock,
-		Accounts: known,
-		Ready:    func(_ string, date summary.Date) time.Time { return date.End() },
-	})
+	if o.Ready == nil {
+		o.Ready = func(_ string, date summary.Date) time.Time { return date.End() }
+	}
+	sim := weixintest.New(o)
 	suite.kept.know(sim)
 	return sim
 }
 
 // yaml returns a configuration with the accounts and the settings that make a test quick.
 func (w *world) yaml(accounts ...account) string {
-	var b strings.Builder
-	b.WriteString("accounts:\n")
-	for _, a := range accounts {
-		fmt.Fprintf(&b, "  - name: %q\n    app_id: %s\n    app_secret: %s\n", a.name, a.AppID, a.AppSecret)
+	entries := make([]string, len(accounts))
+	for i, a := range accounts {
+		entries[i] = entry(a, "app_secret: "+a.AppSecret)
 	}
-	fmt.Fprintf(&b, "weixin:\n  base_url: %s\n  requests_per_second: 1000\n  concurrency: 8\n", w.url)
-	fmt.Fprintf(&b, "refresh:\n  ready_at: \"00:00\"\n  history: %dd\n", history)
-	b.WriteString("store:\n  path: store.db\n")
-	return b.String()
+	return "accounts:\n" + strings.Join(entries, "") + w.settings(history)
+}
+
+// entry returns an account in a list, with the key that says how its token is had.
+func entry(a account, key string) string {
+	return fmt.Sprintf("  - name: %q\n    app_id: %s\n    %s\n", a.name, a.AppID, key)
+}
+
+// settings returns what makes a test quick, and keeps the given number of days filled.
+func (w *world) settings(days int) string {
+	return fmt.Sprintf("weixin:\n  base_url: %s\n  requests_per_second: 1000\n  concurrency: 8\n", w.url) +
+		fmt.Sprintf("refresh:\n  ready_at: \"00:00\"\n  history: %dd\n", days) +
+		"store:\n  path: store.db\n"
 }
 
 // write replaces the configuration file.
@@ -121,6 +139,22 @@ func (w *world) waitComplete(t *testing.T, x web, accounts ...account) {
 			for _, api := range apis() {
 				if known := got[series("weixin_store_days", "account", a.name, "api", api)]; known < days {
 					return fmt.Errorf("%s, %s: %v days known, want %v", a.name, api, known, days)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// waitFigures waits until an exporter shows figures of both calls for the accounts.
+func (w *world) waitFigures(t *testing.T, x web, accounts ...account) {
+	t.Helper()
+	eventually(t, "figures of all accounts", func() error {
+		got := x.metrics(t)
+		for _, a := range accounts {
+			for _, api := range apis() {
+				if _, ok := dateOf(got, api, a); !ok {
+					return fmt.Errorf("%s, %s: none", a.name, api)
 				}
 			}
 		}

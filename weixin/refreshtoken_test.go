@@ -140,7 +140,7 @@ func TestRefreshTokenFileBehindLinks(t *testing.T) {
 func TestRefreshTokenFileThatCannotBeLoaded(t *testing.T) {
 	dir := t.TempDir()
 	for name, test := range map[string]struct{ content, says string }{
-		"missing": {"", "stat: no such file or directory"},
+		"missing": {"", "no such file or directory"},
 		"empty":   {"\n", "found an empty text instead of a token"},
 		"lines":   {firstRefresh + "\n" + firstRefresh, "found 2 lines of text instead of a token"},
 		"object":  {`{"authorizer_refresh_token":"` + firstRefresh + `"}`, "found JSON of another form instead of a token"},
@@ -167,7 +167,7 @@ func TestRefreshTokenFileThatCannotBeSaved(t *testing.T) {
 	}
 	for path, says := range map[string]string{
 		occupied:                           "rename: file exists",
-		filepath.Join(dir, "none", "shop"): "lstat: no such file or directory",
+		filepath.Join(dir, "none", "shop"): "no such file or directory",
 	} {
 		err := weixin.NewRefreshTokenFile(path).Save(secret.New(otherRefresh))
 		if want := "the file " + path + ": " + says; err == nil || err.Error() != want {

@@ -80,9 +80,14 @@ func readBounded(path string) ([]byte, error) {
 	return content, nil
 }
 
-// withoutPath returns err of package os without the names of files in it.
+// withoutPath returns err of package os without the names of files in it, and without the
+// operation where that tells an operator nothing.
 func withoutPath(err error) error {
 	if fault, ok := errors.AsType[*fs.PathError](err); ok {
+		switch fault.Op {
+		case "stat", "lstat", "open":
+			return fault.Err
+		}
 		return fmt.Errorf("%s: %w", fault.Op, fault.Err)
 	}
 	if fault, ok := errors.AsType[*os.LinkError](err); ok {

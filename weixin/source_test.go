@@ -110,7 +110,7 @@ func TestBadFiles(t *testing.T) {
 	tests := map[string]struct{ path, says string }{
 		"missing":       {filepath.Join(dir, "missing"), "no such file"},
 		"folder":        {dir, "it is no regular file"},
-		"not a folder":  {filepath.Join(write(t, filepath.Join(dir, "a"), theToken), "b"), "stat: not a directory"},
+		"not a folder":  {filepath.Join(write(t, filepath.Join(dir, "a"), theToken), "b"), "not a directory"},
 		"empty":         {write(t, filepath.Join(dir, "empty"), "\n"), "found an empty text instead of a token"},
 		"HTML":          {write(t, filepath.Join(dir, "html"), "<html>"+theToken), "found an HTML page instead of a token"},
 		"too large":     {write(t, filepath.Join(dir, "large"), theToken+strings.Repeat(" ", 64<<10)), "file larger than 64 KiB"},

@@ -1,0 +1,264 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"weixin_exporter/summary"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// finished is how a command ended that ends by itself.
+type finished struct {
+	code           int
+	stdout, stderr string
+}
+
+// finish runs the exporter with variables of the environment until it ends.
+func finish(t *testing.T, variables []string, args ...string) finished {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, suite.binary, args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(environment(t.TempDir()), variables...)
+	stdout, stderr := newStream(), newStream()
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	code, err := exitCode(cmd.Run())
+	suite.kept.keep(t.Name(), "stdout", stdout.String())
+	suite.kept.keep(t.Name(), "stderr", stderr.String())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, mask(stderr.String()))
+	}
+	return finished{code, stdout.String(), stderr.String()}
+}
+
+// checkOnline runs the doctor.
+func (w *world) checkOnline(t *testing.T, args ...string) finished {
+	t.Helper()
+	return finish(t, nil, append([]string{"check", "--online", "--config.file=" + w.config}, args...)...)
+}
+
+// golden compares a text with a file of testdata, in which what changes with each run has a name.
+func (w *world) golden(t *testing.T, name, got string, servers ...string) {
+	t.Helper()
+	got = strings.ReplaceAll(got, w.folder, "FOLDER")
+	for _, server := range servers {
+		got = strings.ReplaceAll(got, server, "SERVER")
+	}
+	for _, change := range [][2]string{
+		{`\b\d{4}-\d\d-\d\d\b`, "DATE"},
+		{` \(rid [0-9a-f-]+\)`, ""}, // not every answer has one
+		{` +\n`, "\n"},
+		{`(\S) {2,}`, "$1  "}, // the width of columns
+		{`-{3,}`, "---"},
+	} {
+		got = regexp.MustCompile(change[0]).ReplaceAllString(got, change[1])
+	}
+	path := filepath.Join("testdata", name)
+	if os.Getenv("E2E_UPDATE") != "" {
+		writeFile(t, path, got)
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs (-want +got):\n%s", path, mask(diff))
+	}
+}
+
+// clinic returns a world in which each account has something else, with its configuration in place,
+// and the address of its token server.
+func clinic(t *testing.T) (*world, string) {
+	t.Helper()
+	fine, file, server, platform := newAccount("fine", 1, 700), newAccount("by-file", 2, 700), newAccount("by-url", 3, 700), authorized("by-platform", 4)
+	address, unverified, wrong := newAccount("address", 5, 700), newAccount("unverified", 6, 700), newAccount("wrong-secret", 7, 700)
+	usedUp, late, missing := newAccount("used-up", 8, 700), newAccount("late", 9, 700), newAccount("file-missing", 10, 700)
+	fine.Quota, usedUp.Quota = 500, 1
+	address.AllowList = []string{"198.51.100.1"}
+	unverified.Errcode = 48001
+	o := platforms()
+	o.Ready = func(appID string, date summary.Date) time.Time {
+		if appID == late.AppID {
+			return date.End().Add(72 * time.Hour)
+		}
+		return date.End()
+	}
+	w := newWorldWith(t, o, fine, file, server, platform, address, unverified, wrong, usedUp, late, missing)
+	base := w.tokenServer(t, false)
+	w.put(t, "token", w.tokenOf(t, file))
+	w.put(t, "refresh", w.sim.RefreshToken(platform.AppID))
+	other := &service{world: w, account: usedUp}
+	other.takeToken(t)
+	if code := other.call(t); code != 0 {
+		t.Fatalf("using the quota up: errcode %d", code)
+	}
+	bySecret := func(a account) sourced { return sourced{a, "app_secret: " + a.AppSecret} }
+	key := base.JoinPath("raw", server.AppID)
+	key.RawQuery = "key=" + secretMarker + "key"
+	w.write(t, w.list(bySecret(fine), sourced{file, fromFile("token")}, sourced{server, fromURL(key.String())},
+		sourced{platform, fromPlatform(fmt.Sprintf("type: url, url: %q", base.JoinPath("string", "component", agency)), "refresh")},
+		bySecret(address), bySecret(unverified), sourced{wrong, "app_secret: " + secretMarker + "wrong"}, bySecret(usedUp), bySecret(late),
+		sourced{missing, fromFile("missing")}))
+	return w, base.Host
+}
+
+// checkFewCalls fails if the doctor made more calls for an account than it may.
+func (w *world) checkFewCalls(t *testing.T, from int, accounts ...account) {
+	t.Helper()
+	for _, a := range accounts {
+		withToken, forToken := 0, 0
+		for _, c := range w.callsFor(a, from) {
+			if slices.Contains([]string{"token", "stable_token", "token_server", "authorizer"}, c.API) {
+				forToken++
+			} else {
+				withToken++
+			}
+		}
+		if withToken > 4 || forToken > 1 {
+			t.Errorf("%s: %d calls with its token and %d to get it; want at most 4 and 1", a.name, withToken, forToken)
+		}
+	}
+}
+
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	w, server := clinic(t)
+	const unhealthy = 5
+
+	from := len(w.sim.Calls())
+	table := w.checkOnline(t)
+	w.checkFewCalls(t, from, w.accounts...)
+	if want := fmt.Sprintf("weixin_exporter: error: accounts with faults: %d of %d\n", unhealthy, len(w.accounts)); table.code != 1 || table.stderr != want {
+		t.Errorf("exit code %d, stderr %q; want 1, %q", table.code, mask(table.stderr), want)
+	}
+	if strings.Contains(table.stdout, "\x1b") {
+		t.Error("colours, although nobody looks at a terminal")
+	}
+	w.golden(t, "doctor/table.txt", table.stdout, server, strings.TrimPrefix(w.url, "http://"))
+
+	w, server = clinic(t)
+	from = len(w.sim.Calls())
+	machine := w.checkOnline(t, "--output=json")
+	w.checkFewCalls(t, from, w.accounts...)
+	var report struct {
+		Accounts []struct {
+			Account string
+			Healthy bool
+		}
+	}
+	if err := json.Unmarshal([]byte(machine.stdout), &report); err != nil || len(report.Accounts) != len(w.accounts) || machine.code != 1 {
+		t.Fatalf("exit code %d, %d accounts: %v", machine.code, len(report.Accounts), err)
+	}
+	ill := 0
+	for i, r := range report.Accounts {
+		if r.Account != w.accounts[i].name {
+			t.Errorf("account %q in place %d, want %q", r.Account, i, w.accounts[i].name)
+		}
+		if !r.Healthy {
+			ill++
+		}
+	}
+	if ill != unhealthy {
+		t.Errorf("%d accounts with faults, want %d", ill, unhealthy)
+	}
+	w.golden(t, "doctor/report.json", machine.stdout, server, strings.TrimPrefix(w.url, "http://"))
+	for _, host := range []string{server, strings.TrimPrefix(w.url, "http://")} {
+		if strings.Contains(table.stdout+machine.stdout+machine.stderr, "@"+host) {
+			t.Error("the user of a URL is shown")
+		}
+	}
+	if text := table.stdout + machine.stdout + machine.stderr; strings.Contains(text, "key=") {
+		t.Error("the query of a URL is shown")
+	}
+}
+
+func TestDoctorForOneAccount(t *testing.T) {
+	t.Parallel()
+	w, _ := clinic(t)
+	from := len(w.sim.Calls())
+	for _, c := range []struct {
+		account, stderr string
+		code            int
+	}{
+		{"fine", "", 0},
+		{"late", "", 0},
+		{"unverified", "weixin_exporter: error: accounts with faults: 1 of 1\n", 1},
+		{"nobody", fmt.Sprintf("weixin_exporter: error: %s: no account has the name \"nobody\"\n", w.config), 1},
+	} {
+		got := w.checkOnline(t, "--account="+c.account)
+		if got.code != c.code || got.stderr != c.stderr {
+			t.Errorf("%s: exit code %d, stderr %q; want %d, %q", c.account, got.code, mask(got.stderr), c.code, c.stderr)
+		}
+	}
+	for _, a := range w.accounts {
+		asked := len(w.callsFor(a, from))
+		if wanted := slices.Contains([]string{"fine", "late", "unverified"}, a.name); (asked > 0) != wanted {
+			t.Errorf("%s: %d calls, although --account names others: %v", a.name, asked, !wanted)
+		}
+	}
+	if got := w.checkOnline(t, "--output=xml"); got.code != 2 || !strings.Contains(got.stderr, "text,json") {
+		t.Errorf("another output: exit code %d, stderr %q; want 2 and what is possible", got.code, got.stderr)
+	}
+}
+
+// The accounts are examined side by side, but no more at once than is configured.
+func TestDoctorInParallel(t *testing.T) {
+	t.Parallel()
+	var accounts []account
+	for i := range 50 {
+		accounts = append(accounts, newAccount(fmt.Sprintf("account-%02d", i), i, 700))
+	}
+	w := newWorld(t, accounts...)
+	w.sim.Inject(weixintest.Fault{Delay: 10 * time.Millisecond})
+	var running, most atomic.Int64
+	counted := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		for now, before := running.Add(1), most.Load(); now > before && !most.CompareAndSwap(before, now); before = most.Load() {
+		}
+		w.sim.ServeHTTP(rw, r)
+		running.Add(-1)
+	}))
+	t.Cleanup(counted.Close)
+	w.url = counted.URL
+	w.write(t, w.yaml(accounts...))
+	got := w.checkOnline(t, "--output=json")
+	if got.code != 0 || strings.Count(got.stdout, `"healthy": true`) != len(accounts) {
+		t.Errorf("exit code %d, %d healthy accounts; want 0, %d:\n%s", got.code, strings.Count(got.stdout, `"healthy": true`), len(accounts), mask(got.stderr))
+	}
+	// An account that is done frees its place a moment before the server is done with its last call.
+	if n := most.Load(); n < 2 || n > 8+8 {
+		t.Errorf("%d calls at once, want several, and not more than the concurrency of 8 allows", n)
+	}
+	w.checkFewCalls(t, 0, accounts...)
+}
+
+// A terminal gets colours unless NO_COLOR is set.
+func TestDoctorOnATerminal(t *testing.T) {
+	t.Parallel()
+	w, _ := clinic(t)
+	testscript.Run(t, testscript.Params{
+		Files: []string{"testdata/doctor/terminal.txtar"},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("EXPORTER", suite.binary)
+			env.Setenv("CONFIG", w.config)
+			env.Vars = append(env.Vars, environment(env.WorkDir)...)
+			return nil
+		},
+	})
+}

@@ -1,0 +1,162 @@
+package e2e_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"weixin_exporter/weixin/weixintest"
+)
+
+// platformWorld has accounts that have authorised the platform, whose refresh tokens rotate with
+// each exchange, and an exporter's configuration that keeps nothing but them.
+func platformWorld(t *testing.T, accounts ...account) *world {
+	t.Helper()
+	w := newWorldWith(t, platforms(), accounts...)
+	w.sim.RotateRefreshTokens(true)
+	server := w.tokenServer(t, false)
+	var all []sourced
+	for _, a := range accounts {
+		w.put(t, "tokens-"+a.name, w.sim.RefreshToken(a.AppID))
+		component := fmt.Sprintf("type: url, url: %q", server.JoinPath("object", "component", agency))
+		all = append(all, sourced{a, fromPlatform(component, "tokens-"+a.name)})
+	}
+	text := strings.Replace(w.list(all...), "path: store.db", `path: ""`, 1)
+	w.write(t, strings.Replace(text, "history: 2d", "history: 30d", 1))
+	return w
+}
+
+// checkRefreshToken fails unless the file holds the refresh token that Weixin gave last and nobody
+// but its owner may read it.
+func (w *world) checkRefreshToken(t *testing.T, a account) {
+	t.Helper()
+	path := w.path("tokens-" + a.name)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.TrimSpace(string(content)) != w.sim.RefreshToken(a.AppID) {
+		t.Errorf("%s: the file does not hold the latest refresh token", a.name)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("%s: the file of the refresh token has mode %04o, want 0600", a.name, info.Mode().Perm())
+	}
+}
+
+// checkNoLeftovers fails if there is anything in the folder beside the files of the test.
+func (w *world) checkNoLeftovers(t *testing.T) {
+	t.Helper()
+	entries, err := os.ReadDir(w.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			t.Errorf("%s was left behind", e.Name())
+		}
+	}
+}
+
+func TestRefreshTokenRotates(t *testing.T) {
+	t.Parallel()
+	shop := authorized("shop", 1)
+	w := platformWorld(t, shop)
+	before := w.sim.RefreshToken(shop.AppID)
+	if err := os.Chmod(w.path("tokens-shop"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	first := serve(t, w.config)
+	first.logged(t, "level=warn", "refresh_token_file", "tokens-shop is open to others than its owner, with mode 0644")
+	w.waitComplete(t, first.web, shop)
+	w.checkFigures(t, first.metrics(t), shop)
+	w.checkRefreshToken(t, shop)
+	if w.sim.RefreshToken(shop.AppID) == before {
+		t.Fatal("the refresh token did not rotate")
+	}
+	first.stop(t, syscall.SIGTERM)
+
+	before = w.sim.RefreshToken(shop.AppID)
+	second := serve(t, w.config)
+	w.waitComplete(t, second.web, shop)
+	w.checkRefreshToken(t, shop)
+	if w.sim.RefreshToken(shop.AppID) == before {
+		t.Error("the refresh token did not rotate with the restart")
+	}
+	if text := second.stderr.String(); strings.Contains(text, "level=warn") || strings.Contains(text, "level=error") {
+		t.Errorf("the restart has something to complain of:\n%s", mask(text))
+	}
+	if n := w.count("authorizer", shop.AppID); n != 2 {
+		t.Errorf("%d exchanges of the refresh token, want one for each start", n)
+	}
+	w.checkNoLeftovers(t)
+}
+
+// The tokens end again and again while the exporter works, which makes it exchange its refresh
+// tokens, and it is killed at any moment. Whenever it is started again, it gets figures.
+func TestKilledWhileRefreshTokensRotate(t *testing.T) {
+	t.Parallel()
+	const rounds = 10
+	accounts := []account{authorized("shop", 1), authorized("bot", 2), authorized("cafe", 3), authorized("news", 4)}
+	w := platformWorld(t, accounts...)
+	remove := w.sim.Inject(weixintest.Fault{API: "hourly", Delay: 50 * time.Millisecond}) // there is work left to be killed in
+	exchanges := func() int {
+		n := 0
+		for _, a := range accounts {
+			n += w.count("authorizer", a.AppID)
+		}
+		return n
+	}
+	hits := 0
+	for range rounds {
+		x := serve(t, w.config)
+		w.waitFigures(t, x.web, accounts...)
+		w.pass(2 * time.Hour) // all tokens end
+		if killAfter(t, x, exchanges, exchanges()+1+rand.IntN(len(accounts))) {
+			hits++
+		}
+	}
+	if hits < rounds/2 {
+		t.Errorf("only %d of %d kills came while tokens were exchanged", hits, rounds)
+	}
+	remove()
+	last := serve(t, w.config)
+	w.waitComplete(t, last.web, accounts...)
+	for _, a := range accounts {
+		w.checkRefreshToken(t, a)
+	}
+	w.checkNoLeftovers(t)
+	if text := last.stderr.String(); strings.Contains(text, "refresh failed") {
+		t.Errorf("the last start has failures:\n%s", mask(text))
+	}
+}
+
+// killAfter kills the exporter some moments after the counted thing has happened often enough. Where
+// that does not come, since all is known already, it kills it anyway and returns false.
+func killAfter(t *testing.T, x *exporter, count func() int, wanted int) bool {
+	t.Helper()
+	deadline := time.NewTimer(5 * time.Second)
+	defer deadline.Stop()
+	ticker := time.NewTicker(200 * time.Microsecond)
+	defer ticker.Stop()
+	for count() < wanted {
+		select {
+		case <-deadline.C:
+			x.kill(t)
+			return false
+		case <-ticker.C:
+		}
+	}
+	moment := time.NewTimer(time.Duration(rand.IntN(4000)) * time.Microsecond)
+	defer moment.Stop()
+	<-moment.C
+	x.kill(t)
+	return true
+}
