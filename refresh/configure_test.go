@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-kit/log"
+	"github.com/google/go-cmp/cmp"
 
 	"weixin_exporter/refresh"
 	"weixin_exporter/store"
@@ -87,13 +88,16 @@ func TestRemovedAccountsCallIsCancelled(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1), account(2))
 		w.sim.Inject(weixintest.Fault{AppID: account(1).AppID, Delay: 9 * time.Second})
 		config := w.config
+		w.config.Concurrency = 1 // which the slow account takes
 		w.start()
 		before := time.Now()
 		config.Accounts = config.Accounts[1:]
+		config.Concurrency = 1
 		if err := w.runner.Configure(t.Context(), config); err != nil {
 			t.Fatal(err)
 		}
-		w.stop()
+		synctest.Wait()
+		w.wantDay("account01", "2026-03-09")
 		if waited := time.Since(before); waited > 0 {
 			t.Errorf("the call of the removed account went on for %v", waited)
 		}
@@ -176,26 +180,52 @@ func TestStopWhileCallsAreUnderWay(t *testing.T) {
 	})
 }
 
-// TestSlowAccountsLeaveAWorker: accounts that time out never hold all workers.
-func TestSlowAccountsLeaveAWorker(t *testing.T) {
+// TestSlowAccountsDelayNobody: accounts that time out again and again never hold all workers,
+// and a healthy one comes before them.
+func TestSlowAccountsDelayNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var accounts []weixintest.Account
-		for i := range 6 {
+		for i := range 9 {
 			accounts = append(accounts, account(i))
 		}
-		w := newWorld(t, "2026-03-10 07:50", nil, accounts...)
+		w := newWorld(t, "2026-03-10 07:58", nil, accounts...)
 		w.config.Concurrency = 2
-		slow := w.sim.Inject(weixintest.Fault{API: "hourly", Delay: time.Hour})
-		w.start()
-		setClock(t, "2026-03-10 08:00")
-		slow()
-		for _, a := range accounts[:5] {
+		for _, a := range accounts[:8] {
 			w.sim.Inject(weixintest.Fault{AppID: a.AppID, Delay: time.Hour})
 		}
-		// Calls that were under way end within ten seconds; then the healthy account's turn
-		// does not wait for the slow ones.
+		<-time.After(3 * time.Second) // so that no ten seconds of a slow call end at 08:00
+		w.start()
 		setClock(t, "2026-03-10 08:16")
-		w.wantDay("account05", "2026-03-09")
+		w.wantDay("account08", "2026-03-09")
+		calls, _ := w.calls(accounts[8].AppID)
+		want := []string{
+			"10 07:58 daily 2026-03-08", "10 07:58 hourly 2026-03-08",
+			"10 08:00 daily 2026-03-09", "10 08:00 hourly 2026-03-09",
+		}
+		if diff := cmp.Diff(want, calls); diff != "" {
+			t.Errorf("calls for the healthy account (-want +got):\n%s", diff)
+		}
+		for _, c := range w.sim.Calls() {
+			if c.AppID == accounts[8].AppID && c.Begin == date(t, "2026-03-09") && c.At.After(china(t, "2026-03-10 08:00")) {
+				t.Errorf("the healthy account waited until %v", c.At)
+			}
+		}
+	})
+}
+
+// TestClockPutBack: what was noted on a wrong clock does not hold anything up on the right one.
+func TestClockPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.config.HistoryDays = 1
+		w.ahead.Store(int64(24 * time.Hour))
+		w.start()
+		if n := w.shown("account00").Work[summary.Daily].Failures[reason("range")]; n != 1 {
+			t.Fatalf("%d refusals of the range on a clock that is a day ahead, want 1", n)
+		}
+		w.ahead.Store(0)
+		setClock(t, "2026-03-10 08:16")
+		w.wantDay("account00", "2026-03-09")
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"weixin_exporter/store"
 	"weixin_exporter/summary"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -159,6 +160,15 @@ func TestNotReadyIsNoFailure(t *testing.T) {
 		if n := w.attempts("daily"); n > 2*25 {
 			t.Errorf("%d daily calls in two days", n)
 		}
+		w.stop()
+		known, err := reopened(t, w, date(t, "2026-03-10"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state := known.States[summary.Daily][date(t, "2026-03-10")]; state.Status != store.NotThere || state.Empty {
+			t.Errorf("61503 is stored as %+v, want not there and not an empty list", state)
+		}
+		w.start()
 		remove()
 		setClock(t, "2026-03-12 08:20")
 		w.wantDay("account00", "2026-03-11")

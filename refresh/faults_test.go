@@ -192,6 +192,18 @@ func TestFiftyAccounts(t *testing.T) {
 	})
 }
 
+// TestTokenFaultHoldsBothCalls: without a token neither can be made.
+func TestTokenFaultHoldsBothCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.sim.Inject(weixintest.Fault{API: "token", Errcode: -1})
+		w.start()
+		if calls, tokens := w.calls(""); tokens != 1 || len(calls) != 0 {
+			t.Errorf("%d token calls and %v at once, want one token call alone", tokens, calls)
+		}
+	})
+}
+
 func TestQuotaStopsOneCallUntilMidnight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limited := account(1)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +38,7 @@ type world struct {
 	runner  *refresh.Refresher
 	stop    func()
 	wrapped func(*store.Store) refresh.Store // nil: the store itself
+	ahead   atomic.Int64                     // by how much the refresher's clock is wrong
 }
 
 // logbook collects log lines; they also go to the test's output.
@@ -128,7 +130,7 @@ func (w *world) start() {
 	if w.wrapped != nil {
 		kept = w.wrapped(w.store)
 	}
-	w.runner = refresh.New(refresh.Options{Store: kept, Board: w.board, Logger: log.NewLogfmtLogger(w.log), Now: time.Now})
+	w.runner = refresh.New(refresh.Options{Store: kept, Board: w.board, Logger: log.NewLogfmtLogger(w.log), Now: w.now})
 	ended := make(chan error, 1)
 	go func() { ended <- w.runner.Run(ctx, w.config) }()
 	w.stop = sync.OnceFunc(func() {
@@ -143,6 +145,9 @@ func (w *world) start() {
 	w.t.Cleanup(w.stop)
 	synctest.Wait()
 }
+
+// now is the refresher's clock.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 // setClock moves the bubble's clock forward.
 func setClock(t *testing.T, to string) {
