@@ -36,6 +36,8 @@ const (
 	program = "weixin_exporter"
 	// drainTime is how long running requests may take after a signal.
 	drainTime = 3 * time.Second
+	// spareTime is how long a connection may take after a signal to begin its first request.
+	spareTime = 500 * time.Millisecond
 )
 
 // exporter is the running whole, for serve and demo.
@@ -170,7 +172,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 func (x *exporter) drain(ctx context.Context, server *http.Server, spare *spareConns) error {
 	<-ctx.Done()
 	level.Info(x.logger).Log("msg", "stopping; running requests may end")
-	spare.close()
+	defer time.AfterFunc(spareTime, spare.close).Stop()
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	if err := server.Shutdown(limited); err != nil {
