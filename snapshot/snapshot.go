@@ -77,7 +77,7 @@ type Trouble struct {
 	At    time.Time // when the last attempt failed
 	Text  string    // what failed and why
 	To    string    // what to do about it
-	Next  time.Time // when it is tried again; zero: not before the configuration changes
+	Next  time.Time // when it is tried again, unless the configuration changes before
 }
 
 // Board is where the latest snapshot hangs. Publishing and reading never wait.
