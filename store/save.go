@@ -18,8 +18,10 @@ var chunks = [...]int{24, 12, 6, 3, 1}
 // statements are prepared once; the pool prepares them again after it lost a connection.
 type statements struct {
 	all          []*sql.Stmt
+	mark         *sql.Stmt
 	account      *sql.Stmt
 	addAccount   *sql.Stmt
+	markAccount  *sql.Stmt
 	status       *sql.Stmt
 	putState     *sql.Stmt
 	daily        *sql.Stmt
@@ -36,11 +38,16 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 		query     string
 	}
 	list := []entry{
+		{&s.mark, `UPDATE mark SET latest = latest + 1 RETURNING latest`},
 		{&s.account, `SELECT id FROM account WHERE app_id = ?`},
 		{&s.addAccount, `INSERT INTO account (app_id) VALUES (?)`},
+		{&s.markAccount, `UPDATE account SET changed = ? WHERE id = ?`},
 		{&s.status, `SELECT status FROM day WHERE account = ? AND api = ? AND date = ?`},
-		{&s.putState, `REPLACE INTO day (account, api, date, status, empty, asks, asked_at, known_at, rechecked)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&s.putState, `INSERT INTO day (account, api, date, status, empty, asks, asked_at, known_at, rechecked, changed)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET status = excluded.status, empty = excluded.empty, asks = excluded.asks,
+				asked_at = excluded.asked_at, known_at = excluded.known_at, rechecked = excluded.rechecked,
+				changed = max(changed, excluded.changed)`},
 		{&s.daily, `SELECT callbacks, failures, time_cost, max_time_cost
 			FROM daily WHERE account = ? AND date = ?`},
 		{&s.putDaily, `REPLACE INTO daily (account, date, callbacks, failures, time_cost, max_time_cost)
@@ -103,13 +110,16 @@ func (s *Store) Save(ctx context.Context, records []Record) ([]Revision, error) 
 	var revisions []Revision
 	err := s.inTurn(ctx, func(tx *sql.Tx) error {
 		w := writer{ctx: ctx, tx: tx, statements: &s.statements, accounts: make(map[string]int64)}
+		if err := w.row(s.statements.mark).Scan(&w.mark); err != nil {
+			return err
+		}
 		for i := range records {
 			if err := w.save(&records[i]); err != nil {
 				return err
 			}
 		}
 		revisions = w.revisions
-		return nil
+		return w.markAccounts()
 	})
 	if err != nil {
 		doing := fmt.Sprintf("save %d records", len(records))
@@ -147,6 +157,7 @@ type writer struct {
 	tx         *sql.Tx
 	statements *statements
 	accounts   map[string]int64 // by app id
+	mark       Mark
 	revisions  []Revision
 }
 
@@ -159,6 +170,7 @@ func (w *writer) save(r *Record) error {
 	if err != nil {
 		return err
 	}
+	revisions := len(w.revisions)
 	switch {
 	case r.Daily != nil:
 		err = w.saveDaily(account, r, before)
@@ -169,8 +181,22 @@ func (w *writer) save(r *Record) error {
 		return err
 	}
 	st := &r.State
+	var changed Mark
+	if st.Status == Known && (before != Known || len(w.revisions) > revisions) {
+		changed = w.mark
+	}
 	return w.exec(w.statements.putState, account, int64(r.API), int64(r.Date), int64(st.Status),
-		st.Empty, int64(st.Asks), seconds(st.AskedAt), seconds(st.KnownAt), st.Rechecked)
+		st.Empty, int64(st.Asks), seconds(st.AskedAt), seconds(st.KnownAt), st.Rechecked, int64(changed))
+}
+
+// markAccounts notes for every account that there was an answer about it.
+func (w *writer) markAccounts() error {
+	for _, id := range w.accounts {
+		if err := w.exec(w.statements.markAccount, int64(w.mark), id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // within returns a statement as part of the transaction.

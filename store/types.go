@@ -72,6 +72,10 @@ type Revision struct {
 	Before, After summary.Figures
 }
 
+// Mark numbers a Save: a later one, by whatever process, has a higher mark. The zero Mark
+// is before all of them.
+type Mark int64
+
 // Account is what is known of one account. The caller owns it.
 type Account struct {
 	// States holds, for each API, the days from the date asked for on that are not NeverAsked.
