@@ -39,7 +39,7 @@ func absorb(now time.Time, appID string, c Call, l Ledger, a answer) (records []
 	yesterday := summary.DateOf(now) - 1
 	rowsLater := false
 	for date := c.End; date >= c.Begin; date-- {
-		before := l[date]
+		before := l.At(date)
 		r := store.Record{AppID: appID, API: c.API, Date: date, State: before}
 		r.State.AskedAt = now
 		switch {

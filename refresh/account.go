@@ -69,9 +69,6 @@ func (h hold) ends(now time.Time) time.Time {
 func newAccount(ctx context.Context, a Account, known *store.Account) *account {
 	acc := &account{Account: a, shown: snapshot.Account{Name: a.Name, AppID: a.AppID}}
 	acc.ctx, acc.cancel = context.WithCancel(ctx)
-	for api := range acc.calls {
-		acc.calls[api].ledger = Ledger{}
-	}
 	acc.recall(known)
 	acc.show(known)
 	acc.resume()
@@ -83,7 +80,7 @@ func newAccount(ctx context.Context, a Account, known *store.Account) *account {
 func (a *account) resume() {
 	for api := range a.calls {
 		work := &a.shown.Work[api]
-		for _, state := range a.calls[api].ledger {
+		for _, state := range a.calls[api].ledger.All() {
 			if state.AskedAt.After(work.LastSuccess) {
 				work.Succeeded, work.LastSuccess = true, state.AskedAt
 			}
@@ -91,15 +88,21 @@ func (a *account) resume() {
 	}
 }
 
-// recall takes over what the store knows of days that the ledgers do not have.
+// recall takes over what the store knows of days that the ledgers do not have. known is the
+// account's from now on.
 func (a *account) recall(known *store.Account) {
 	if known == nil {
 		return
 	}
 	for api, states := range known.States {
-		for date, state := range states {
-			if _, ok := a.calls[api].ledger[date]; !ok {
-				a.calls[api].ledger[date] = state
+		ledger := &a.calls[api].ledger
+		if ledger.Len() == 0 {
+			ledger.States = states
+			continue
+		}
+		for date, state := range states.All() {
+			if ledger.At(date).Status == store.NeverAsked {
+				ledger.Set(date, state)
 			}
 		}
 	}
@@ -170,11 +173,7 @@ func earlier(a, b time.Time) time.Time {
 // forget drops what is older than the days that are kept filled.
 func (a *account) forget(before summary.Date) {
 	for api := range a.calls {
-		for date := range a.calls[api].ledger {
-			if date < before {
-				delete(a.calls[api].ledger, date)
-			}
-		}
+		a.calls[api].ledger.Forget(before)
 	}
 }
 
@@ -183,10 +182,10 @@ func (a *account) learn(records []store.Record) {
 	a.published = nil
 	for _, r := range records {
 		call := &a.calls[r.API]
-		if r.State.Status == store.Known && call.ledger[r.Date].Status != store.Known {
+		if r.State.Status == store.Known && call.ledger.At(r.Date).Status != store.Known {
 			a.shown.Work[r.API].Days++
 		}
-		call.ledger[r.Date] = r.State
+		call.ledger.Set(r.Date, r.State)
 		switch {
 		case r.Daily != nil && (a.shown.Daily == nil || r.Date >= a.shown.Daily.Date):
 			a.shown.Daily = &summary.Day{Date: r.Date, Figures: *r.Daily}

@@ -156,7 +156,7 @@ func TestRetention(t *testing.T) {
 			t.Fatal(err)
 		}
 		for api := range summary.APIs {
-			if n := len(known.States[api]); n != 4 {
+			if n := known.States[api].Len(); n != 4 {
 				t.Errorf("the store holds %d days of the %s call, want 4", n, api)
 			}
 		}

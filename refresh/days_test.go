@@ -38,7 +38,7 @@ func TestRevisedDayIsStoredCountedAndLogged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !known.States[summary.Daily][date(t, "2026-03-09")].Rechecked {
+		if !known.States[summary.Daily].At(date(t, "2026-03-09")).Rechecked {
 			t.Error("the day is not marked as rechecked")
 		}
 	})
@@ -121,7 +121,7 @@ func TestDayWithoutTrafficBeforeOneWith(t *testing.T) {
 			t.Fatal(err)
 		}
 		for api := range summary.APIs {
-			state := known.States[api][eighth]
+			state := known.States[api].At(eighth)
 			if state.Status.String() != "known" || !state.Empty {
 				t.Errorf("by the %s call the empty day is %+v, want known to be empty", api, state)
 			}
@@ -165,7 +165,7 @@ func TestNotReadyIsNoFailure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if state := known.States[summary.Daily][date(t, "2026-03-10")]; state.Status != store.NotThere || state.Empty {
+		if state := known.States[summary.Daily].At(date(t, "2026-03-10")); state.Status != store.NotThere || state.Empty {
 			t.Errorf("61503 is stored as %+v, want not there and not an empty list", state)
 		}
 		w.start()

@@ -91,14 +91,14 @@ func (c Call) before(other Call) bool {
 }
 
 // Ledger is what is known of the days of one account and one call.
-type Ledger map[summary.Date]store.State
+type Ledger struct{ store.States }
 
 // laterRows returns when rows were first seen for a day after date; zero if there are none.
 // Of several days it is the earliest such moment.
 func (l Ledger) laterRows(date, yesterday summary.Date) time.Time {
 	var first time.Time
 	for later := date + 1; later <= yesterday; later++ {
-		s := l[later]
+		s := l.At(later)
 		if s.Status == store.Known && !s.Empty && (first.IsZero() || s.KnownAt.Before(first)) {
 			first = s.KnownAt
 		}
@@ -136,7 +136,7 @@ func Due(now time.Time, s Settings, api summary.API, l Ledger) ([]Call, time.Tim
 func dueDay(now time.Time, s Settings, l Ledger, date summary.Date) (Purpose, bool, time.Time) {
 	today := summary.DateOf(now)
 	ready := !now.Before(today.Start().Add(s.ReadyAt))
-	state := l[date]
+	state := l.At(date)
 	if state.AskedAt.After(now) {
 		// The clock was wrong then or is now; either way the moment says nothing.
 		state.AskedAt = time.Time{}

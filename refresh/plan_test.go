@@ -30,6 +30,18 @@ func date(t *testing.T, text string) summary.Date {
 	return d
 }
 
+// states are those of a table, by day.
+type states map[summary.Date]store.State
+
+// ledger returns the ledger that holds the given states.
+func ledger(known states) refresh.Ledger {
+	var l refresh.Ledger
+	for date, state := range known {
+		l.Set(date, state)
+	}
+	return l
+}
+
 func TestDue(t *testing.T) {
 	at := func(text string) time.Time { return china(t, text) }
 	day := func(text string) summary.Date { return date(t, "2026-"+text) }
@@ -60,7 +72,7 @@ func TestDue(t *testing.T) {
 		now      string
 		settings refresh.Settings
 		api      summary.API
-		ledger   refresh.Ledger
+		ledger   states
 		want     []refresh.Call
 		again    string
 	}{
@@ -71,23 +83,23 @@ func TestDue(t *testing.T) {
 			now: "2026-03-10 08:00", settings: settings(1), want: []refresh.Call{daily(refresh.Yesterday, "03-09", "03-09")},
 		},
 		"not there: after 15 minutes": {
-			now: "2026-03-10 08:14", settings: settings(1), ledger: refresh.Ledger{day("03-09"): notThere("2026-03-10 08:00", 1)},
+			now: "2026-03-10 08:14", settings: settings(1), ledger: states{day("03-09"): notThere("2026-03-10 08:00", 1)},
 			again: "2026-03-10 08:15",
 		},
 		"not there: 15 minutes have passed": {
-			now: "2026-03-10 08:15", settings: settings(1), ledger: refresh.Ledger{day("03-09"): notThere("2026-03-10 08:00", 1)},
+			now: "2026-03-10 08:15", settings: settings(1), ledger: states{day("03-09"): notThere("2026-03-10 08:00", 1)},
 			want: []refresh.Call{daily(refresh.Yesterday, "03-09", "03-09")},
 		},
 		"not there: the second gap is 30 minutes": {
-			now: "2026-03-10 08:16", settings: settings(1), ledger: refresh.Ledger{day("03-09"): notThere("2026-03-10 08:15", 2)},
+			now: "2026-03-10 08:16", settings: settings(1), ledger: states{day("03-09"): notThere("2026-03-10 08:15", 2)},
 			again: "2026-03-10 08:45",
 		},
 		"not there: no gap is longer than an hour": {
-			now: "2026-03-10 20:01", settings: settings(1), ledger: refresh.Ledger{day("03-09"): notThere("2026-03-10 20:00", 14)},
+			now: "2026-03-10 20:01", settings: settings(1), ledger: states{day("03-09"): notThere("2026-03-10 20:00", 14)},
 			again: "2026-03-10 21:00",
 		},
 		"an asking in the future says nothing": {
-			now: "2026-03-10 09:00", settings: settings(1), ledger: refresh.Ledger{day("03-09"): notThere("2027-01-01 00:00", 3)},
+			now: "2026-03-10 09:00", settings: settings(1), ledger: states{day("03-09"): notThere("2027-01-01 00:00", 3)},
 			want: []refresh.Call{daily(refresh.Yesterday, "03-09", "03-09")},
 		},
 		"the daily call takes 30 days at a time, behind yesterday's": {
@@ -106,57 +118,57 @@ func TestDue(t *testing.T) {
 			now: "2026-03-10 00:30", settings: settings(2), api: summary.Hourly, want: []refresh.Call{hourly(refresh.History, "03-08")},
 		},
 		"what is known splits the range": {
-			now: "2026-03-10 00:30", settings: settings(6), ledger: refresh.Ledger{day("03-06"): rechecked("2026-03-07 09:00")},
+			now: "2026-03-10 00:30", settings: settings(6), ledger: states{day("03-06"): rechecked("2026-03-07 09:00")},
 			want: []refresh.Call{daily(refresh.History, "03-07", "03-08"), daily(refresh.History, "03-04", "03-05")},
 		},
 		"a known day is asked for once more": {
-			now: "2026-03-10 09:40", settings: settings(2), ledger: refresh.Ledger{
+			now: "2026-03-10 09:40", settings: settings(2), ledger: states{
 				day("03-09"): known("2026-03-10 09:00"), day("03-08"): known("2026-03-09 09:40"),
 			},
 			want: []refresh.Call{daily(refresh.Recheck, "03-08", "03-08")},
 		},
 		"not earlier": {
-			now: "2026-03-10 09:39", settings: settings(2), ledger: refresh.Ledger{
+			now: "2026-03-10 09:39", settings: settings(2), ledger: states{
 				day("03-09"): known("2026-03-10 09:00"), day("03-08"): known("2026-03-09 09:40"),
 			},
 		},
 		"not twice": {
-			now: "2026-03-11 20:00", settings: settings(3), ledger: refresh.Ledger{
+			now: "2026-03-11 20:00", settings: settings(3), ledger: states{
 				day("03-10"): rechecked("2026-03-11 09:00"), day("03-09"): rechecked("2026-03-10 09:00"), day("03-08"): rechecked("2026-03-09 09:40"),
 			},
 		},
 		"never if that is off": {
-			now: "2026-03-11 20:00", settings: noRecheck, ledger: refresh.Ledger{
+			now: "2026-03-11 20:00", settings: noRecheck, ledger: states{
 				day("03-10"): known("2026-03-11 09:00"), day("03-09"): known("2026-03-10 09:00"),
 			},
 		},
 		"one that Weixin put off waits an hour": {
-			now: "2026-03-11 09:59", settings: settings(2), ledger: refresh.Ledger{
+			now: "2026-03-11 09:59", settings: settings(2), ledger: states{
 				day("03-10"): rechecked("2026-03-11 09:00"),
 				day("03-09"): {Status: store.Known, KnownAt: at("2026-03-10 09:00"), AskedAt: at("2026-03-11 09:00")},
 			},
 		},
 		"rechecks come last": {
-			now: "2026-03-11 09:00", settings: settings(3), api: summary.Hourly, ledger: refresh.Ledger{day("03-09"): known("2026-03-10 09:00")},
+			now: "2026-03-11 09:00", settings: settings(3), api: summary.Hourly, ledger: states{day("03-09"): known("2026-03-10 09:00")},
 			want: []refresh.Call{hourly(refresh.Yesterday, "03-10"), hourly(refresh.History, "03-08"), hourly(refresh.Recheck, "03-09")},
 		},
 		"an older day that was empty is left alone during the night": {
-			now: "2026-03-11 00:30", settings: settings(2), ledger: refresh.Ledger{day("03-09"): notThere("2026-03-10 23:45", 17)},
+			now: "2026-03-11 00:30", settings: settings(2), ledger: states{day("03-09"): notThere("2026-03-10 23:45", 17)},
 		},
 		"it is asked for once more in the morning": {
-			now: "2026-03-11 08:00", settings: settings(2), ledger: refresh.Ledger{
+			now: "2026-03-11 08:00", settings: settings(2), ledger: states{
 				day("03-10"): notThere("2026-03-11 08:00", 1), day("03-09"): notThere("2026-03-10 23:45", 17),
 			},
 			want: []refresh.Call{daily(refresh.History, "03-09", "03-09")}, again: "2026-03-11 08:15",
 		},
 		"and once a later day has rows": {
-			now: "2026-03-11 08:15", settings: settings(2), ledger: refresh.Ledger{
+			now: "2026-03-11 08:15", settings: settings(2), ledger: states{
 				day("03-10"): known("2026-03-11 08:15"), day("03-09"): notThere("2026-03-11 08:01", 18),
 			},
 			want: []refresh.Call{daily(refresh.History, "03-09", "03-09")},
 		},
 		"and once 48 hours have passed since its end": {
-			now: "2026-03-12 00:00", settings: settings(3), ledger: refresh.Ledger{
+			now: "2026-03-12 00:00", settings: settings(3), ledger: states{
 				day("03-10"): notThere("2026-03-11 23:45", 17), day("03-09"): notThere("2026-03-11 08:01", 18), day("03-08"): rechecked("2026-03-09 09:00"),
 			},
 			want: []refresh.Call{daily(refresh.History, "03-09", "03-09")},
@@ -172,7 +184,7 @@ func TestDue(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, again := refresh.Due(at(c.now), c.settings, c.api, c.ledger)
+			got, again := refresh.Due(at(c.now), c.settings, c.api, ledger(c.ledger))
 			if len(got) == 0 {
 				got = nil
 			}

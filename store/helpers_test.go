@@ -109,6 +109,17 @@ func table(tb testing.TB, db *sql.DB, query string) string {
 	return b.String()
 }
 
+// days are states as a table has them.
+type days map[summary.Date]store.State
+
+func statesOf(d days) store.States {
+	var s store.States
+	for date, state := range d {
+		s.Set(date, state)
+	}
+	return s
+}
+
 func known() store.State { return store.State{Status: store.Known, AskedAt: asked, KnownAt: asked} }
 
 func daily(appID string, date summary.Date, callbacks int64) store.Record {

@@ -81,9 +81,6 @@ func (l *loader) accounts(accounts map[string]*Account, appIDs []string) error {
 			return err
 		}
 		account := &Account{}
-		for api := range account.States {
-			account.States[api] = make(map[summary.Date]State)
-		}
 		accounts[appID], l.byNumber[number] = account, account
 		numbers = append(numbers, number)
 		return nil
@@ -96,8 +93,8 @@ func (l *loader) accounts(accounts map[string]*Account, appIDs []string) error {
 	return err
 }
 
-// states reads most of the rows there are, so all columns are read as what the driver
-// gives: database/sql converts other types by way of strings.
+// states reads most of the rows there are, so there are few columns, and all are read as what
+// the driver gives: database/sql converts other types by way of strings.
 func (l *loader) states(since summary.Date) error {
 	return l.rows(`
 		SELECT account, api, date, status, empty, asks, coalesce(asked_at, 0), coalesce(known_at, 0), rechecked
@@ -109,14 +106,14 @@ func (l *loader) states(since summary.Date) error {
 			if err != nil {
 				return err
 			}
-			l.byNumber[number].States[api][summary.Date(date)] = State{
+			l.byNumber[number].States[api].Set(summary.Date(date), State{
 				Status:    Status(status),
 				Empty:     empty != 0,
 				Asks:      int(asks),
 				AskedAt:   instant(askedAt),
 				KnownAt:   instant(knownAt),
 				Rechecked: rechecked != 0,
-			}
+			})
 			return nil
 		}, l.numbers, int64(since))
 }

@@ -136,7 +136,7 @@ func TestLoadBesideSave(t *testing.T) {
 				return err
 			}
 			for id, a := range accounts {
-				n := int64(a.States[summary.Hourly][firstDay].Asks)
+				n := int64(a.States[summary.Hourly].At(firstDay).Asks)
 				for hour, f := range a.Hourly.Hours {
 					if f.Callbacks != n {
 						return fmt.Errorf("%s: hour %d is of version %d, the state of %d", id, hour, f.Callbacks, n)

@@ -35,9 +35,9 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 		}
 		want := map[string]*store.Account{
 			shop: {
-				States: [summary.APIs]map[summary.Date]store.State{
-					summary.Daily:  {firstDay: known()},
-					summary.Hourly: {firstDay: rechecked, firstDay + 1: emptyList},
+				States: [summary.APIs]store.States{
+					summary.Daily:  statesOf(days{firstDay: known()}),
+					summary.Hourly: statesOf(days{firstDay: rechecked, firstDay + 1: emptyList}),
 				},
 				Daily: &summary.Day{Date: firstDay, Figures: summary.Figures{
 					Callbacks: 8, Failures: 1, TimeCostMillis: 20, MaxTimeCostMillis: 5,
@@ -46,9 +46,7 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 				Days:   [summary.APIs]int64{1, 1},
 			},
 			bot: {
-				States: [summary.APIs]map[summary.Date]store.State{
-					summary.Daily: {}, summary.Hourly: {}, // its only day is before the date asked for
-				},
+				// Without States: its only day is before the date asked for.
 				Daily: &summary.Day{Date: firstDay - 1, Figures: summary.Figures{
 					Callbacks: 9, Failures: 1, TimeCostMillis: 20, MaxTimeCostMillis: 5,
 				}},
@@ -64,7 +62,7 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 			}
 			s = reopen()
 		}
-		if got := load(t, s, firstDay)[shop].States[summary.Hourly][firstDay].KnownAt.Location(); got != summary.China {
+		if got := load(t, s, firstDay)[shop].States[summary.Hourly].At(firstDay).KnownAt.Location(); got != summary.China {
 			t.Errorf("times are in %v, not in China time", got)
 		}
 	})
@@ -77,7 +75,7 @@ func TestTimesAreKeptToTheSecond(t *testing.T) {
 	r.State.AskedAt = asked.Add(1999 * time.Millisecond)
 	r.State.KnownAt = time.Time{}
 	save(t, s, r)
-	got := load(t, s, firstDay)[shop].States[summary.Daily][firstDay]
+	got := load(t, s, firstDay)[shop].States[summary.Daily].At(firstDay)
 	if !got.AskedAt.Equal(asked.Add(time.Second)) || !got.KnownAt.IsZero() {
 		t.Errorf("asked at %v, known at %v", got.AskedAt, got.KnownAt)
 	}
@@ -141,7 +139,7 @@ func TestDaysWithoutTrafficAreKnownAndTakeNoRow(t *testing.T) {
 	if diff := cmp.Diff(&summary.Day{Date: firstDay}, got.Daily); diff != "" {
 		t.Errorf("day (-want +got):\n%s", diff)
 	}
-	if !got.States[summary.Daily][firstDay].Empty {
+	if !got.States[summary.Daily].At(firstDay).Empty {
 		t.Error("the day is not known as empty")
 	}
 	*hours.Hourly = summary.Hours{}
@@ -183,7 +181,7 @@ func TestNilFiguresLeaveThoseStored(t *testing.T) {
 		t.Errorf("figures (-before +after):\n%s", diff)
 	}
 	for api := range summary.APIs {
-		if !after.States[api][firstDay].Rechecked {
+		if !after.States[api].At(firstDay).Rechecked {
 			t.Errorf("%v: the state stayed", api)
 		}
 	}
@@ -327,7 +325,7 @@ func TestPrune(t *testing.T) {
 			t.Errorf("the latest days are %v and %v", got[shop].Daily.Date, got[shop].Hourly.Date)
 		}
 		for api := range summary.APIs {
-			if n := len(got[shop].States[api]); n != 1 || got[shop].Days[api] != 1 {
+			if n := got[shop].States[api].Len(); n != 1 || got[shop].Days[api] != 1 {
 				t.Errorf("%v: %d states, %d days known", api, n, got[shop].Days[api])
 			}
 		}
@@ -408,7 +406,7 @@ func TestLoadSinceTheBeginning(t *testing.T) {
 	t.Parallel()
 	s := open(t, "")
 	save(t, s, daily(shop, summary.FirstDate, 1))
-	if got := load(t, s, 0)[shop]; len(got.States[summary.Daily]) != 1 {
+	if got := load(t, s, 0)[shop]; got.States[summary.Daily].Len() != 1 {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -79,7 +79,7 @@ type Mark int64
 // Account is what is known of one account. The caller owns it.
 type Account struct {
 	// States holds, for each API, the days from the date asked for on that are not NeverAsked.
-	States [summary.APIs]map[summary.Date]State
+	States [summary.APIs]States
 	// Daily is the latest Known day of the daily call in the whole store; nil if there is none.
 	Daily *summary.Day
 	// Hourly is the latest Known day of the hourly call in the whole store; nil if there is none.

@@ -1,0 +1,135 @@
+package store
+
+import (
+	"cmp"
+	"iter"
+	"math"
+	"slices"
+	"time"
+
+	"weixin_exporter/summary"
+)
+
+// States are what the answers of one API said so far about the days of one account, by ref
+// date. A day takes 16 bytes, because a program may hold all days of thousands of accounts;
+// so times are kept to the second, as the store does. The zero value is empty and ready for
+// use. A copy shares the days with its original: only one of the two may be changed.
+type States struct { //nolint:recvcheck // a value can be read and compared, only a variable be changed
+	days []packedState // in the order of their dates
+}
+
+// packedState is a State in little room.
+type packedState struct {
+	date             summary.Date
+	askedAt, knownAt uint32 // unix seconds, 0 for the zero time
+	asks             uint16
+	status           Status
+	flags            uint8
+}
+
+const (
+	flagEmpty = 1 << iota
+	flagRechecked
+)
+
+// At returns the state of a day; the zero State, NeverAsked, where nothing is known of it.
+func (s States) At(date summary.Date) State {
+	i, found := s.find(date)
+	if !found {
+		return State{}
+	}
+	return s.days[i].unpack()
+}
+
+// Set replaces the state of a day.
+func (s *States) Set(date summary.Date, state State) { s.set(pack(date, state)) }
+
+// Forget drops the days before a date.
+func (s *States) Forget(before summary.Date) {
+	i, _ := s.find(before)
+	s.days = slices.Delete(s.days, 0, i)
+}
+
+// Len returns the number of days.
+func (s States) Len() int { return len(s.days) }
+
+// Equal reports whether both say the same of the same days.
+func (s States) Equal(other States) bool { return slices.Equal(s.days, other.days) }
+
+// All yields the days in the order of their dates.
+func (s States) All() iter.Seq2[summary.Date, State] {
+	return func(yield func(summary.Date, State) bool) {
+		for _, p := range s.days {
+			if !yield(p.date, p.unpack()) {
+				return
+			}
+		}
+	}
+}
+
+// find returns where a day is, or would be.
+func (s States) find(date summary.Date) (int, bool) {
+	return slices.BinarySearchFunc(s.days, date, func(p packedState, d summary.Date) int { return cmp.Compare(p.date, d) })
+}
+
+func (s *States) set(p packedState) {
+	i := len(s.days)
+	if i > 0 && s.days[i-1].date >= p.date {
+		var found bool
+		if i, found = s.find(p.date); found {
+			s.days[i] = p
+			return
+		}
+	}
+	if len(s.days) == cap(s.days) {
+		s.grow()
+	}
+	s.days = slices.Insert(s.days, i, p)
+}
+
+// grow makes room for a few days: append would double it, and most accounts keep as many
+// days as they have.
+func (s *States) grow() {
+	grown := make([]packedState, len(s.days), len(s.days)+len(s.days)/8+4)
+	copy(grown, s.days)
+	s.days = grown
+}
+
+func pack(date summary.Date, s State) packedState {
+	p := packedState{
+		date:    date,
+		askedAt: packTime(s.AskedAt),
+		knownAt: packTime(s.KnownAt),
+		asks:    uint16(min(max(s.Asks, 0), math.MaxUint16)),
+		status:  s.Status,
+	}
+	if s.Empty {
+		p.flags |= flagEmpty
+	}
+	if s.Rechecked {
+		p.flags |= flagRechecked
+	}
+	return p
+}
+
+func (p packedState) unpack() State {
+	return State{
+		Status:    p.status,
+		Empty:     p.flags&flagEmpty != 0,
+		Asks:      int(p.asks),
+		AskedAt:   instant(int64(p.askedAt)),
+		KnownAt:   instant(int64(p.knownAt)),
+		Rechecked: p.flags&flagRechecked != 0,
+	}
+}
+
+func packTime(t time.Time) uint32 {
+	if t.IsZero() {
+		return 0
+	}
+	return packSeconds(t.Unix())
+}
+
+// packSeconds puts times of a clock that is wrong by decades to the end of what there is
+// room for, 1970 or 2106: far from now they mean the same.
+func packSeconds(unix int64) uint32 { return uint32(min(max(unix, 1), math.MaxUint32)) }
