@@ -93,26 +93,27 @@ func (l *loader) accounts(accounts map[string]*Account, appIDs []string) error {
 	return err
 }
 
-// states reads most of the rows there are, so there are few columns, and all are read as what
-// the driver gives: database/sql converts other types by way of strings.
+// states reads most of the rows there are. What a row costs is above all the number of its
+// columns, so there are few, and all are read as what the driver gives: database/sql
+// converts other types by way of strings.
 func (l *loader) states(since summary.Date) error {
 	return l.rows(`
-		SELECT account, api, date, status, empty, asks, coalesce(asked_at, 0), coalesce(known_at, 0), rechecked
+		SELECT 2 * account + api, date, status + 4 * empty + 8 * rechecked + 16 * asks,
+			coalesce(asked_at, 0), coalesce(known_at, 0)
 		FROM day
 		WHERE account IN (SELECT value FROM json_each(?)) AND api IN (0, 1) AND date >= ?`,
 		func(rows *sql.Rows) error {
-			var number, api, date, status, empty, asks, askedAt, knownAt, rechecked int64
-			err := rows.Scan(&number, &api, &date, &status, &empty, &asks, &askedAt, &knownAt, &rechecked)
-			if err != nil {
+			var number, date, flags, askedAt, knownAt int64
+			if err := rows.Scan(&number, &date, &flags, &askedAt, &knownAt); err != nil {
 				return err
 			}
-			l.byNumber[number].States[api].Set(summary.Date(date), State{
-				Status:    Status(status),
-				Empty:     empty != 0,
-				Asks:      int(asks),
+			l.byNumber[number/2].States[number%2].Set(summary.Date(date), State{
+				Status:    Status(flags & 3),
+				Empty:     flags&4 != 0,
+				Rechecked: flags&8 != 0,
+				Asks:      int(flags / 16),
 				AskedAt:   instant(askedAt),
 				KnownAt:   instant(knownAt),
-				Rechecked: rechecked != 0,
 			})
 			return nil
 		}, l.numbers, int64(since))

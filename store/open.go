@@ -16,50 +16,64 @@ import (
 	"github.com/pressly/goose/v3/database"
 )
 
-// checkTime bounds the check for damage when a file is opened. It reads about 100 MB a
-// second; what it does not reach is found when it is used.
-const checkTime = 2 * time.Second
+// The check for damage when a file is opened reads about 100 MB a second; what it does not
+// reach is found when it is used. A file that was closed as it should be gets a short
+// look, so that a large one does not hold up every start. Only a crash, or a process that
+// has the file open, leaves the WAL file behind: then the check takes its time.
+const (
+	shortCheck = 300 * time.Millisecond
+	longCheck  = 2 * time.Second
+)
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// inspect says whether the file is still to be created, and fails where there can be none.
-func inspect(path string) (bool, error) {
+// found is what a file looks like before it is opened.
+type found struct {
+	fresh bool          // it is still to be created
+	check time.Duration // how long to look for damage
+}
+
+// inspect looks at the file, and fails where there can be none.
+func inspect(path string) (found, error) {
 	if path == "" {
-		return false, nil
+		return found{}, nil
 	}
 	folder := filepath.Dir(path)
 	info, err := os.Stat(folder)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return false, fmt.Errorf("the folder %q does not exist; create it or change store.path", folder)
+		return found{}, fmt.Errorf("the folder %q does not exist; create it or change store.path", folder)
 	case err != nil:
-		return false, fmt.Errorf("cannot look at its folder; allow this user to or change store.path: %w", err)
+		return found{}, fmt.Errorf("cannot look at its folder; allow this user to or change store.path: %w", err)
 	case !info.IsDir():
-		return false, fmt.Errorf("%q is not a folder; change store.path", folder)
+		return found{}, fmt.Errorf("%q is not a folder; change store.path", folder)
 	}
 	info, err = os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return true, nil
+		return found{fresh: true, check: shortCheck}, nil
 	case err != nil:
-		return false, fmt.Errorf("cannot look at the file; allow this user to or change store.path: %w", err)
+		return found{}, fmt.Errorf("cannot look at the file; allow this user to or change store.path: %w", err)
 	case info.IsDir():
-		return false, errors.New("this is a folder; name a file in it as store.path")
+		return found{}, errors.New("this is a folder; name a file in it as store.path")
 	}
 	if err := access(path); err != nil {
-		return false, fmt.Errorf("this user may not read and write the file; allow it or change store.path: %w", err)
+		return found{}, fmt.Errorf("this user may not read and write the file; allow it or change store.path: %w", err)
 	}
-	return false, nil
+	if _, err := os.Stat(path + "-wal"); err == nil {
+		return found{check: longCheck}, nil
+	}
+	return found{check: shortCheck}, nil
 }
 
 // prepareFile sees to it that the file is one of this program, whole and of the present
 // schema. Everything is looked at before anything is written.
-func (s *Store) prepareFile(ctx context.Context, fresh bool) error {
+func (s *Store) prepareFile(ctx context.Context, f found) error {
 	if err := s.write.PingContext(ctx); err != nil {
 		return err
 	}
-	if fresh {
+	if f.fresh {
 		// The files beside it, -wal and -shm, take over its mode. A file system without
 		// modes is no reason to fail.
 		_ = os.Chmod(s.path, 0o600)
@@ -74,7 +88,7 @@ func (s *Store) prepareFile(ctx context.Context, fresh bool) error {
 		return fmt.Errorf("read the migrations: %w", err)
 	}
 	if !empty {
-		if err := s.examine(ctx, provider); err != nil {
+		if err := s.examine(ctx, provider, f.check); err != nil {
 			return err
 		}
 	}
@@ -121,8 +135,8 @@ func identify(ctx context.Context, tx *sql.Tx) (bool, error) {
 
 // examine fails for a file with damage or of a newer version. Damage is looked for first:
 // with it, what goose says of the version means little.
-func (s *Store) examine(ctx context.Context, provider *goose.Provider) error {
-	if err := s.quickCheck(ctx); err != nil {
+func (s *Store) examine(ctx context.Context, provider *goose.Provider, check time.Duration) error {
+	if err := s.quickCheck(ctx, check); err != nil {
 		return err
 	}
 	current, known, err := provider.GetVersions(ctx)
@@ -137,8 +151,8 @@ func (s *Store) examine(ctx context.Context, provider *goose.Provider) error {
 }
 
 // quickCheck looks for damage, for a bounded time.
-func (s *Store) quickCheck(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, checkTime)
+func (s *Store) quickCheck(ctx context.Context, check time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, check)
 	defer cancel()
 	var verdict string
 	err := s.write.QueryRowContext(limited, `PRAGMA quick_check(1)`).Scan(&verdict)

@@ -64,7 +64,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) error {
-	fresh, err := inspect(s.path)
+	found, err := inspect(s.path)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.patiently(ctx, func() error { return s.prepareFile(ctx, fresh) }); err != nil {
+	if err := s.patiently(ctx, func() error { return s.prepareFile(ctx, found) }); err != nil {
 		return err
 	}
 	return s.statements.prepare(ctx, s.write)
