@@ -21,7 +21,7 @@ func (s *Store) Load(ctx context.Context, since summary.Date, appIDs ...string) 
 			return err
 		}
 		for _, part := range []func() error{
-			func() error { return l.states(since) }, l.counts, l.daily, l.hourly,
+			func() error { return l.states(since) }, l.daily, l.hourly,
 		} {
 			if err := part(); err != nil {
 				return err
@@ -65,7 +65,7 @@ func each(rows *sql.Rows, scan func() error) error {
 }
 
 func (l *loader) accounts(accounts map[string]*Account, appIDs []string) error {
-	query, args := `SELECT id, app_id FROM account`, []any(nil)
+	query, args := `SELECT id, app_id, daily_days, hourly_days FROM account`, []any(nil)
 	if len(appIDs) > 0 {
 		list, err := json.Marshal(appIDs)
 		if err != nil {
@@ -77,10 +77,10 @@ func (l *loader) accounts(accounts map[string]*Account, appIDs []string) error {
 	err := l.rows(query, func(rows *sql.Rows) error {
 		var number int64
 		var appID string
-		if err := rows.Scan(&number, &appID); err != nil {
+		account := &Account{}
+		if err := rows.Scan(&number, &appID, &account.Days[summary.Daily], &account.Days[summary.Hourly]); err != nil {
 			return err
 		}
-		account := &Account{}
 		accounts[appID], l.byNumber[number] = account, account
 		numbers = append(numbers, number)
 		return nil
@@ -125,22 +125,6 @@ func instant(seconds int64) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(seconds, 0).In(summary.China)
-}
-
-func (l *loader) counts() error {
-	return l.rows(`
-		SELECT account, api, count(*)
-		FROM day
-		WHERE account IN (SELECT value FROM json_each(?)) AND api IN (0, 1) AND status = 2
-		GROUP BY account, api`,
-		func(rows *sql.Rows) error {
-			var number, api, days int64
-			if err := rows.Scan(&number, &api, &days); err != nil {
-				return err
-			}
-			l.byNumber[number].Days[api] = days
-			return nil
-		}, l.numbers)
 }
 
 // latest is the beginning of a query that needs the latest known day of each account. Its

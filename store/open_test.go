@@ -126,7 +126,7 @@ func TestOpenSaysWhatIsWrongAndChangesNothing(t *testing.T) {
 				closed(t, path, 50)
 				change(t, path, func(b []byte) []byte { clear(b[len(b)-pageSize:]); return b })
 			},
-			isDamaged + `Tree 9 page 18: btreeInitPage() returns error code 11`,
+			isDamaged + `Tree 9 page 20: btreeInitPage() returns error code 11`,
 		},
 		"the schema is damaged": {
 			func(t *testing.T, path string) {
@@ -172,7 +172,7 @@ func TestOpenSaysWhatIsWrongAndChangesNothing(t *testing.T) {
 				run(t, db, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`)
 				_ = db.Close()
 			},
-			`a newer weixin_exporter wrote this file (schema 99, this one knows up to 2); run the newer one or change store.path`,
+			`a newer weixin_exporter wrote this file (schema 99, this one knows up to 4); run the newer one or change store.path`,
 		},
 	}
 	for name, test := range tests {
@@ -443,7 +443,7 @@ func TestManyCreateTheSameFile(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := table(t, shell(t, path), `SELECT group_concat(version_id) FROM goose_db_version`); got != "0,1,2\n" {
+	if got := table(t, shell(t, path), `SELECT group_concat(version_id) FROM goose_db_version`); got != "0,1,2,4\n" {
 		t.Errorf("migrations: %s", got)
 	}
 }

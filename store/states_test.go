@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -80,6 +81,33 @@ func TestStatesOfOddClocks(t *testing.T) {
 		}
 		if got.Asks != math.MaxUint16 {
 			t.Errorf("%s: asked %d times", name, got.Asks)
+		}
+	}
+}
+
+// TestKnownDaysAreCounted by whomever the days are changed.
+func TestKnownDaysAreCounted(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path)
+	late := store.Record{AppID: shop, API: summary.Hourly, Date: firstDay + 2, State: store.State{Status: store.NotThere}}
+	save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 1), daily(shop, firstDay, 2),
+		hourly(shop, firstDay, summary.Hours{}), late, daily(bot, firstDay, 1))
+	db := shell(t, path)
+	for _, step := range []struct {
+		statement   string
+		shop, other [summary.APIs]int64
+	}{
+		{`SELECT 1`, [...]int64{2, 1}, [...]int64{1, 0}},
+		{`UPDATE day SET status = 2 WHERE status = 1`, [...]int64{2, 2}, [...]int64{1, 0}},
+		{`UPDATE day SET status = 1 WHERE date = 20758 AND api = 0`, [...]int64{1, 2}, [...]int64{0, 0}},
+		{`DELETE FROM day WHERE date = 20758`, [...]int64{1, 1}, [...]int64{0, 0}},
+		{`DELETE FROM day`, [...]int64{0, 0}, [...]int64{0, 0}},
+	} {
+		run(t, db, step.statement)
+		got := load(t, s, firstDay)
+		if got[shop].Days != step.shop || got[bot].Days != step.other {
+			t.Errorf("after %s: %v and %v, want %v and %v", step.statement, got[shop].Days, got[bot].Days, step.shop, step.other)
 		}
 	}
 }

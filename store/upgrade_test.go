@@ -20,6 +20,11 @@ func TestUpgrade(t *testing.T) {
 	}
 	db := shell(t, path)
 	for _, statement := range []string{
+		`DROP TRIGGER day_added`,
+		`DROP TRIGGER day_changed`,
+		`DROP TRIGGER day_removed`,
+		`ALTER TABLE account DROP COLUMN daily_days`,
+		`ALTER TABLE account DROP COLUMN hourly_days`,
 		`DROP TABLE mark`,
 		`ALTER TABLE account DROP COLUMN changed`,
 		`ALTER TABLE day DROP COLUMN changed`,
