@@ -36,8 +36,8 @@ type account struct {
 	index  int // in the order of the names
 	calls  [summary.APIs]callState
 
-	shown     snapshot.Account  // what the next snapshot is to say
-	published *snapshot.Account // the copy of it in the last one; nil once it differs
+	shown     *snapshot.Account // what the next snapshot is to say
+	published bool              // it is part of a snapshot, so it must not change any more
 
 	running bool      // a call is under way; otherwise the account is in one of the queues
 	next    Call      // the call to make, while it is ready
@@ -67,7 +67,7 @@ func (h hold) ends(now time.Time) time.Time {
 }
 
 func newAccount(ctx context.Context, a Account, known *store.Account) *account {
-	acc := &account{Account: a, shown: snapshot.Account{Name: a.Name, AppID: a.AppID}}
+	acc := &account{Account: a, shown: &snapshot.Account{Name: a.Name, AppID: a.AppID}}
 	acc.ctx, acc.cancel = context.WithCancel(ctx)
 	acc.recall(known)
 	acc.show(known)
@@ -85,6 +85,14 @@ func (a *account) resume() {
 				work.Succeeded, work.LastSuccess = true, state.AskedAt
 			}
 		}
+	}
+}
+
+// change makes what is shown the account's own again, so that it can be changed.
+func (a *account) change() {
+	if a.published {
+		copied := *a.shown
+		a.shown, a.published = &copied, false
 	}
 }
 
@@ -113,7 +121,7 @@ func (a *account) show(known *store.Account) {
 	if known == nil {
 		known = &store.Account{}
 	}
-	a.published = nil
+	a.change()
 	a.shown.Daily, a.shown.Hourly = known.Daily, known.Hourly
 	for api := range a.shown.Work {
 		a.shown.Work[api].Days = known.Days[api]
@@ -179,7 +187,7 @@ func (a *account) forget(before summary.Date) {
 
 // learn takes over what has been stored.
 func (a *account) learn(records []store.Record) {
-	a.published = nil
+	a.change()
 	for _, r := range records {
 		call := &a.calls[r.API]
 		if r.State.Status == store.Known && call.ledger.At(r.Date).Status != store.Known {
@@ -197,7 +205,7 @@ func (a *account) learn(records []store.Record) {
 
 // succeed notes that Weixin answered; it returns the trouble that this ended, if any.
 func (a *account) succeed(api summary.API, now time.Time) *snapshot.Trouble {
-	a.published = nil
+	a.change()
 	work := &a.shown.Work[api]
 	ended := work.Trouble
 	work.Succeeded, work.LastSuccess, work.Trouble = true, now, nil
@@ -226,7 +234,7 @@ func (a *account) fail(api summary.API, now time.Time, f fault) time.Time {
 			}
 		}
 	}
-	a.published = nil
+	a.change()
 	work := &a.shown.Work[api]
 	work.Succeeded = false
 	work.Failures[f.reason]++
@@ -242,8 +250,8 @@ func (a *account) fail(api summary.API, now time.Time, f fault) time.Time {
 // quotas are still asked for.
 func (a *account) configure(changed Account, known *store.Account, quota bool) {
 	a.Account = changed
+	a.change()
 	a.shown.Name = changed.Name
-	a.published = nil
 	for api := range a.calls {
 		a.calls[api].hold = hold{}
 		a.calls[api].retries = nil

@@ -17,6 +17,10 @@ import (
 	"weixin_exporter/weixin"
 )
 
+// publishEvery is the shortest time between two snapshots while calls are under way. Each
+// names all accounts, so one for each of many answers would cost more than the answers.
+const publishEvery = 100 * time.Millisecond
+
 // Store keeps what is known. Its methods are called from one goroutine at a time.
 type Store interface {
 	// Load returns what is stored of the given accounts, of all if none is given, by app
@@ -86,7 +90,12 @@ type Refresher struct {
 	running  int // calls under way
 	suspects int // calls under way for suspect accounts
 	nextLook time.Time
-	pruned   summary.Date // the day on which the store was last pruned
+
+	arrived     []result     // what has ended and is still to be absorbed
+	absorbAt    time.Time    // when to do so although more is under way
+	unpublished bool         // something has changed that is not shown yet
+	nextPublish time.Time    // when to show it although more is under way
+	pruned      summary.Date // the day on which the store was last pruned
 }
 
 type reconfigure struct {
@@ -147,12 +156,16 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		r.dispatch() //nolint:contextcheck // a call lives as long as its account
+		if r.absorbArrived() {
+			r.dispatch() //nolint:contextcheck // as above
+		}
+		r.publishChanges()
 		timer.Reset(r.untilNext())
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
 		case res := <-r.results:
-			r.absorbAll(res)
+			r.take(res)
 		case change := <-r.configs:
 			change.done <- r.apply(change.config)
 		}
@@ -277,26 +290,40 @@ func (r *Refresher) start(acc *account) {
 	}()
 }
 
-// untilNext returns the time until something can become due without an answer.
+// untilNext returns the time until something is to be done without a result.
 func (r *Refresher) untilNext() time.Duration {
+	now := r.now()
 	next := r.nextLook
 	if acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && acc.wake.Before(next) {
 		next = acc.wake
 	}
-	return max(next.Sub(r.now()), 0)
+	wait := next.Sub(now)
+	if len(r.arrived) > 0 {
+		wait = min(wait, gatherFor, r.absorbAt.Sub(now))
+	}
+	if r.unpublished {
+		wait = min(wait, publishEvery, r.nextPublish.Sub(now))
+	}
+	return max(wait, 0)
+}
+
+// publishChanges shows what has changed once it is time: at once where nothing else is under
+// way or was shown just now.
+func (r *Refresher) publishChanges() {
+	if r.unpublished && (r.running == 0 || reached(r.nextPublish, r.now(), publishEvery)) {
+		r.publish()
+	}
 }
 
 // publish shows the state of all accounts.
 func (r *Refresher) publish() {
 	s := &snapshot.Snapshot{Accounts: make([]*snapshot.Account, len(r.ordered))}
 	for i, acc := range r.ordered {
-		if acc.published == nil {
-			shown := acc.shown
-			acc.published = &shown
-		}
-		s.Accounts[i] = acc.published
+		acc.published = true
+		s.Accounts[i] = acc.shown
 	}
 	r.board.Publish(s)
+	r.nextPublish, r.unpublished = r.now().Add(publishEvery), false
 }
 
 // prune removes what is older than the retention, once a day.

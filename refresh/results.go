@@ -3,6 +3,7 @@ package refresh
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"weixin_exporter/store"
 	"weixin_exporter/summary"
@@ -36,24 +37,55 @@ func (a answer) orNotReady(err error) (answer, error) {
 	return a, err
 }
 
-// absorbAll takes the result and all that arrived with it, stores the answers in one
-// transaction and publishes what has changed.
-func (r *Refresher) absorbAll(first result) {
-	results := []result{first}
-	for more := true; more; {
-		select {
-		case res := <-r.results:
-			results = append(results, res)
-		default:
-			more = false
-		}
+// gatherFor is how long an answer waits for others, to be stored with them, while all workers
+// are busy.
+const gatherFor = 10 * time.Millisecond
+
+// take notes that a call has ended, and all that have ended with it. Their accounts get no
+// other one before the answers are absorbed.
+func (r *Refresher) take(res result) {
+	if len(r.arrived) == 0 {
+		r.absorbAt = r.now().Add(gatherFor)
 	}
-	var answered []result
-	for _, res := range results {
+	for {
 		r.running--
 		if res.suspect {
 			r.suspects--
 		}
+		r.arrived = append(r.arrived, res)
+		select {
+		case res = <-r.results:
+		default:
+			return
+		}
+	}
+}
+
+// absorbArrived absorbs what has arrived once it is time, and reports whether it did: then
+// accounts may need another call.
+func (r *Refresher) absorbArrived() bool {
+	idle := r.running < r.config.Concurrency // then nothing is gained by waiting
+	if len(r.arrived) == 0 || !idle && !reached(r.absorbAt, r.now(), gatherFor) {
+		return false
+	}
+	r.absorb(r.arrived)
+	clear(r.arrived)
+	r.arrived = r.arrived[:0]
+	r.unpublished = true
+	return true
+}
+
+// reached reports whether now is at or after a time that was set at most wait ahead. If it
+// is farther ahead, the clock was put back, and the time means nothing.
+func reached(at, now time.Time, wait time.Duration) bool {
+	return !now.Before(at) || at.After(now.Add(wait))
+}
+
+// absorb stores answers in one transaction, takes over what they say and finds out what the
+// accounts need next.
+func (r *Refresher) absorb(results []result) {
+	var answered []result
+	for _, res := range results {
 		res.account.running = false
 		switch {
 		case res.account.ctx.Err() != nil: // removed, or the end of all
@@ -72,7 +104,6 @@ func (r *Refresher) absorbAll(first result) {
 			r.place(res.account, now)
 		}
 	}
-	r.publish()
 }
 
 // keep stores answers and takes over what they say.
@@ -136,7 +167,7 @@ func (r *Refresher) quotaKnown(res result) {
 		return // switched off meanwhile
 	}
 	acc.calls[api].quotaAt = r.now()
-	acc.published = nil
+	acc.change()
 	if res.err != nil {
 		acc.shown.Work[api].Quota = nil
 		r.logQuotaUnknown(acc, api, res.err)

@@ -38,6 +38,7 @@ type world struct {
 	runner  *refresh.Refresher
 	stop    func()
 	wrapped func(*store.Store) refresh.Store // nil: the store itself
+	watched refresh.Publisher                // nil: the board itself
 	ahead   atomic.Int64                     // by how much the refresher's clock is wrong
 }
 
@@ -130,7 +131,11 @@ func (w *world) start() {
 	if w.wrapped != nil {
 		kept = w.wrapped(w.store)
 	}
-	w.runner = refresh.New(refresh.Options{Store: kept, Board: w.board, Logger: log.NewLogfmtLogger(w.log), Now: w.now})
+	var shown refresh.Publisher = w.board
+	if w.watched != nil {
+		shown = w.watched
+	}
+	w.runner = refresh.New(refresh.Options{Store: kept, Board: shown, Logger: log.NewLogfmtLogger(w.log), Now: w.now})
 	ended := make(chan error, 1)
 	go func() { ended <- w.runner.Run(ctx, w.config) }()
 	w.stop = sync.OnceFunc(func() {

@@ -87,10 +87,15 @@ func (s *States) set(p packedState) {
 	s.days = slices.Insert(s.days, i, p)
 }
 
-// grow makes room for a few days: append would double it, and most accounts keep as many
-// days as they have.
+// grow makes room for more days: for twice as many up to a month and the days around it,
+// which is what most accounts keep, and then for an eighth.
 func (s *States) grow() {
-	grown := make([]packedState, len(s.days), len(s.days)+len(s.days)/8+4)
+	const month = 32
+	room := max(4, 2*len(s.days))
+	if room > month {
+		room = max(month, len(s.days)+len(s.days)/8)
+	}
+	grown := make([]packedState, len(s.days), room)
 	copy(grown, s.days)
 	s.days = grown
 }

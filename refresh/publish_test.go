@@ -1,0 +1,114 @@
+package refresh_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weixin_exporter/refresh"
+	"weixin_exporter/snapshot"
+	"weixin_exporter/store"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// countingBoard counts what is published.
+type countingBoard struct {
+	*snapshot.Board
+	published atomic.Int64
+}
+
+func (b *countingBoard) Publish(s *snapshot.Snapshot) {
+	b.published.Add(1)
+	b.Board.Publish(s)
+}
+
+// countingStore counts what is saved.
+type countingStore struct {
+	*store.Store
+	saves, records *atomic.Int64
+}
+
+func (c countingStore) Save(ctx context.Context, records []store.Record) ([]store.Revision, error) {
+	c.saves.Add(1)
+	c.records.Add(int64(len(records)))
+	return c.Store.Save(ctx, records)
+}
+
+// accounts returns n simulated accounts.
+func accounts(n int) []weixintest.Account {
+	list := make([]weixintest.Account, n)
+	for i := range list {
+		list[i] = account(i)
+	}
+	return list
+}
+
+// TestManyAnswersShareASnapshot: one names all accounts, so there must not be one for each
+// answer. What has changed is shown soon all the same.
+func TestManyAnswersShareASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, accounts(200)...)
+		w.config.HistoryDays = 1
+		board := &countingBoard{Board: w.board}
+		w.watched = board
+		w.sim.Inject(weixintest.Fault{Delay: 10 * time.Millisecond})
+		w.start()
+		// 600 calls of 10 ms, four at a time: a second and a half.
+		<-time.After(time.Second)
+		synctest.Wait()
+		known := 0
+		for _, a := range board.Latest().Accounts {
+			if a.Daily != nil {
+				known++
+			}
+		}
+		if known < 150 {
+			t.Errorf("%d accounts are shown after a second, want nearly all", known)
+		}
+		setClock(t, "2026-03-10 08:01")
+		w.wantDay("account00", "2026-03-09")
+		w.wantDay("account99", "2026-03-09")
+		if n := board.published.Load(); n < 10 || n > 20 {
+			t.Errorf("%d snapshots for 400 answers in a second and a half, want one every 100 ms", n)
+		}
+	})
+}
+
+// TestAnAnswerIsShownWhileOthersAreAwaited: at the latest after the shortest time between two
+// snapshots.
+func TestAnAnswerIsShownWhileOthersAreAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, accounts(2)...)
+		w.config.HistoryDays = 1
+		w.sim.Inject(weixintest.Fault{AppID: account(0).AppID, Delay: 9 * time.Second})
+		w.start()
+		<-time.After(100 * time.Millisecond)
+		synctest.Wait()
+		w.wantDay("account01", "2026-03-09")
+		if w.shown("account00").Daily != nil {
+			t.Error("the slow call has been answered")
+		}
+	})
+}
+
+// TestAnswersThatArriveTogetherAreSavedTogether in one transaction.
+func TestAnswersThatArriveTogetherAreSavedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, accounts(500)...)
+		w.config.HistoryDays = 1
+		w.config.Concurrency = 50
+		w.sim.Inject(weixintest.Fault{Delay: time.Second})
+		var saves, records atomic.Int64
+		w.wrapped = func(s *store.Store) refresh.Store { return countingStore{s, &saves, &records} }
+		w.start()
+		setClock(t, "2026-03-10 08:01")
+		if records.Load() != 1000 {
+			t.Fatalf("%d records, want one for each call", records.Load())
+		}
+		if n := saves.Load(); n > 100 { // some, at the end, when workers are idle
+			t.Errorf("%d transactions for 1000 answers that arrive fifty at a time", n)
+		}
+	})
+}
