@@ -26,7 +26,7 @@ const (
 func clock() time.Time { return time.Now() }
 
 // eventually tries until there is no error, and fails the test if that takes too long.
-func eventually(t *testing.T, what string, try func() error) {
+func eventually(t testing.TB, what string, try func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -94,7 +94,7 @@ type process struct {
 }
 
 // start runs a program in an empty folder and with an environment of its own; it is ended with the test.
-func start(t *testing.T, path string, args ...string) *process {
+func start(t testing.TB, path string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(path, args...), stdout: newStream(), stderr: newStream(), ended: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
@@ -127,7 +127,7 @@ func environment(home string) []string {
 }
 
 // cleanUp ends the process if the test has not.
-func (p *process) cleanUp(t *testing.T) {
+func (p *process) cleanUp(t testing.TB) {
 	t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	timer := time.NewTimer(4 * exitTime)
@@ -179,7 +179,7 @@ func (p *process) kill(t *testing.T) {
 }
 
 // waitLine returns the first line of a stream, from the given one on, that holds all of the parts.
-func (p *process) waitLine(t *testing.T, s *stream, from int, parts ...string) string {
+func (p *process) waitLine(t testing.TB, s *stream, from int, parts ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -211,7 +211,7 @@ func (p *process) waitLine(t *testing.T, s *stream, from int, parts ...string) s
 }
 
 // logged waits for a line of the log that holds all of the parts.
-func (p *process) logged(t *testing.T, parts ...string) string {
+func (p *process) logged(t testing.TB, parts ...string) string {
 	t.Helper()
 	return p.waitLine(t, p.stderr, 0, parts...)
 }
@@ -226,7 +226,7 @@ func containsAll(text string, parts []string) bool {
 }
 
 // listensOn returns the address that a program says it listens on.
-func (p *process) listensOn(t *testing.T) string {
+func (p *process) listensOn(t testing.TB) string {
 	t.Helper()
 	line := p.logged(t, "Listening on", "address")
 	found := regexp.MustCompile(`address"?[=:]"?([0-9.:]+)`).FindStringSubmatch(line)

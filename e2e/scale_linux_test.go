@@ -1,0 +1,274 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+)
+
+// The benchmarks of this file run the real binary with many accounts and report what it takes:
+// processor time, user and system together, and the highest resident memory.
+
+// BenchmarkStart starts over a full store, in which no call is due, until the first complete
+// scrape, and then scrapes it eight at a time, as a Prometheus does and as a person does.
+func BenchmarkStart(b *testing.B) {
+	for _, accounts := range []int{1000, 10_000} {
+		b.Run(fmt.Sprintf("accounts=%d", accounts), func(b *testing.B) {
+			if testing.Short() && accounts > 1000 {
+				b.Skip("takes two minutes to fill the store")
+			}
+			config := manyAccounts(b, accounts, "http://127.0.0.1:9", history, 4)
+			fillStore(b, filepath.Join(filepath.Dir(config), "store.db"), accounts)
+			var toFirst, ready, scraped usage
+			var bytes int64
+			for b.Loop() {
+				x := start(b, suite.binary, "--config.file="+config, "--web.listen-address=127.0.0.1:0")
+				metrics := "http://" + x.listensOn(b) + "/metrics"
+				x.waitSnapshot(b, metrics)
+				ready = ready.add(x.usage(b))
+				bytes = scrapeWhole(b, metrics, "gzip")
+				toFirst = toFirst.add(x.usage(b))
+				for _, encoding := range []string{"gzip", "identity"} {
+					var clients sync.WaitGroup
+					for range 8 {
+						clients.Go(func() { scrapeWhole(b, metrics, encoding) })
+					}
+					clients.Wait()
+				}
+				scraped = scraped.add(x.usage(b))
+				x.end(b)
+			}
+			b.ReportMetric(ready.seconds/float64(b.N), "cpu-s/ready")
+			b.ReportMetric(toFirst.seconds/float64(b.N), "cpu-s/first-scrape")
+			b.ReportMetric(ready.peak, "MB-peak/ready")
+			b.ReportMetric(scraped.peak, "MB-peak/scraping")
+			b.ReportMetric(float64(bytes), "B/scrape")
+		})
+	}
+}
+
+// BenchmarkRound lets the program ask for yesterday of all accounts a Weixin that takes 50 ms for
+// each answer, which is a token call and two others for each account.
+func BenchmarkRound(b *testing.B) {
+	const latency = 50 * time.Millisecond
+	for _, c := range []struct{ accounts, workers int }{{500, 16}, {2000, 64}} {
+		b.Run(fmt.Sprintf("accounts=%d/workers=%d", c.accounts, c.workers), func(b *testing.B) {
+			var rate, peak, seconds float64
+			for b.Loop() {
+				slow := newSlowWeixin(3*c.accounts, latency)
+				server := httptest.NewServer(slow)
+				x := start(b, suite.binary, "--web.listen-address=127.0.0.1:0",
+					"--config.file="+manyAccounts(b, c.accounts, server.URL, 1, c.workers))
+				x.listensOn(b)
+				select {
+				case <-slow.answered:
+				case <-x.ended:
+					b.Fatal(mask(x.stderr.String()))
+				}
+				rate += slow.perSecond()
+				used := x.usage(b)
+				peak, seconds = max(peak, used.peak), seconds+used.seconds
+				if n := slow.connections.Load(); n > int64(c.workers) {
+					b.Errorf("%d connections for %d workers", n, c.workers)
+				}
+				x.end(b)
+				server.Close()
+			}
+			b.ReportMetric(rate/float64(b.N), "calls/s")
+			b.ReportMetric(100*rate/float64(b.N)*latency.Seconds()/float64(c.workers), "%ofideal")
+			b.ReportMetric(peak, "MB-peak")
+			b.ReportMetric(1000*seconds/float64(b.N)/float64(3*c.accounts), "cpu-ms/call")
+		})
+	}
+}
+
+// manyAccounts writes a configuration and returns its path.
+func manyAccounts(b *testing.B, accounts int, url string, days, workers int) string {
+	b.Helper()
+	var text strings.Builder
+	fmt.Fprintf(&text, "weixin:\n  base_url: %s\n  requests_per_second: 100000\n  concurrency: %d\n", url, workers)
+	fmt.Fprintf(&text, "refresh:\n  ready_at: \"00:00\"\n  history: %dd\nstore:\n  path: store.db\naccounts:\n", days)
+	for i := range accounts {
+		fmt.Fprintf(&text, "  - {name: account-%05d, app_id: wx%016d, app_secret: %s%032d}\n", i, i, secretMarker, i)
+	}
+	path := filepath.Join(b.TempDir(), "config.yml")
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return path
+}
+
+// fillStore stores the whole history of all accounts the way it comes in: day by day.
+func fillStore(b *testing.B, path string, accounts int) {
+	b.Helper()
+	s, err := store.Open(b.Context(), path, store.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	today := summary.DateOf(clock())
+	for date := today - history; date <= today; date++ { // the last of them for the case that it becomes midnight
+		asked := date.Start()
+		state := store.State{Status: store.Known, Asks: 1, AskedAt: asked, KnownAt: asked, Rechecked: true}
+		var records []store.Record
+		for i := range accounts {
+			var hours summary.Hours
+			var day summary.Figures
+			for h := range hours {
+				n := int64(1000 + 7*(i%977) + 31*h + int(date)%13)
+				hours[h] = summary.Figures{Callbacks: n, Failures: n / 300, TimeCostMillis: 83 * n, MaxTimeCostMillis: 3000 + n%1900}
+				day.Callbacks += n
+			}
+			appID := fmt.Sprintf("wx%016d", i)
+			records = append(records,
+				store.Record{AppID: appID, API: summary.Daily, Date: date, State: state, Daily: &day},
+				store.Record{AppID: appID, API: summary.Hourly, Date: date, State: state, Hourly: &hours})
+		}
+		if _, err := s.Save(b.Context(), records); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// scrapeWhole asks for OpenMetrics, reads all of it and returns how much there is to read.
+func scrapeWhole(b *testing.B, url, encoding string) int64 {
+	b.Helper()
+	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	request.Header.Set("Accept", asOpenMetrics)
+	request.Header.Set("Accept-Encoding", encoding)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		b.Error(err)
+		return 0
+	}
+	defer response.Body.Close()
+	n, err := io.Copy(io.Discard, response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		b.Errorf("a scrape ended after %d bytes with status %d: %v", n, response.StatusCode, err)
+	}
+	return n
+}
+
+// waitSnapshot waits until the first snapshot stands.
+func (p *process) waitSnapshot(b *testing.B, metrics string) {
+	b.Helper()
+	ready := strings.TrimSuffix(metrics, "/metrics") + "/-/ready"
+	eventually(b, "the exporter to be ready", func() error {
+		response, err := http.Get(ready) //nolint:noctx // the next try is as good
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return errors.New(response.Status)
+		}
+		return nil
+	})
+}
+
+// end ends the process; the benchmark goes on.
+func (p *process) end(b *testing.B) {
+	b.Helper()
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	<-p.ended
+}
+
+// usage is what a process has taken so far.
+type usage struct {
+	seconds float64 // of processor time
+	peak    float64 // MB of resident memory, at the highest
+}
+
+func (u usage) add(other usage) usage {
+	return usage{u.seconds + other.seconds, max(u.peak, other.peak)}
+}
+
+// usage reads what the kernel says of the process.
+func (p *process) usage(b *testing.B) usage {
+	b.Helper()
+	folder := fmt.Sprintf("/proc/%d/", p.cmd.Process.Pid)
+	stat, err := os.ReadFile(folder + "stat")
+	status, statusErr := os.ReadFile(folder + "status")
+	if err := errors.Join(err, statusErr); err != nil {
+		b.Fatal(err)
+	}
+	// After the name in parentheses, which may hold anything, utime and stime are the fields
+	// 12 and 13, in hundredths of a second (proc_pid_stat(5)).
+	_, numbers, _ := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')'):]), " ")
+	fields := strings.Fields(numbers)
+	user, userErr := strconv.ParseFloat(fields[11], 64)
+	system, systemErr := strconv.ParseFloat(fields[12], 64)
+	highest := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
+	if err := errors.Join(userErr, systemErr); err != nil || highest == nil {
+		b.Fatalf("what the kernel says cannot be read: %v\n%s", err, status)
+	}
+	kilobytes, err := strconv.ParseFloat(string(highest[1]), 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return usage{seconds: (user + system) / 100, peak: kilobytes * 1024 / 1e6}
+}
+
+// slowWeixin answers each call with the same text after some time. It does less than
+// weixintest, so that it takes little of the processors that the program needs.
+type slowWeixin struct {
+	latency  time.Duration
+	calls    int64 // after as many it is done
+	answered chan struct{}
+
+	begun, seen, connections atomic.Int64
+	known                    sync.Map // connections, by address
+	ended                    atomic.Int64
+	rows                     string
+}
+
+func newSlowWeixin(calls int, latency time.Duration) *slowWeixin {
+	var rows []string
+	for hour := range summary.HoursPerDay {
+		rows = append(rows, fmt.Sprintf(`{"ref_date":"DATE","ref_hour":%d,"callback_count":1234,"fail_count":5,"total_time_cost":98765,"max_time_cost":4321}`, 100*hour))
+	}
+	return &slowWeixin{latency: latency, calls: int64(calls), answered: make(chan struct{}), rows: strings.Join(rows, ",")}
+}
+
+func (s *slowWeixin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.begun.CompareAndSwap(0, clock().UnixNano())
+	if _, old := s.known.LoadOrStore(r.RemoteAddr, true); !old {
+		s.connections.Add(1)
+	}
+	body, _ := io.ReadAll(r.Body)
+	<-time.After(s.latency)
+	text := `{"access_token":"` + tokenMarker + `slow","expires_in":7200}`
+	if found := regexp.MustCompile(`"begin_date":"([^"]*)"`).FindSubmatch(body); found != nil {
+		text = `{"list":[` + strings.ReplaceAll(s.rows, "DATE", string(found[1])) + `]}`
+		if strings.HasSuffix(r.URL.Path, "/getinterfacesummary") {
+			text = `{"list":[{"ref_date":"` + string(found[1]) + `","callback_count":29616,"fail_count":120,"total_time_cost":2370360,"max_time_cost":4321}]}`
+		}
+	}
+	_, _ = io.WriteString(w, text)
+	if s.seen.Add(1) == s.calls {
+		s.ended.Store(clock().UnixNano())
+		close(s.answered)
+	}
+}
+
+// perSecond returns the rate from the first call to the last.
+func (s *slowWeixin) perSecond() float64 {
+	return float64(s.calls) / time.Duration(s.ended.Load()-s.begun.Load()).Seconds()
+}
