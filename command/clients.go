@@ -48,6 +48,8 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 		Concurrency:   cfg.Weixin.Concurrency,
 		RetentionDays: cfg.Store.RetentionDays(),
 	}
+	// It keeps up to 1000 idle connections to a host, the highest concurrency that a
+	// configuration may ask for, so that each worker has its own.
 	httpClient, err := promconfig.NewClientFromConfig(cfg.Weixin.HTTPClient, program)
 	if err != nil {
 		return refreshed, fmt.Errorf("weixin.http_config: %w", err)

@@ -89,6 +89,22 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
+// BenchmarkLoadLatest reads the latest day of all accounts and no states.
+func BenchmarkLoadLatest(b *testing.B) {
+	for _, accounts := range []int{1000, 10_000} {
+		b.Run(fmt.Sprintf("accounts=%d", accounts), func(b *testing.B) {
+			if testing.Short() && accounts > 1000 {
+				b.Skip("takes a quarter of a minute to fill")
+			}
+			s := open(b, filepath.Join(b.TempDir(), "store.db"))
+			fill(b, s, accounts, 3)
+			for b.Loop() {
+				load(b, s, firstDay+3)
+			}
+		})
+	}
+}
+
 func BenchmarkLoadOne(b *testing.B) {
 	s := open(b, filepath.Join(b.TempDir(), "store.db"))
 	fill(b, s, 1000, 30)
