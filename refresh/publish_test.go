@@ -2,10 +2,14 @@ package refresh_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"weixin_exporter/refresh"
 	"weixin_exporter/snapshot"
@@ -77,18 +81,51 @@ func TestManyAnswersShareASnapshot(t *testing.T) {
 }
 
 // TestAnAnswerIsShownWhileOthersAreAwaited: at the latest after the shortest time between two
-// snapshots.
+// snapshots, whether a worker is free or all are busy.
 func TestAnAnswerIsShownWhileOthersAreAwaited(t *testing.T) {
+	for _, workers := range []int{2, 4} {
+		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "2026-03-10 08:00", nil, accounts(3)...)
+				w.config.HistoryDays = 1
+				w.config.Concurrency = workers
+				for _, slow := range []int{0, 2} {
+					w.sim.Inject(weixintest.Fault{AppID: account(slow).AppID, Delay: 9 * time.Second})
+				}
+				w.start()
+				<-time.After(110 * time.Millisecond)
+				synctest.Wait()
+				if w.shown("account01").Daily == nil {
+					t.Error("the answer is not shown")
+				}
+				if w.shown("account00").Daily != nil || w.shown("account02").Daily != nil {
+					t.Error("a slow call has been answered")
+				}
+			})
+		})
+	}
+}
+
+// TestASnapshotDoesNotChange once it is published.
+func TestASnapshotDoesNotChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, accounts(2)...)
-		w.config.HistoryDays = 1
-		w.sim.Inject(weixintest.Fault{AppID: account(0).AppID, Delay: 9 * time.Second})
 		w.start()
-		<-time.After(100 * time.Millisecond)
-		synctest.Wait()
-		w.wantDay("account01", "2026-03-09")
-		if w.shown("account00").Daily != nil {
-			t.Error("the slow call has been answered")
+		published := w.board.Latest()
+		before := *published.Accounts[0]
+		config := w.config
+		config.Accounts = slices.Clone(config.Accounts)
+		config.Accounts[0].Name = "renamed"
+		if err := w.runner.Configure(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		w.sim.Inject(weixintest.Fault{API: "hourly", Errcode: 48001})
+		setClock(t, "2026-03-11 08:20")
+		if a := w.shown("renamed"); a.Daily.Date == before.Daily.Date || a.Work == before.Work {
+			t.Fatal("nothing happened")
+		}
+		if diff := cmp.Diff(before, *published.Accounts[0]); diff != "" {
+			t.Errorf("a published snapshot changed (-before +after):\n%s", diff)
 		}
 	})
 }
