@@ -26,9 +26,9 @@ const (
 func clock() time.Time { return time.Now() }
 
 // eventually tries until there is no error, and fails the test if that takes too long.
-func eventually(t testing.TB, what string, try func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func eventually(tb testing.TB, what string, try func() error) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -39,7 +39,7 @@ func eventually(t testing.TB, what string, try func() error) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waiting for %s: %s", what, mask(err.Error()))
+			tb.Fatalf("waiting for %s: %s", what, mask(err.Error()))
 		case <-ticker.C:
 		}
 	}
@@ -94,22 +94,22 @@ type process struct {
 }
 
 // start runs a program in an empty folder and with an environment of its own; it is ended with the test.
-func start(t testing.TB, path string, args ...string) *process {
-	t.Helper()
+func start(tb testing.TB, path string, args ...string) *process {
+	tb.Helper()
 	p := &process{cmd: exec.Command(path, args...), stdout: newStream(), stderr: newStream(), ended: make(chan struct{})}
-	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = environment(t.TempDir())
+	p.cmd.Dir = tb.TempDir()
+	p.cmd.Env = environment(tb.TempDir())
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	if err := p.cmd.Start(); err != nil {
-		t.Fatalf("starting %s: %v", path, err)
+		tb.Fatalf("starting %s: %v", path, err)
 	}
 	go func() {
 		defer close(p.ended)
 		_ = p.cmd.Wait() // the state says how it ended
-		suite.kept.keep(t.Name(), "stdout", p.stdout.String())
-		suite.kept.keep(t.Name(), "stderr", p.stderr.String())
+		suite.kept.keep(tb.Name(), "stdout", p.stdout.String())
+		suite.kept.keep(tb.Name(), "stderr", p.stderr.String())
 	}()
-	t.Cleanup(func() { p.cleanUp(t) })
+	tb.Cleanup(func() { p.cleanUp(tb) })
 	return p
 }
 
@@ -127,8 +127,8 @@ func environment(home string) []string {
 }
 
 // cleanUp ends the process if the test has not.
-func (p *process) cleanUp(t testing.TB) {
-	t.Helper()
+func (p *process) cleanUp(tb testing.TB) {
+	tb.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	timer := time.NewTimer(4 * exitTime)
 	defer timer.Stop()
@@ -137,10 +137,10 @@ func (p *process) cleanUp(t testing.TB) {
 	case <-timer.C:
 		_ = p.cmd.Process.Kill()
 		<-p.ended
-		t.Errorf("%s did not end:\n%s", p.cmd.Path, mask(p.stderr.String()))
+		tb.Errorf("%s did not end:\n%s", p.cmd.Path, mask(p.stderr.String()))
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 && !p.killed {
-		t.Errorf("%s ended with code %d:\n%s", p.cmd.Path, code, mask(p.stderr.String()))
+		tb.Errorf("%s ended with code %d:\n%s", p.cmd.Path, code, mask(p.stderr.String()))
 	}
 }
 
@@ -179,9 +179,9 @@ func (p *process) kill(t *testing.T) {
 }
 
 // waitLine returns the first line of a stream, from the given one on, that holds all of the parts.
-func (p *process) waitLine(t testing.TB, s *stream, from int, parts ...string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func (p *process) waitLine(tb testing.TB, s *stream, from int, parts ...string) string {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	for {
 		_, more := s.read()
@@ -199,21 +199,21 @@ func (p *process) waitLine(t testing.TB, s *stream, from int, parts ...string) s
 			}
 		}
 		if ended {
-			t.Fatalf("%s ended, and no line holds %q:\n%s", p.cmd.Path, parts, mask(s.String()))
+			tb.Fatalf("%s ended, and no line holds %q:\n%s", p.cmd.Path, parts, mask(s.String()))
 		}
 		select {
 		case <-more:
 		case <-p.ended:
 		case <-ctx.Done():
-			t.Fatalf("no line holds %q:\n%s", parts, mask(s.String()))
+			tb.Fatalf("no line holds %q:\n%s", parts, mask(s.String()))
 		}
 	}
 }
 
 // logged waits for a line of the log that holds all of the parts.
-func (p *process) logged(t testing.TB, parts ...string) string {
-	t.Helper()
-	return p.waitLine(t, p.stderr, 0, parts...)
+func (p *process) logged(tb testing.TB, parts ...string) string {
+	tb.Helper()
+	return p.waitLine(tb, p.stderr, 0, parts...)
 }
 
 func containsAll(text string, parts []string) bool {
@@ -226,12 +226,12 @@ func containsAll(text string, parts []string) bool {
 }
 
 // listensOn returns the address that a program says it listens on.
-func (p *process) listensOn(t testing.TB) string {
-	t.Helper()
-	line := p.logged(t, "Listening on", "address")
+func (p *process) listensOn(tb testing.TB) string {
+	tb.Helper()
+	line := p.logged(tb, "Listening on", "address")
 	found := regexp.MustCompile(`address"?[=:]"?([0-9.:]+)`).FindStringSubmatch(line)
 	if found == nil {
-		t.Fatalf("no address in %q", mask(line))
+		tb.Fatalf("no address in %q", mask(line))
 	}
 	return found[1]
 }

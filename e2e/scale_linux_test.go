@@ -157,7 +157,7 @@ func scrapeWhole(b *testing.B, url, encoding string) int64 {
 	}
 	request.Header.Set("Accept", asOpenMetrics)
 	request.Header.Set("Accept-Encoding", encoding)
-	response, err := http.DefaultClient.Do(request)
+	response, err := (&http.Client{Timeout: patience}).Do(request)
 	if err != nil {
 		b.Error(err)
 		return 0
@@ -175,7 +175,7 @@ func (p *process) waitSnapshot(b *testing.B, metrics string) {
 	b.Helper()
 	ready := strings.TrimSuffix(metrics, "/metrics") + "/-/ready"
 	eventually(b, "the exporter to be ready", func() error {
-		response, err := http.Get(ready) //nolint:noctx // the next try is as good
+		response, err := http.Get(ready)
 		if err != nil {
 			return err
 		}

@@ -93,27 +93,40 @@ func (l *loader) accounts(accounts map[string]*Account, appIDs []string) error {
 	return err
 }
 
-// states reads most of the rows there are. What a row costs is above all the number of its
-// columns, so there are few, and all are read as what the driver gives: database/sql
-// converts other types by way of strings.
+// integers runs a query with that many columns, all of them integers, and take for each row of
+// its result; NULL is 0. What a row costs is above all the number of its columns, and
+// database/sql converts values the quickest that it need not convert.
+func (l *loader) integers(columns int, query string, take func([]int64) error, args ...any) error {
+	row, values, targets := make([]int64, columns), make([]any, columns), make([]any, columns)
+	for i := range values {
+		targets[i] = &values[i]
+	}
+	return l.rows(query, func(rows *sql.Rows) error {
+		if err := rows.Scan(targets...); err != nil {
+			return err
+		}
+		for i, v := range values {
+			row[i], _ = v.(int64)
+		}
+		return take(row)
+	}, args...)
+}
+
+// states reads most of the rows there are, so they have few columns.
 func (l *loader) states(since summary.Date) error {
-	return l.rows(`
-		SELECT 2 * account + api, date, status + 4 * empty + 8 * rechecked + 16 * asks,
-			coalesce(asked_at, 0), coalesce(known_at, 0)
+	return l.integers(5, `
+		SELECT 2 * account + api, date, status + 4 * empty + 8 * rechecked + 16 * asks, asked_at, known_at
 		FROM day
 		WHERE account IN (SELECT value FROM json_each(?)) AND api IN (0, 1) AND date >= ?`,
-		func(rows *sql.Rows) error {
-			var number, date, flags, askedAt, knownAt int64
-			if err := rows.Scan(&number, &date, &flags, &askedAt, &knownAt); err != nil {
-				return err
-			}
-			l.byNumber[number/2].States[number%2].Set(summary.Date(date), State{
+		func(row []int64) error {
+			number, flags := row[0], row[2]
+			l.byNumber[number/2].States[number%2].Set(summary.Date(row[1]), State{
 				Status:    Status(flags & 3),
 				Empty:     flags&4 != 0,
 				Rechecked: flags&8 != 0,
 				Asks:      int(flags / 16),
-				AskedAt:   instant(askedAt),
-				KnownAt:   instant(knownAt),
+				AskedAt:   instant(row[3]),
+				KnownAt:   instant(row[4]),
 			})
 			return nil
 		}, l.numbers, int64(since))
@@ -137,21 +150,13 @@ const latest = `
 		FROM json_each(?1))`
 
 func (l *loader) daily() error {
-	return l.rows(latest+`
-		SELECT latest.account, latest.date, coalesce(callbacks, 0), coalesce(failures, 0),
-			coalesce(time_cost, 0), coalesce(max_time_cost, 0)
+	return l.integers(6, latest+`
+		SELECT latest.account, latest.date, callbacks, failures, time_cost, max_time_cost
 		FROM latest
 		LEFT JOIN daily ON daily.account = latest.account AND daily.date = latest.date
 		WHERE latest.date IS NOT NULL`,
-		func(rows *sql.Rows) error {
-			var number int64
-			day := &summary.Day{}
-			f := &day.Figures
-			err := rows.Scan(&number, &day.Date, &f.Callbacks, &f.Failures, &f.TimeCostMillis, &f.MaxTimeCostMillis)
-			if err != nil {
-				return err
-			}
-			l.byNumber[number].Daily = day
+		func(row []int64) error {
+			l.byNumber[row[0]].Daily = &summary.Day{Date: summary.Date(row[1]), Figures: figures(row[2:])}
 			return nil
 		}, l.numbers, int64(summary.Daily))
 }
@@ -159,25 +164,21 @@ func (l *loader) daily() error {
 // hourly reads one row for each hour with traffic, and one without an hour for a day
 // without traffic.
 func (l *loader) hourly() error {
-	return l.rows(latest+`
-		SELECT latest.account, latest.date, coalesce(hour, 0), coalesce(callbacks, 0), coalesce(failures, 0),
-			coalesce(time_cost, 0), coalesce(max_time_cost, 0)
+	return l.integers(7, latest+`
+		SELECT latest.account, latest.date, hour, callbacks, failures, time_cost, max_time_cost
 		FROM latest
 		LEFT JOIN hourly ON hourly.account = latest.account AND hourly.date = latest.date
 		WHERE latest.date IS NOT NULL`,
-		func(rows *sql.Rows) error {
-			var number int64
-			var date summary.Date
-			var hour int
-			var f summary.Figures
-			err := rows.Scan(&number, &date, &hour, &f.Callbacks, &f.Failures, &f.TimeCostMillis, &f.MaxTimeCostMillis)
-			if err != nil {
-				return err
-			}
-			account := l.byNumber[number]
+		func(row []int64) error {
+			account := l.byNumber[row[0]]
 			if account.Hourly == nil {
-				account.Hourly = &summary.HourlyDay{Date: date}
+				account.Hourly = &summary.HourlyDay{Date: summary.Date(row[1])}
 			}
-			return put(&account.Hourly.Hours, hour, f)
+			return put(&account.Hourly.Hours, int(row[2]), figures(row[3:]))
 		}, l.numbers, int64(summary.Hourly))
+}
+
+// figures takes the four columns of a row.
+func figures(row []int64) summary.Figures {
+	return summary.Figures{Callbacks: row[0], Failures: row[1], TimeCostMillis: row[2], MaxTimeCostMillis: row[3]}
 }

@@ -21,7 +21,7 @@ import (
 // look, so that a large one does not hold up every start. Only a crash, or a process that
 // has the file open, leaves the WAL file behind: then the check takes its time.
 const (
-	shortCheck = 300 * time.Millisecond
+	shortCheck = 200 * time.Millisecond
 	longCheck  = 2 * time.Second
 )
 
