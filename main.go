@@ -65,6 +65,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 	checking.Flag("account", "Examine only the account of this name.").StringVar(&checkup.Account)
 	checking.Flag("output", "What --online writes: text or json.").Default("text").EnumVar(&checkup.Output, "text", "json")
 	check := checking.FullCommand()
+	var extract command.Extract
+	exporting := app.Command("export", "Write what is stored, each hour and day with its own time.")
+	exporting.Flag("format", "What to write: openmetrics, csv or ndjson.").Required().EnumVar(&extract.Format, "openmetrics", "csv", "ndjson")
+	exporting.Flag("since", "First day to export, YYYY-MM-DD in China.").SetText(&extract.Since)
+	exporting.Flag("until", "Last day to export, YYYY-MM-DD in China.").SetText(&extract.Until)
+	exporting.Flag("account", "Export only the account of this name; repeatable.").StringsVar(&extract.Accounts)
+	exporting.Flag("output", "File to write or replace; - is standard output.").Default("-").StringVar(&extract.Output)
+	export := exporting.FullCommand()
 	demo := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.").FullCommand()
 	health := app.Command("healthcheck", "Ask a running exporter on this host whether it is healthy; for containers.").FullCommand()
 
@@ -82,6 +90,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 	case check:
 		checkup.ConfigFile = configFile
 		err = command.Check(ctx, env, checkup)
+	case export:
+		extract.ConfigFile = configFile
+		err = command.Export(ctx, env, extract)
 	case demo:
 		err = command.Demo(ctx, env, web)
 	case health:

@@ -139,15 +139,22 @@ func (s *Store) examine(ctx context.Context, provider *goose.Provider, check tim
 	if err := s.quickCheck(ctx, check); err != nil {
 		return err
 	}
+	_, err := examineVersion(ctx, provider)
+	return err
+}
+
+// examineVersion returns the version of the file's schema and fails for a newer one than this
+// program knows.
+func examineVersion(ctx context.Context, provider *goose.Provider) (int64, error) {
 	current, known, err := provider.GetVersions(ctx)
 	if err != nil {
-		return fmt.Errorf("read the schema's version: %w", err)
+		return 0, fmt.Errorf("read the schema's version: %w", err)
 	}
 	if current > known {
-		return fmt.Errorf("a newer weixin_exporter wrote this file (schema %d, this one knows up to %d);"+
+		return 0, fmt.Errorf("a newer weixin_exporter wrote this file (schema %d, this one knows up to %d);"+
 			" run the newer one or change store.path", current, known)
 	}
-	return nil
+	return current, nil
 }
 
 // quickCheck looks for damage, for a bounded time.

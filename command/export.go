@@ -1,0 +1,189 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"weixin_exporter/config"
+	"weixin_exporter/export"
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+)
+
+// Extract says what the export command is to write.
+type Extract struct {
+	ConfigFile string
+	// Format is "openmetrics", "csv" or "ndjson".
+	Format string
+	// Since and Until are the first and the last day; zero leaves that side open.
+	Since, Until summary.Date
+	// Accounts are the names of the accounts to export; none means all in the store.
+	Accounts []string
+	// Output is the file to write; "" and "-" are standard output.
+	Output string
+}
+
+// Export writes what the store knows. It writes nothing to the store, and works beside an
+// exporter that does. A file is replaced once it is complete, and stays as it is otherwise. If
+// the context ends, Export says so on stderr and returns nil, as if a reader of standard
+// output goes away, which it does not mention.
+func Export(ctx context.Context, env Env, e Extract) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // a terminal that is closed leaves no half file
+	defer stop()
+	// Else Go ends the program on the spot when nobody reads its standard output any more.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
+
+	cfg, err := config.Load(e.ConfigFile)
+	if err != nil {
+		return inOneLine(err)
+	}
+	if e.Until == 0 {
+		e.Until = export.LastDate
+	}
+	if e.Since > e.Until {
+		return fmt.Errorf("--since=%v is after --until=%v", e.Since, e.Until)
+	}
+	if cfg.Store.Path == "" {
+		return fmt.Errorf(`%s: store.path is "": the exporter keeps everything in memory, so there is nothing to export`, e.ConfigFile)
+	}
+	err = e.export(ctx, env, cfg)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		fmt.Fprintf(env.Stderr, "%s: stopped before the export was complete\n", program)
+		return nil
+	case errors.Is(err, syscall.EPIPE):
+		return nil
+	}
+	return err
+}
+
+func (e *Extract) export(ctx context.Context, env Env, cfg *config.Config) error {
+	known, err := store.OpenReadOnly(ctx, cfg.Store.Path, store.Options{})
+	if err != nil {
+		return err
+	}
+	err = known.History(ctx, func(h *store.History) error {
+		accounts, err := e.choose(env, cfg, h.Accounts())
+		if err != nil {
+			return err
+		}
+		return e.write(ctx, env, export.Job{Source: h, Accounts: accounts, Since: e.Since, Until: e.Until})
+	})
+	if closed := known.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
+		err = fmt.Errorf("closing the store: %w", closed)
+	}
+	return err
+}
+
+// choose returns the accounts to export: those of the configuration by their names, and those
+// that only the store still knows by their app ids.
+func (e *Extract) choose(env Env, cfg *config.Config, stored []string) ([]export.Account, error) {
+	var accounts []export.Account
+	byName, configured := map[string]export.Account{}, map[string]bool{}
+	add := func(a export.Account) {
+		accounts, byName[a.Name] = append(accounts, a), a
+	}
+	for _, a := range cfg.Accounts {
+		configured[a.AppID] = true
+		add(export.Account{Name: a.Name, AppID: a.AppID})
+	}
+	var former []string
+	for _, appID := range stored {
+		if configured[appID] {
+			continue
+		}
+		if namesake, taken := byName[appID]; taken {
+			return nil, fmt.Errorf("%s: account %s is called %q, which is the app id of another account in the store: give it another name",
+				e.ConfigFile, namesake.AppID, appID)
+		}
+		add(export.Account{Name: appID, AppID: appID})
+		former = append(former, appID)
+	}
+	if len(e.Accounts) == 0 {
+		note(env, former)
+		return accounts, nil
+	}
+	var chosen []export.Account
+	for _, name := range e.Accounts {
+		account, ok := byName[name]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("%s: no account has the name %q, and none in the store has it as its app id", e.ConfigFile, name)
+		case !slices.Contains(chosen, account):
+			chosen = append(chosen, account)
+		}
+	}
+	return chosen, nil
+}
+
+// note tells of the accounts that are not in the configuration.
+func note(env Env, appIDs []string) {
+	const shown = 3
+	switch n := len(appIDs); {
+	case n > shown:
+		fmt.Fprintf(env.Stderr, "%s: note: not in the configuration, so the app id is the name: %s and %d more\n",
+			program, strings.Join(appIDs[:shown], ", "), n-shown)
+	case n > 0:
+		fmt.Fprintf(env.Stderr, "%s: note: not in the configuration, so the app id is the name: %s\n",
+			program, strings.Join(appIDs, ", "))
+	}
+}
+
+func (e *Extract) write(ctx context.Context, env Env, job export.Job) error {
+	format := map[string]func(io.Writer, export.Job) error{
+		"openmetrics": export.OpenMetrics, "csv": export.CSV, "ndjson": export.NDJSON,
+	}[e.Format]
+	if e.Output == "" || e.Output == "-" {
+		if err := format(stoppable{ctx, env.Stdout}, job); err != nil {
+			return fmt.Errorf("exporting to standard output: %w", err)
+		}
+		return nil
+	}
+	err := replaceFile(e.Output, func(file *os.File) error {
+		job.SpoolFolder = filepath.Dir(file.Name()) // where there is room for far more
+		if err := format(file, job); err != nil {
+			return err
+		}
+		return ctx.Err() // the last moment to leave the former file as it is
+	})
+	if err != nil {
+		return fmt.Errorf("exporting to %s: %w", e.Output, err)
+	}
+	return nil
+}
+
+// stoppable is a writer whose Write ends with the context, though it waits for a reader.
+type stoppable struct {
+	ctx context.Context // it lives as long as the command
+	w   io.Writer
+}
+
+// Write implements io.Writer. After the context's end p may still be read, until the program
+// ends as well.
+func (s stoppable) Write(p []byte) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	written := make(chan result, 1)
+	go func() {
+		n, err := s.w.Write(p)
+		written <- result{n, err}
+	}()
+	select {
+	case r := <-written:
+		return r.n, r.err
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
+	}
+}

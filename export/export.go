@@ -1,0 +1,90 @@
+// Package export writes what is known of the accounts, every hour and day with its own time:
+// as OpenMetrics for a time series database, and as CSV and NDJSON for everything else. All
+// of them are written as the figures are read, in memory that does not grow with their number.
+//
+// Each period of a known day is there, with zeros where it had no traffic. Days that are not
+// known are not there.
+package export
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"weixin_exporter/history"
+	"weixin_exporter/summary"
+)
+
+// Source has the known days; *store.History is one. Its methods call each with the known days
+// of an account from since to until, both included, in ascending order, and return what each
+// returns as soon as that is an error.
+type Source interface {
+	Days(appID string, since, until summary.Date, each func(summary.Date, summary.Figures) error) error
+	Hours(appID string, since, until summary.Date, each func(summary.Date, *summary.Hours) error) error
+}
+
+// Account is one to export, under a name that no other one has.
+type Account struct {
+	Name  string
+	AppID string
+}
+
+// Job says what to write.
+type Job struct {
+	Source   Source
+	Accounts []Account
+	// Since and Until are the first and the last day.
+	Since, Until summary.Date
+	// SpoolFolder is where OpenMetrics keeps what it cannot write yet, in files without a
+	// name that end with it; "" is the folder for temporary files. The other formats need none.
+	SpoolFolder string
+}
+
+// FirstDate and LastDate are the Since and Until of a Job that leaves nothing out.
+const (
+	FirstDate summary.Date = math.MinInt32
+	LastDate  summary.Date = math.MaxInt32
+)
+
+// inOrder returns the accounts by name.
+func (j *Job) inOrder() []Account {
+	return slices.SortedFunc(slices.Values(j.Accounts), func(a, b Account) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// periods are what one call is about: the hours of a day, or the day itself.
+type periods struct {
+	api summary.API
+	// number is how many there are in a day; step is their length in seconds.
+	number int
+	step   int64
+}
+
+func periodsOf(api summary.API) periods {
+	if api == summary.Hourly {
+		return periods{api, summary.HoursPerDay, 3600}
+	}
+	return periods{api, 1, 24 * 3600}
+}
+
+// first returns the end of the day's first period, in Unix seconds.
+func (p periods) first(date summary.Date) int64 {
+	if p.api == summary.Hourly {
+		return history.HourTime(date, 0).Unix()
+	}
+	return history.DayTime(date).Unix()
+}
+
+// walk calls each with the known days of an account and the figures of their periods. The
+// slice is valid until each returns.
+func (j *Job) walk(p periods, appID string, each func(summary.Date, []summary.Figures) error) error {
+	if p.api == summary.Hourly {
+		return j.Source.Hours(appID, j.Since, j.Until, func(date summary.Date, hours *summary.Hours) error {
+			return each(date, hours[:])
+		})
+	}
+	var day [1]summary.Figures
+	return j.Source.Days(appID, j.Since, j.Until, func(date summary.Date, f summary.Figures) error {
+		day[0] = f
+		return each(date, day[:])
+	})
+}

@@ -1,0 +1,179 @@
+package export
+
+import (
+	"io"
+	"strconv"
+	"strings"
+
+	"weixin_exporter/history"
+	"weixin_exporter/summary"
+)
+
+// bufferSize is how much is gathered before it is written.
+const bufferSize = 64 << 10
+
+// OpenMetrics writes the families of package history in the text format of OpenMetrics: family
+// by family, and within one by account and time. Timestamps are in seconds.
+//
+// The figures are read once for each of the two calls, though a day's answer is spread over
+// four families. The first of them is written at once; what belongs to the others is spooled.
+func OpenMetrics(w io.Writer, j Job) error {
+	out := &openMetrics{w: w, buffer: make([]byte, 0, bufferSize+bufferSize/8)}
+	accounts := j.inOrder()
+	for families := range split(history.Families(), int(history.Figures)) {
+		if err := out.families(&j, accounts, families); err != nil {
+			return err
+		}
+	}
+	out.buffer = append(out.buffer, "# EOF\n"...)
+	return out.flush()
+}
+
+// split yields the families of one call after the other.
+func split(families []history.Family, size int) func(func([]history.Family) bool) {
+	return func(yield func([]history.Family) bool) {
+		for len(families) > 0 && yield(families[:size]) {
+			families = families[size:]
+		}
+	}
+}
+
+// families writes those of one call.
+func (o *openMetrics) families(j *Job, accounts []Account, families []history.Family) error {
+	p := periodsOf(families[0].API)
+	spools := make([]*spool, len(families)-1)
+	for i := range spools {
+		spools[i] = newSpool(j.SpoolFolder, p.number)
+		defer spools[i].close()
+	}
+	var values [summary.HoursPerDay]int64
+	take := func(f history.Family, figures []summary.Figures) []int64 {
+		for i := range figures {
+			values[i] = f.Figure.Of(figures[i])
+		}
+		return values[:len(figures)]
+	}
+	o.begin(families[0])
+	for _, account := range accounts {
+		o.account(account.Name)
+		err := j.walk(p, account.AppID, func(date summary.Date, figures []summary.Figures) error {
+			for i, s := range spools {
+				if err := s.put(date, take(families[i+1], figures)); err != nil {
+					return err
+				}
+			}
+			return o.day(p, date, take(families[0], figures))
+		})
+		if err != nil {
+			return err
+		}
+		for _, s := range spools {
+			s.endAccount()
+		}
+	}
+	for i, s := range spools {
+		o.begin(families[i+1])
+		if err := o.replay(p, accounts, s); err != nil {
+			return err
+		}
+		s.close()
+	}
+	return nil
+}
+
+// replay writes the samples of a family from its spool.
+func (o *openMetrics) replay(p periods, accounts []Account, s *spool) error {
+	if err := s.rewind(); err != nil {
+		return err
+	}
+	for _, account := range accounts {
+		o.account(account.Name)
+		for {
+			date, values, err := s.next()
+			if err != nil {
+				return err
+			}
+			if values == nil {
+				break
+			}
+			if err := o.day(p, date, values); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// openMetrics formats samples of the present family and account.
+type openMetrics struct {
+	w      io.Writer
+	buffer []byte
+	family history.Family
+	// series is what the present account's samples begin with, up to the value.
+	series []byte
+}
+
+// begin starts a family.
+func (o *openMetrics) begin(f history.Family) {
+	o.family = f
+	o.buffer = append(o.buffer, "# HELP "+f.Name+" "+escaper().Replace(f.Help)+"\n# TYPE "+f.Name+" gauge\n"...)
+	if f.Figure.InMillis() {
+		o.buffer = append(o.buffer, "# UNIT "+f.Name+" seconds\n"...)
+	}
+}
+
+// account goes on to the next account of the family.
+func (o *openMetrics) account(name string) {
+	name = escaper().Replace(strings.ToValidUTF8(name, "\uFFFD"))
+	o.series = append(o.series[:0], o.family.Name+"{"+history.AccountLabel+`="`+name+`"} `...)
+}
+
+// escaper escapes what is special in the values of labels and in help texts.
+func escaper() *strings.Replacer { return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`) }
+
+// day writes the samples of one day.
+func (o *openMetrics) day(p periods, date summary.Date, values []int64) error {
+	b, end := o.buffer, p.first(date)
+	millis := o.family.Figure.InMillis()
+	for _, v := range values {
+		b = append(b, o.series...)
+		if millis {
+			b = appendSeconds(b, v)
+		} else {
+			b = strconv.AppendInt(b, v, 10)
+		}
+		b = append(b, ' ')
+		b = strconv.AppendInt(b, end, 10)
+		b = append(b, '\n')
+		end += p.step
+	}
+	o.buffer = b
+	if len(b) < bufferSize {
+		return nil
+	}
+	return o.flush()
+}
+
+func (o *openMetrics) flush() error {
+	_, err := o.w.Write(o.buffer)
+	o.buffer = o.buffer[:0]
+	return err
+}
+
+// appendSeconds appends milliseconds in seconds, to the last digit and without needless ones.
+func appendSeconds(b []byte, millis int64) []byte {
+	whole, rest := millis/1000, millis%1000
+	if millis < 0 {
+		b = append(b, '-')
+		whole, rest = -whole, -rest
+	}
+	b = strconv.AppendInt(b, whole, 10)
+	if rest == 0 {
+		return b
+	}
+	b = append(b, '.', byte('0'+rest/100), byte('0'+rest/10%10), byte('0'+rest%10))
+	for b[len(b)-1] == '0' {
+		b = b[:len(b)-1]
+	}
+	return b
+}
