@@ -66,13 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 	checking.Flag("output", "What --online writes: text or json.").Default("text").EnumVar(&checkup.Output, "text", "json")
 	check := checking.FullCommand()
 	var extract command.Extract
-	exporting := app.Command("export", "Write what is stored, each hour and day with its own time.")
-	exporting.Flag("format", "What to write: openmetrics, csv or ndjson.").Required().EnumVar(&extract.Format, "openmetrics", "csv", "ndjson")
-	exporting.Flag("since", "First day to export, YYYY-MM-DD in China.").SetText(&extract.Since)
-	exporting.Flag("until", "Last day to export, YYYY-MM-DD in China.").SetText(&extract.Until)
-	exporting.Flag("account", "Export only the account of this name; repeatable.").StringsVar(&extract.Accounts)
-	exporting.Flag("output", "File to write or replace; - is standard output.").Default("-").StringVar(&extract.Output)
-	export := exporting.FullCommand()
+	export := exportCommand(app, &extract)
 	demo := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.").FullCommand()
 	health := app.Command("healthcheck", "Ask a running exporter on this host whether it is healthy; for containers.").FullCommand()
 
@@ -103,4 +97,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 		return fault
 	}
 	return done
+}
+
+// exportCommand declares the export command and returns its name.
+func exportCommand(app *kingpin.Application, e *command.Extract) string {
+	c := app.Command("export", "Write what is stored, each hour and day with its own time.")
+	c.Flag("format", "What to write: openmetrics, csv or ndjson.").Required().EnumVar(&e.Format, "openmetrics", "csv", "ndjson")
+	c.Flag("since", "First day to export, YYYY-MM-DD in China.").SetText(&e.Since)
+	c.Flag("until", "Last day to export, YYYY-MM-DD in China.").SetText(&e.Until)
+	c.Flag("account", "Export only the account of this name; repeatable.").StringsVar(&e.Accounts)
+	c.Flag("output", "File to write or replace; - is standard output.").Default("-").StringVar(&e.Output)
+	return c.FullCommand()
 }
