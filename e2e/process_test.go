@@ -96,10 +96,19 @@ type process struct {
 // start runs a program in an empty folder and with an environment of its own; it is ended with the test.
 func start(tb testing.TB, path string, args ...string) *process {
 	tb.Helper()
+	return startTo(tb, nil, path, args...)
+}
+
+// startTo is start with a file as the program's standard output; nil keeps it in the stream.
+func startTo(tb testing.TB, stdout *os.File, path string, args ...string) *process {
+	tb.Helper()
 	p := &process{cmd: exec.Command(path, args...), stdout: newStream(), stderr: newStream(), ended: make(chan struct{})}
 	p.cmd.Dir = tb.TempDir()
 	p.cmd.Env = environment(tb.TempDir())
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	if stdout != nil {
+		p.cmd.Stdout = stdout
+	}
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatalf("starting %s: %v", path, err)
 	}

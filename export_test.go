@@ -1,0 +1,312 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+)
+
+// exportable makes a store with a day of each account, named by app id, and a configuration
+// beside it that names the given ones. It returns the latter's path.
+func exportable(t *testing.T, accounts string, appIDs ...string) string {
+	t.Helper()
+	file := writeConfig(t, "accounts:\n"+accounts)
+	known, err := store.Open(t.Context(), filepath.Join(filepath.Dir(file), "weixin_exporter.db"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer known.Close()
+	state := store.State{Status: store.Known, AskedAt: summary.FirstDate.End(), KnownAt: summary.FirstDate.End()}
+	for _, appID := range appIDs {
+		_, err := known.Save(t.Context(), []store.Record{
+			{AppID: appID, API: summary.Daily, Date: summary.FirstDate, State: state, Daily: &summary.Figures{Callbacks: 7}},
+			{AppID: appID, API: summary.Hourly, Date: summary.FirstDate, State: state, Hourly: &summary.Hours{9: {Callbacks: 7}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return file
+}
+
+const (
+	exportedShop = "- {name: shop, app_id: wx0123456789abcdef, app_secret: sim-secret-export}\n"
+	shopID       = "wx0123456789abcdef"
+	formerID     = "wxfedcba9876543210"
+)
+
+// exportedNames returns the names of the accounts in a CSV text, in their order.
+func exportedNames(text string) []string {
+	var names []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if name, rest, _ := strings.Cut(line, ","); strings.Contains(rest, ",daily,") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestExportAccounts(t *testing.T) {
+	for name, c := range map[string]struct {
+		accounts string
+		stored   []string
+		args     []string
+		want     []string
+		stderr   string
+	}{
+		"all": {exportedShop, []string{shopID}, nil, []string{"shop"}, ""},
+		"one that only the store knows": {
+			exportedShop, []string{formerID, shopID}, nil, []string{"shop", formerID},
+			"weixin_exporter: note: not in the configuration, so the app id is the name: wxfedcba9876543210\n",
+		},
+		"many that only the store knows": {
+			exportedShop, []string{"wx5", "wx4", "wx3", "wx2", "wx1"}, nil, []string{"wx1", "wx2", "wx3", "wx4", "wx5"},
+			"weixin_exporter: note: not in the configuration, so the app id is the name: wx1, wx2, wx3 and 2 more\n",
+		},
+		"chosen":                {exportedShop, []string{formerID, shopID}, []string{"--account=shop", "--account=shop"}, []string{"shop"}, ""},
+		"chosen by its app id":  {exportedShop, []string{formerID, shopID}, []string{"--account=" + formerID}, []string{formerID}, ""},
+		"without any known day": {exportedShop, nil, nil, nil, ""},
+	} {
+		file := exportable(t, c.accounts, c.stored...)
+		got := finish(t, time.Now, append([]string{"export", "--format=csv", "--config.file=" + file}, c.args...)...)
+		if names := exportedNames(got.stdout); got.code != done || got.stderr != c.stderr || fmt.Sprint(names) != fmt.Sprint(c.want) {
+			t.Errorf("%s: %q and %+v, want %q and %q", name, names, got, c.want, c.stderr)
+		}
+	}
+}
+
+func TestExportFaults(t *testing.T) {
+	file := exportable(t, exportedShop, shopID)
+	namesake := exportable(t, "- {name: "+formerID+", app_id: wx0123456789abcdef, app_secret: sim-secret-export}\n", formerID)
+	absent := writeConfig(t, "accounts:\n"+exportedShop)
+	memory := writeConfig(t, "accounts:\n"+exportedShop+"store: {path: ''}\n")
+	bad := writeConfig(t, "accounts: none\n")
+	folder := t.TempDir()
+	special := filepath.Join(t.TempDir(), "socket")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", special)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	const export = "export --format=openmetrics --config.file="
+	for _, c := range []struct {
+		command string
+		code    int
+		stderr  string
+	}{
+		{"export", usage, "required flag(s) '--format' not provided; see --help"},
+		{"export --format=xlsx", usage, "enum value must be one of openmetrics,csv,ndjson, got 'xlsx'; see --help"},
+		{"export --format=csv --since=yesterday", usage, `"yesterday" is not a date of the form YYYY-MM-DD; see --help`},
+		{"export --format=csv --until=2024-02-30", usage, `"2024-02-30" is not a date of the form YYYY-MM-DD; see --help`},
+		{export + file + " --since=2024-03-01 --until=2024-02-29", fault, "--since=2024-03-01 is after --until=2024-02-29"},
+		{export + bad, fault, bad + ":1:1: accounts"},
+		{export + file + " --account=shoe", fault, file + `: no account has the name "shoe", and none in the store has it as its app id`},
+		{
+			export + namesake, fault,
+			namesake + `: account wx0123456789abcdef is called "wxfedcba9876543210", which is the app id of another account in the store: give it another name`,
+		},
+		{export + memory, fault, memory + `: store.path is "": the exporter keeps everything in memory, so there is nothing to export`},
+		{
+			export + absent, fault,
+			fmt.Sprintf("store %q: open for reading: the file does not exist; fill it first by running weixin_exporter, or change store.path",
+				filepath.Join(filepath.Dir(absent), "weixin_exporter.db")),
+		},
+		{export + file + " --output=" + folder, fault, "exporting to " + folder + ": this is a folder; name a file in it"},
+		{export + file + " --output=" + folder + "/no/file", fault, "exporting to " + folder + "/no/file: no such file or directory"},
+		{
+			export + file + " --output=" + special, fault,
+			"exporting to " + special + ": this is no regular file, which could be replaced; write to standard output and redirect it",
+		},
+	} {
+		got := finish(t, time.Now, strings.Fields(c.command)...)
+		if got.code != c.code || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 ||
+			!strings.HasPrefix(got.stderr, "weixin_exporter: error: "+c.stderr) {
+			t.Errorf("%s: %+v, want %d and %q", c.command, got, c.code, c.stderr)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(absent), "weixin_exporter.db")); err == nil {
+		t.Error("a store was made")
+	}
+}
+
+// exported runs the export into a file, which must be complete.
+func exported(t *testing.T, config, output string) {
+	t.Helper()
+	if got := finish(t, time.Now, "export", "--format=ndjson", "--config.file="+config, "--output="+output); got.code != done || got.stdout+got.stderr != "" {
+		t.Fatalf("%+v", got)
+	}
+	text, err := os.ReadFile(output)
+	if err != nil || strings.Count(string(text), "\n") != 1+24 {
+		t.Errorf("%s has %q (%v)", output, text, err)
+	}
+}
+
+// names returns those of all that is in a folder.
+func names(t *testing.T, folder string) string {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, entry := range entries {
+		found = append(found, entry.Name())
+	}
+	return strings.Join(found, " ")
+}
+
+func TestExportToAFile(t *testing.T) {
+	config := exportable(t, exportedShop, shopID)
+	folder := t.TempDir()
+	output, link := filepath.Join(folder, "history"), filepath.Join(folder, "link")
+	modeOf := func(path string) os.FileMode {
+		t.Helper()
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Mode()
+	}
+	exported(t, config, output)
+	if mode := modeOf(output); mode != 0o600 {
+		t.Errorf("a new file has the mode %v", mode)
+	}
+	if err := os.WriteFile(output, []byte("former"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(output, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("history", link); err != nil {
+		t.Fatal(err)
+	}
+	exported(t, config, link)
+	if mode := modeOf(output); mode != 0o644 {
+		t.Errorf("a replaced file has the mode %v, the former one had 0644", mode)
+	}
+	if mode := modeOf(link); mode.Type() != os.ModeSymlink {
+		t.Errorf("the link has become a %v", mode)
+	}
+	if got := names(t, folder); got != "history link" {
+		t.Errorf("the folder holds %s", got)
+	}
+	t.Chdir(folder)
+	exported(t, config, "history")
+}
+
+// TestExportLeavesTheFormerFile where it does not come to its end.
+func TestExportLeavesTheFormerFile(t *testing.T) {
+	config := exportable(t, exportedShop, shopID, formerID)
+	folder := t.TempDir()
+	output := filepath.Join(folder, "history")
+	if err := os.WriteFile(output, []byte("former"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := func(format string) []string {
+		return []string{"export", "--format=" + format, "--config.file=" + config, "--output=" + output}
+	}
+	check := func(what string) {
+		t.Helper()
+		if text, err := os.ReadFile(output); string(text) != "former" {
+			t.Errorf("%s: it holds %q (%v)", what, text, err)
+		}
+		if got := names(t, folder); got != "history" {
+			t.Errorf("%s: the folder holds %s", what, got)
+		}
+	}
+	for _, format := range []string{"openmetrics", "csv", "ndjson"} {
+		// The note on the former account comes just before the first day is read.
+		ctx, cancel := context.WithCancel(t.Context())
+		var stderr strings.Builder
+		code := run(ctx, args(format), io.Discard, writerFunc(func(p []byte) (int, error) { cancel(); return stderr.Write(p) }), time.Now)
+		if code != done || !strings.HasSuffix(stderr.String(), "\nweixin_exporter: stopped before the export was complete\n") {
+			t.Errorf("%s, stopped: %d and %q", format, code, &stderr)
+		}
+		check(format + ", stopped")
+	}
+	spoil(t, filepath.Join(filepath.Dir(config), "weixin_exporter.db"))
+	for _, format := range []string{"openmetrics", "csv", "ndjson"} {
+		got := finish(t, time.Now, args(format)...)
+		if got.code != fault || !strings.Contains(got.stderr, "weixin_exporter: error: exporting to "+output+": store ") || !strings.Contains(got.stderr, "hour 24") {
+			t.Errorf("%s of a damaged store: %+v", format, got)
+		}
+		check(format + " of a damaged store")
+	}
+}
+
+// spoil makes the second account's hours such that they cannot be read.
+func spoil(t *testing.T, path string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	for _, statement := range []string{
+		`PRAGMA ignore_check_constraints = ON`,
+		`UPDATE hourly SET hour = 24 WHERE account = (SELECT max(id) FROM account)`,
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// TestExportToAReaderThatSleeps can be stopped all the same.
+func TestExportToAReaderThatSleeps(t *testing.T) {
+	config := exportable(t, exportedShop, shopID)
+	ctx, cancel := context.WithCancel(t.Context())
+	asleep, wake := make(chan struct{}), make(chan struct{})
+	defer close(wake)
+	go func() {
+		<-asleep
+		cancel()
+	}()
+	var stderr strings.Builder
+	code := run(ctx, []string{"export", "--format=csv", "--config.file=" + config}, writerFunc(func([]byte) (int, error) {
+		close(asleep)
+		<-wake
+		return 0, io.ErrClosedPipe
+	}), &stderr, time.Now)
+	if want := "weixin_exporter: stopped before the export was complete\n"; code != done || stderr.String() != want {
+		t.Errorf("%d and %q, want %q", code, &stderr, want)
+	}
+}
+
+func TestExportToStandardOutputThatFails(t *testing.T) {
+	config := exportable(t, exportedShop, shopID)
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	args := []string{"export", "--format=csv", "--config.file=" + config}
+	if code := run(t.Context(), args, writer, &stderr, time.Now); code != done || stderr.Len() > 0 {
+		t.Errorf("nobody reads: %d and %q", code, &stderr)
+	}
+	full := writerFunc(func([]byte) (int, error) { return 0, errors.New("no space left") })
+	want := "weixin_exporter: error: exporting to standard output: no space left\n"
+	if code := run(t.Context(), args, full, &stderr, time.Now); code != fault || stderr.String() != want {
+		t.Errorf("no space: %d and %q, want %q", code, &stderr, want)
+	}
+}
