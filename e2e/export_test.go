@@ -127,6 +127,17 @@ func (p prometheus) byAccount(t *testing.T, expression string) map[string]float6
 	return values
 }
 
+// dayWindows returns the ranges that hold the 24 samples of a day at its end. Up to Prometheus 2 a
+// range has the sample at its very beginning, too, and [1d] so that of the midnight before; one that
+// is shorter by a minute is right everywhere.
+func (p prometheus) dayWindows(t *testing.T) []string {
+	t.Helper()
+	if both := p.query(t, "count_over_time(vector(1)[1m:1m] @ 60)"); len(both) != 1 || both[0].value != 1 {
+		return []string{"23h59m"}
+	}
+	return []string{"23h59m", "1d"}
+}
+
 // checkDays compares the daily series, and the hourly ones summed up at the end of the day, with the
 // truth. Days that are not known must have neither.
 func (w *world) checkDays(t *testing.T, p prometheus, days map[string][summary.APIs][]summary.Date) {
@@ -143,13 +154,13 @@ func (w *world) checkDays(t *testing.T, p prometheus, days map[string][summary.A
 		"time_cost_seconds":     summary.Figures.TimeCostSeconds,
 		"max_time_cost_seconds": summary.Figures.MaxTimeCostSeconds,
 	} {
-		// Up to Prometheus 2 a range has the sample at its very beginning, too, and [1d] that of the
-		// midnight before. A range that is shorter by a minute is right everywhere.
 		over := map[bool]string{true: "max_over_time", false: "sum_over_time"}[name == "max_time_cost_seconds"]
-		expressions[fmt.Sprintf("%s(weixin_history_hourly_%s[23h59m] @ %%d)", over, name)] = struct {
-			api  summary.API
-			read func(summary.Figures) float64
-		}{summary.Hourly, read}
+		for _, window := range p.dayWindows(t) {
+			expressions[fmt.Sprintf("%s(weixin_history_hourly_%s[%s] @ %%d)", over, name, window)] = struct {
+				api  summary.API
+				read func(summary.Figures) float64
+			}{summary.Hourly, read}
+		}
 		expressions[fmt.Sprintf("weixin_history_daily_%s @ %%d", name)] = struct {
 			api  summary.API
 			read func(summary.Figures) float64
