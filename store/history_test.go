@@ -253,3 +253,23 @@ func TestHistoryOfAFileThatWasSpoilt(t *testing.T) {
 		})
 	}
 }
+
+// TestHistoryWithoutAState: figures whose day is not known are passed over, those behind them are not.
+func TestHistoryWithoutAState(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path)
+	for date := firstDay; date < firstDay+3; date++ {
+		save(t, s, daily(shop, date, 1), hourly(shop, date, summary.Hours{5: {Callbacks: 1}, 6: {Callbacks: 2}}))
+	}
+	run(t, shell(t, path), fmt.Sprintf(`DELETE FROM day WHERE date = %d`, firstDay))
+	history(t, s, func(h *store.History) {
+		days, hours := historyOf(t, h, shop, beforeAll, afterAll)
+		if len(days) != 2 || days[0] != (summary.Day{Date: firstDay + 1, Figures: *daily(shop, firstDay, 1).Daily}) {
+			t.Errorf("days: %v", days)
+		}
+		if len(hours) != 2 || hours[0].Date != firstDay+1 || hours[0].Hours[6].Callbacks != 2 || hours[1].Hours[5].Callbacks != 1 {
+			t.Errorf("hours: %v", hours)
+		}
+	})
+}
