@@ -35,7 +35,7 @@ func NewReloads(r prometheus.Registerer) (*Reloads, error) {
 // Succeeded notes a configuration that was read at the given time.
 func (m *Reloads) Succeeded(at time.Time) {
 	m.successful.Set(1)
-	m.timestamp.Set(unix(at))
+	m.timestamp.Set(float64(at.UnixMilli()) / 1000)
 }
 
 // Failed notes a configuration that could not be read; the former one stays in force.
