@@ -18,13 +18,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/sync/errgroup"
 
 	"weixin_exporter/collector"
 	"weixin_exporter/config"
+	"weixin_exporter/exposition"
 	"weixin_exporter/refresh"
 	"weixin_exporter/snapshot"
 	"weixin_exporter/store"
@@ -136,7 +136,6 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		versioncollector.NewCollector(program),
-		collector.New(board),
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
@@ -152,12 +151,19 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 	x.clients = clients{now: x.now, observe: x.requests.Observe}
 	x.refresher = refresh.New(refresh.Options{Store: known, Board: board, Logger: x.logger, Now: x.now})
 	x.reloading = make(chan struct{}, 1)
+	metrics, err := exposition.New(exposition.Options{
+		Source:   board,
+		Live:     registry,
+		ErrorLog: slog.NewLogLogger(x.slogger.Handler(), slog.LevelError),
+		Now:      x.now,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return web.NewHandler(web.Options{
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-			ErrorLog:          slog.NewLogLogger(x.slogger.Handler(), slog.LevelError),
-			EnableOpenMetrics: true,
-		}),
+		Metrics:       metrics,
 		TelemetryPath: x.web.TelemetryPath,
+		Discovery:     exposition.Discovery(x.web.TelemetryPath),
 		Source:        board,
 		Config:        func() ([]byte, error) { return x.current.Load().Marshal() },
 		Reload:        x.reload,

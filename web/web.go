@@ -26,6 +26,8 @@ type Options struct {
 	// Metrics answers at TelemetryPath.
 	Metrics       http.Handler
 	TelemetryPath string
+	// Discovery answers Prometheus' HTTP service discovery.
+	Discovery http.Handler
 	// Source is what the landing page shows and what readiness waits for.
 	Source Source
 	// Config returns the configuration in force as YAML, without any secret.
@@ -42,6 +44,7 @@ type Options struct {
 
 const (
 	landingPath = "/"
+	sdPath      = "/sd"
 	configPath  = "/config"
 	healthyPath = "/-/healthy"
 	readyPath   = "/-/ready"
@@ -51,7 +54,7 @@ const (
 // NewHandler returns the handler of all paths, or an error if the telemetry path is not
 // usable. With "/" as the telemetry path there is no landing page.
 func NewHandler(o Options) (http.Handler, error) {
-	switch taken := []string{configPath, healthyPath, readyPath, reloadPath}; {
+	switch taken := []string{sdPath, configPath, healthyPath, readyPath, reloadPath}; {
 	case o.TelemetryPath == "" || o.TelemetryPath[0] != '/':
 		return nil, fmt.Errorf("the telemetry path %q does not begin with a slash", o.TelemetryPath)
 	case slices.Contains(taken, o.TelemetryPath):
@@ -63,6 +66,7 @@ func NewHandler(o Options) (http.Handler, error) {
 	}
 	paths := map[string]http.Handler{
 		landingPath: readOnly(page),
+		sdPath:      readOnly(o.Discovery),
 		configPath:  readOnly(http.HandlerFunc(o.serveConfig)),
 		healthyPath: readOnly(http.HandlerFunc(serveHealthy)),
 		readyPath:   readOnly(http.HandlerFunc(o.serveReady)),

@@ -34,6 +34,7 @@ func newSurface(t *testing.T) *surface {
 	s.options = web.Options{
 		Metrics:       http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
 		TelemetryPath: "/metrics",
+		Discovery:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "[]\n") }),
 		Source:        s.board,
 		Config:        func() ([]byte, error) { return []byte("accounts: []\n"), nil },
 		Reload:        func(context.Context) error { s.reloads++; return nil },
@@ -71,6 +72,8 @@ func TestPaths(t *testing.T) {
 		{"GET", "/metrics", 200, "up 1\n", ""},
 		{"HEAD", "/metrics", 200, "", ""},
 		{"POST", "/metrics", 405, "Only GET and HEAD", "GET, HEAD"},
+		{"GET", "/sd", 200, "[]\n", ""},
+		{"POST", "/sd", 405, "Only GET and HEAD", "GET, HEAD"},
 		{"GET", "/", 200, "weixin_exporter</title>", ""},
 		{"GET", "/-/healthy", 200, "healthy", ""},
 		{"GET", "/-/ready", 200, "ready", ""},
@@ -148,7 +151,7 @@ func TestConfigThatCannotBeShown(t *testing.T) {
 func logTo(w io.Writer) log.Logger { return log.NewLogfmtLogger(w) }
 
 func TestTelemetryPath(t *testing.T) {
-	for _, path := range []string{"", "metrics", "/config", "/-/ready", "/-/healthy", "/-/reload"} {
+	for _, path := range []string{"", "metrics", "/sd", "/config", "/-/ready", "/-/healthy", "/-/reload"} {
 		s := newSurface(t)
 		s.options.TelemetryPath = path
 		if _, err := web.NewHandler(s.options); err == nil {

@@ -1,0 +1,238 @@
+package exposition_test
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weixin_exporter/families"
+	"weixin_exporter/snapshot"
+	"weixin_exporter/summary"
+)
+
+// headers of an answer that have to be the same; exposition adds Content-Length.
+func headers(a answer) map[string][]string {
+	named := map[string][]string{}
+	for _, name := range []string{"Content-Type", "Content-Encoding", "Vary", "X-Content-Type-Options"} {
+		named[name] = a.header.Values(name)
+	}
+	return named
+}
+
+// reordered returns a text with the families of accounts in front of all others.
+func reordered(text string) string {
+	ofAccounts := map[string]bool{}
+	for _, f := range families.All() {
+		ofAccounts[f.Name], ofAccounts[strings.TrimSuffix(f.Name, "_total")] = true, true
+	}
+	body, end := strings.CutSuffix(text, "# EOF\n")
+	var front, back strings.Builder
+	into := &back
+	for line := range strings.Lines(body) {
+		if name, ok := strings.CutPrefix(line, "# HELP "); ok {
+			into = &back
+			if name, _, _ = strings.Cut(name, " "); ofAccounts[name] {
+				into = &front
+			}
+		}
+		into.WriteString(line)
+	}
+	text = front.String() + back.String()
+	if end {
+		text += "# EOF\n"
+	}
+	return text
+}
+
+// same compares an answer with that of promhttp over one registry.
+func (w *world) same(t *testing.T, path string, with ...string) answer {
+	t.Helper()
+	got, want := w.get(w.handler, path, with...), w.get(w.ordinary, path, with...)
+	if got.status != http.StatusOK || want.status != http.StatusOK {
+		t.Fatalf("status %d, want that of promhttp, %d, and 200", got.status, want.status)
+	}
+	if diff := cmp.Diff(headers(want), headers(got)); diff != "" {
+		t.Errorf("headers (-promhttp +got):\n%s", diff)
+	}
+	if !strings.Contains(want.header.Get("Content-Type"), "protobuf") {
+		want.plain = reordered(want.plain)
+	}
+	// Protobuf as text has white space at random.
+	tidy := strings.NewReplacer(" ", "", "\n", "")
+	random := strings.Contains(want.header.Get("Content-Type"), "text; escaping")
+	if want.plain != got.plain && (!random || tidy.Replace(want.plain) != tidy.Replace(got.plain)) {
+		t.Errorf("%s %q: body (-promhttp +got):\n%s", path, with, cmp.Diff(want.plain, got.plain))
+	}
+	return got
+}
+
+func snapshots() map[string]*snapshot.Snapshot {
+	return map[string]*snapshot.Snapshot{
+		"none":     nil,
+		"empty":    {},
+		"nothing":  {Accounts: []*snapshot.Account{{Name: "a", AppID: "wx1"}, {Name: "b", AppID: "wx2"}}},
+		"foreign":  foreign(),
+		"one hour": {Accounts: []*snapshot.Account{{Name: "a", AppID: "wx1", Hourly: &summary.HourlyDay{Date: date}}}},
+	}
+}
+
+func TestEqualsPromhttp(t *testing.T) {
+	for name, s := range snapshots() {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, someLive()...)
+			if s != nil {
+				w.board.Publish(s)
+			}
+			for _, accept := range []string{
+				"", "*/*", asText, asOpenMetrics, "application/openmetrics-text", "application/openmetrics-text;version=0.0.1",
+				"application/openmetrics-text;version=2.0.0", asProtobuf, "application/json",
+				"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text",
+				"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=compact-text",
+				// What Prometheus 2.42 and 3 send.
+				"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+				"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.2,text/plain;version=0.0.4;q=0.3",
+			} {
+				for _, escaping := range []string{"", "allow-utf-8", "underscores", "dots", "values", "bogus"} {
+					for _, encoding := range []string{"", "identity", "gzip"} {
+						with := accept
+						if escaping != "" && accept != "" {
+							with = strings.ReplaceAll(accept, ",", ";escaping="+escaping+",") + ";escaping=" + escaping
+						}
+						w.same(t, "/metrics", "Accept", with, "Accept-Encoding", encoding)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestManyAccountsEqualPromhttp(t *testing.T) {
+	w := newWorld(t, someLive()...)
+	w.board.Publish(accounts(700, 1))
+	for _, accept := range []string{asText, asOpenMetrics} {
+		for _, encoding := range []string{"identity", "gzip"} {
+			w.same(t, "/metrics", "Accept", accept, "Accept-Encoding", encoding)
+		}
+	}
+}
+
+func TestSomeFamiliesAlone(t *testing.T) {
+	w := newWorld(t, someLive()...)
+	w.board.Publish(foreign())
+	for _, query := range []string{
+		"name[]=weixin_store_days", "name[]=a_gauge", "name[]=weixin_refresh_failures_total&name[]=weixin_times_seconds&name[]=no_such", "name[]=no_such", "name[]=",
+	} {
+		for _, accept := range []string{asText, asOpenMetrics, asProtobuf} {
+			for _, encoding := range []string{"identity", "gzip"} {
+				got := w.same(t, "/metrics?"+query, "Accept", accept, "Accept-Encoding", encoding)
+				if accept != asProtobuf && strings.Contains(got.plain, "weixin_account_info") {
+					t.Errorf("%s has other families:\n%s", query, got.plain)
+				}
+			}
+		}
+	}
+	w.same(t, "/metrics", "Accept-Encoding", "gzip") // they are not kept for this
+}
+
+func TestEncodings(t *testing.T) {
+	w := newWorld(t, someLive()...)
+	w.board.Publish(foreign())
+	compressed := 0
+	for _, accepted := range []string{
+		"", "gzip", "identity", "*", "br", "zstd", "gzip;q=0", "*;q=0", "gzip;q=0, *", "gzip;q=1.0", "gzip; q=0.5", "gzip;q=0.5, identity;q=0.5",
+		"gzip;q=0.6, identity;q=0.5", "gzip;q=0.5, identity;q=0.6", "identity;q=0, gzip", "identity;q=0, *;q=0.5", "*;q=0.5, gzip", "*;q=0.5,gzip;q=0.4",
+		"deflate, gzip;q=0.5, br", "zstd, gzip", "gzip;q=1.0, identity; q=0.5, *;q=0", "gzip;q=x", "br;q=x, gzip", "gzip;level=9",
+	} {
+		got := w.same(t, "/metrics", "Accept-Encoding", accepted)
+		if got.header.Get("Content-Encoding") == "gzip" {
+			compressed++
+			if length := fmt.Sprint(len(got.body)); got.header.Get("Content-Length") != length {
+				t.Errorf("%q: Content-Length %q, want %s", accepted, got.header.Get("Content-Length"), length)
+			}
+		}
+	}
+	if compressed == 0 {
+		t.Error("nothing was ever compressed")
+	}
+	w.same(t, "/metrics", "Accept-Encoding", "br", "Accept-Encoding", "gzip")
+	w.same(t, "/metrics")
+}
+
+func TestHead(t *testing.T) {
+	w := newWorld(t, someLive()...)
+	w.board.Publish(foreign())
+	server := w.over(t)
+	for _, accept := range []string{asText, asOpenMetrics, asProtobuf} {
+		for _, encoding := range []string{"identity", "gzip"} {
+			got := w.ask(w.handler, http.MethodHead, "/metrics", "Accept", accept, "Accept-Encoding", encoding)
+			want := w.get(w.ordinary, "/metrics", "Accept", accept, "Accept-Encoding", encoding)
+			if diff := cmp.Diff(headers(want), headers(got)); got.status != http.StatusOK || diff != "" {
+				t.Errorf("%s, %s: status %d, headers (-promhttp +got):\n%s", accept, encoding, got.status, diff)
+			}
+			if accept != asProtobuf && len(got.body) > 0 {
+				t.Errorf("%s, %s: %d bytes", accept, encoding, len(got.body))
+			}
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodHead, server.URL+"/metrics", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Accept", accept)
+			r.Header.Set("Accept-Encoding", encoding)
+			sent, err := server.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = sent.Body.Close()
+			if accept != asProtobuf && sent.ContentLength == 0 {
+				t.Errorf("%s, %s: HEAD says that there is nothing", accept, encoding)
+			}
+		}
+	}
+}
+
+// The live part is whatever there is: the real ones of the program, too.
+func TestNamesAreThoseOfPromhttp(t *testing.T) {
+	w := newWorld(t, programs()...)
+	w.board.Publish(accounts(3, 1))
+	names := func(text string) []string {
+		found := regexp.MustCompile(`(?m)^[^# ]+(?:\{.*\})? `).FindAllString(text, -1)
+		slices.Sort(found)
+		return found
+	}
+	for _, accept := range []string{asText, asOpenMetrics} {
+		got, want := w.get(w.handler, "/metrics", "Accept", accept), w.get(w.ordinary, "/metrics", "Accept", accept)
+		if diff := cmp.Diff(names(want.plain), names(got.plain)); diff != "" || len(names(got.plain)) < 100 {
+			t.Errorf("%s: series (-promhttp +got):\n%s", accept, diff)
+		}
+	}
+}
+
+// FuzzAccount compares what is rendered of any name and figures with what expfmt writes.
+func FuzzAccount(f *testing.F) {
+	for _, a := range foreign().Accounts {
+		f.Add(a.Name, a.AppID, int64(3), int64(17), int64(1_000_001), int64(-5))
+	}
+	f.Add("\r\t\v\x00", "\u2028", int64(1)<<62, int64(-1)<<63, int64(999_999_999), int64(1001))
+	f.Fuzz(func(t *testing.T, name, appID string, callbacks, failures, millis, longest int64) {
+		if !utf8.ValidString(name) || !utf8.ValidString(appID) {
+			t.Skip("the configuration is UTF-8")
+		}
+		figures := summary.Figures{Callbacks: callbacks, Failures: failures, TimeCostMillis: millis, MaxTimeCostMillis: longest}
+		a := &snapshot.Account{Name: name, AppID: appID, Daily: &summary.Day{Date: date, Figures: figures}, Hourly: &summary.HourlyDay{Date: date}}
+		a.Hourly.Hours[7] = figures
+		w := newWorld(t)
+		w.board.Publish(&snapshot.Snapshot{Accounts: []*snapshot.Account{a}})
+		for _, accept := range []string{asText, asOpenMetrics} {
+			got, want := w.get(w.handler, "/metrics", "Accept", accept), w.get(w.ordinary, "/metrics", "Accept", accept)
+			if got.plain != want.plain {
+				t.Errorf("(-promhttp +got):\n%s", cmp.Diff(want.plain, got.plain))
+			}
+		}
+	})
+}
