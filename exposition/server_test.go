@@ -6,10 +6,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // over serves the handler on the loopback interface.
-func (w *world) over(t testing.TB) *httptest.Server {
+func (w *world) over(t *testing.T) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(w.handler)
 	t.Cleanup(server.Close)
@@ -21,4 +22,22 @@ func programs() []prometheus.Collector {
 	return []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	}
+}
+
+func newGauge() prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Name: "some_level", Help: "Moves."})
+}
+
+// floats has a histogram that OpenMetrics cannot show.
+type floats struct{}
+
+func (floats) desc() *prometheus.Desc {
+	return prometheus.NewDesc("floats", "Counts of floats.", nil, nil)
+}
+func (f floats) Describe(descs chan<- *prometheus.Desc)   { descs <- f.desc() }
+func (f floats) Collect(metrics chan<- prometheus.Metric) { metrics <- f }
+func (f floats) Desc() *prometheus.Desc                   { return f.desc() }
+func (floats) Write(m *dto.Metric) error {
+	m.Histogram = &dto.Histogram{SampleCountFloat: new(1.5), SampleSum: new(1.0)}
+	return nil
 }

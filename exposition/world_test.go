@@ -83,7 +83,7 @@ func foreign() *snapshot.Snapshot {
 
 // world is a handler and the ordinary one over the same metrics.
 type world struct {
-	t        testing.TB
+	tb       testing.TB
 	board    *snapshot.Board
 	live     *prometheus.Registry
 	now      func() time.Time
@@ -93,19 +93,19 @@ type world struct {
 }
 
 // newWorld makes one whose live part is what the given collectors have.
-func newWorld(t testing.TB, live ...prometheus.Collector) *world {
-	t.Helper()
-	w := &world{t: t, board: snapshot.NewBoard(), live: prometheus.NewRegistry()}
+func newWorld(tb testing.TB, live ...prometheus.Collector) *world {
+	tb.Helper()
+	w := &world{tb: tb, board: snapshot.NewBoard(), live: prometheus.NewRegistry()}
 	w.now = func() time.Time { return time.Unix(1773108000, 0) }
 	both := prometheus.NewRegistry()
 	for _, c := range live {
 		if err := w.live.Register(c); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	for _, c := range append(live, collector.New(w.board)) {
 		if err := both.Register(c); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	w.ordinary = promhttp.HandlerFor(both, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorLog: log.New(io.Discard, "", 0)})
@@ -114,7 +114,7 @@ func newWorld(t testing.TB, live ...prometheus.Collector) *world {
 		Source: w.board, Live: w.live, ErrorLog: log.New(&w.log, "", 0), Now: func() time.Time { return w.now() },
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return w
 }
@@ -124,7 +124,7 @@ func someLive() []prometheus.Collector {
 	counter := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weixin_api_requests_total", Help: "Quoted: \"\\\n"}, []string{"api"})
 	counter.WithLabelValues("daily").Add(7)
 	counter.WithLabelValues(`"`).Inc()
-	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "a_gauge", Help: "The first of all."})
+	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "a_level", Help: "The first of all."})
 	gauge.Set(-1.5)
 	dotted := prometheus.NewGauge(prometheus.GaugeOpts{Name: "zoo.größe", Help: "To be escaped.", ConstLabels: prometheus.Labels{"dotted.label": "ä"}})
 	histogram := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "weixin_times_seconds", Help: "Times.", Buckets: []float64{0.1, 1}, NativeHistogramBucketFactor: 1.1})
@@ -142,13 +142,13 @@ type answer struct {
 
 // get asks a handler. Headers are given as names and values in turn.
 func (w *world) get(h http.Handler, path string, headers ...string) answer {
-	w.t.Helper()
+	w.tb.Helper()
 	return w.ask(h, http.MethodGet, path, headers...)
 }
 
 func (w *world) ask(h http.Handler, method, path string, headers ...string) answer {
-	w.t.Helper()
-	r := httptest.NewRequestWithContext(w.t.Context(), method, path, http.NoBody)
+	w.tb.Helper()
+	r := httptest.NewRequestWithContext(w.tb.Context(), method, path, http.NoBody)
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
@@ -159,31 +159,31 @@ func (w *world) ask(h http.Handler, method, path string, headers ...string) answ
 }
 
 func (w *world) serve(h http.Handler, r *http.Request) answer {
-	w.t.Helper()
+	w.tb.Helper()
 	recorder := httptest.NewRecorder()
 	h.ServeHTTP(recorder, r)
 	a := answer{status: recorder.Code, header: recorder.Result().Header, body: recorder.Body.Bytes(), plain: recorder.Body.String()}
 	if a.header.Get("Content-Encoding") == "gzip" && r.Method != http.MethodHead {
-		a.plain = string(gunzip(w.t, a.body))
+		a.plain = string(gunzip(w.tb, a.body))
 	}
 	return a
 }
 
 // gunzip unpacks what has to be one member and nothing else.
-func gunzip(t testing.TB, packed []byte) []byte {
-	t.Helper()
+func gunzip(tb testing.TB, packed []byte) []byte {
+	tb.Helper()
 	source := bytes.NewReader(packed)
 	reader, err := gzip.NewReader(source)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	reader.Multistream(false)
 	plain, err := io.ReadAll(reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if source.Len() > 0 {
-		t.Errorf("%d bytes follow the gzip member", source.Len())
+		tb.Errorf("%d bytes follow the gzip member", source.Len())
 	}
 	return plain
 }
