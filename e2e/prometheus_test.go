@@ -42,22 +42,29 @@ func contractMetrics() []string {
 // prometheus is a running Prometheus.
 type prometheus struct{ web }
 
-// runPrometheus starts one that scrapes the given exporters, by job.
-func runPrometheus(t *testing.T, targets map[string]*exporter, args ...string) prometheus {
+// startPrometheus starts one with the given configuration.
+func startPrometheus(t *testing.T, config string, args ...string) prometheus {
 	t.Helper()
 	binary := program(t, "PROMETHEUS", "prometheus")
 	folder := t.TempDir()
+	file := filepath.Join(folder, "prometheus.yml")
+	writeFile(t, file, config)
+	p := start(t, binary, append(args, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(folder, "data"),
+		"--web.listen-address=127.0.0.1:0", "--storage.tsdb.min-block-duration=2h")...)
+	made := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: p.listensOn(t)})}
+	made.waitReady(t)
+	return made
+}
+
+// runPrometheus starts one that scrapes the given exporters, by job.
+func runPrometheus(t *testing.T, targets map[string]*exporter, args ...string) prometheus {
+	t.Helper()
 	var config strings.Builder
 	config.WriteString("global: {scrape_interval: 2s, scrape_timeout: 2s}\nscrape_configs:\n")
 	for _, job := range slices.Sorted(maps.Keys(targets)) {
 		fmt.Fprintf(&config, "  - job_name: %s\n    static_configs: [{targets: [%q]}]\n", job, targets[job].base.Host)
 	}
-	file := filepath.Join(folder, "prometheus.yml")
-	writeFile(t, file, config.String())
-	p := start(t, binary, append(args, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(folder, "data"),
-		"--web.listen-address=127.0.0.1:0", "--storage.tsdb.min-block-duration=2h")...)
-	made := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: p.listensOn(t)})}
-	made.waitReady(t)
+	made := startPrometheus(t, config.String(), args...)
 	for job := range targets {
 		eventually(t, "a scrape of "+job, func() error {
 			if up := made.query(t, fmt.Sprintf(`up{job=%q}`, job)); len(up) != 1 || up[0].value != 1 {
