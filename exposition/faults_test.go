@@ -104,6 +104,28 @@ func TestNothingFollowsWhatCouldNotBeSent(t *testing.T) {
 	}
 }
 
+// widest notes the largest write.
+type widest struct {
+	torn
+	most int
+}
+
+func (w *widest) Write(p []byte) (int, error) {
+	w.most = max(w.most, len(p))
+	return len(p), nil
+}
+
+// TestMemoryIsConstantWithoutCompression: lines are sent soon after they are rendered.
+func TestMemoryIsConstantWithoutCompression(t *testing.T) {
+	w := newWorld(t)
+	w.board.Publish(accounts(300, 1))
+	connection := &widest{torn: torn{header: http.Header{}}}
+	w.handler.ServeHTTP(connection, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
+	if connection.most == 0 || connection.most > 1<<16 {
+		t.Errorf("%d bytes were written at once", connection.most)
+	}
+}
+
 func TestAFamilyInBothPartsIsRefused(t *testing.T) {
 	for _, f := range families.All() {
 		for name, opts := range map[string]prometheus.GaugeOpts{
