@@ -149,7 +149,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		return nil, err
 	}
 	x.clients = clients{now: x.now, observe: x.requests.Observe}
-	x.refresher = refresh.New(refresh.Options{Store: known, Board: board, Logger: x.logger, Now: x.now})
+	x.refresher = refresh.New(refresh.Options{Store: known, Others: known, Board: board, Logger: x.logger, Now: x.now})
 	x.reloading = make(chan struct{}, 1)
 	metrics, err := exposition.New(exposition.Options{
 		Source:   board,

@@ -39,6 +39,7 @@ type account struct {
 	shown     *snapshot.Account // what the next snapshot is to say
 	published bool              // it is part of a snapshot, so it must not change any more
 
+	stale   bool      // what is known has changed since next and wake were found
 	running bool      // a call is under way; otherwise the account is in one of the queues
 	next    Call      // the call to make, while it is ready
 	wake    time.Time // when to look again, while it waits; zero: at the next look

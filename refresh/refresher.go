@@ -63,7 +63,9 @@ func (c Config) nextLook(now time.Time) time.Time {
 
 // Options are the parts that a Refresher works with.
 type Options struct {
-	Store  Store
+	Store Store
+	// Others tells what other processes write into the store; nil: there are none.
+	Others Others
 	Board  Publisher
 	Logger log.Logger
 	Now    func() time.Time
@@ -71,10 +73,10 @@ type Options struct {
 
 // Refresher asks Weixin for what is due, stores it and publishes it.
 type Refresher struct {
-	store  Store
-	board  Publisher
-	logger log.Logger
-	now    func() time.Time
+	reporter
+	store Store
+	board Publisher
+	now   func() time.Time
 
 	configs chan reconfigure
 	results chan result
@@ -96,6 +98,9 @@ type Refresher struct {
 	unpublished bool         // something has changed that is not shown yet
 	nextPublish time.Time    // when to show it although more is under way
 	pruned      summary.Date // the day on which the store was last pruned
+
+	watch      watch
+	nextFollow time.Time // when to look what others have written
 }
 
 type reconfigure struct {
@@ -116,15 +121,16 @@ type result struct {
 // New returns a Refresher for Run. It starts nothing.
 func New(o Options) *Refresher {
 	return &Refresher{
+		reporter: reporter{o.Logger},
 		store:    o.Store,
 		board:    o.Board,
-		logger:   o.Logger,
 		now:      o.Now,
 		configs:  make(chan reconfigure),
 		results:  make(chan result),
 		accounts: map[string]*account{},
 		ready:    queue{less: byUrgency},
 		waiting:  queue{less: byWake},
+		watch:    watch{others: o.Others},
 	}
 }
 
@@ -149,6 +155,9 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 	life, end := context.WithCancel(ctx)
 	defer end()
 	r.life = life
+	if err := r.watch.begin(life); err != nil && ctx.Err() == nil {
+		return err
+	}
 	if err := r.apply(c); err != nil && ctx.Err() == nil {
 		return err
 	}
@@ -244,6 +253,7 @@ func (r *Refresher) look(now time.Time) {
 
 // place puts an account into the queue where it belongs at now.
 func (r *Refresher) place(acc *account, now time.Time) {
+	acc.stale = false
 	call, due, wake := acc.plan(now, r.config.Settings)
 	if due {
 		acc.next = call
@@ -260,12 +270,17 @@ func (r *Refresher) dispatch() {
 	if !now.Before(r.nextLook) || r.nextLook.After(now.Add(r.config.Interval)) {
 		r.look(now) // the second case is a clock that was put back
 	}
+	r.follow(now)
 	for acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && !now.Before(acc.wake); acc = r.waiting.first() {
 		r.place(r.waiting.take(), now)
 	}
 	for acc := r.ready.first(); acc != nil && r.running < r.config.Concurrency; acc = r.ready.first() {
 		if acc.suspect() && r.suspects > 0 && r.suspects >= r.config.Concurrency-1 {
 			return // one worker stays free for the healthy accounts
+		}
+		if acc.stale {
+			r.place(r.ready.take(), now)
+			continue
 		}
 		r.start(r.ready.take())
 	}
@@ -294,6 +309,9 @@ func (r *Refresher) start(acc *account) {
 func (r *Refresher) untilNext() time.Duration {
 	now := r.now()
 	next := r.nextLook
+	if r.watch.others != nil && r.nextFollow.Before(next) {
+		next = r.nextFollow
+	}
 	if acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && acc.wake.Before(next) {
 		next = acc.wake
 	}

@@ -111,6 +111,7 @@ func (r *Refresher) keep(answered []result) {
 	if len(answered) == 0 {
 		return
 	}
+	r.catchUp() // what an answer means depends on what is known
 	now := r.now()
 	records := make([][]store.Record, len(answered))
 	vanished := make([][]summary.Date, len(answered))
@@ -136,7 +137,7 @@ func (r *Refresher) keep(answered []result) {
 	for _, revision := range revisions {
 		acc := r.accounts[revision.AppID]
 		acc.shown.Work[revision.API].Revisions++
-		r.logRevised(acc, revision)
+		r.logRevised(acc.Account, revision)
 	}
 }
 
@@ -145,16 +146,16 @@ func (r *Refresher) learned(res result, records []store.Record, vanished []summa
 	acc, api := res.account, res.call.API
 	ended := acc.succeed(api, r.now())
 	if ended != nil {
-		r.logRecovered(acc, res.call, ended)
+		r.logRecovered(acc.Account, res.call, ended)
 	}
 	work := &acc.shown.Work[api]
 	work.PlainHours += int64(res.answer.plainHours)
 	for reason, n := range res.answer.rejected {
 		work.Rejected[reason] += int64(n)
 	}
-	r.logAnswer(acc, res, records)
+	r.logAnswer(acc.Account, res.call, res.answer, records)
 	for _, date := range vanished {
-		r.logVanished(acc, api, date)
+		r.logVanished(acc.Account, api, date)
 	}
 	acc.learn(records)
 }
@@ -170,7 +171,7 @@ func (r *Refresher) quotaKnown(res result) {
 	acc.change()
 	if res.err != nil {
 		acc.shown.Work[api].Quota = nil
-		r.logQuotaUnknown(acc, api, res.err)
+		r.logQuotaUnknown(acc.Account, api, res.err)
 		return
 	}
 	acc.shown.Work[api].Quota = &res.quota
@@ -180,5 +181,5 @@ func (r *Refresher) quotaKnown(res result) {
 func (r *Refresher) failed(res result, err error) {
 	f := newFault(err)
 	next := res.account.fail(res.call.API, r.now(), f)
-	r.logFailed(res.account, res.call, f, next)
+	r.logFailed(res.account.Account, res.call, f, next)
 }

@@ -37,9 +37,10 @@ type world struct {
 	store   *store.Store
 	runner  *refresh.Refresher
 	stop    func()
-	wrapped func(*store.Store) refresh.Store // nil: the store itself
-	watched refresh.Publisher                // nil: the board itself
-	ahead   atomic.Int64                     // by how much the refresher's clock is wrong
+	wrapped func(*store.Store) refresh.Store  // nil: the store itself
+	others  func(*store.Store) refresh.Others // nil: the store itself
+	watched refresh.Publisher                 // nil: the board itself
+	ahead   atomic.Int64                      // by how much the refresher's clock is wrong
 }
 
 // logbook collects log lines; they also go to the test's output.
@@ -135,7 +136,11 @@ func (w *world) start() {
 	if w.watched != nil {
 		shown = w.watched
 	}
-	w.runner = refresh.New(refresh.Options{Store: kept, Board: shown, Logger: log.NewLogfmtLogger(w.log), Now: w.now})
+	var others refresh.Others = w.store
+	if w.others != nil {
+		others = w.others(w.store)
+	}
+	w.runner = refresh.New(refresh.Options{Store: kept, Others: others, Board: shown, Logger: log.NewLogfmtLogger(w.log), Now: w.now})
 	ended := make(chan error, 1)
 	go func() { ended <- w.runner.Run(ctx, w.config) }()
 	w.stop = sync.OnceFunc(func() {

@@ -55,3 +55,84 @@ func TestChangedByAnotherProcess(t *testing.T) {
 		t.Errorf("changed: %q, want %q", got, bot)
 	}
 }
+
+// version returns the store's version.
+func version(t *testing.T, s *store.Store) int64 {
+	t.Helper()
+	v, err := s.Version(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestVersionTellsOfOthersAlone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	here, there := open(t, path), open(t, path)
+	before := version(t, here)
+	save(t, here, daily(shop, firstDay, 1))
+	if _, err := here.Prune(t.Context(), firstDay); err != nil {
+		t.Fatal(err)
+	}
+	load(t, here, firstDay)
+	load(t, there, firstDay)
+	if got := version(t, here); got != before {
+		t.Errorf("own saves and others' reading change the version from %d to %d", before, got)
+	}
+	save(t, there, daily(bot, firstDay, 1))
+	if got := version(t, here); got == before {
+		t.Errorf("another process saved, and the version is still %d", got)
+	}
+	before = version(t, here)
+	if got := version(t, here); got != before {
+		t.Errorf("nothing happens, and the version changes from %d to %d", before, got)
+	}
+}
+
+func TestVersionInMemory(t *testing.T) {
+	t.Parallel()
+	s := open(t, "")
+	before := version(t, s)
+	save(t, s, daily(shop, firstDay, 1))
+	if got := version(t, s); got != before {
+		t.Errorf("the version of a store in memory changes from %d to %d", before, got)
+	}
+}
+
+// BenchmarkFollow shows what it costs an exporter with many accounts to find out what others
+// have written: nothing, or something about a few accounts, which it then loads.
+func BenchmarkFollow(b *testing.B) {
+	const accounts, days, changed = 10_000, 10, 4
+	path := filepath.Join(b.TempDir(), "store.db")
+	here, there := open(b, path), open(b, path)
+	fill(b, here, accounts, days)
+	b.Run("nothing", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := here.Version(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("four_accounts", func(b *testing.B) {
+		_, mark, err := here.Changed(b.Context(), 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		date := firstDay + days
+		for b.Loop() {
+			b.StopTimer()
+			save(b, there, round(changed, date)...)
+			date++
+			b.StartTimer()
+			if _, err := here.Version(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			var appIDs []string
+			if appIDs, mark, err = here.Changed(b.Context(), mark); err != nil || len(appIDs) != changed {
+				b.Fatalf("changed: %q, %v", appIDs, err)
+			}
+			load(b, here, firstDay, appIDs...)
+		}
+	})
+}
