@@ -1,0 +1,138 @@
+package refresh
+
+import (
+	"context"
+	"time"
+
+	"weixin_exporter/snapshot"
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+)
+
+// Fill says what a backfill is to ask for.
+type Fill struct {
+	// Accounts are filled in this order; their app ids are unique.
+	Accounts []Account
+	// Since and Until are the first and the last day, from summary.FirstDate to yesterday.
+	Since, Until summary.Date
+	// Force asks for known days, too.
+	Force bool
+	// Wait waits for the next China midnight where a day's quota is used up, rather than
+	// giving the call up.
+	Wait bool
+	// Concurrency is how many accounts are asked for at once, at the most.
+	Concurrency int
+}
+
+// FillPlan is a Fill with the calls that it takes by what is known now.
+type FillPlan struct {
+	Fill
+	// Calls are the numbers of calls for each of Accounts.
+	Calls [][summary.APIs]int
+}
+
+// Total returns the number of all calls.
+func (p FillPlan) Total() int {
+	total := 0
+	for _, calls := range p.Calls {
+		for _, n := range calls {
+			total += n
+		}
+	}
+	return total
+}
+
+// Filled is what came of the backfill of one account.
+type Filled struct {
+	Name  string
+	AppID string
+	// Calls were answered; Failures were not.
+	Calls, Failures int
+	// Learned counts days that became known, Empty those of them without traffic, and
+	// NotThere days that Weixin did not have.
+	Learned, Empty, NotThere [summary.APIs]int
+	// Revisions counts known days that came back with other figures.
+	Revisions int
+	// Left is how many calls are still to be made, by each API.
+	Left [summary.APIs]int
+	// Ended says why there are calls left; nil where there are none, or where the context
+	// ended.
+	Ended [summary.APIs]*FillEnd
+}
+
+// FillEnd says why calls of an account were given up.
+type FillEnd struct {
+	Reason snapshot.Reason
+	// Text says what failed and Advice what to do about it. They hold no secret and no token.
+	Text, Advice string
+}
+
+// FillStatus is how it stands with the backfill of one account.
+type FillStatus struct {
+	Account string
+	// Done counts calls that were answered, Left those that are to be made.
+	Done, Left int
+	// Resume is when it goes on, where it waits; else zero.
+	Resume time.Time
+	// Ended means that nothing more is done.
+	Ended bool
+}
+
+// FillProgress is shown how a backfill goes on. Its method is called from one goroutine.
+type FillProgress interface {
+	Show(FillStatus)
+}
+
+// Stretches returns the calls that ask for the wanted days from since to until and for no
+// others, the newest first: up to 30 days in a daily call, one in an hourly call. It depends
+// on its arguments alone.
+func Stretches(api summary.API, since, until summary.Date, wanted func(summary.Date) bool) []Call {
+	var calls []Call
+	for {
+		c, ok := stretch(api, since, until, wanted)
+		if !ok {
+			return calls
+		}
+		calls = append(calls, c)
+		until = c.Begin - 1
+	}
+}
+
+// stretch returns the first of Stretches, false where no day is wanted.
+func stretch(api summary.API, since, until summary.Date, wanted func(summary.Date) bool) (Call, bool) {
+	for ; until >= since && !wanted(until); until-- {
+	}
+	if until < since {
+		return Call{}, false
+	}
+	c := Call{API: api, Purpose: History, Begin: until, End: until}
+	longest := summary.Date(1)
+	if api == summary.Daily {
+		longest = longestDailyRange
+	}
+	for c.Begin > since && c.End-c.Begin+1 < longest && wanted(c.Begin-1) {
+		c.Begin--
+	}
+	return c, true
+}
+
+// wanted returns which days are to be asked for by what a ledger says.
+func (f Fill) wanted(l Ledger) func(summary.Date) bool {
+	return func(date summary.Date) bool { return f.Force || l.At(date).Status != store.Known }
+}
+
+// Plan finds out which calls a backfill takes. It makes none.
+func (b *Backfill) Plan(ctx context.Context, f Fill) (FillPlan, error) {
+	p := FillPlan{Fill: f, Calls: make([][summary.APIs]int, len(f.Accounts))}
+	for i, a := range f.Accounts {
+		// One after the other: what is known of all accounts may be more than the memory holds.
+		ledgers, err := b.load(ctx, f.Since, a.AppID)
+		if err != nil {
+			return p, err
+		}
+		for api := range summary.APIs {
+			p.Calls[i][api] = len(Stretches(api, f.Since, f.Until, f.wanted(ledgers[api])))
+		}
+	}
+	return p, nil
+}
