@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +25,7 @@ const (
 	done  = 0 // or stopped by a signal
 	fault = 1 // named on stderr in one line
 	usage = 2
+	quota = 3 // a backfill goes on when the day's quota is there again
 )
 
 const name = "weixin_exporter"
@@ -65,6 +67,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 	checking.Flag("account", "Examine only the account of this name.").StringVar(&checkup.Account)
 	checking.Flag("output", "What --online writes: text or json.").Default("text").EnumVar(&checkup.Output, "text", "json")
 	check := checking.FullCommand()
+	var filling command.Filling
+	backfill := backfillCommand(app, &filling)
 	var extract command.Extract
 	export := exportCommand(app, &extract)
 	demo := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.").FullCommand()
@@ -84,6 +88,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 	case check:
 		checkup.ConfigFile = configFile
 		err = command.Check(ctx, env, checkup)
+	case backfill:
+		filling.ConfigFile = configFile
+		err = command.Backfill(ctx, env, filling)
 	case export:
 		extract.ConfigFile = configFile
 		err = command.Export(ctx, env, extract)
@@ -94,9 +101,34 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: error: %v\n", name, err)
+	}
+	return codeOf(err)
+}
+
+// backfillCommand adds the command and returns its name.
+func backfillCommand(app *kingpin.Application, f *command.Filling) string {
+	c := app.Command("backfill", "Fill the store with days from Weixin; goes on where it was stopped.")
+	c.Flag("since", "First day to fill, YYYY-MM-DD, from 2014-12-01 on.").Required().SetText(&f.Since)
+	c.Flag("until", "Last day to fill, YYYY-MM-DD; the default is the latest that Weixin has.").SetText(&f.Until)
+	c.Flag("account", "Fill only the account of this name; repeatable.").StringsVar(&f.Accounts)
+	c.Flag("force", "Ask for known days, too.").BoolVar(&f.Force)
+	c.Flag("wait", "Where a day's quota is used up, wait for the next one and go on.").BoolVar(&f.Wait)
+	c.Flag("dry-run", "Say how many calls it would take, and make none.").BoolVar(&f.DryRun)
+	return c.FullCommand()
+}
+
+// codeOf returns the exit code of a command that ended with the error.
+func codeOf(err error) int {
+	switch {
+	case err == nil:
+		return done
+	case errors.Is(err, command.ErrUsage):
+		return usage
+	case errors.Is(err, command.ErrQuota):
+		return quota
+	default:
 		return fault
 	}
-	return done
 }
 
 // exportCommand declares the export command and returns its name.
