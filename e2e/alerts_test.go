@@ -1,0 +1,233 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"weixin_exporter/summary"
+)
+
+// rulesFile is the one that is delivered.
+const rulesFile = "../alerts/weixin.rules.yml"
+
+// notInDemo are the metrics of rules that the demonstration does not show, and why.
+func notInDemo() map[string]string {
+	const (
+		quota  = "needs weixin.quota, which the demonstration leaves off"
+		remote = "needs an endpoint of remote write"
+	)
+	return map[string]string{
+		"weixin_api_quota_limit":                             quota,
+		"weixin_api_quota_remaining":                         quota,
+		"weixin_remote_write_samples_failed_total":           remote,
+		"weixin_remote_write_pending_samples":                remote,
+		"weixin_remote_write_last_success_timestamp_seconds": remote,
+	}
+}
+
+// activeAlert is one that a Prometheus holds.
+type activeAlert struct {
+	Labels, Annotations map[string]string
+	State               string
+}
+
+// name says which alert it is, with the labels that tell whom it is about.
+func (a activeAlert) name() string {
+	return strings.Join(slices.DeleteFunc([]string{
+		a.Labels["alertname"], a.Labels["account"], a.Labels["reason"], a.Labels["api"],
+	}, func(part string) bool { return part == "" }), " ")
+}
+
+// loadedRule is a rule as a Prometheus tells of it.
+type loadedRule struct {
+	Name, Query, Health, LastError string
+	LastEvaluation                 time.Time
+}
+
+// api asks Prometheus for something and refuses answers with warnings or infos.
+func (p prometheus) api(t *testing.T, path string, into any) {
+	t.Helper()
+	answer := struct {
+		Status          string
+		Warnings, Infos []string
+		Data            any
+	}{Data: into}
+	text := p.get(t, path).body
+	if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Status != "success" || len(answer.Warnings)+len(answer.Infos) > 0 {
+		t.Fatalf("%s: %v: %s", path, err, mask(text))
+	}
+}
+
+// firing returns the alerts that fire, by their names.
+func (p prometheus) firing(t *testing.T) map[string]activeAlert {
+	t.Helper()
+	var data struct{ Alerts []activeAlert }
+	p.api(t, "/api/v1/alerts", &data)
+	firing := map[string]activeAlert{}
+	for _, a := range data.Alerts {
+		if a.State == "firing" {
+			firing[a.name()] = a
+		}
+	}
+	return firing
+}
+
+// rules returns the rules that were evaluated at least once, once all were.
+func (p prometheus) rules(t *testing.T) []loadedRule {
+	t.Helper()
+	var data struct {
+		Groups []struct{ Rules []loadedRule }
+	}
+	var all []loadedRule
+	eventually(t, "an evaluation of every rule", func() error {
+		data.Groups, all = nil, nil
+		p.api(t, "/api/v1/rules", &data)
+		for _, group := range data.Groups {
+			all = append(all, group.Rules...)
+		}
+		for _, r := range all {
+			if r.LastEvaluation.IsZero() || r.Health == "unknown" {
+				return fmt.Errorf("%s was not evaluated", r.Name)
+			}
+		}
+		if len(all) == 0 {
+			return fmt.Errorf("no rules")
+		}
+		return nil
+	})
+	return all
+}
+
+// runRules starts a Prometheus that scrapes the exporter and has the rules that are delivered, but for
+// the time for which a condition has to hold: it is 0, as nobody waits 36 hours for a test.
+func runRules(t *testing.T, x *exporter) prometheus {
+	t.Helper()
+	text, err := os.ReadFile(rulesFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	writeFile(t, filepath.Join(folder, "rules.yml"), regexp.MustCompile(`(?m)^( +for:) .*$`).ReplaceAllString(string(text), "$1 0s"))
+	file := filepath.Join(folder, "prometheus.yml")
+	writeFile(t, file, fmt.Sprintf(`
+global: {scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s}
+rule_files: [rules.yml]
+scrape_configs:
+  - job_name: weixin
+    static_configs: [{targets: [%q]}]
+`, x.base.Host))
+	p := start(t, program(t, "PROMETHEUS", "prometheus"), "--config.file="+file,
+		"--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address=127.0.0.1:0")
+	made := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: p.listensOn(t)})}
+	made.waitReady(t)
+	return made
+}
+
+// waitFiring waits until exactly these alerts fire, apart from those of the accounts that are excused.
+func (p prometheus) waitFiring(t *testing.T, excused map[string]bool, want ...string) map[string]activeAlert {
+	t.Helper()
+	var got map[string]activeAlert
+	eventually(t, "the alerts", func() error {
+		got = p.firing(t)
+		names := make([]string, 0, len(got))
+		for name, alert := range got {
+			if !excused[alert.Labels["account"]] {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		if !slices.Equal(names, want) {
+			return fmt.Errorf("%q fire, want %q", names, want)
+		}
+		return nil
+	})
+	return got
+}
+
+// A real Prometheus has the rules and scrapes the demonstration: the account with an incident and the
+// one that is not authorised have their alerts, and the quiet ones have none.
+func TestAlertsOnTheDemonstration(t *testing.T) {
+	t.Parallel()
+	program(t, "PROMETHEUS", "prometheus") // before anything is started
+	x := runDemo(t)
+	p := runRules(t, x)
+	ofTheIncident := []string{
+		"WeixinCallbacksFailed support-bot",
+		"WeixinCallbacksTimedOut support-bot",
+		"WeixinHourFailed support-bot",
+		"WeixinRefreshNeedsAPerson not-verified permission",
+	}
+	shown := x.metrics(t)
+	excused := incidentsByChance(shown)
+	firing := p.waitFiring(t, excused, ofTheIncident...)
+	seconds := shown[series("weixin_interface_daily_data_timestamp_seconds", "account", "support-bot")]
+	day := summary.DateOf(time.Unix(int64(seconds), 0)).String()
+	for name, alert := range firing {
+		text := alert.Annotations["summary"] + " " + alert.Annotations["description"]
+		if strings.Contains(text, "<error") || strings.Contains(text, "<no value>") || strings.Contains(text, "{{") {
+			t.Errorf("%s says %s", name, text)
+		}
+		if !strings.Contains(text, alert.Labels["account"]) || strings.HasSuffix(name, "support-bot") && !strings.Contains(text, day) {
+			t.Errorf("%s does not name the account, or not the day %s: %s", name, day, text)
+		}
+	}
+
+	checkRules(t, p, shown)
+
+	// Without the exporter its own alert comes; the incident is no less true for that.
+	x.stop(t, syscall.SIGTERM)
+	p.waitFiring(t, excused, append(slices.Clone(ofTheIncident[:2]), "WeixinExporterDown", ofTheIncident[2], ofTheIncident[3])...)
+}
+
+// incidentsByChance returns the accounts that are quiet on most days, but had an incident, too, on the
+// one that is shown: the simulator gives one to every account now and then.
+func incidentsByChance(shown samples) map[string]bool {
+	accounts := map[string]bool{}
+	known, _ := demoAccounts()
+	for _, name := range known {
+		longest := shown[series("weixin_interface_daily_max_time_cost_seconds", "account", name)]
+		accounts[name] = longest > 4.5 && name != "support-bot"
+	}
+	return accounts
+}
+
+// checkRules fails for rules that have an error or are about metrics that do not exist.
+func checkRules(t *testing.T, p prometheus, shown samples) {
+	t.Helper()
+	exists := map[string]bool{"up": true} // which Prometheus makes
+	for key := range shown {
+		name, _, _ := strings.Cut(key, "{")
+		exists[name] = true
+	}
+	text, err := os.ReadFile(rulesFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	absent := notInDemo()
+	for name := range absent {
+		if exists[name] || !strings.Contains(string(text), name) {
+			t.Errorf("%s is said to be missing in the demonstration, which it is not, or no rule has it", name)
+		}
+	}
+	// In the texts, too, queries are made.
+	for _, name := range regexp.MustCompile(`\b(weixin_[a-z_]+|process_[a-z_]+|up)\b[{ )\[]`).FindAllStringSubmatch(string(text), -1) {
+		if name := name[1]; !exists[name] && absent[name] == "" && name != "weixin_exporter" {
+			t.Errorf("the rules have %s, which does not exist", name)
+		}
+	}
+	for _, r := range p.rules(t) {
+		if r.Health != "ok" || r.LastError != "" {
+			t.Errorf("%s: health %s: %s", r.Name, r.Health, r.LastError)
+		}
+		p.api(t, "/api/v1/query?query="+url.QueryEscape(r.Query), &struct{}{})
+	}
+}
