@@ -195,7 +195,7 @@ func incidentsByChance(shown samples) map[string]bool {
 	known, _ := demoAccounts()
 	for _, name := range known {
 		longest := shown[series("weixin_interface_daily_max_time_cost_seconds", "account", name)]
-		accounts[name] = longest > 4.5 && name != "support-bot"
+		accounts[name] = longest > 4.9 && name != "support-bot"
 	}
 	return accounts
 }

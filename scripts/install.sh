@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests need and that are not there yet. Prometheus is
-# only unpacked below build/tools, so that no service is set up.
+# Installs the Debian packages that the tests need and that are not there yet. Prometheus and
+# Alertmanager are only unpacked below build/tools, so that no service is set up.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,18 +26,24 @@ need curl curl ca-certificates
 need jq jq
 need shellcheck shellcheck
 need chromium chromium
+need systemd-analyze systemd
+need pgrep procps # which has the kill that the systemd unit uses
 if [ ${#wanted[@]} -gt 0 ]; then
   echo "installing ${wanted[*]}"
   apt install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
 fi
 
-if [ ! -x build/tools/prometheus/usr/bin/prometheus ]; then
-  echo "unpacking Prometheus"
+unpack() { # package
+  [ -d "build/tools/$1/usr/bin" ] && return
+  echo "unpacking $1"
   mkdir -p build/tools/download
-  (cd build/tools/download && apt-get download -qq prometheus 2>/dev/null) || {
+  (cd build/tools/download && apt-get download -qq "$1" 2>/dev/null) || {
     apt check -qq # updates the package lists first
-    (cd build/tools/download && apt-get download -qq prometheus)
+    (cd build/tools/download && apt-get download -qq "$1")
   }
-  dpkg-deb -x build/tools/download/prometheus_*.deb build/tools/prometheus
+  dpkg-deb -x build/tools/download/"$1"_*.deb "build/tools/$1"
   rm -r build/tools/download
-fi
+}
+
+unpack prometheus
+unpack prometheus-alertmanager

@@ -23,6 +23,7 @@ build/tools/golangci-lint run ./...
 shellcheck scripts/*.sh .ci/run
 go mod tidy -diff
 (cd tools && go mod tidy -diff)
+(cd tools/manifests && go mod tidy -diff && go vet ./...)
 
 step "build"
 make -s build
@@ -45,6 +46,8 @@ run_tests() { # name package… [flag…]
 export E2E_REQUIRED=1
 export PROMETHEUS=$PWD/build/tools/prometheus/usr/bin/prometheus
 export PROMTOOL=$PWD/build/tools/prometheus/usr/bin/promtool
+export AMTOOL=$PWD/build/tools/prometheus-alertmanager/usr/bin/amtool
+export ALERTMANAGER=$PWD/build/tools/prometheus-alertmanager/usr/bin/prometheus-alertmanager
 export ARTIFACTS=$PWD/build/artifacts
 CHROMIUM=$(command -v chromium)
 export CHROMIUM
@@ -57,6 +60,9 @@ run_tests tests -cover -coverpkg "$(paste -sd, - <<<"$packages")" $packages \
 # Without -cover: go test would set GOCOVERDIR, and what the program covers would be lost.
 step "end-to-end tests"
 GOCOVERDIR=$PWD/build/coverage/program run_tests e2e ./e2e/...
+
+step "what is deployed, by the types of those who read it"
+(cd tools/manifests && go test ./...)
 
 step "secrets in the output of the tests"
 bash scripts/leaks.sh build/tests.json build/e2e.json build/artifacts

@@ -1,0 +1,303 @@
+package e2e_test
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// What is below deploy/ is checked here as far as that goes without Docker, systemd as the first process, and
+// a cluster. A module of its own below tools/ has the types that Docker Compose and Kubernetes read it with.
+
+const deploy = "../deploy"
+
+// composeFile is what is looked at of a compose file.
+type composeFile struct {
+	Services map[string]struct {
+		Image   string
+		Command []string
+		Volumes []string
+		Ports   []string
+	}
+	Volumes map[string]any
+}
+
+// readYAML reads a file into a type that may lack keys of it.
+func readYAML(t *testing.T, path string, into any) {
+	t.Helper()
+	if err := yaml.Unmarshal([]byte(readFile(t, path)), into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func readCompose(t *testing.T, name string) composeFile {
+	t.Helper()
+	var file composeFile
+	readYAML(t, filepath.Join(deploy, "compose", name), &file)
+	if len(file.Services) == 0 {
+		t.Fatalf("%s has no services", name)
+	}
+	return file
+}
+
+// mounts returns what a service of compose.yml mounts from this repository: where it is in the container,
+// and where here.
+func (f composeFile) mounts(service string) map[string]string {
+	mounted := map[string]string{}
+	for _, volume := range f.Services[service].Volumes {
+		parts := strings.Split(volume, ":")
+		if strings.HasPrefix(parts[0], ".") {
+			mounted[parts[1]] = filepath.Join(deploy, "compose", parts[0])
+		}
+	}
+	return mounted
+}
+
+// mirror lays out a service's files below a folder as its container has them.
+func (f composeFile) mirror(t *testing.T, service string) string {
+	t.Helper()
+	root := t.TempDir()
+	mounted := f.mounts(service)
+	if len(mounted) == 0 {
+		t.Fatalf("%s mounts nothing", service)
+	}
+	for inside, here := range mounted {
+		path := filepath.Join(root, inside)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(here); err != nil {
+			t.Fatal(err)
+		} else if info.IsDir() {
+			if err := os.CopyFS(path, os.DirFS(here)); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		writeFile(t, path, readFile(t, here))
+	}
+	return root
+}
+
+// output runs a program to its end, which must be a good one, and returns all that it wrote.
+func output(t *testing.T, path string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", filepath.Base(path), args, err, mask(string(out)))
+	}
+	return string(out)
+}
+
+func TestComposeMountsWhatExists(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"compose.yml", "compose.real.yml"} {
+		file := readCompose(t, name)
+		for service, s := range file.Services {
+			for inside, here := range file.mounts(service) {
+				_, err := os.Stat(here)
+				if yours := name == "compose.real.yml" && filepath.Base(here) == "config.yml"; err != nil && !yours {
+					t.Errorf("%s: %s mounts %s as %s: %v", name, service, here, inside, err)
+				}
+			}
+			for _, volume := range s.Volumes {
+				named, _, _ := strings.Cut(volume, ":")
+				if _, ok := file.Volumes[named]; !ok && !strings.HasPrefix(named, ".") {
+					t.Errorf("%s: %s mounts the volume %s, which is not declared", name, service, named)
+				}
+			}
+			for _, port := range s.Ports {
+				if !strings.HasPrefix(port, "127.0.0.1:") {
+					t.Errorf("%s: %s opens %s to the world", name, service, port)
+				}
+			}
+			if pinned := regexp.MustCompile(`^[a-z/_]+:(v?\d+\.\d+\.\d+|\$\{VERSION:-devel\})$`); s.Image != "" && !pinned.MatchString(s.Image) {
+				t.Errorf("%s: %s has the image %s, which is no pinned version", name, service, s.Image)
+			}
+		}
+	}
+}
+
+// The exporter starts with the very command line of the stack.
+func TestComposeExporterStarts(t *testing.T) {
+	t.Parallel()
+	x := runExporter(t, readCompose(t, "compose.yml").Services["weixin_exporter"].Command...)
+	x.waitReady(t)
+}
+
+func TestComposePrometheus(t *testing.T) {
+	t.Parallel()
+	file := readCompose(t, "compose.yml")
+	promtool := program(t, "PROMTOOL", "promtool")
+	config := filepath.Join(file.mirror(t, "prometheus"), "etc/prometheus/prometheus.yml")
+	said := output(t, promtool, "check", "config", config)
+	if !strings.Contains(said, "1 rule files found") || !strings.Contains(said, "rules found") {
+		t.Errorf("promtool check config does not find the rules:\n%s", said)
+	}
+	checkFlags(t, program(t, "PROMETHEUS", "prometheus"), file.Services["prometheus"].Command)
+
+	var scraped struct {
+		Jobs []struct {
+			Name    string                       `yaml:"job_name"`
+			Targets []struct{ Targets []string } `yaml:"static_configs"`
+		} `yaml:"scrape_configs"`
+		Alerting struct {
+			Managers []struct {
+				Targets []struct{ Targets []string } `yaml:"static_configs"`
+			} `yaml:"alertmanagers"`
+		}
+	}
+	readYAML(t, config, &scraped)
+	targets := slices.Clone(scraped.Alerting.Managers[0].Targets[0].Targets)
+	for _, job := range scraped.Jobs {
+		targets = append(targets, job.Targets[0].Targets...)
+	}
+	for _, target := range targets {
+		host, _, _ := strings.Cut(target, ":")
+		if _, ok := file.Services[host]; !ok && host != "localhost" {
+			t.Errorf("prometheus.yml names %s, which is no service", target)
+		}
+	}
+}
+
+func TestComposeAlertmanager(t *testing.T) {
+	t.Parallel()
+	file := readCompose(t, "compose.yml")
+	amtool := program(t, "AMTOOL", "amtool")
+	config := filepath.Join(file.mirror(t, "alertmanager"), "etc/alertmanager/alertmanager.yml")
+	if said := output(t, amtool, "check-config", config); !strings.Contains(said, "SUCCESS") || !strings.Contains(said, "1 inhibit rules") {
+		t.Errorf("amtool check-config says\n%s", said)
+	}
+	checkFlags(t, program(t, "ALERTMANAGER", "prometheus-alertmanager"), file.Services["alertmanager"].Command)
+
+	// docs/alerts.md shows the same settings.
+	type routing struct {
+		Route   map[string]any
+		Inhibit []any `yaml:"inhibit_rules"`
+	}
+	var delivered, shown routing
+	readYAML(t, config, &delivered)
+	_, block, _ := strings.Cut(readFile(t, "../docs/alerts.md"), "## Routing")
+	_, block, _ = strings.Cut(block, "```yaml\n")
+	block, _, _ = strings.Cut(block, "```")
+	if err := yaml.Unmarshal([]byte(block), &shown); err != nil || len(shown.Route) == 0 {
+		t.Fatalf("docs/alerts.md shows no routing: %v", err)
+	}
+	maps.DeleteFunc(delivered.Route, func(key string, _ any) bool { _, ok := shown.Route[key]; return !ok })
+	checkSame(t, "the routing of docs/alerts.md", shown, delivered)
+}
+
+// checkSame compares two values by what they are as YAML.
+func checkSame(t *testing.T, what string, got, want any) {
+	t.Helper()
+	one, err := yaml.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := yaml.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(one) != string(other) {
+		t.Errorf("%s is\n%s\nwant\n%s", what, one, other)
+	}
+}
+
+// checkFlags looks for the flags of a command line in the help of the program.
+func checkFlags(t *testing.T, path string, args []string) {
+	t.Helper()
+	help := output(t, path, "--help")
+	if len(args) == 0 {
+		t.Errorf("%s has no command line", path)
+	}
+	for _, arg := range args {
+		flag, _, _ := strings.Cut(arg, "=")
+		if !regexp.MustCompile(`(?m)^ +` + regexp.QuoteMeta(flag) + `\b`).MatchString(help) {
+			t.Errorf("%s does not know %s", path, flag)
+		}
+	}
+}
+
+func TestComposeGrafana(t *testing.T) {
+	t.Parallel()
+	file := readCompose(t, "compose.yml")
+	root := filepath.Join(file.mirror(t, "grafana"), "etc/grafana/provisioning")
+	var sources struct {
+		APIVersion  int `yaml:"apiVersion"`
+		Datasources []struct{ Name, UID, Type, URL string }
+	}
+	readYAML(t, filepath.Join(root, "datasources/weixin.yml"), &sources)
+	if sources.APIVersion != 1 || len(sources.Datasources) != 1 || sources.Datasources[0].Type != "prometheus" ||
+		sources.Datasources[0].URL != "http://prometheus:9090" {
+		t.Errorf("the data source is %+v", sources)
+	}
+}
+
+// The unit is what systemd understands, and it leaves little open.
+func TestSystemdUnit(t *testing.T) {
+	t.Parallel()
+	analyze := program(t, "SYSTEMD_ANALYZE", "systemd-analyze")
+	const command = "ExecStart=/usr/local/bin/weixin_exporter "
+	text := readFile(t, filepath.Join(deploy, "systemd/weixin_exporter.service"))
+	if !strings.Contains(text, "\n"+command) {
+		t.Fatalf("the unit does not have %s", command)
+	}
+	unit := filepath.Join(t.TempDir(), "weixin_exporter.service")
+	writeFile(t, unit, strings.Replace(text, command, "ExecStart="+suite.binary+" ", 1))
+	if said := output(t, analyze, "verify", unit); strings.TrimSpace(said) != "" {
+		t.Errorf("systemd-analyze verify says\n%s", said)
+	}
+	// In tenths: 1.5, where 10 is wide open.
+	output(t, analyze, "security", "--offline=true", "--threshold=15", unit)
+
+	// The folder that it may write to is the one that README.md beside it tells of.
+	for _, want := range []string{"StateDirectory=weixin_exporter", "User=weixin_exporter"} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("the unit lacks %s", want)
+		}
+	}
+}
+
+// The rules for the operator are the rules.
+func TestKubernetesRules(t *testing.T) {
+	t.Parallel()
+	head, spec, _ := strings.Cut(readFile(t, filepath.Join(deploy, "kubernetes/prometheusrule.yml")), "\nspec:\n")
+	if !strings.Contains(head, "\nkind: PrometheusRule\n") {
+		t.Errorf("the head is\n%s", head)
+	}
+	want := regexp.MustCompile(`(?m)^(.)`).ReplaceAllString(readFile(t, rulesFile), "  $1")
+	if spec != want {
+		t.Error("prometheusrule.yml does not have what alerts/weixin.rules.yml has: see deploy/kubernetes/README.md")
+	}
+}
+
+// The configuration that the manifests bring is one, and its files are where the pod has them.
+func TestKubernetesConfiguration(t *testing.T) {
+	t.Parallel()
+	var manifest struct{ Data map[string]string }
+	readYAML(t, filepath.Join(deploy, "kubernetes/configmap.yml"), &manifest)
+	folder := t.TempDir()
+	writeFile(t, filepath.Join(folder, "shop"), "sim-secret-kubernetes")
+	text := manifest.Data["config.yml"]
+	if !strings.Contains(text, "path: /var/lib/weixin_exporter/") {
+		t.Errorf("the database is not on the volume:\n%s", text)
+	}
+	writeFile(t, filepath.Join(folder, "config.yml"), strings.ReplaceAll(text, "/etc/weixin_exporter/secrets/", folder+"/"))
+	output(t, suite.binary, "check", "--config.file="+filepath.Join(folder, "config.yml"))
+}

@@ -1,0 +1,191 @@
+// Package manifests_test holds the files below deploy/ against the types of those who read them. It
+// is a module of its own, so that the program does not depend on these.
+package manifests_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+const deploy = "../../deploy"
+
+// kinds are the types of the manifests, by apiVersion and kind.
+func kinds() map[string]any {
+	return map[string]any{
+		"v1 Namespace":        &corev1.Namespace{},
+		"v1 ConfigMap":        &corev1.ConfigMap{},
+		"v1 Secret":           &corev1.Secret{},
+		"v1 Service":          &corev1.Service{},
+		"apps/v1 StatefulSet": &appsv1.StatefulSet{},
+		"monitoring.coreos.com/v1 ServiceMonitor": &monitoringv1.ServiceMonitor{},
+		"monitoring.coreos.com/v1 PrometheusRule": &monitoringv1.PrometheusRule{},
+	}
+}
+
+// load reads all manifests strictly: a key that a type lacks, a value of another type and a duplicate
+// are errors.
+func load(t *testing.T) map[string]any {
+	t.Helper()
+	files, err := filepath.Glob(deploy + "/kubernetes/*.yml*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := kinds()
+	loaded := map[string]any{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte("\n---")) {
+			t.Errorf("%s has several documents, of which one would be checked", file)
+		}
+		var header struct{ APIVersion, Kind string }
+		if err := yaml.Unmarshal(text, &header); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		kind := header.APIVersion + " " + header.Kind
+		into, ok := known[kind]
+		if !ok || loaded[kind] != nil {
+			t.Fatalf("%s is of the kind %s, which is not expected, or not again", file, kind)
+		}
+		if err := yaml.UnmarshalStrict(text, into); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		loaded[kind] = into
+	}
+	if len(loaded) != len(known) {
+		t.Fatalf("%d manifests, want %d", len(loaded), len(known))
+	}
+	return loaded
+}
+
+// The manifests fit each other.
+func TestManifests(t *testing.T) {
+	loaded := load(t)
+	set := loaded["apps/v1 StatefulSet"].(*appsv1.StatefulSet)
+	service := loaded["v1 Service"].(*corev1.Service)
+	monitor := loaded["monitoring.coreos.com/v1 ServiceMonitor"].(*monitoringv1.ServiceMonitor)
+	config := loaded["v1 ConfigMap"].(*corev1.ConfigMap)
+	secret := loaded["v1 Secret"].(*corev1.Secret)
+	namespace := loaded["v1 Namespace"].(*corev1.Namespace)
+
+	pod := set.Spec.Template
+	for name, selector := range map[string]map[string]string{
+		"the StatefulSet": set.Spec.Selector.MatchLabels, "the Service": service.Spec.Selector,
+	} {
+		if !includes(pod.Labels, selector) {
+			t.Errorf("%s selects %v, the pod has %v", name, selector, pod.Labels)
+		}
+	}
+	if !includes(service.Labels, monitor.Spec.Selector.MatchLabels) {
+		t.Errorf("the ServiceMonitor selects %v, the Service has %v", monitor.Spec.Selector.MatchLabels, service.Labels)
+	}
+	if !strings.Contains(service.Name, "weixin") || set.Spec.ServiceName != service.Name {
+		t.Errorf("the service is %s, the StatefulSet wants %s", service.Name, set.Spec.ServiceName)
+	}
+	if port := monitor.Spec.Endpoints[0].Port; port != service.Spec.Ports[0].Name {
+		t.Errorf("the ServiceMonitor scrapes the port %s", port)
+	}
+	container := pod.Spec.Containers[0]
+	port := container.Ports[0]
+	if service.Spec.Ports[0].TargetPort.StrVal != port.Name || container.LivenessProbe.HTTPGet.Port.StrVal != port.Name ||
+		container.ReadinessProbe.HTTPGet.Port.StrVal != port.Name {
+		t.Errorf("service and probes do not go to the port %s", port.Name)
+	}
+	for kind, object := range loaded {
+		if meta, ok := object.(interface{ GetNamespace() string }); ok && kind != "v1 Namespace" && meta.GetNamespace() != namespace.Name {
+			t.Errorf("the %s is in the namespace %q", kind, meta.GetNamespace())
+		}
+	}
+	checkMounts(t, pod.Spec, set.Spec.VolumeClaimTemplates)
+	for _, source := range pod.Spec.Volumes[0].Projected.Sources {
+		switch {
+		case source.ConfigMap != nil && (source.ConfigMap.Name != config.Name || config.Data[source.ConfigMap.Items[0].Key] == ""):
+			t.Errorf("no ConfigMap has what the pod mounts: %v", source.ConfigMap)
+		case source.Secret != nil && (source.Secret.Name != secret.Name || secret.StringData[source.Secret.Items[0].Key] == ""):
+			t.Errorf("no Secret has what the pod mounts: %v", source.Secret)
+		}
+	}
+}
+
+func includes(labels, selector map[string]string) bool {
+	for key, value := range selector {
+		if labels[key] != value {
+			return false
+		}
+	}
+	return len(selector) > 0
+}
+
+// checkMounts fails unless each mount has its volume, and each volume its mount.
+func checkMounts(t *testing.T, pod corev1.PodSpec, claims []corev1.PersistentVolumeClaim) {
+	t.Helper()
+	var volumes, mounts []string
+	for _, volume := range pod.Volumes {
+		volumes = append(volumes, volume.Name)
+	}
+	for _, claim := range claims {
+		volumes = append(volumes, claim.Name)
+	}
+	for _, mount := range pod.Containers[0].VolumeMounts {
+		mounts = append(mounts, mount.Name)
+	}
+	slices.Sort(volumes)
+	slices.Sort(mounts)
+	if !slices.Equal(volumes, mounts) {
+		t.Errorf("volumes %q, mounts %q", volumes, mounts)
+	}
+}
+
+// What the profile "restricted" of Kubernetes demands, and a root file system that cannot be written.
+func TestManifestsAreRestricted(t *testing.T) {
+	pod := load(t)["apps/v1 StatefulSet"].(*appsv1.StatefulSet).Spec.Template.Spec
+	whole, own := pod.SecurityContext, pod.Containers[0].SecurityContext
+	switch {
+	case !*whole.RunAsNonRoot, *whole.RunAsUser != 65532, whole.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault:
+		t.Errorf("the pod's context is %v", whole)
+	case *own.AllowPrivilegeEscalation, !*own.ReadOnlyRootFilesystem, !slices.Equal(own.Capabilities.Drop, []corev1.Capability{"ALL"}):
+		t.Errorf("the container's context is %v", own)
+	case *pod.AutomountServiceAccountToken, *pod.EnableServiceLinks:
+		t.Error("the pod gets what it does not need")
+	case pod.Containers[0].Resources.Limits.Memory().IsZero():
+		t.Error("the memory has no limit")
+	}
+}
+
+// docker compose reads the files as its own library does.
+func TestCompose(t *testing.T) {
+	for _, files := range [][]string{{"compose.yml"}, {"compose.yml", "compose.real.yml"}} {
+		var paths []string
+		for _, file := range files {
+			paths = append(paths, filepath.Join(deploy, "compose", file))
+		}
+		options, err := cli.NewProjectOptions(paths, cli.WithResolvedPaths(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		project, err := options.LoadProject(t.Context())
+		if err != nil {
+			t.Errorf("%q: %v", files, err)
+			continue
+		}
+		if names := project.ServiceNames(); !slices.Equal(names, []string{"alertmanager", "grafana", "prometheus", "weixin_exporter"}) {
+			t.Errorf("%q has the services %q", files, names)
+		}
+		exporter := project.Services["weixin_exporter"]
+		if isDemo := exporter.Command[0] == "demo"; isDemo != (len(files) == 1) {
+			t.Errorf("%q runs %q", files, exporter.Command)
+		}
+	}
+}
