@@ -105,6 +105,7 @@ func tool(t *testing.T, variable, name string) string {
 }
 
 func TestAlertsPassPromtool(t *testing.T) {
+	t.Parallel()
 	promtool := tool(t, "PROMTOOL", "promtool")
 	out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", rulesFile).CombinedOutput()
 	if want := fmt.Sprintf("SUCCESS: %d rules found", len(rules(t))); err != nil || !strings.Contains(string(out), want) {

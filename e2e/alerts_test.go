@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -100,7 +101,7 @@ func (p prometheus) rules(t *testing.T) []loadedRule {
 			}
 		}
 		if len(all) == 0 {
-			return fmt.Errorf("no rules")
+			return errors.New("no rules")
 		}
 		return nil
 	})
