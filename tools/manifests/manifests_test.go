@@ -14,6 +14,7 @@ import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -32,8 +33,8 @@ func kinds() map[string]any {
 	}
 }
 
-// load reads all manifests strictly: a key that a type lacks, a value of another type and a duplicate
-// are errors.
+// load reads all manifests strictly, as the API server does: a key that a type lacks, be it for a capital
+// letter, a value of another type and a duplicate are errors.
 func load(t *testing.T) map[string]any {
 	t.Helper()
 	files, err := filepath.Glob(deploy + "/kubernetes/*.yml*")
@@ -59,8 +60,13 @@ func load(t *testing.T) map[string]any {
 		if !ok || loaded[kind] != nil {
 			t.Fatalf("%s is of the kind %s, which is not expected, or not again", file, kind)
 		}
-		if err := yaml.UnmarshalStrict(text, into); err != nil {
-			t.Errorf("%s: %v", file, err)
+		encoded, err := yaml.YAMLToJSONStrict(text)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		faults, err := json.UnmarshalStrict(encoded, into)
+		if err != nil || len(faults) > 0 {
+			t.Errorf("%s: %v %v", file, err, faults)
 		}
 		loaded[kind] = into
 	}
