@@ -66,7 +66,7 @@ func load(t *testing.T) map[string]any {
 		}
 		faults, err := json.UnmarshalStrict(encoded, into)
 		if err != nil || len(faults) > 0 {
-			t.Errorf("%s: %v %v", file, err, faults)
+			t.Fatalf("%s: %v %v", file, err, faults)
 		}
 		loaded[kind] = into
 	}
