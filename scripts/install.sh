@@ -33,9 +33,9 @@ if [ ${#wanted[@]} -gt 0 ]; then
   apt install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
 fi
 
-unpack() { # package
-  [ -d "build/tools/$1/usr/bin" ] && return
-  echo "unpacking $1"
+unpack() { # package program name
+  [ ! -x "build/tools/$1/usr/bin/$2" ] || return 0
+  echo "unpacking $3"
   mkdir -p build/tools/download
   (cd build/tools/download && apt-get download -qq "$1" 2>/dev/null) || {
     apt check -qq # updates the package lists first
@@ -45,5 +45,5 @@ unpack() { # package
   rm -r build/tools/download
 }
 
-unpack prometheus
-unpack prometheus-alertmanager
+unpack prometheus prometheus Prometheus
+unpack prometheus-alertmanager amtool Alertmanager
