@@ -21,10 +21,11 @@ const deploy = "../deploy"
 // composeFile is what is looked at of a compose file.
 type composeFile struct {
 	Services map[string]struct {
-		Image   string
-		Command []string
-		Volumes []string
-		Ports   []string
+		Image       string
+		Command     []string
+		Environment map[string]string
+		Volumes     []string
+		Ports       []string
 	}
 	Volumes map[string]any
 }
@@ -237,7 +238,8 @@ func checkFlags(t *testing.T, path string, args []string) {
 func TestComposeGrafana(t *testing.T) {
 	t.Parallel()
 	file := readCompose(t, "compose.yml")
-	root := filepath.Join(file.mirror(t, "grafana"), "etc/grafana/provisioning")
+	container := file.mirror(t, "grafana")
+	root := filepath.Join(container, "etc/grafana/provisioning")
 	var sources struct {
 		APIVersion  int `yaml:"apiVersion"`
 		Datasources []struct{ Name, UID, Type, URL string }
@@ -246,6 +248,27 @@ func TestComposeGrafana(t *testing.T) {
 	if sources.APIVersion != 1 || len(sources.Datasources) != 1 || sources.Datasources[0].Type != "prometheus" ||
 		sources.Datasources[0].URL != "http://prometheus:9090" {
 		t.Errorf("the data source is %+v", sources)
+	}
+
+	var boards struct {
+		APIVersion int `yaml:"apiVersion"`
+		Providers  []struct {
+			Type    string
+			Options struct{ Path string }
+		}
+	}
+	readYAML(t, filepath.Join(root, "dashboards/weixin.yml"), &boards)
+	if boards.APIVersion != 1 || len(boards.Providers) != 1 || boards.Providers[0].Type != "file" {
+		t.Fatalf("the boards come from %+v", boards)
+	}
+	folder := boards.Providers[0].Options.Path
+	found, err := filepath.Glob(filepath.Join(container, folder, "*.json"))
+	if err != nil || len(found) == 0 {
+		t.Errorf("no boards are in %s of the container: %v", folder, err)
+	}
+	home := file.Services["grafana"].Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+	if !slices.Contains(found, filepath.Join(container, home)) {
+		t.Errorf("the first page, %s, is none of the boards %q", home, found)
 	}
 }
 
