@@ -1,0 +1,126 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"weixin_exporter/summary"
+)
+
+// The parts of a Grafana board that its queries depend on.
+type (
+	board struct {
+		UID    string
+		Panels []panel
+	}
+	panel struct {
+		Title         string
+		Type          string
+		MaxDataPoints int
+		Targets       []target
+	}
+	target struct {
+		RefID, Expr, Interval, Format, LegendFormat string
+		Instant, Range                              bool
+	}
+)
+
+// readBoards returns the boards by their names.
+func readBoards(t *testing.T) map[string]board {
+	t.Helper()
+	files, err := filepath.Glob("../dashboards/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	boards := map[string]board{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b board
+		if err := json.Unmarshal(text, &b); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		boards[strings.TrimSuffix(filepath.Base(file), ".json")] = b
+	}
+	if len(boards) != 3 {
+		t.Fatalf("boards %q, want three", slices.Sorted(maps.Keys(boards)))
+	}
+	return boards
+}
+
+// span is the range of time that a board shows, and what its panels make of it.
+type span struct {
+	from, to time.Time
+	scrape   time.Duration // the scrape interval, as Grafana's data source has it
+}
+
+// shownSpan is a width on which a panel has as many points as a screen usually gives it.
+const pointsOfPanel = 1000
+
+// step is what Grafana takes for a query: as many points as fit, but no more than the query allows.
+func (s span) step(t *testing.T, p panel, q target) time.Duration {
+	t.Helper()
+	points := pointsOfPanel
+	if p.MaxDataPoints > 0 {
+		points = p.MaxDataPoints
+	}
+	step := max(s.to.Sub(s.from)/time.Duration(points), s.scrape).Round(time.Second)
+	return max(step, promDuration(t, q.Interval))
+}
+
+// promDuration reads the few durations that boards have; "" is none.
+func promDuration(t *testing.T, text string) time.Duration {
+	t.Helper()
+	if text == "" {
+		return 0
+	}
+	if days, found := strings.CutSuffix(text, "d"); found {
+		n, err := strconv.Atoi(days)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(n) * 24 * time.Hour
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// aligned is where Grafana puts the points of a query: on multiples of the step in the zone of the board.
+func aligned(at time.Time, step time.Duration) time.Time {
+	_, offset := at.In(summary.China).Zone()
+	local := at.Unix() + int64(offset)
+	return time.Unix(local-local%int64(step.Seconds())-int64(offset), 0)
+}
+
+// expression is a query with its variables in place, as Grafana would send it.
+func (s span) expression(q target, step time.Duration, accounts string) string {
+	rate := max(step+s.scrape, 4*s.scrape)
+	return strings.NewReplacer(
+		"${account:regex}", accounts,
+		"$__rate_interval", strconv.Itoa(int(rate.Seconds()))+"s",
+	).Replace(q.Expr)
+}
+
+// regexOf writes an account's name as Grafana's format "regex" does.
+func regexOf(name string) string {
+	var b strings.Builder
+	for _, r := range name {
+		if strings.ContainsRune(`\^$*+?.()|[]{}/`, r) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
