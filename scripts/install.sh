@@ -28,6 +28,8 @@ need shellcheck shellcheck
 need chromium chromium
 need systemd-analyze systemd
 need pgrep procps # which has the kill that the systemd unit uses
+need node nodejs
+need npm npm
 if [ ${#wanted[@]} -gt 0 ]; then
   echo "installing ${wanted[*]}"
   apt install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null

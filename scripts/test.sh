@@ -25,6 +25,9 @@ go mod tidy -diff
 (cd tools && go mod tidy -diff)
 (cd tools/manifests && go mod tidy -diff && go vet ./...)
 
+step "boards"
+bash scripts/boards.sh
+
 step "build"
 make -s build
 build/weixin_exporter --version | head -n 1
