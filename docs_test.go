@@ -107,6 +107,7 @@ func TestDocsMetrics(t *testing.T) {
 			t.Errorf("%s names %q, which the program does not show", path, names)
 		}
 	}
+	checkBoardMetrics(t, shown)
 }
 
 func TestDocsReasons(t *testing.T) {

@@ -11,7 +11,7 @@ from=$(cd tools/grafana && sha256sum package-lock.json board.ts schema.mjs tscon
 cp tools/grafana/* tools/grafana/.npmrc $folder
 if [ "$before" != "$from" ]; then
   rm -f $folder/made-from
-  (cd $folder && npm ci --silent --ignore-scripts)
+  (cd $folder && npm ci --no-progress --loglevel=error --ignore-scripts)
   node $folder/schema.mjs $folder/schema.json
   printf '%s\n' "$from" >$folder/made-from
 fi

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"weixin_exporter/summary"
+)
+
+// What the Grafana boards promise: they load as they are, keep their links, and say what they show.
+
+type (
+	// board is a Grafana board, as far as the tests look at it.
+	board struct {
+		ID         *int
+		UID        string
+		Title      string
+		Timezone   string
+		Refresh    string
+		Links      []link
+		Templating struct{ List []variable }
+		Panels     []boardPanel
+	}
+	link struct {
+		Title, URL  string
+		IncludeVars bool
+	}
+	variable struct {
+		Name, Type, AllValue, Definition string
+		Query                            json.RawMessage
+		Multi, IncludeAll                bool
+		Datasource                       source
+	}
+	source     struct{ Type, UID string }
+	boardPanel struct {
+		ID                       int
+		Type, Title, Description string
+		Datasource               source
+		GridPos                  struct{ X, Y, W, H int }
+		Targets                  []struct {
+			RefID, Expr, Interval string
+			Range                 bool
+			Datasource            *source
+		}
+		Transformations []struct {
+			ID      string
+			Options struct{ RenameByName map[string]string }
+		}
+		FieldConfig struct {
+			Defaults  struct{ Unit string }
+			Overrides []struct {
+				Matcher    struct{ Options string }
+				Properties []struct {
+					ID    string
+					Value json.RawMessage
+				}
+			}
+		}
+	}
+)
+
+// boards returns all boards.
+func boards(t *testing.T) []board {
+	t.Helper()
+	files, err := filepath.Glob("dashboards/*.json")
+	if err != nil || len(files) != 3 {
+		t.Fatalf("boards %q (%v), want three", files, err)
+	}
+	list := make([]board, len(files))
+	for i, file := range files {
+		if err := json.Unmarshal([]byte(document(t, file)), &list[i]); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if want := strings.TrimSuffix(filepath.Base(file), ".json"); list[i].UID != want {
+			t.Errorf("%s has the uid %q", file, list[i].UID)
+		}
+	}
+	return list
+}
+
+func TestBoardsLoadAsTheyAre(t *testing.T) {
+	titles := map[string]bool{}
+	for _, b := range boards(t) {
+		text := document(t, "dashboards/"+b.UID+".json")
+		var formatted bytes.Buffer
+		if err := json.Indent(&formatted, []byte(strings.TrimSpace(text)), "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		if formatted.String()+"\n" != text {
+			t.Errorf("%s is not written with two spaces for each level, as jq . does", b.UID)
+		}
+		if strings.Contains(text, "__inputs") || strings.Contains(text, "__requires") {
+			t.Errorf("%s is an export for sharing, which cannot be provisioned", b.UID)
+		}
+		if b.ID != nil || b.Timezone != "Asia/Shanghai" || b.Refresh == "" || b.Title == "" || titles[b.Title] {
+			t.Errorf("%s: id %v, time zone %q, refresh %q, title %q", b.UID, b.ID, b.Timezone, b.Refresh, b.Title)
+		}
+		titles[b.Title] = true
+		checkVariables(t, b)
+	}
+}
+
+func checkVariables(t *testing.T, b board) {
+	t.Helper()
+	if len(b.Templating.List) != 2 {
+		t.Fatalf("%s has %d variables, want two", b.UID, len(b.Templating.List))
+	}
+	data, account := b.Templating.List[0], b.Templating.List[1]
+	if data.Name != "datasource" || data.Type != "datasource" || string(data.Query) != `"prometheus"` {
+		t.Errorf("%s: the first variable is %+v, want the data source", b.UID, data)
+	}
+	if account.Name != "account" || account.Type != "query" || !account.Multi || !account.IncludeAll || account.AllValue != ".*" ||
+		account.Datasource != (source{"prometheus", "${datasource}"}) {
+		t.Errorf("%s: the second variable is %+v, want several accounts or all", b.UID, account)
+	}
+	var query struct{ Query string }
+	if err := json.Unmarshal(account.Query, &query); err != nil || query.Query != account.Definition ||
+		!regexp.MustCompile(`^label_values\(weixin_[a-z_]+, account\)$`).MatchString(query.Query) {
+		t.Errorf("%s: the accounts come from %s (%v)", b.UID, account.Query, err)
+	}
+}
+
+func TestBoardsSayWhatTheyShow(t *testing.T) {
+	ofDays := regexp.MustCompile(`weixin_(interface|history)_`)
+	for _, b := range boards(t) {
+		ids, names := map[int]bool{}, map[string]bool{}
+		for i, p := range b.Panels {
+			if ids[p.ID] || names[p.Title] || p.ID <= 0 || p.Title == "" {
+				t.Errorf("%s: panel %d %q has no id or title of its own", b.UID, p.ID, p.Title)
+			}
+			ids[p.ID], names[p.Title] = true, true
+			checkPlace(t, b, i)
+			if p.Type == "row" {
+				continue
+			}
+			if p.Datasource != (source{"prometheus", "${datasource}"}) {
+				t.Errorf("%s: %s asks %+v rather than the data source that was chosen", b.UID, p.Title, p.Datasource)
+			}
+			if len(p.Description) < 20 || !strings.HasSuffix(p.Description, ".") {
+				t.Errorf("%s: %s is described as %q", b.UID, p.Title, p.Description)
+			}
+			for _, q := range p.Targets {
+				if q.Datasource != nil {
+					t.Errorf("%s: %s has a query with a data source of its own", b.UID, p.Title)
+				}
+				if ofDays.MatchString(q.Expr) && !regexp.MustCompile(`\b(day|days|yesterday)\b`).MatchString(p.Description) {
+					t.Errorf("%s: %s does not say which day it shows", b.UID, p.Title)
+				}
+			}
+			checkUnits(t, b, p)
+		}
+	}
+}
+
+// checkPlace fails if a panel leaves the grid or lies on one before it.
+func checkPlace(t *testing.T, b board, i int) {
+	t.Helper()
+	at := b.Panels[i].GridPos
+	if at.X < 0 || at.Y < 0 || at.W <= 0 || at.H <= 0 || at.X+at.W > 24 {
+		t.Errorf("%s: %s is at %+v, outside of the grid", b.UID, b.Panels[i].Title, at)
+	}
+	for _, other := range b.Panels[:i] {
+		o := other.GridPos
+		if at.X < o.X+o.W && o.X < at.X+at.W && at.Y < o.Y+o.H && o.Y < at.Y+at.H {
+			t.Errorf("%s: %s lies on %s", b.UID, b.Panels[i].Title, other.Title)
+		}
+	}
+}
+
+// checkUnits fails unless all numbers of a panel have a unit: by default or, in a table, by column.
+func checkUnits(t *testing.T, b board, p boardPanel) {
+	t.Helper()
+	if p.FieldConfig.Defaults.Unit != "" {
+		return
+	}
+	united := map[string]bool{}
+	for _, override := range p.FieldConfig.Overrides {
+		for _, property := range override.Properties {
+			if property.ID == "unit" {
+				united[override.Matcher.Options] = true
+			}
+		}
+	}
+	columns := 0
+	for _, transformation := range p.Transformations {
+		for from, name := range transformation.Options.RenameByName {
+			if !strings.HasPrefix(from, "Value") {
+				continue
+			}
+			columns++
+			if !united[name] {
+				t.Errorf("%s: %s has no unit for %s", b.UID, p.Title, name)
+			}
+		}
+	}
+	if p.Type != "table" || columns == 0 {
+		t.Errorf("%s: %s has no unit", b.UID, p.Title)
+	}
+}
+
+func TestBoardsAreLinked(t *testing.T) {
+	uids := map[string]bool{}
+	for _, b := range boards(t) {
+		uids[b.UID] = true
+	}
+	for _, b := range boards(t) {
+		linked := map[string]bool{b.UID: true}
+		for _, l := range b.Links {
+			linked[strings.TrimPrefix(l.URL, "/d/")] = true
+			if !l.IncludeVars {
+				t.Errorf("%s: the link to %s does not keep the variables", b.UID, l.Title)
+			}
+		}
+		if lacking, strange := missing(uids, linked), missing(linked, uids); len(lacking)+len(strange) > 0 {
+			t.Errorf("%s does not link to %q and does to %q, which do not exist", b.UID, lacking, strange)
+		}
+		for target := range found(`"(/d/[^"]+\?[^"]*)"`, document(t, "dashboards/"+b.UID+".json")) {
+			path, query, _ := strings.Cut(target, "?")
+			if !uids[strings.TrimPrefix(path, "/d/")] || !strings.Contains(query, "${datasource:queryparam}") ||
+				!regexp.MustCompile(`var-account=\$\{__[a-z.]+:percentencode\}`).MatchString(query) {
+				t.Errorf("%s: a value links to %s, which does not exist or does not keep data source and account", b.UID, target)
+			}
+		}
+	}
+}
+
+// TestBoardsAsk looks at how the queries choose accounts and times; that they find something is
+// for the end-to-end tests.
+func TestBoardsAsk(t *testing.T) {
+	const chosen = "{account=~`${account:regex}`}"
+	ofAccounts := regexp.MustCompile(`\bweixin_(?:interface|history|refresh|store|account|api_quota)_[a-z_]+(?:\{[^}]*\}\x60\})?`)
+	for _, b := range boards(t) {
+		for _, p := range b.Panels {
+			if p.Type != "row" && len(p.Targets) == 0 {
+				t.Errorf("%s: %s has no query", b.UID, p.Title)
+			}
+			var refs []string
+			for _, q := range p.Targets {
+				refs = append(refs, q.RefID)
+				for _, selector := range ofAccounts.FindAllString(q.Expr, -1) {
+					if !strings.HasSuffix(selector, chosen) {
+						t.Errorf("%s: %s asks for %s of all accounts, not of those that are chosen", b.UID, p.Title, selector)
+					}
+				}
+				// The history has a sample for each hour or day, and nothing in between.
+				step := map[bool]string{true: "1d", false: ""}[strings.Contains(q.Expr, "weixin_history_daily_")]
+				if q.Range && strings.Contains(q.Expr, "weixin_history_") && (q.Interval == "" || step != "" && q.Interval != step) {
+					t.Errorf("%s: %s asks for the history with the step %q", b.UID, p.Title, q.Interval)
+				}
+			}
+			slices.Sort(refs)
+			if len(slices.Compact(refs)) != len(p.Targets) {
+				t.Errorf("%s: %s has two queries of one name", b.UID, p.Title)
+			}
+		}
+	}
+}
+
+// checkBoardMetrics fails if a board names a metric that is neither shown nor of the history.
+func checkBoardMetrics(t *testing.T, shown map[string]bool) {
+	t.Helper()
+	known := maps.Clone(shown)
+	for _, api := range []summary.API{summary.Daily, summary.Hourly} {
+		for _, figure := range []string{"callbacks", "failures", "time_cost_seconds", "max_time_cost_seconds"} {
+			known["weixin_history_"+api.String()+"_"+figure] = true
+		}
+	}
+	for _, b := range boards(t) {
+		for _, p := range b.Panels {
+			for _, q := range p.Targets {
+				names := found(`\b(weixin_[a-z_]+?)(?:_sum|_count)?\b`, q.Expr)
+				if strange := missing(names, known); len(strange) > 0 {
+					t.Errorf("%s: %s asks for %q, which the program does not show", b.UID, p.Title, strange)
+				}
+			}
+		}
+	}
+}
