@@ -57,14 +57,37 @@ func readBoards(t *testing.T) map[string]board {
 	return boards
 }
 
-// span is the range of time that a board shows, and what its panels make of it.
-type span struct {
-	from, to time.Time
-	scrape   time.Duration // the scrape interval, as Grafana's data source has it
+// span is the range of time that a board shows.
+type span struct{ from, to time.Time }
+
+const (
+	// scrapeInterval is that of the Prometheus which the boards ask.
+	scrapeInterval = 2 * time.Second
+	// pointsOfPanel is how many points Grafana asks for on a usual screen.
+	pointsOfPanel = 1000
+)
+
+// spanOf returns what a board shows: its twelve weeks of history, or as much as was scraped.
+func (b board) spanOf(now time.Time) span {
+	if strings.HasSuffix(b.UID, "-history") {
+		return span{now.AddDate(0, 0, -84), now}
+	}
+	return span{now.Add(-5 * time.Minute), now}
 }
 
-// shownSpan is a width on which a panel has as many points as a screen usually gives it.
-const pointsOfPanel = 1000
+// find returns a query of a panel by their names.
+func (b board) find(t *testing.T, title, ref string) (panel, target) {
+	t.Helper()
+	for _, p := range b.Panels {
+		for _, q := range p.Targets {
+			if p.Title == title && q.RefID == ref {
+				return p, q
+			}
+		}
+	}
+	t.Fatalf("%s has no query %s of a panel %q", b.UID, ref, title)
+	return panel{}, target{}
+}
 
 // step is what Grafana takes for a query: as many points as fit, but no more than the query allows.
 func (s span) step(t *testing.T, p panel, q target) time.Duration {
@@ -73,7 +96,7 @@ func (s span) step(t *testing.T, p panel, q target) time.Duration {
 	if p.MaxDataPoints > 0 {
 		points = p.MaxDataPoints
 	}
-	step := max(s.to.Sub(s.from)/time.Duration(points), s.scrape).Round(time.Second)
+	step := max(s.to.Sub(s.from)/time.Duration(points), scrapeInterval).Round(time.Second)
 	return max(step, promDuration(t, q.Interval))
 }
 
@@ -105,8 +128,8 @@ func aligned(at time.Time, step time.Duration) time.Time {
 }
 
 // expression is a query with its variables in place, as Grafana would send it.
-func (s span) expression(q target, step time.Duration, accounts string) string {
-	rate := max(step+s.scrape, 4*s.scrape)
+func (q target) expression(step time.Duration, accounts string) string {
+	rate := max(step+scrapeInterval, 4*scrapeInterval)
 	return strings.NewReplacer(
 		"${account:regex}", accounts,
 		"$__rate_interval", strconv.Itoa(int(rate.Seconds()))+"s",

@@ -1,15 +1,11 @@
 package e2e_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,34 +14,31 @@ import (
 	"weixin_exporter/summary"
 )
 
-// emptyPanels are the queries that have no series in the demonstration, and why.
-func emptyPanels() map[string]string {
+// emptyQueries are those that have no series in the demonstration, and why.
+func emptyQueries() map[string]string {
 	return map[string]string{
-		"weixin-overview/Calls left today/A": "the demonstration does not ask for the quota",
+		"weixin-overview, Calls left today, A": "the demonstration does not ask for the quota",
 	}
 }
 
 // allAccounts is what the variable stands for where all accounts are chosen.
 const allAccounts = ".*"
 
-// scrapeInterval is that of the Prometheus of runPrometheus and of fullPrometheus.
-const scrapeInterval = 2 * time.Second
-
 // Every query of every board, against a real Prometheus that scrapes the demonstration, has what it
-// scraped a day ago, and holds the history at its own time.
+// scraped a day ago, and receives the history at its own time.
 func TestBoards(t *testing.T) {
 	t.Parallel()
 	boards := readBoards(t)
 	for name, binary := range prometheuses(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := fullPrometheus(t, binary)
-			empty := emptyPanels()
+			p, x := fullPrometheus(t, binary)
+			empty := emptyQueries()
 			for _, b := range boards {
 				for _, panel := range b.Panels {
 					for _, q := range panel.Targets {
-						key := b.UID + "/" + panel.Title + "/" + q.RefID
-						checkTarget(t, p, b, panel, q, key, empty[key])
+						key := b.UID + ", " + panel.Title + ", " + q.RefID
+						checkQuery(t, p, b, panel, q, key, empty[key])
 						delete(empty, key)
 					}
 				}
@@ -53,184 +46,191 @@ func TestBoards(t *testing.T) {
 			for key := range empty {
 				t.Errorf("%s is said to be empty, and does not exist", key)
 			}
+			checkHistory(t, p, boards["weixin-history"], x.metrics(t))
+			checkDayBefore(t, p, boards["weixin-account"])
+			//DRAW
 		})
 	}
 }
 
-// checkTarget evaluates a query as Grafana would: for all accounts, for one, and for one whose name is
-// awkward.
-func checkTarget(t *testing.T, p prometheus, b board, in panel, q target, key, whyEmpty string) {
+// checkQuery evaluates a query as Grafana would: for all accounts, for two of them, and for one whose name
+// is awkward.
+func checkQuery(t *testing.T, p prometheus, b board, in panel, q target, key, whyEmpty string) {
 	t.Helper()
 	eventually(t, key, func() error {
-		n, err := p.show(t, b, in, q, allAccounts)
+		found, err := p.show(t, b, in, q, allAccounts)
 		switch {
 		case err != nil:
 			t.Fatalf("%s: %v", key, err)
-		case whyEmpty == "" && n == 0:
+		case whyEmpty == "" && len(found) == 0:
 			return errors.New("no series")
-		case whyEmpty != "" && n > 0:
-			t.Errorf("%s has %d series, though %s", key, n, whyEmpty)
+		case whyEmpty != "" && len(found) > 0:
+			t.Errorf("%s has %d series, though %s", key, len(found), whyEmpty)
 		}
 		return nil
 	})
-	if !strings.Contains(q.Expr, "$account") && !strings.Contains(q.Expr, "${account") {
+	if !strings.Contains(q.Expr, "${account:regex}") {
 		return
 	}
-	n, err := p.show(t, b, in, q, "("+regexOf("support-bot")+"|"+regexOf("not-verified")+")")
-	if err != nil || n == 0 && whyEmpty == "" {
-		t.Errorf("%s, two accounts: %d series, %v", key, n, err)
+	found, err := p.show(t, b, in, q, "("+regexOf("support-bot")+"|"+regexOf("not-verified")+")")
+	if err != nil || len(found) == 0 && whyEmpty == "" {
+		t.Errorf("%s, two accounts: %d series, %v", key, len(found), err)
 	}
 	if _, err := p.show(t, b, in, q, regexOf(`客服 "机器人" \ №2 (a.b|c/d) '`)); err != nil {
 		t.Errorf("%s, an account with an awkward name: %v", key, err)
 	}
 }
 
-// show evaluates a query over the time that the board shows and returns the number of series.
-func (p prometheus) show(t *testing.T, b board, in panel, q target, accounts string) (int, error) {
+// line is a series that a panel shows: its values by Unix time.
+type line struct {
+	labels map[string]string
+	points map[int64]float64
+}
+
+// show evaluates a query over the time that the board shows, and takes any remark of Prometheus for an error.
+func (p prometheus) show(t *testing.T, b board, in panel, q target, accounts string) ([]line, error) {
 	t.Helper()
-	now := clock()
-	s := span{from: now.Add(-5 * time.Minute), to: now, scrape: scrapeInterval}
-	if strings.HasSuffix(b.UID, "-history") {
-		s.from = now.AddDate(0, 0, -84)
-	}
+	s := b.spanOf(clock())
 	step := s.step(t, in, q)
-	form := url.Values{"query": {s.expression(q, step, accounts)}}
+	form := url.Values{"query": {q.expression(step, accounts)}}
 	path := "/api/v1/query"
 	switch {
 	case q.Instant && !q.Range:
-		form.Set("time", unixSeconds(s.to))
+		form.Set("time", strconv.FormatInt(s.to.Unix(), 10))
 	case q.Range && !q.Instant:
 		path = "/api/v1/query_range"
-		form.Set("start", unixSeconds(aligned(s.from, step)))
-		form.Set("end", unixSeconds(aligned(s.to, step)))
+		form.Set("start", strconv.FormatInt(aligned(s.from, step).Unix(), 10))
+		form.Set("end", strconv.FormatInt(aligned(s.to, step).Unix(), 10))
 		form.Set("step", strconv.Itoa(int(step.Seconds())))
 	default:
-		return 0, errors.New("neither an instant query nor one over a range")
+		return nil, errors.New("neither an instant query nor one over a range")
 	}
 	var answer struct {
 		Status, Error   string
 		Warnings, Infos []string
 		Data            struct {
-			Result []json.RawMessage
-		}
-	}
-	reply := p.ask(t, "GET", path+"?"+form.Encode())
-	if err := json.Unmarshal([]byte(reply.body), &answer); err != nil {
-		return 0, fmt.Errorf("%w: %s", err, reply.body)
-	}
-	if remarks := append(answer.Warnings, answer.Infos...); answer.Status != "success" || len(remarks) > 0 {
-		return 0, fmt.Errorf("%s %q %s", answer.Error, remarks, form.Get("query"))
-	}
-	return len(answer.Data.Result), nil
-}
-
-func unixSeconds(at time.Time) string { return strconv.FormatInt(at.Unix(), 10) }
-
-// prometheuses returns the binaries to test with: the one of all tests and, where it is to be had, a later
-// one, which has more to remark on queries.
-func prometheuses(t *testing.T) map[string]string {
-	t.Helper()
-	binaries := map[string]string{"prometheus": program(t, "PROMETHEUS", "prometheus")}
-	if os.Getenv("PROMETHEUS3") != "" {
-		binaries["prometheus3"] = program(t, "PROMETHEUS3", "prometheus3")
-	}
-	return binaries
-}
-
-// fullPrometheus starts a Prometheus with all that boards can show.
-func fullPrometheus(t *testing.T, binary string) prometheus {
-	t.Helper()
-	folder := t.TempDir()
-	data := filepath.Join(folder, "data")
-	first := runDemo(t)
-	makeBlocks(t, folder, data, scrapedYesterday(t, first))
-	makeBlocks(t, folder, data, madeHistory())
-	targets := filepath.Join(folder, "targets.json")
-	writeFile(t, targets, "[]")
-	config := filepath.Join(folder, "prometheus.yml")
-	writeFile(t, config, fmt.Sprintf(`
-global: {scrape_interval: %[1]v, scrape_timeout: %[1]v}
-storage: {tsdb: {out_of_order_time_window: 35d}}
-scrape_configs: [{job_name: demo, file_sd_configs: [{files: [%[2]q], refresh_interval: 1s}]}]
-`, scrapeInterval, targets))
-	started := start(t, binary, "--config.file="+config, "--storage.tsdb.path="+data, "--web.listen-address=127.0.0.1:0",
-		"--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=400d")
-	p := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: started.listensOn(t)})}
-	p.waitReady(t)
-	writeFile(t, targets, fmt.Sprintf(`[{"targets": [%q]}]`, first.base.Host))
-	eventually(t, "a scrape", func() error {
-		if up := p.query(t, `up{job="demo"} == 1`); len(up) != 1 {
-			return fmt.Errorf("up: %v", up)
-		}
-		return nil
-	})
-	return p
-}
-
-// scrapedYesterday returns what a Prometheus would have scraped a day ago, for an hour around that time: the
-// gauges of an exporter, of the day before the one that it shows.
-func scrapedYesterday(t *testing.T, x *exporter) string {
-	t.Helper()
-	var b strings.Builder
-	now := clock()
-	for line := range strings.SplitSeq(x.get(t, "/metrics").body, "\n") {
-		if !strings.HasPrefix(line, "weixin_interface_hourly_") {
-			continue
-		}
-		key, text, _ := strings.Cut(line, "} ")
-		value, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.HasPrefix(key, "weixin_interface_hourly_data_timestamp_seconds") {
-			value -= (24 * time.Hour).Seconds()
-		}
-		for at := now.Add(-25 * time.Hour); at.Before(now.Add(-23 * time.Hour)); at = at.Add(time.Minute) {
-			fmt.Fprintf(&b, "%s} %v %d\n", key, value, at.Unix())
-		}
-	}
-	return b.String()
-}
-
-// madeHistory returns a month of history.
-func madeHistory() string {
-	var b strings.Builder
-	known, _ := demoAccounts()
-	today := summary.DateOf(clock())
-	for _, period := range apis() {
-		for _, what := range []string{"callbacks", "failures", "time_cost_seconds", "max_time_cost_seconds"} {
-			for _, account := range known {
-				for date := today - history; date < today; date++ {
-					if period == summary.Daily.String() {
-						fmt.Fprintf(&b, "weixin_history_daily_%s{account=%q} %d %d\n", what, account, int(date)%7+2, date.End().Unix())
-						continue
-					}
-					for hour := range summary.HoursPerDay {
-						fmt.Fprintf(&b, "weixin_history_hourly_%s{account=%q} %d %d\n", what, account, hour+1, date.Start().Add(time.Duration(hour+1)*time.Hour).Unix())
-					}
-				}
+			Result []struct {
+				Metric map[string]string
+				Value  json.RawMessage
+				Values []json.RawMessage
 			}
 		}
 	}
-	return b.String()
+	reply := p.ask(t, http.MethodGet, path+"?"+form.Encode())
+	if err := json.Unmarshal([]byte(reply.body), &answer); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, reply.body)
+	}
+	if remarks := append(answer.Warnings, answer.Infos...); answer.Status != "success" || len(remarks) > 0 {
+		return nil, fmt.Errorf("%s %q %s", answer.Error, remarks, form.Get("query"))
+	}
+	lines := make([]line, len(answer.Data.Result))
+	for i, result := range answer.Data.Result {
+		lines[i] = line{result.Metric, map[int64]float64{}}
+		if result.Value != nil {
+			result.Values = append(result.Values, result.Value)
+		}
+		for _, pair := range result.Values {
+			at, value, err := point(pair)
+			if err != nil {
+				return nil, err
+			}
+			lines[i].points[at] = value
+		}
+	}
+	return lines, nil
 }
 
-// makeBlocks puts samples into the folder of a Prometheus that is yet to be started.
-func makeBlocks(t *testing.T, folder, data, samples string) {
+// point reads a pair of time and value.
+func point(pair json.RawMessage) (int64, float64, error) {
+	var at float64
+	var text string
+	if err := json.Unmarshal(pair, &[]any{&at, &text}); err != nil {
+		return 0, 0, err
+	}
+	value, err := strconv.ParseFloat(text, 64)
+	return int64(at), value, err
+}
+
+// only shows a query that has one series.
+func (p prometheus) only(t *testing.T, b board, title, ref string) map[int64]float64 {
 	t.Helper()
-	promtool := program(t, "PROMTOOL", "promtool")
-	lines := strings.Split(strings.TrimSpace(samples), "\n")
-	slices.SortStableFunc(lines, func(a, b string) int {
-		nameA, _, _ := strings.Cut(a, "{")
-		nameB, _, _ := strings.Cut(b, "{")
-		return strings.Compare(nameA, nameB)
-	})
-	file := filepath.Join(folder, "samples.txt")
-	writeFile(t, file, strings.Join(lines, "\n")+"\n# EOF\n")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, promtool, "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=486h", file, data)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("making blocks: %v\n%s", err, out)
+	in, q := b.find(t, title, ref)
+	lines, err := p.show(t, b, in, q, allAccounts)
+	if err != nil || len(lines) != 1 {
+		t.Fatalf("%s, %s: %d series, %v", title, ref, len(lines), err)
+	}
+	return lines[0].points
+}
+
+// checkHistory compares what the history board shows of the latest known day with what is scraped, each in
+// its place.
+func checkHistory(t *testing.T, p prometheus, b board, scraped samples) {
+	t.Helper()
+	start := int64(scraped[series("weixin_interface_hourly_data_timestamp_seconds", "account", "shop")])
+	of := func(metric string, labels ...string) float64 {
+		var sum float64
+		known, _ := demoAccounts()
+		for _, account := range known {
+			sum += scraped[series(metric, append([]string{"account", account}, labels...)...)]
+		}
+		return sum
+	}
+	want := func(what string, got map[int64]float64, at int64, value float64) {
+		t.Helper()
+		if shown, ok := got[at]; !ok || !near(shown, value) {
+			t.Errorf("%s at %v: %v (there: %v), want %v", what, time.Unix(at, 0).In(summary.China), shown, ok, value)
+		}
+	}
+	const hour, day = 3600, 24 * 3600
+	hours := p.only(t, b, "Callbacks an hour", "A")
+	for h := range summary.HoursPerDay {
+		name := fmt.Sprintf("%02d", h)
+		callbacks := of("weixin_interface_hourly_callbacks", "hour", name)
+		ref := string(rune('A' + h))
+		want("hour "+name, hours, start+int64(h)*hour, callbacks)
+		// A heat map takes a point for the end of its cell.
+		want("the cell of hour "+name, p.only(t, b, "Callbacks, hour × day", ref), start+day, callbacks)
+		want("the failures' cell of hour "+name, p.only(t, b, "Fail ratio, hour × day", ref), start+day,
+			of("weixin_interface_hourly_failures", "hour", name)/callbacks)
+		if _, q := b.find(t, "Fail ratio, hour × day", ref); q.LegendFormat != name {
+			t.Errorf("the row of hour %s is named %q", name, q.LegendFormat)
+		}
+	}
+	days := p.only(t, b, "Callbacks and the same weekday a week before", "A")
+	want("the day", days, start, of("weixin_interface_daily_callbacks"))
+	if len(days) != history {
+		t.Errorf("%d days of history, want %d", len(days), history)
+	}
+	before := p.only(t, b, "Callbacks and the same weekday a week before", "B")
+	hoursBefore := p.only(t, b, "Callbacks an hour", "B")
+	for ago := range int64(7) {
+		want("the week before", before, start-ago*day, days[start-(ago+7)*day])
+		want("the hour a week before", hoursBefore, start-ago*day+9*hour, hours[start-(ago+7)*day+9*hour])
+	}
+	for at := range p.only(t, b, "Latest day", "A") {
+		want("the latest day", p.only(t, b, "Latest day", "A"), at, float64(start*1000))
+	}
+}
+
+// checkDayBefore looks for the figures that were scraped a day ago beside those of now.
+func checkDayBefore(t *testing.T, p prometheus, b board) {
+	t.Helper()
+	in, now := b.find(t, "Callbacks, against the day before", "A")
+	_, then := b.find(t, "Callbacks, against the day before", "B")
+	sum := func(q target) float64 {
+		lines, err := p.show(t, b, in, q, allAccounts)
+		if err != nil || len(lines) != summary.HoursPerDay {
+			t.Fatalf("%s: %d hours, %v", q.Expr, len(lines), err)
+		}
+		var sum float64
+		for _, l := range lines {
+			for _, value := range l.points {
+				sum += value
+			}
+		}
+		return sum
+	}
+	if got, want := sum(then), 2*sum(now); !near(got, want) {
+		t.Errorf("%v callbacks the day before, want %v", got, want)
 	}
 }

@@ -17,10 +17,10 @@ func demoAccounts() ([]string, string) {
 	return []string{"corner-cafe", "news", "shop", "support-bot"}, "not-verified"
 }
 
-// runDemo starts the demonstration and waits until all it can show is there.
-func runDemo(t *testing.T) *exporter {
+// runDemo starts the demonstration, with further flags if need be, and waits until all it can show is there.
+func runDemo(t *testing.T, args ...string) *exporter {
 	t.Helper()
-	x := runExporter(t, "demo")
+	x := runExporter(t, append([]string{"demo"}, args...)...)
 	known, refused := demoAccounts()
 	eventually(t, "the demonstration to be complete", func() error {
 		got := x.metrics(t)

@@ -1,0 +1,110 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"weixin_exporter/summary"
+)
+
+// prometheuses returns the binaries that evaluate the boards: the one of all tests and, where it is to be
+// had, a later one, which has more to remark on queries.
+func prometheuses(t *testing.T) map[string]string {
+	t.Helper()
+	binaries := map[string]string{"prometheus": program(t, "PROMETHEUS", "prometheus")}
+	if os.Getenv("PROMETHEUS3") != "" {
+		binaries["prometheus3"] = program(t, "PROMETHEUS3", "prometheus3")
+	}
+	return binaries
+}
+
+// fullPrometheus starts a Prometheus with all that boards can show, and the demonstration that it scrapes.
+func fullPrometheus(t *testing.T, binary string) (prometheus, *exporter) {
+	t.Helper()
+	folder := t.TempDir()
+	data, targets, config := filepath.Join(folder, "data"), filepath.Join(folder, "targets.json"), filepath.Join(folder, "prometheus.yml")
+	makeBlocks(t, folder, data, scrapedYesterday(t, runDemo(t)))
+	writeFile(t, targets, "[]")
+	writeFile(t, config, fmt.Sprintf(`
+global: {scrape_interval: %[1]v, scrape_timeout: %[1]v}
+storage: {tsdb: {out_of_order_time_window: 35d}}
+scrape_configs: [{job_name: demo, file_sd_configs: [{files: [%[2]q], refresh_interval: 1s}]}]
+`, scrapeInterval, targets))
+	server := start(t, binary, "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=400d",
+		"--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver")
+	p := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: server.listensOn(t)})}
+	p.waitReady(t)
+
+	x := runDemo(t, "--remote-write.url="+p.base.String()+"/api/v1/write")
+	writeFile(t, targets, fmt.Sprintf("[{targets: [%q]}]", x.base.Host))
+	known, _ := demoAccounts()
+	for expression, want := range map[string]int{
+		`up{job="demo"} == 1`: 1,
+		`sum(count_over_time(weixin_history_daily_max_time_cost_seconds[40d]))`:  len(known) * history,
+		`sum(count_over_time(weixin_history_hourly_max_time_cost_seconds[40d]))`: len(known) * history * summary.HoursPerDay,
+	} {
+		eventually(t, expression, func() error {
+			if got := p.query(t, expression); len(got) != 1 || got[0].value != float64(want) {
+				return fmt.Errorf("%v, want %d", got, want)
+			}
+			return nil
+		})
+	}
+	return p, x
+}
+
+// scrapedYesterday returns what a Prometheus would have scraped around this time of yesterday: the hours that an
+// exporter shows, of the day before and with twice the figures.
+func scrapedYesterday(t *testing.T, x *exporter) []string {
+	t.Helper()
+	var samples []string
+	now := clock()
+	for text := range strings.SplitSeq(x.get(t, "/metrics").body, "\n") {
+		if !strings.HasPrefix(text, "weixin_interface_hourly_") {
+			continue
+		}
+		end := strings.LastIndex(text, " ")
+		value, err := strconv.ParseFloat(text[end+1:], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(text, "weixin_interface_hourly_data_timestamp_seconds") {
+			value -= (24 * time.Hour).Seconds()
+		} else {
+			value *= 2
+		}
+		for at := now.Add(-25 * time.Hour); at.Before(now.Add(-23 * time.Hour)); at = at.Add(time.Minute) {
+			samples = append(samples, fmt.Sprintf("%s %v %d", text[:end], value, at.Unix()))
+		}
+	}
+	return samples
+}
+
+// makeBlocks puts samples into the folder of a Prometheus that is yet to be started.
+func makeBlocks(t *testing.T, folder, data string, samples []string) {
+	t.Helper()
+	promtool := program(t, "PROMTOOL", "promtool")
+	// The samples of a metric have to be together.
+	slices.SortStableFunc(samples, func(a, b string) int {
+		nameA, _, _ := strings.Cut(a, "{")
+		nameB, _, _ := strings.Cut(b, "{")
+		return strings.Compare(nameA, nameB)
+	})
+	file := filepath.Join(folder, "samples.txt")
+	writeFile(t, file, strings.Join(samples, "\n")+"\n# EOF\n")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, promtool, "tsdb", "create-blocks-from", "openmetrics", file, data)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("making blocks: %v\n%s", err, out)
+	}
+}
