@@ -31,7 +31,7 @@ func prometheuses(t *testing.T) map[string]string {
 func fullPrometheus(t *testing.T, binary string) (prometheus, *exporter) {
 	t.Helper()
 	folder := t.TempDir()
-	data, targets, config := filepath.Join(folder, "data"), filepath.Join(folder, "targets.json"), filepath.Join(folder, "prometheus.yml")
+	data, targets, config := filepath.Join(folder, "data"), filepath.Join(folder, "targets.yml"), filepath.Join(folder, "prometheus.yml")
 	makeBlocks(t, folder, data, scrapedYesterday(t, runDemo(t)))
 	writeFile(t, targets, "[]")
 	writeFile(t, config, fmt.Sprintf(`
