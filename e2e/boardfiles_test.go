@@ -14,17 +14,56 @@ import (
 	"weixin_exporter/summary"
 )
 
-// The parts of a Grafana board that its queries depend on.
+// The parts of a Grafana board that its queries and its drawing depend on.
 type (
 	board struct {
 		UID    string
 		Panels []panel
 	}
 	panel struct {
-		Title         string
-		Type          string
-		MaxDataPoints int
-		Targets       []target
+		Title           string
+		Type            string
+		MaxDataPoints   int
+		Targets         []target
+		GridPos         struct{ X, Y, W, H float64 }
+		Transformations []struct {
+			ID      string
+			Options struct {
+				ByField      string
+				RenameByName map[string]string
+				IndexByName  map[string]int
+			}
+		}
+		FieldConfig struct {
+			Defaults  fields
+			Overrides []override
+		}
+		Options struct{ Stacking, TextMode string }
+	}
+	fields struct {
+		Unit     string
+		Color    struct{ FixedColor string }
+		Mappings []struct {
+			Options map[string]struct{ Text string }
+		}
+		Thresholds struct {
+			Steps []struct {
+				Value *float64
+				Color string
+			}
+		}
+		Custom struct {
+			DrawStyle       string
+			Stacking        struct{ Mode string }
+			ThresholdsStyle struct{ Mode string }
+		}
+	}
+	override struct {
+		Matcher    struct{ Options string }
+		Properties []struct {
+			ID    string
+			Value any
+		}
 	}
 	target struct {
 		RefID, Expr, Interval, Format, LegendFormat string

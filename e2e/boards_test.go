@@ -29,10 +29,10 @@ const allAccounts = ".*"
 func TestBoards(t *testing.T) {
 	t.Parallel()
 	boards := readBoards(t)
-	for name, binary := range prometheuses(t) {
+	for name, command := range prometheuses(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, x := fullPrometheus(t, binary)
+			p, x := fullPrometheus(t, command)
 			empty := emptyQueries()
 			for _, b := range boards {
 				for _, panel := range b.Panels {
@@ -48,7 +48,7 @@ func TestBoards(t *testing.T) {
 			}
 			checkHistory(t, p, boards["weixin-history"], x.metrics(t))
 			checkDayBefore(t, p, boards["weixin-account"])
-			//DRAW
+			draw(t, p, boards, name)
 		})
 	}
 }
@@ -207,8 +207,10 @@ func checkHistory(t *testing.T, p prometheus, b board, scraped samples) {
 		want("the week before", before, start-ago*day, days[start-(ago+7)*day])
 		want("the hour a week before", hoursBefore, start-ago*day+9*hour, hours[start-(ago+7)*day+9*hour])
 	}
-	for at := range p.only(t, b, "Latest day", "A") {
-		want("the latest day", p.only(t, b, "Latest day", "A"), at, float64(start*1000))
+	for _, latest := range p.only(t, b, "Latest day", "A") {
+		if latest != float64(start*1000) {
+			t.Errorf("the latest day begins at %v, want %v", latest, start*1000)
+		}
 	}
 }
 
@@ -230,7 +232,7 @@ func checkDayBefore(t *testing.T, p prometheus, b board) {
 		}
 		return sum
 	}
-	if got, want := sum(then), 2*sum(now); !near(got, want) {
+	if got, want := sum(then), 0.75*sum(now); !near(got, want) {
 		t.Errorf("%v callbacks the day before, want %v", got, want)
 	}
 }

@@ -16,19 +16,20 @@ import (
 	"weixin_exporter/summary"
 )
 
-// prometheuses returns the binaries that evaluate the boards: the one of all tests and, where it is to be
-// had, a later one, which has more to remark on queries.
-func prometheuses(t *testing.T) map[string]string {
+// prometheuses returns the commands that evaluate the boards: the Prometheus of all tests, with classic and with
+// native histograms, and where $PROMETHEUS3 names one a later version, which has more to remark on queries.
+func prometheuses(t *testing.T) map[string][]string {
 	t.Helper()
-	binaries := map[string]string{"prometheus": program(t, "PROMETHEUS", "prometheus")}
+	binary := program(t, "PROMETHEUS", "prometheus")
+	commands := map[string][]string{"classic": {binary}, "native": {binary, "--enable-feature=native-histograms"}}
 	if os.Getenv("PROMETHEUS3") != "" {
-		binaries["prometheus3"] = program(t, "PROMETHEUS3", "prometheus3")
+		commands["later"] = []string{program(t, "PROMETHEUS3", "prometheus3")}
 	}
-	return binaries
+	return commands
 }
 
 // fullPrometheus starts a Prometheus with all that boards can show, and the demonstration that it scrapes.
-func fullPrometheus(t *testing.T, binary string) (prometheus, *exporter) {
+func fullPrometheus(t *testing.T, command []string) (prometheus, *exporter) {
 	t.Helper()
 	folder := t.TempDir()
 	data, targets, config := filepath.Join(folder, "data"), filepath.Join(folder, "targets.yml"), filepath.Join(folder, "prometheus.yml")
@@ -39,8 +40,8 @@ global: {scrape_interval: %[1]v, scrape_timeout: %[1]v}
 storage: {tsdb: {out_of_order_time_window: 35d}}
 scrape_configs: [{job_name: demo, file_sd_configs: [{files: [%[2]q], refresh_interval: 1s}]}]
 `, scrapeInterval, targets))
-	server := start(t, binary, "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=400d",
-		"--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver")
+	server := start(t, command[0], append(command[1:], "--config.file="+config, "--storage.tsdb.path="+data,
+		"--storage.tsdb.retention.time=400d", "--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver")...)
 	p := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: server.listensOn(t)})}
 	p.waitReady(t)
 
@@ -63,7 +64,7 @@ scrape_configs: [{job_name: demo, file_sd_configs: [{files: [%[2]q], refresh_int
 }
 
 // scrapedYesterday returns what a Prometheus would have scraped around this time of yesterday: the hours that an
-// exporter shows, of the day before and with twice the figures.
+// exporter shows, of the day before and with three quarters of the figures.
 func scrapedYesterday(t *testing.T, x *exporter) []string {
 	t.Helper()
 	var samples []string
@@ -80,7 +81,7 @@ func scrapedYesterday(t *testing.T, x *exporter) []string {
 		if strings.HasPrefix(text, "weixin_interface_hourly_data_timestamp_seconds") {
 			value -= (24 * time.Hour).Seconds()
 		} else {
-			value *= 2
+			value *= 0.75
 		}
 		for at := now.Add(-25 * time.Hour); at.Before(now.Add(-23 * time.Hour)); at = at.Add(time.Minute) {
 			samples = append(samples, fmt.Sprintf("%s %v %d", text[:end], value, at.Unix()))
