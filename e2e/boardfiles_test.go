@@ -17,8 +17,9 @@ import (
 // The parts of a Grafana board that its queries and its drawing depend on.
 type (
 	board struct {
-		UID    string
-		Panels []panel
+		UID        string
+		Panels     []panel
+		Templating struct{ List []struct{ Name, Definition string } }
 	}
 	panel struct {
 		Title           string

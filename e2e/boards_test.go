@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,6 +36,7 @@ func TestBoards(t *testing.T) {
 			p, x := fullPrometheus(t, command)
 			empty := emptyQueries()
 			for _, b := range boards {
+				checkChoice(t, p, b)
 				for _, panel := range b.Panels {
 					for _, q := range panel.Targets {
 						key := b.UID + ", " + panel.Title + ", " + q.RefID
@@ -79,6 +81,33 @@ func checkQuery(t *testing.T, p prometheus, b board, in panel, q target, key, wh
 	if _, err := p.show(t, b, in, q, regexOf(`客服 "机器人" \ №2 (a.b|c/d) '`)); err != nil {
 		t.Errorf("%s, an account with an awkward name: %v", key, err)
 	}
+}
+
+// checkChoice asks for the accounts that a board lets choose, as Grafana does.
+func checkChoice(t *testing.T, p prometheus, b board) {
+	t.Helper()
+	for _, v := range b.Templating.List {
+		if v.Name != "account" {
+			continue
+		}
+		metric, label, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(v.Definition, "label_values("), ")"), ", ")
+		var answer struct{ Data []string }
+		s := b.spanOf(clock())
+		text := p.get(t, fmt.Sprintf("/api/v1/label/%s/values?match[]=%s&start=%d&end=%d", label, metric, s.from.Unix(), s.to.Unix())).body
+		if err := json.Unmarshal([]byte(text), &answer); err != nil {
+			t.Fatalf("%s: %v: %s", v.Definition, err, text)
+		}
+		known, refused := demoAccounts()
+		if b.UID != "weixin-history" {
+			known = append(known, refused)
+			slices.Sort(known)
+		}
+		if !slices.Equal(answer.Data, known) {
+			t.Errorf("%s lets choose %q, want %q", b.UID, answer.Data, known)
+		}
+		return
+	}
+	t.Errorf("%s lets choose no account", b.UID)
 }
 
 // line is a series that a panel shows: its values by Unix time.

@@ -17,7 +17,7 @@ if [ "$before" != "$from" ]; then
 fi
 node $folder/check.mjs $folder/schema.json dashboards/*.json
 # One line for each test would hide what matters here.
-SCHEMA=$folder/schema.json BOARDS=dashboards node --test $folder/check.test.mjs >build/boards.txt || {
+SCHEMA=$folder/schema.json BOARDS=dashboards node --test --test-reporter=tap $folder/check.test.mjs >build/boards.txt || {
   cat build/boards.txt
   exit 1
 }
