@@ -19,7 +19,9 @@ type (
 	board struct {
 		UID        string
 		Panels     []panel
-		Templating struct{ List []struct{ Name, Definition string } }
+		Templating struct {
+			List []struct{ Name, Definition string }
+		}
 	}
 	panel struct {
 		Title           string
