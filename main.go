@@ -71,7 +71,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 	backfill := backfillCommand(app, &filling)
 	var extract command.Extract
 	export := exportCommand(app, &extract)
-	demo := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.").FullCommand()
+	demonstrating := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.")
+	receivers := demonstrating.Flag("remote-write.url", "Send the history to a receiver of remote write, too. Repeatable.").PlaceHolder("URL").Strings()
+	demo := demonstrating.FullCommand()
 	health := app.Command("healthcheck", "Ask a running exporter on this host whether it is healthy; for containers.").FullCommand()
 
 	chosen, err := app.Parse(args)
@@ -95,7 +97,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 		extract.ConfigFile = configFile
 		err = command.Export(ctx, env, extract)
 	case demo:
-		err = command.Demo(ctx, env, web)
+		err = command.Demo(ctx, env, web, *receivers)
 	case health:
 		err = command.Healthcheck(ctx, web)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,8 +45,12 @@ func demoAccounts(incident summary.Date) (names []string, accounts []weixintest.
 }
 
 // Demo serves a simulated Weixin on a loopback port and the exporter on it until the context
-// ends. It writes no file.
-func Demo(ctx context.Context, env Env, web Web) error {
+// ends. It writes no file. Its history is sent to the receivers of remote write at the URLs.
+func Demo(ctx context.Context, env Env, web Web, receivers []string) error {
+	endpoints, err := config.NewRemoteWrite(receivers...)
+	if err != nil {
+		return fmt.Errorf("--remote-write.url: %w", err)
+	}
 	// Nobody reloads a demonstration: a terminal that is closed ends it.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
@@ -78,6 +83,7 @@ func Demo(ctx context.Context, env Env, web Web) error {
 	cfg.Weixin.Concurrency = 8
 	cfg.Refresh.ReadyAt = 0
 	cfg.Store.Path = ""
+	cfg.RemoteWrite = endpoints
 	for i, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, config.Account{Name: names[i], AppID: a.AppID, AppSecret: secret.New(a.AppSecret), Token: config.Token{Type: config.StableToken}})
 	}
@@ -85,13 +91,13 @@ func Demo(ctx context.Context, env Env, web Web) error {
 	x := exporter{
 		web: web, logger: logger, slogger: slogger, now: env.Now,
 		load:      func() (*config.Config, error) { return &cfg, nil },
-		listening: func(address net.Addr) { welcome(env, address, web.TelemetryPath, len(accounts)) },
+		listening: func(address net.Addr) { welcome(env, address, web.TelemetryPath, len(accounts), endpoints) },
 	}
 	return x.run(ctx, &cfg)
 }
 
 // welcome says where to look.
-func welcome(env Env, address net.Addr, telemetryPath string, accounts int) {
+func welcome(env Env, address net.Addr, telemetryPath string, accounts int, endpoints []config.RemoteWrite) {
 	host, port, err := net.SplitHostPort(address.String())
 	if err != nil {
 		return // no TCP address; whoever asked for it knows where it is
@@ -100,13 +106,21 @@ func welcome(env Env, address net.Addr, telemetryPath string, accounts int) {
 		host = "localhost"
 	}
 	base := "http://" + net.JoinHostPort(host, port)
+	leaves := "nothing leaves this machine"
+	if len(endpoints) > 0 {
+		labels := make([]string, len(endpoints))
+		for i, e := range endpoints {
+			labels[i] = e.Label()
+		}
+		leaves = "it is sent to " + strings.Join(labels, ", ")
+	}
 	fmt.Fprintf(env.Stdout, `
-A simulated Weixin with %d accounts and a month of history; nothing leaves this machine.
+A simulated Weixin with %d accounts and a month of history; %s.
 
   Overview   %s/
   Metrics    %s%s
 
 Stop it with Ctrl-C; nothing is left behind.
 
-`, accounts, base, base, telemetryPath)
+`, accounts, leaves, base, base, telemetryPath)
 }

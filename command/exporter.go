@@ -54,6 +54,7 @@ type exporter struct {
 	listening func(net.Addr)
 
 	clients   clients
+	writers   *writers
 	refresher *refresh.Refresher
 	reloads   *collector.Reloads
 	requests  *collector.Requests
@@ -97,6 +98,10 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 	if err != nil {
 		return err
 	}
+	endpoints, err := x.writers.replace(cfg)
+	if err != nil {
+		return err
+	}
 	x.loaded(cfg)
 
 	parts, ctx := errgroup.WithContext(ctx)
@@ -115,6 +120,7 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 		},
 	}
 	parts.Go(func() error { return x.refresher.Run(ctx, refreshed) })
+	parts.Go(func() error { x.writers.group.Run(ctx, endpoints); return nil })
 	parts.Go(func() error {
 		switch err := toolkit.ListenAndServe(server, x.web.Toolkit, x.slogger); {
 		case errors.Is(err, http.ErrServerClosed):
@@ -146,6 +152,9 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		return nil, err
 	}
 	if x.reloads, err = collector.NewReloads(registry); err != nil {
+		return nil, err
+	}
+	if x.writers, err = newWriters(registry, known, x.logger, x.now); err != nil {
 		return nil, err
 	}
 	x.clients = clients{now: x.now, observe: x.requests.Observe}
@@ -230,10 +239,17 @@ func (x *exporter) tryReload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := x.refresher.Configure(ctx, refreshed); err != nil {
+	formerWriters := x.writers.kept
+	endpoints, err := x.writers.replace(cfg)
+	if err != nil {
 		x.clients.kept = former
 		return err
 	}
+	if err := x.refresher.Configure(ctx, refreshed); err != nil {
+		x.clients.kept, x.writers.kept = former, formerWriters
+		return err
+	}
+	x.writers.group.Configure(endpoints)
 	x.loaded(cfg)
 	level.Info(x.logger).Log("msg", "the configuration was reloaded", "accounts", len(cfg.Accounts))
 	return nil

@@ -28,6 +28,8 @@ type Config struct {
 	Weixin       Weixin   `yaml:"weixin"`
 	Refresh      Refresh  `yaml:"refresh"`
 	Store        Store    `yaml:"store"`
+	// RemoteWrite are the endpoints that the history is sent to.
+	RemoteWrite []RemoteWrite `yaml:"remote_write,omitempty"`
 
 	warnings []Fault
 }
@@ -191,6 +193,7 @@ func Parse(file string, content []byte) (*Config, error) {
 	d.validateWeixin(&c.Weixin)
 	d.validateRefresh(&c.Refresh)
 	d.validateStore(&c.Store, c.Refresh)
+	d.validateRemoteWrite(c.RemoteWrite)
 	var faults Faults
 	for _, d := range documents {
 		sortByPlace(d.faults)

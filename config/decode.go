@@ -89,6 +89,10 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, key string) {
 			d.httpConfig(n, c, key)
 			return
 		}
+		if w, ok := reflect.TypeAssert[*RemoteWrite](v.Addr()); ok {
+			d.remoteWrite(n, w, key)
+			return
+		}
 		d.structure(n, v, key)
 	case reflect.Slice:
 		d.list(n, v, key)
@@ -232,6 +236,11 @@ func scalar(target any) (string, func(*yaml.Node) bool) {
 		return "stable_token, token, file, url or authorizer", func(n *yaml.Node) bool {
 			*t = TokenType(n.Value)
 			return slices.Contains([]TokenType{StableToken, LegacyToken, FileToken, URLToken, AuthorizerToken}, *t)
+		}
+	case *ProtobufMessage:
+		return "prometheus.WriteRequest or io.prometheus.write.v2.Request", func(n *yaml.Node) bool {
+			*t = ProtobufMessage(n.Value)
+			return *t == WriteV1 || *t == WriteV2
 		}
 	case *promconfig.TLSVersion:
 		return "TLS10, TLS11, TLS12 or TLS13", func(n *yaml.Node) bool {

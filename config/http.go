@@ -32,10 +32,22 @@ type namedFile struct{ key, path string }
 
 // httpConfig reads the block under the key and checks it.
 func (d *document) httpConfig(n *yaml.Node, c *promconfig.HTTPClientConfig, key string) {
+	b, before := d.httpBlock(n, reflect.ValueOf(c).Elem(), key)
+	d.checkHTTPConfig(c, key, b, before)
+}
+
+// httpBlock reads a structure that is or embeds an http_config. The faults in it begin at the number
+// returned.
+func (d *document) httpBlock(n *yaml.Node, v reflect.Value, key string) (*httpBlock, int) {
 	b, before := &httpBlock{}, len(d.faults)
 	d.block = b
-	d.structure(n, reflect.ValueOf(c).Elem(), key)
+	d.structure(n, v, key)
 	d.block = nil
+	return b, before
+}
+
+// checkHTTPConfig checks the block that was read.
+func (d *document) checkHTTPConfig(c *promconfig.HTTPClientConfig, key string, b *httpBlock, before int) {
 	c.SetDirectory(d.path("."))
 	if len(d.faults) > before || c.Validate() != nil || !d.shared.isUsable(c) {
 		d.validateHTTPConfig(c, key, b, before)
@@ -48,8 +60,11 @@ func (d *document) httpConfig(n *yaml.Node, c *promconfig.HTTPClientConfig, key 
 	}
 	if c.TLSConfig.InsecureSkipVerify {
 		server, read := "the token server", "access tokens"
-		if key == "weixin.http_config" {
+		switch {
+		case key == "weixin.http_config":
 			server, read = "Weixin", "app secrets and access tokens"
+		case strings.HasPrefix(key, "remote_write["):
+			server, read = "the receiver", "what authenticates there"
 		}
 		d.warn(key+".tls_config.insecure_skip_verify",
 			"whoever is on the way to "+server+" can read "+read+"; name the certificate's issuer in ca_file instead")

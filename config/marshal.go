@@ -20,6 +20,11 @@ func (c Config) Marshal() ([]byte, error) {
 			}
 		}
 		maskHTTPConfig(value(value(root, "weixin"), "http_config"))
+		if endpoints := value(root, "remote_write"); endpoints != nil {
+			for _, endpoint := range endpoints.Content {
+				maskRemoteWrite(endpoint)
+			}
+		}
 	})
 }
 
@@ -43,6 +48,12 @@ func (t ComponentToken) String() string { return text(marshal(&t, maskToken)) }
 
 // GoString returns what String returns.
 func (t ComponentToken) GoString() string { return t.String() }
+
+// String returns the endpoint as Config's String has it, so that a printed one shows no secret.
+func (w RemoteWrite) String() string { return text(marshal(&w, maskRemoteWrite)) }
+
+// GoString returns what String returns.
+func (w RemoteWrite) GoString() string { return w.String() }
 
 func text(out []byte, err error) string {
 	if err != nil {
@@ -73,6 +84,14 @@ func maskToken(token *yaml.Node) {
 		}
 		maskHTTPConfig(value(source, "http_config"))
 	}
+}
+
+// maskRemoteWrite masks an endpoint: its URL and the http_config within it.
+func maskRemoteWrite(endpoint *yaml.Node) {
+	if n := value(endpoint, "url"); n != nil {
+		n.Value = maskTokenURL(n.Value)
+	}
+	maskHTTPConfig(endpoint)
 }
 
 // maskHTTPConfig masks what the types of prometheus/common show: passwords in URLs, and the free

@@ -36,6 +36,9 @@ func allowed(key, what string) string {
 	case "store.retention":
 		return "a number of whole days, such as 400d, or 0 for ever"
 	}
+	if strings.HasPrefix(key, "remote_write[") {
+		return allowedRemoteWrite(key, what)
+	}
 	if strings.HasSuffix(key, "component_access_token.type") {
 		return "file or url"
 	}

@@ -1,0 +1,99 @@
+package command
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/prometheus/client_golang/prometheus"
+	promconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/common/version"
+
+	"weixin_exporter/config"
+	"weixin_exporter/remotewrite"
+	"weixin_exporter/store"
+)
+
+// writers makes the endpoints of remote write that a configuration asks for, and the group
+// that sends to them.
+type writers struct {
+	group  *remotewrite.Group
+	logger log.Logger
+	now    func() time.Time
+	kept   []writer
+}
+
+type writer struct {
+	config config.RemoteWrite
+	client *remotewrite.Client
+}
+
+func newWriters(r prometheus.Registerer, known *store.Store, logger log.Logger, now func() time.Time) (*writers, error) {
+	metrics, err := remotewrite.NewMetrics(r)
+	if err != nil {
+		return nil, err
+	}
+	group := remotewrite.NewGroup(remotewrite.Options{Store: known, Metrics: metrics, Logger: logger, Now: now})
+	return &writers{group: group, logger: logger, now: now}, nil
+}
+
+// replace returns the endpoints of a configuration. A receiver whose settings did not change
+// keeps its client, which knows what version of the protocol is understood.
+func (w *writers) replace(cfg *config.Config) ([]remotewrite.Endpoint, error) {
+	accounts := make(map[string]string, len(cfg.Accounts))
+	for _, a := range cfg.Accounts {
+		accounts[a.AppID] = a.Name
+	}
+	var next []writer
+	var endpoints []remotewrite.Endpoint
+	for i, c := range cfg.RemoteWrite {
+		client := w.keptClient(c)
+		if client == nil {
+			var err error
+			if client, err = w.newClient(c); err != nil {
+				return nil, fmt.Errorf("remote_write[%d]: %w", i, err)
+			}
+		}
+		next = append(next, writer{c, client})
+		var labels []remotewrite.Label
+		for name, value := range c.ExternalLabels {
+			labels = append(labels, remotewrite.Label{Name: name, Value: value})
+		}
+		endpoints = append(endpoints, remotewrite.Endpoint{
+			Key: c.Key(), Label: c.Label(), Client: client, MaxSamples: c.MaxSamplesPerSend,
+			MaxAge: time.Duration(c.MaxAge), ExternalLabels: labels, Accounts: accounts,
+		})
+	}
+	for _, former := range w.kept {
+		former.client.HTTPClient.CloseIdleConnections()
+	}
+	w.kept = next
+	return endpoints, nil
+}
+
+func (w *writers) keptClient(c config.RemoteWrite) *remotewrite.Client {
+	for _, former := range w.kept {
+		if reflect.DeepEqual(former.config, c) {
+			return former.client
+		}
+	}
+	return nil
+}
+
+func (w *writers) newClient(c config.RemoteWrite) (*remotewrite.Client, error) {
+	httpClient, err := promconfig.NewClientFromConfig(c.HTTPClient, program)
+	if err != nil {
+		return nil, err
+	}
+	return remotewrite.NewClient(remotewrite.ClientOptions{
+		URL:        c.URL,
+		HTTPClient: httpClient,
+		Headers:    c.Headers,
+		Timeout:    time.Duration(c.RemoteTimeout),
+		Message:    remotewrite.Message(c.ProtobufMessage),
+		UserAgent:  program + "/" + version.Version,
+		Now:        w.now,
+		Logger:     log.With(w.logger, "endpoint", c.Label()),
+	}), nil
+}

@@ -1,0 +1,169 @@
+package remotewrite
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Reason says why samples were given up. It is the label "reason".
+type Reason uint8
+
+const (
+	// TooOld are samples that lie before what the receiver takes.
+	TooOld Reason = iota
+	// OutOfOrder are samples that lie before others of their series, where the receiver does not take such.
+	OutOfOrder
+	// Duplicate are samples whose time already has another value.
+	Duplicate
+	// Rejected are samples that the receiver refused for any other reason.
+	Rejected
+	// MaxAge are samples that were not sent because they are older than max_age.
+	MaxAge
+	// Reasons is their number, for arrays indexed by Reason.
+	Reasons
+)
+
+// String returns the reason as it stands in the label.
+func (r Reason) String() string {
+	switch r {
+	case TooOld:
+		return "too_old"
+	case OutOfOrder:
+		return "out_of_order"
+	case Duplicate:
+		return "duplicate"
+	case Rejected:
+		return "rejected"
+	case MaxAge:
+		return "max_age"
+	default:
+		return "unknown"
+	}
+}
+
+// Verdict says what an answer means for the samples that were sent.
+type Verdict uint8
+
+const (
+	// Accepted means that the receiver has them.
+	Accepted Verdict = iota
+	// Refused means that at least one of them is at fault and that sending the same again is of no use.
+	Refused
+	// Later means that the receiver cannot take them now.
+	Later
+	// Unusable means that the receiver takes nothing from this sender until somebody changes a setting.
+	Unusable
+	// NotUnderstood means that the receiver does not know this version of the protocol.
+	NotUnderstood
+)
+
+// Answer is what came of one request.
+type Answer struct {
+	Verdict Verdict
+	// Reason is why samples are refused; for Refused.
+	Reason Reason
+	// RetryAfter is how long the receiver asks to wait; 0 if it does not say.
+	RetryAfter time.Duration
+	// Text says what the receiver answered or what kept the request from it, in one line; "" for Accepted.
+	Text string
+}
+
+// maxText bounds what is kept of an answer's body, in bytes.
+const maxText = 400
+
+// causes are what receivers write about samples. Prometheus and Mimir answer 400 with them, and
+// Prometheus 2 also 500. A more special text stands before one that it may stand beside.
+var causes = []struct {
+	text   string
+	reason Reason
+}{
+	{"too old sample", TooOld},
+	{"too old", TooOld},
+	{"too-old", TooOld},
+	{"too far in the past", TooOld},
+	{"out of bounds", TooOld},
+	{"out-of-bounds", TooOld},
+	{"duplicate sample for timestamp", Duplicate},
+	{"duplicate-timestamp", Duplicate},
+	{"duplicate sample", Duplicate},
+	{"out of order", OutOfOrder},
+	{"out-of-order", OutOfOrder},
+}
+
+// causeOf finds in the text of an answer why samples were refused.
+func causeOf(body string) (Reason, bool) {
+	body = strings.ToLower(body)
+	for _, cause := range causes {
+		if strings.Contains(body, cause.text) {
+			return cause.reason, true
+		}
+	}
+	return Rejected, false
+}
+
+// judge says what an answer means. now is for a Retry-After that names a time.
+func judge(status int, header http.Header, body string, now time.Time) Answer {
+	a := Answer{Text: fmt.Sprintf("HTTP status %d", status)}
+	if line := oneLine(body); line != "" {
+		a.Text += ": " + line
+	}
+	cause, known := causeOf(body)
+	a.Reason = cause
+	switch {
+	case status >= 200 && status < 300:
+		return Answer{Verdict: Accepted}
+	case status == http.StatusUnsupportedMediaType:
+		a.Verdict = NotUnderstood
+	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusTooEarly:
+		a.Verdict, a.RetryAfter = Later, retryAfter(header.Get("Retry-After"), now)
+	case status >= 500 && known:
+		a.Verdict = Refused
+	case status >= 500:
+		a.Verdict, a.RetryAfter = Later, retryAfter(header.Get("Retry-After"), now)
+	case status == http.StatusBadRequest && strings.Contains(body, "unsupported path"):
+		a.Verdict = Unusable // VictoriaMetrics says so where others say 404
+	case status == http.StatusBadRequest, status == http.StatusConflict, status == http.StatusRequestEntityTooLarge,
+		status == http.StatusUnprocessableEntity:
+		a.Verdict = Refused
+	default:
+		a.Verdict = Unusable
+	}
+	return a
+}
+
+// retryAfter reads the header of the same name: seconds or a time. 0 is none.
+func retryAfter(text string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), maxRetryAfter)
+}
+
+// oneLine returns the beginning of a text, with its control characters as blanks.
+func oneLine(text string) string {
+	text = strings.ToValidUTF8(text, "\ufffd")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	text = strings.TrimSpace(text)
+	if len(text) <= maxText {
+		return text
+	}
+	end := maxText
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
+}

@@ -1,0 +1,92 @@
+package remotewrite
+
+import (
+	"cmp"
+	"context"
+	"slices"
+)
+
+// post sends samples until they are either accepted or refused; an error means that the context ended.
+type post func(ctx context.Context, samples []Sample) (Answer, error)
+
+// refusal is a sample that was given up.
+type refusal struct {
+	sample Sample
+	reason Reason
+	text   string
+}
+
+// batch is a request that was refused and is cut down to the samples at fault.
+type batch struct {
+	post     post
+	accepted int
+	refused  []refusal
+	// bounds holds, for a series, the latest time that was refused as too old, and why.
+	bounds map[*Series]refusal
+}
+
+// cutDown finds the samples because of which a request was refused, answer being what came of it,
+// by halving. A sample is given up only after it was refused in a request of its own, or where an
+// older time than one refused as too old makes it certain; all others are accepted in the end.
+func (b *batch) cutDown(ctx context.Context, samples []Sample, answer Answer) error {
+	if len(samples) == 1 {
+		b.giveUp(samples[0], answer)
+		return nil
+	}
+	slices.SortStableFunc(samples, func(a, b Sample) int { return cmp.Compare(a.Time, b.Time) })
+	halves := [2][]Sample{samples[:len(samples)/2], samples[len(samples)/2:]}
+	if answer.Reason == TooOld {
+		// The receiver compares times, so the latest one that is too old saves asking for those
+		// before it. Otherwise older samples go first, as a receiver may demand that they do.
+		halves[0], halves[1] = halves[1], halves[0]
+	}
+	for _, half := range halves {
+		if err := b.send(ctx, half); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *batch) send(ctx context.Context, samples []Sample) error {
+	samples = b.withoutOlder(samples)
+	if len(samples) == 0 {
+		return nil
+	}
+	answer, err := b.post(ctx, samples)
+	if err != nil {
+		return err
+	}
+	if answer.Verdict == Accepted {
+		b.accepted += len(samples)
+		return nil
+	}
+	return b.cutDown(ctx, samples, answer)
+}
+
+func (b *batch) giveUp(s Sample, answer Answer) {
+	r := refusal{sample: s, reason: answer.Reason, text: answer.Text}
+	b.refused = append(b.refused, r)
+	if r.reason == TooOld {
+		if b.bounds == nil {
+			b.bounds = make(map[*Series]refusal)
+		}
+		if bound, ok := b.bounds[s.Series]; !ok || bound.sample.Time < s.Time {
+			b.bounds[s.Series] = r
+		}
+	}
+}
+
+// withoutOlder gives up the samples that lie before one of their series that was too old, and
+// returns the others.
+func (b *batch) withoutOlder(samples []Sample) []Sample {
+	var left []Sample
+	for _, s := range samples {
+		if bound, ok := b.bounds[s.Series]; ok && s.Time < bound.sample.Time {
+			b.refused = append(b.refused, refusal{sample: s, reason: bound.reason, text: bound.text})
+		} else {
+			left = append(left, s)
+		}
+	}
+	return left
+}

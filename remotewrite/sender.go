@@ -1,0 +1,289 @@
+// Package remotewrite sends what the store knows to endpoints of Prometheus' remote write, each hour
+// and day at its own time. What an endpoint has is kept in the store.
+package remotewrite
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+)
+
+const (
+	// pollInterval is how often a sender looks whether there is something new.
+	pollInterval = 5 * time.Second
+	// countInterval is how often a sender that waits counts what is pending.
+	countInterval = 30 * time.Second
+	// minBackoff and maxBackoff bound the wait after a fault that may pass.
+	minBackoff = 500 * time.Millisecond
+	maxBackoff = time.Minute
+	// maxRetryAfter bounds what a receiver may ask for.
+	maxRetryAfter = time.Hour
+	// unusableWait is the wait after an answer that only a change of settings makes better.
+	unusableWait = 5 * time.Minute
+	// noteTime bounds noting what was accepted when the sender is to end.
+	noteTime = 2 * time.Second
+	// readAtOnce bounds the accounts that one look at the store is for.
+	readAtOnce = 500
+)
+
+// Store keeps what is known and what each endpoint has of it; *store.Store is one.
+type Store interface {
+	// Changed returns the accounts about which something was saved after a mark, and the latest mark.
+	Changed(ctx context.Context, after store.Mark) ([]string, store.Mark, error)
+	// Undelivered returns the app ids of the accounts of which the endpoint may not have all.
+	Undelivered(ctx context.Context, endpoint string) ([]string, error)
+	// Due returns what the endpoint lacks of some accounts, as far as it holds about limit samples.
+	Due(ctx context.Context, endpoint string, since summary.Date, limit int, appIDs ...string) ([]store.Due, error)
+	// CountDue counts the days that the endpoint lacks.
+	CountDue(ctx context.Context, endpoint string, since summary.Date) (map[string][summary.APIs]int64, error)
+	// Delivered notes that the endpoint needs nothing more of what Due returned.
+	Delivered(ctx context.Context, endpoint string, at time.Time, dues ...store.Due) error
+	// LastDelivery returns when the endpoint last accepted samples; zero if never.
+	LastDelivery(ctx context.Context, endpoint string) (time.Time, error)
+}
+
+// Endpoint is a receiver and what it is to get.
+type Endpoint struct {
+	// Key is what the store calls the endpoint; it stays the same over restarts and holds no secret.
+	Key string
+	// Label is the endpoint's name in metrics and the log; it holds no secret.
+	Label  string
+	Client *Client
+	// MaxSamples is how many samples a request holds at the most.
+	MaxSamples int
+	// MaxAge is how old a day may be, by its end, to be sent.
+	MaxAge time.Duration
+	// ExternalLabels are added to all series.
+	ExternalLabels []Label
+	// Accounts holds the label "account" of each account, by app id. Others are not sent.
+	Accounts map[string]string
+}
+
+// sender brings one endpoint up to date.
+type sender struct {
+	endpoint Endpoint
+	store    Store
+	metrics  *endpointMetrics
+	logger   log.Logger
+	now      func() time.Time
+	backoff  *backoff.ExponentialBackOff
+	trouble  trouble
+	counted  time.Time // when what is pending was last counted
+}
+
+func newSender(e Endpoint, o Options) *sender {
+	return &sender{
+		endpoint: e,
+		store:    o.Store,
+		metrics:  o.Metrics.of(e.Label),
+		logger:   log.With(o.Logger, "endpoint", e.Label),
+		now:      o.Now,
+		backoff: &backoff.ExponentialBackOff{
+			InitialInterval: minBackoff, MaxInterval: maxBackoff, Multiplier: 2, RandomizationFactor: 0.1,
+		},
+	}
+}
+
+// run sends until the context ends.
+func (s *sender) run(ctx context.Context) {
+	s.backoff.Reset()
+	if at, err := s.store.LastDelivery(ctx, s.endpoint.Key); err == nil && !at.IsZero() {
+		s.metrics.lastSuccess.Set(float64(at.Unix()))
+	}
+	var seen store.Mark
+	behind := true // nothing is known of what the endpoint has
+	for ctx.Err() == nil {
+		changed, latest, err := s.store.Changed(ctx, seen)
+		if err == nil && (behind || len(changed) > 0) {
+			behind = true
+			if err = s.catchUp(ctx); err == nil {
+				behind, seen = false, latest
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			wait := s.backoff.NextBackOff()
+			level.Error(s.logger).Log("msg", "remote write cannot use the store", "err", err, "next", wait)
+			s.sleep(ctx, wait)
+		default:
+			s.sleep(ctx, pollInterval)
+		}
+	}
+}
+
+// since returns the first day that is not too old to be sent.
+func (s *sender) since() summary.Date {
+	// A day is as old as its last sample, that of its end.
+	oldest := s.now().Add(-s.endpoint.MaxAge)
+	date := summary.DateOf(oldest)
+	if date.Start().Equal(oldest) {
+		return date - 1
+	}
+	return date
+}
+
+// catchUp sends all that the endpoint lacks. An error is one of the store, or the context's end.
+func (s *sender) catchUp(ctx context.Context) error {
+	appIDs, err := s.store.Undelivered(ctx, s.endpoint.Key)
+	if err != nil {
+		return err
+	}
+	var queue []string
+	for _, appID := range appIDs {
+		if _, ok := s.endpoint.Accounts[appID]; ok {
+			queue = append(queue, appID)
+		}
+	}
+	if err := s.count(ctx); err != nil {
+		return err
+	}
+	for len(queue) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		dues, err := s.store.Due(ctx, s.endpoint.Key, s.since(), s.endpoint.MaxSamples, queue[:min(len(queue), readAtOnce)]...)
+		if err != nil {
+			return err
+		}
+		done, err := s.deliver(ctx, s.endpoint.page(dues))
+		if err != nil {
+			return err
+		}
+		if !done {
+			continue // it is read again, because time has passed
+		}
+		queue = queue[len(dues):]
+		if last := len(dues) - 1; last >= 0 && dues[last].More {
+			queue = append([]string{dues[last].AppID}, queue...)
+		}
+	}
+	return s.count(ctx)
+}
+
+// deliver sends a page and notes that it is done. It returns false, after a wait, where the
+// receiver could not be reached.
+func (s *sender) deliver(ctx context.Context, p *page) (bool, error) {
+	b := &batch{post: s.insist}
+	for first, rest := true, p.samples; len(rest) > 0; first = false {
+		samples := rest[:min(len(rest), s.endpoint.MaxSamples)]
+		rest = rest[len(samples):]
+		var answer Answer
+		if first {
+			answer = s.endpoint.Client.Send(ctx, samples)
+			if !s.settled(ctx, answer) {
+				return false, ctx.Err()
+			}
+		} else {
+			var err error
+			if answer, err = s.insist(ctx, samples); err != nil {
+				return false, err
+			}
+		}
+		if answer.Verdict == Accepted {
+			b.accepted += len(samples)
+		} else if err := b.cutDown(ctx, samples, answer); err != nil {
+			return false, err
+		}
+	}
+	return true, s.note(ctx, p, b)
+}
+
+// note keeps that a page is done and counts what came of its samples.
+func (s *sender) note(ctx context.Context, p *page, b *batch) error {
+	var at time.Time
+	if b.accepted > 0 {
+		at = s.now()
+		s.metrics.succeeded(b.accepted, at)
+	}
+	for _, r := range b.refused {
+		s.metrics.failed[r.reason].Inc()
+	}
+	s.metrics.failed[MaxAge].Add(float64(p.tooOld))
+	s.logRefused(b.refused)
+	s.logTooOld(p)
+	// What was accepted is noted even if the sender is to end now, or it would be sent again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+	defer cancel()
+	if err := s.store.Delivered(ctx, s.endpoint.Key, at, p.dues...); err != nil {
+		return err
+	}
+	s.metrics.pending.Sub(float64(len(p.samples)))
+	return nil
+}
+
+// insist sends samples until they are accepted or refused, or the context ends.
+func (s *sender) insist(ctx context.Context, samples []Sample) (Answer, error) {
+	for {
+		answer := s.endpoint.Client.Send(ctx, samples)
+		if s.settled(ctx, answer) {
+			return answer, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return answer, err
+		}
+	}
+}
+
+// settled reports whether an answer decides on the samples. If not, it waits as the answer demands.
+func (s *sender) settled(ctx context.Context, answer Answer) bool {
+	var wait time.Duration
+	switch {
+	case answer.Verdict == Accepted || answer.Verdict == Refused:
+		s.backoff.Reset()
+		s.logRecovered()
+		return true
+	case ctx.Err() != nil:
+		return false
+	case answer.Verdict == Unusable:
+		wait = unusableWait
+	default:
+		wait = max(s.backoff.NextBackOff(), answer.RetryAfter)
+	}
+	s.logTrouble(answer, wait)
+	s.sleep(ctx, wait)
+	return false
+}
+
+// sleep waits, and meanwhile shows what becomes pending.
+func (s *sender) sleep(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	ticker := time.NewTicker(countInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-ticker.C:
+			_ = s.count(ctx) // whoever needs the store next says what is wrong with it
+		}
+	}
+}
+
+// count shows how many samples are pending.
+func (s *sender) count(ctx context.Context) error {
+	lacking, err := s.store.CountDue(ctx, s.endpoint.Key, s.since())
+	if err != nil {
+		return err
+	}
+	var samples int64
+	for appID, days := range lacking {
+		if _, ok := s.endpoint.Accounts[appID]; !ok {
+			continue
+		}
+		for api, count := range days {
+			samples += count * samplesPerDay(summary.API(api))
+		}
+	}
+	s.metrics.pending.Set(float64(samples))
+	return nil
+}
