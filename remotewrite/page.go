@@ -40,16 +40,18 @@ func (e *Endpoint) samplesOf(due *store.Due, name string) []Sample {
 type page struct {
 	dues    []store.Due
 	samples []Sample
-	// tooOld counts samples that are passed over.
-	tooOld int64
+	// tooOld counts, for each account, samples that are passed over.
+	tooOld map[string]int64
 }
 
 func (e *Endpoint) page(dues []store.Due) *page {
-	p := &page{dues: dues}
+	p := &page{dues: dues, tooOld: make(map[string]int64)}
 	for i := range dues {
 		p.samples = append(p.samples, e.samplesOf(&dues[i], e.Accounts[dues[i].AppID])...)
 		for api, days := range dues[i].TooOld {
-			p.tooOld += days * samplesPerDay(summary.API(api))
+			if days > 0 {
+				p.tooOld[dues[i].AppID] += days * samplesPerDay(summary.API(api))
+			}
 		}
 	}
 	return p

@@ -1,6 +1,8 @@
 package remotewrite
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +12,9 @@ import (
 	"weixin_exporter/history"
 	"weixin_exporter/summary"
 )
+
+// logEvery is how long samples that are given up are gathered into one line.
+const logEvery = time.Minute
 
 // repeatAfter is how long the same trouble is not logged again.
 const repeatAfter = time.Hour
@@ -60,70 +65,67 @@ func (r Reason) advice() string {
 	}
 }
 
-// logRefused logs the samples that were given up, in one line for each reason.
-func (s *sender) logRefused(refused []refusal) {
-	for reason := range Reasons {
-		var found summaryOf
-		text := ""
-		for _, r := range refused {
-			if r.reason == reason {
-				found.add(r.sample)
-				text = r.text
-			}
-		}
-		if found.samples == 0 {
-			continue
-		}
-		level.Warn(s.logger).Log("msg", "samples were given up: the endpoint refuses them", "reason", reason, "samples", found.samples,
-			"accounts", found.names(), "from", found.first, "until", found.last, "answer", text, "to_do", reason.advice())
-	}
+// losses are samples that were given up and not yet logged.
+type losses struct {
+	since    time.Time // when the first of them was given up
+	byReason [Reasons]loss
 }
 
-// summaryOf tells of many samples in few words.
-type summaryOf struct {
-	samples     int
-	accounts    []string
+// loss is what is told of the samples given up for one reason.
+type loss struct {
+	samples     int64
+	accounts    map[string]bool
 	first, last summary.Date
+	text        string // what the receiver answered last
 }
 
-func (f *summaryOf) add(s Sample) {
+// refuse notes a sample that the receiver refuses.
+func (l *losses) refuse(r refusal) {
+	found := &l.byReason[r.reason]
 	// A sample's time is the end of what it describes.
-	date := summary.DateOf(time.UnixMilli(s.Time - 1))
-	if f.samples == 0 || date < f.first {
-		f.first = date
+	date := summary.DateOf(time.UnixMilli(r.sample.Time - 1))
+	if found.samples == 0 || date < found.first {
+		found.first = date
 	}
-	if f.samples == 0 || date > f.last {
-		f.last = date
-	}
-	f.samples++
-	for _, l := range s.Series.Labels {
-		if l.Name == history.AccountLabel && !slices.Contains(f.accounts, l.Value) {
-			f.accounts = append(f.accounts, l.Value)
+	found.last = max(found.last, date)
+	for _, label := range r.sample.Series.Labels {
+		if label.Name == history.AccountLabel {
+			found.add(1, label.Value)
 		}
 	}
+	found.text = r.text
 }
 
-// names returns the accounts, or a few of many.
-func (f *summaryOf) names() string { return few(f.accounts) }
+func (l *loss) add(samples int64, account string) {
+	l.samples += samples
+	if l.accounts == nil {
+		l.accounts = make(map[string]bool)
+	}
+	l.accounts[account] = true
+}
 
-func few(names []string) string {
+// logLosses logs them, in one line for each reason, and forgets them.
+func (s *sender) logLosses() {
+	for reason := range Reasons {
+		l := &s.losses.byReason[reason]
+		switch {
+		case l.samples == 0:
+		case reason == MaxAge:
+			level.Info(s.logger).Log("msg", "samples were not sent: they are older than max_age", "samples", l.samples, "accounts", few(l.accounts))
+		default:
+			level.Warn(s.logger).Log("msg", "samples were given up: the endpoint refuses them", "reason", reason, "samples", l.samples,
+				"accounts", few(l.accounts), "from", l.first, "until", l.last, "answer", l.text, "to_do", reason.advice())
+		}
+	}
+	s.losses = losses{}
+}
+
+// few returns names, or some of many.
+func few(names map[string]bool) string {
 	const most = 5
-	slices.Sort(names)
-	if len(names) > most {
-		return strings.Join(names[:most], ", ") + ", …"
+	sorted := slices.Sorted(maps.Keys(names))
+	if len(sorted) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(sorted[:most], ", "), len(sorted)-most)
 	}
-	return strings.Join(names, ", ")
-}
-
-func (s *sender) logTooOld(p *page) {
-	if p.tooOld == 0 {
-		return
-	}
-	var names []string
-	for i := range p.dues {
-		if p.dues[i].TooOld != [summary.APIs]int64{} {
-			names = append(names, s.endpoint.Accounts[p.dues[i].AppID])
-		}
-	}
-	level.Info(s.logger).Log("msg", "samples are not sent: they are older than max_age", "samples", p.tooOld, "accounts", few(names))
+	return strings.Join(sorted, ", ")
 }

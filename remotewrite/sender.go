@@ -72,27 +72,35 @@ type sender struct {
 	metrics  *endpointMetrics
 	logger   log.Logger
 	now      func() time.Time
-	backoff  *backoff.ExponentialBackOff
-	trouble  trouble
-	counted  time.Time // when what is pending was last counted
+	// Faults of the receiver and of the store wait apart from each other.
+	backoff, storeBackoff *backoff.ExponentialBackOff
+
+	trouble trouble
+	losses  losses
 }
 
 func newSender(e Endpoint, o Options) *sender {
 	return &sender{
-		endpoint: e,
-		store:    o.Store,
-		metrics:  o.Metrics.of(e.Label),
-		logger:   log.With(o.Logger, "endpoint", e.Label),
-		now:      o.Now,
-		backoff: &backoff.ExponentialBackOff{
-			InitialInterval: minBackoff, MaxInterval: maxBackoff, Multiplier: 2, RandomizationFactor: 0.1,
-		},
+		endpoint:     e,
+		store:        o.Store,
+		metrics:      o.Metrics.of(e.Label),
+		logger:       log.With(o.Logger, "endpoint", e.Label),
+		now:          o.Now,
+		backoff:      newBackoff(),
+		storeBackoff: newBackoff(),
 	}
+}
+
+func newBackoff() *backoff.ExponentialBackOff {
+	b := &backoff.ExponentialBackOff{
+		InitialInterval: minBackoff, MaxInterval: maxBackoff, Multiplier: 2, RandomizationFactor: 0.1,
+	}
+	b.Reset()
+	return b
 }
 
 // run sends until the context ends.
 func (s *sender) run(ctx context.Context) {
-	s.backoff.Reset()
 	if at, err := s.store.LastDelivery(ctx, s.endpoint.Key); err == nil && !at.IsZero() {
 		s.metrics.lastSuccess.Set(float64(at.Unix()))
 	}
@@ -109,10 +117,11 @@ func (s *sender) run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			wait := s.backoff.NextBackOff()
+			wait := s.storeBackoff.NextBackOff()
 			level.Error(s.logger).Log("msg", "remote write cannot use the store", "err", err, "next", wait)
 			s.sleep(ctx, wait)
 		default:
+			s.storeBackoff.Reset()
 			s.sleep(ctx, pollInterval)
 		}
 	}
@@ -131,6 +140,7 @@ func (s *sender) since() summary.Date {
 
 // catchUp sends all that the endpoint lacks. An error is one of the store, or the context's end.
 func (s *sender) catchUp(ctx context.Context) error {
+	defer s.logLosses()
 	appIDs, err := s.store.Undelivered(ctx, s.endpoint.Key)
 	if err != nil {
 		return err
@@ -202,12 +212,7 @@ func (s *sender) note(ctx context.Context, p *page, b *batch) error {
 		at = s.now()
 		s.metrics.succeeded(b.accepted, at)
 	}
-	for _, r := range b.refused {
-		s.metrics.failed[r.reason].Inc()
-	}
-	s.metrics.failed[MaxAge].Add(float64(p.tooOld))
-	s.logRefused(b.refused)
-	s.logTooOld(p)
+	s.lose(p, b)
 	// What was accepted is noted even if the sender is to end now, or it would be sent again.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
@@ -216,6 +221,25 @@ func (s *sender) note(ctx context.Context, p *page, b *batch) error {
 	}
 	s.metrics.pending.Sub(float64(len(p.samples)))
 	return nil
+}
+
+// lose counts what was given up and has it logged, together with what follows soon.
+func (s *sender) lose(p *page, b *batch) {
+	for _, r := range b.refused {
+		s.metrics.failed[r.reason].Inc()
+		s.losses.refuse(r)
+	}
+	for appID, samples := range p.tooOld {
+		s.metrics.failed[MaxAge].Add(float64(samples))
+		s.losses.byReason[MaxAge].add(samples, s.endpoint.Accounts[appID])
+	}
+	switch {
+	case len(b.refused)+len(p.tooOld) == 0:
+	case s.losses.since.IsZero():
+		s.losses.since = s.now()
+	case s.now().Sub(s.losses.since) >= logEvery:
+		s.logLosses()
+	}
 }
 
 // insist sends samples until they are accepted or refused, or the context ends.

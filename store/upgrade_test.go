@@ -25,6 +25,7 @@ func TestUpgrade(t *testing.T) {
 		`DROP TRIGGER day_removed`,
 		`ALTER TABLE account DROP COLUMN daily_days`,
 		`ALTER TABLE account DROP COLUMN hourly_days`,
+		`DROP TABLE delivery`,
 		`DROP TABLE mark`,
 		`ALTER TABLE account DROP COLUMN changed`,
 		`ALTER TABLE day DROP COLUMN changed`,

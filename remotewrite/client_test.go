@@ -1,0 +1,106 @@
+package remotewrite_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"weixin_exporter/remotewrite"
+	"weixin_exporter/secret"
+)
+
+// A receiver that does not know 2.0 says so, or takes a request of 2.0 for an empty one.
+func TestFallback(t *testing.T) {
+	for name, refusal := range map[string]answer{
+		"415":             {status: http.StatusUnsupportedMediaType, body: "no such message"},
+		"without headers": {status: http.StatusNoContent, header: map[string]string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				r := newReceiver(t)
+				r.set(func(q *request) answer {
+					if v2(q) {
+						return refusal
+					}
+					return answer{status: http.StatusNoContent}
+				})
+				r.stored = func(q *request, a answer) []point {
+					if v2(q) {
+						return nil
+					}
+					return q.points
+				}
+				e := w.endpoint("one", r, func(o *remotewrite.ClientOptions) { o.Message = remotewrite.V2 })
+				w.save(shop, 1, days(30)...)
+				w.start(e)
+				w.wait(time.Second)
+				w.mustHave(r, "shop", 1, days(30)...)
+				// It is remembered, also by a sender that is started again.
+				w.end()
+				w.save(shop, 1, today)
+				w.start(e)
+				w.wait(time.Second)
+				w.mustHave(r, "shop", 1, days(30)...)
+				tried := 0
+				for _, q := range r.got() {
+					if v2(q) {
+						tried++
+					}
+				}
+				if lines := w.log.lines("1.0 is used from now on"); tried != 1 || len(lines) != 1 {
+					t.Errorf("2.0 was tried %d times, and logged %q", tried, lines)
+				}
+			})
+		})
+	}
+}
+
+// A receiver of 2.0 that is only busy is not taken for one of 1.0.
+func TestNoFallback(t *testing.T) {
+	for _, status := range []int{400, 401, 404, 429, 500, 503} {
+		_, r := send(t, remotewrite.V2, answer{status: status})
+		for _, q := range r.got() {
+			if !v2(q) {
+				t.Errorf("%d leads to 1.0", status)
+			}
+		}
+	}
+	got, r := send(t, remotewrite.V2, answer{status: http.StatusNoContent, header: map[string]string{"X-Prometheus-Remote-Write-Histograms-Written": "0"}})
+	if got.Verdict != remotewrite.Accepted || len(r.got()) != 1 {
+		t.Errorf("%+v after %d requests", got, len(r.got()))
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	inWorld(t, func(w *world) {
+		r := newReceiver(t)
+		w.save(shop, 1, today-1)
+		w.start(w.endpoint("one", r, func(o *remotewrite.ClientOptions) {
+			o.Headers = map[string]secret.Value{
+				"X-Scope-OrgID": secret.New("sim-secret-tenant"), "content-type": secret.New("text/plain"), "host": secret.New("other.test"),
+			}
+		}))
+		w.wait(time.Second)
+		got := r.got()
+		if len(got) != 1 || got[0].header.Get("X-Scope-OrgID") != "sim-secret-tenant" || got[0].header.Get("User-Agent") != "test/1" ||
+			!strings.Contains(got[0].url, "@one/write?key=") {
+			t.Errorf("%d requests with other headers or another address", len(got))
+		}
+	})
+}
+
+// What kept a request from the receiver is told without the URL.
+func TestFaultsHoldNoURL(t *testing.T) {
+	got, _ := send(t, remotewrite.V1, answer{err: errors.New("connection\nreset")})
+	if got.Verdict != remotewrite.Later || got.Text != "connection reset" {
+		t.Errorf("%+v", got)
+	}
+	client := remotewrite.NewClient(remotewrite.ClientOptions{URL: "http://u:sim-secret-1@bad host/", Timeout: time.Second})
+	series := remotewrite.NewSeries("up", remotewrite.Metadata{})
+	got = client.Send(t.Context(), []remotewrite.Sample{{Series: series}})
+	if got.Verdict != remotewrite.Later || strings.Contains(got.Text, "sim-") {
+		t.Error("a URL that is none is shown or not noticed")
+	}
+}
