@@ -51,6 +51,7 @@ func TestExampleUncommented(t *testing.T) {
 		"in-file.yml":                 inFile,
 		"secrets/shop":                marker + "shop\n",
 		"secrets/token-server":        marker + "token-server\n",
+		"secrets/receiver":            marker + "receiver\n",
 		"secrets/guest-refresh-token": marker + "refresh-token\n",
 		"accounts.d/more.yml":         "- {name: more, app_id: wx1, app_secret: sim-secret-1}\n",
 	})
@@ -67,6 +68,9 @@ func TestExampleUncommented(t *testing.T) {
 	want := []string{"shop stable_token", "bot file", "club url", "guest authorizer", "more stable_token"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("accounts differ (-want +got):\n%s", diff)
+	}
+	if len(c.RemoteWrite) != 1 || c.RemoteWrite[0].HTTPClient.BasicAuth == nil {
+		t.Error("the example of remote write is not read as it is shown")
 	}
 	if c.Accounts[0].AppSecretFile != "secrets/shop" || c.Accounts[3].Token.ComponentAccessToken.HTTPClient == nil {
 		t.Error("an example is not read as it is shown")

@@ -13,7 +13,7 @@ import (
 
 // What testdata/*.yml shows as is in testdata/*.masked.
 func TestMarshalMasks(t *testing.T) {
-	for _, name := range []string{"testdata/full", "testdata/oauth2"} {
+	for _, name := range []string{"testdata/full", "testdata/oauth2", "testdata/remotewrite"} {
 		t.Run(name, func(t *testing.T) {
 			c, err := config.Load(name + ".yml")
 			if err != nil {

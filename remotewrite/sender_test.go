@@ -149,12 +149,14 @@ func TestOutage(t *testing.T) {
 		r := newReceiver(t)
 		r.fail(errors.New("connection refused"))
 		w.save(shop, 1, days(30)...)
-		w.start(w.endpoint("one", r, nil))
-		w.wait(24 * time.Hour)
+		e := w.endpoint("one", r, nil)
+		e.MaxSamples = 2 * perDay
+		w.start(e)
+		w.wait(16 * time.Hour)
 		w.mustCount("one", 0, 29*perDay, nil)
 		// The wait grows to a minute.
-		if n := len(r.got()); n < 24*50 || n > 24*70 {
-			t.Errorf("%d requests in a day", n)
+		if n := len(r.got()); n < 16*50 || n > 16*70 {
+			t.Errorf("%d requests in 16 hours", n)
 		}
 		w.save(bot, 1, today)
 		w.wait(time.Minute)
@@ -164,7 +166,7 @@ func TestOutage(t *testing.T) {
 		w.mustHave(r, "shop", 1, days(29)...)
 		w.mustHave(r, "bot", 1, today)
 		w.mustCount("one", 30*perDay, 0, map[string]int{"max_age": perDay})
-		if got := w.log.lines("does not get through", "connection refused"); len(got) != 24 {
+		if got := w.log.lines("does not get through", "connection refused"); len(got) != 16 {
 			t.Errorf("logged %d times, want once an hour", len(got))
 		}
 		if got := w.log.lines("gets through again"); len(got) != 1 {
