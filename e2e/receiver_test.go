@@ -1,0 +1,322 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/snappy"
+	writev2 "github.com/prometheus/client_golang/exp/api/remote/genproto/v2"
+	"google.golang.org/protobuf/proto"
+
+	past "weixin_exporter/history" // the number of days is called history here
+	"weixin_exporter/summary"
+)
+
+// database is a receiver of remote write that can be asked like Prometheus and started again.
+type database struct {
+	web
+	process *process
+	run     func() *process
+	write   string // where it takes samples
+}
+
+// freeAddress returns a loopback address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", loopback+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// newDatabase starts one; ready is the path that says so.
+func newDatabase(t *testing.T, ready string, run func(address string) *process) *database {
+	t.Helper()
+	address := freeAddress(t)
+	d := &database{
+		web: newWeb(t, &url.URL{Scheme: "http", Host: address}),
+		run: func() *process {
+			p := run(address)
+			eventually(t, "the receiver to be ready", func() error {
+				response, err := http.Get("http://" + address + ready)
+				if err != nil {
+					return err
+				}
+				defer response.Body.Close()
+				if response.StatusCode != http.StatusOK {
+					return fmt.Errorf("status %d", response.StatusCode)
+				}
+				return nil
+			})
+			return p
+		},
+		write: "http://" + address + "/api/v1/write",
+	}
+	d.process = d.run()
+	return d
+}
+
+// prometheusReceiver starts a Prometheus that takes samples as far back as the window; "" is none.
+func prometheusReceiver(t *testing.T, variable, window string) *database {
+	t.Helper()
+	binary := program(t, variable, strings.ToLower(variable))
+	folder := t.TempDir()
+	config := "global: {scrape_interval: 1m}\n"
+	if window != "" {
+		config += "storage: {tsdb: {out_of_order_time_window: " + window + "}}\n"
+	}
+	writeFile(t, filepath.Join(folder, "prometheus.yml"), config)
+	return newDatabase(t, "/-/ready", func(address string) *process {
+		return start(t, binary, "--config.file="+filepath.Join(folder, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(folder, "data"),
+			"--web.listen-address="+address, "--web.enable-remote-write-receiver")
+	})
+}
+
+// victoriaMetrics starts one.
+func victoriaMetrics(t *testing.T) *database {
+	t.Helper()
+	binary := program(t, "VICTORIA_METRICS", "victoria-metrics")
+	folder := t.TempDir()
+	return newDatabase(t, "/health", func(address string) *process {
+		return start(t, binary, "-storageDataPath="+filepath.Join(folder, "data"), "-httpListenAddr="+address,
+			"-retentionPeriod=3", "-search.latencyOffset=0s", "-search.disableCache", "-loggerLevel=WARN")
+	})
+}
+
+func (d *database) stop(t *testing.T) {
+	t.Helper()
+	d.process.signal(t, syscall.SIGTERM)
+	<-d.process.ended
+}
+
+func (d *database) startAgain() { d.process = d.run() }
+
+// samplesOf returns all samples of the history that there are, by series and time; a time
+// that is there twice fails the test.
+func (d *database) samples(t *testing.T) map[string]map[int64]float64 {
+	t.Helper()
+	got := map[string]map[int64]float64{}
+	for _, r := range d.ask(t, "/api/v1/query", "query", `{__name__=~"weixin_history_.+"}[60d]`) {
+		name := r.Metric["__name__"]
+		delete(r.Metric, "__name__")
+		key := series(name, "account", r.Metric["account"])
+		if len(r.Metric) != 1 || got[key] != nil {
+			t.Errorf("%s has the labels %v", name, r.Metric)
+		}
+		got[key] = r.values(t)
+	}
+	return got
+}
+
+// row is a series of a matrix.
+type row struct {
+	Metric map[string]string
+	Values [][2]any
+}
+
+func (r row) values(t *testing.T) map[int64]float64 {
+	t.Helper()
+	values := map[int64]float64{}
+	for _, v := range r.Values {
+		at, ok := v[0].(float64)
+		value, err := strconv.ParseFloat(fmt.Sprint(v[1]), 64)
+		if _, twice := values[int64(at)]; !ok || err != nil || twice {
+			t.Errorf("%v: %v (twice: %v): %v", r.Metric, v, twice, err)
+		}
+		values[int64(at)] = value
+	}
+	return values
+}
+
+// ask makes a query whose result is a matrix.
+func (d *database) ask(t *testing.T, path string, parameters ...string) []row {
+	t.Helper()
+	values := url.Values{}
+	for i := 0; i+1 < len(parameters); i += 2 {
+		values.Set(parameters[i], parameters[i+1])
+	}
+	var answer struct {
+		Status string
+		Data   struct {
+			ResultType string
+			Result     []row
+		}
+	}
+	text := d.get(t, path+"?"+values.Encode()).body
+	if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Status != "success" || answer.Data.ResultType != "matrix" {
+		t.Fatalf("%v: %v: %s", parameters, err, mask(text))
+	}
+	return answer.Data.Result
+}
+
+// historyOf returns the samples that a receiver is to have of the accounts for the days from first to last.
+func (w *world) historyOf(first, last summary.Date, accounts ...account) map[string]map[int64]float64 {
+	want := map[string]map[int64]float64{}
+	for _, a := range accounts {
+		for _, family := range past.Families() {
+			values := map[int64]float64{}
+			for date := first; date <= last; date++ {
+				if family.API == summary.Daily {
+					values[past.DayTime(date).Unix()] = family.Value(w.sim.Day(a.AppID, date))
+					continue
+				}
+				for hour, figures := range w.sim.Hours(a.AppID, date) {
+					values[past.HourTime(date, hour).Unix()] = family.Value(figures)
+				}
+			}
+			want[series(family.Name, "account", a.name)] = values
+		}
+	}
+	return want
+}
+
+// lastDay returns the latest day of the accounts, which must be the same for all of them.
+func lastDay(t *testing.T, x *exporter, accounts ...account) summary.Date {
+	t.Helper()
+	got := x.metrics(t)
+	last, ok := dateOf(got, "daily", accounts[0])
+	for _, a := range accounts {
+		for _, api := range apis() {
+			if date, there := dateOf(got, api, a); !ok || !there || date != last {
+				t.Fatalf("%s, %s: the latest day is %v, want %v", a.name, api, date, last)
+			}
+		}
+	}
+	return last
+}
+
+// waitSent waits until an exporter has nothing pending for a receiver and has sent or given up
+// the number of samples.
+func waitSent(t *testing.T, x *exporter, endpoint string, sent, failed int) {
+	t.Helper()
+	eventually(t, "all samples to be at "+endpoint, func() error {
+		got := x.metrics(t)
+		lost := 0.0
+		for key, value := range got {
+			if strings.HasPrefix(key, "weixin_remote_write_samples_failed_total{") && strings.Contains(key, endpoint) {
+				lost += value
+			}
+		}
+		count := got[series("weixin_remote_write_samples_total", "endpoint", endpoint)]
+		pending, ok := got[series("weixin_remote_write_pending_samples", "endpoint", endpoint)]
+		if !ok || pending != 0 || sent >= 0 && count != float64(sent) || failed >= 0 && lost != float64(failed) {
+			return fmt.Errorf("%v samples sent, %v given up, %v pending (there: %v); want %d and %d", count, lost, pending, ok, sent, failed)
+		}
+		return nil
+	})
+}
+
+// endpointOf returns how an exporter calls a receiver.
+func endpointOf(write string) string { return strings.TrimPrefix(write, "http://") }
+
+// listener is a receiver that only counts; it knows remote write 2.0.
+type listener struct {
+	*httptest.Server
+	mu       sync.Mutex
+	requests int
+	samples  map[string]map[int64][]float64
+}
+
+func newListener(t *testing.T) *listener {
+	t.Helper()
+	l := &listener{samples: map[string]map[int64][]float64{}}
+	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := l.take(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnsupportedMediaType)
+			return
+		}
+		w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(n))
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(l.Close)
+	return l
+}
+
+// take keeps the samples of a request and returns how many there are.
+func (l *listener) take(body io.Reader) (int, error) {
+	packed, err := io.ReadAll(body)
+	if err != nil {
+		return 0, err
+	}
+	plain, err := snappy.Decode(nil, packed)
+	if err != nil {
+		return 0, err
+	}
+	var request writev2.Request
+	if err := proto.Unmarshal(plain, &request); err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.requests++
+	n := 0
+	symbols := request.GetSymbols()
+	for _, s := range request.GetTimeseries() {
+		labels := map[string]string{}
+		for refs := s.GetLabelsRefs(); len(refs) > 1; refs = refs[2:] {
+			labels[symbols[refs[0]]] = symbols[refs[1]]
+		}
+		key := series(labels["__name__"], "account", labels["account"])
+		if l.samples[key] == nil {
+			l.samples[key] = map[int64][]float64{}
+		}
+		for _, sample := range s.GetSamples() {
+			at := sample.GetTimestamp() / 1000
+			l.samples[key][at] = append(l.samples[key][at], sample.GetValue())
+			n++
+		}
+	}
+	return n, nil
+}
+
+// once returns the samples, each of which must have come once.
+func (l *listener) once(t *testing.T) map[string]map[int64]float64 {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	got := map[string]map[int64]float64{}
+	for key, values := range l.samples {
+		got[key] = map[int64]float64{}
+		for at, came := range values {
+			if len(came) != 1 {
+				t.Errorf("%s at %d came %d times", key, at, len(came))
+			}
+			got[key][at] = came[0]
+		}
+	}
+	return got
+}
+
+// mustEqual compares samples.
+func mustEqual(t *testing.T, what string, want, got map[string]map[int64]float64) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Abs(b) })); diff != "" {
+		t.Errorf("%s: samples differ (-truth +there):\n%.2000s", what, diff)
+	}
+}
+
+// total counts samples.
+func total(samples map[string]map[int64]float64) int {
+	n := 0
+	for values := range maps.Values(samples) {
+		n += len(values)
+	}
+	return n
+}

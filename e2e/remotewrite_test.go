@@ -1,0 +1,220 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+
+	"weixin_exporter/summary"
+)
+
+const (
+	writeV1 = "prometheus.WriteRequest"
+	writeV2 = "io.prometheus.write.v2.Request"
+	// daySamples is how many samples one day of an account has: four figures of 24 hours and of the day.
+	daySamples = 4*summary.HoursPerDay + 4
+)
+
+// yamlWith returns the world's configuration with so many days and entries of remote_write.
+func (w *world) yamlWith(days int, endpoints ...string) string {
+	text := strings.Replace(w.yaml(w.accounts...), fmt.Sprintf("history: %dd", history), fmt.Sprintf("history: %dd", days), 1)
+	text += "remote_write:\n"
+	for _, e := range endpoints {
+		text += "  - {" + e + "}\n"
+	}
+	return text
+}
+
+// A receiver gets what is known, is away while more becomes known, and has everything once
+// it is back: each sample once and with the right value.
+func TestRemoteWriteSurvivesOutage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, message string
+		start         func(t *testing.T) *database
+		falls         bool
+	}{
+		{"Prometheus 3, 1.0", writeV1, func(t *testing.T) *database { t.Helper(); return prometheusReceiver(t, "PROMETHEUS3", "35d") }, false},
+		{"Prometheus 3, 2.0", writeV2, func(t *testing.T) *database { t.Helper(); return prometheusReceiver(t, "PROMETHEUS3", "35d") }, false},
+		{"Prometheus 2, 2.0", writeV2, func(t *testing.T) *database { t.Helper(); return prometheusReceiver(t, "PROMETHEUS", "35d") }, true},
+		{"VictoriaMetrics, 1.0", writeV1, victoriaMetrics, false},
+		{"VictoriaMetrics, 2.0", writeV2, victoriaMetrics, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d := c.start(t)
+			endpoint := endpointOf(d.write)
+			w := newWorld(t, newAccount("shop", 1, 90_000), newAccount(`小店 "2"`, 2, 12))
+			entry := fmt.Sprintf("url: %q, protobuf_message: %s, max_samples_per_send: 500", d.write, c.message)
+			w.write(t, w.yamlWith(10, entry))
+			x := serve(t, w.config, "--web.enable-lifecycle")
+			waitSent(t, x, endpoint, 2*10*daySamples, 0)
+
+			d.stop(t)
+			w.write(t, w.yamlWith(history, entry))
+			if p := x.ask(t, http.MethodPost, "/-/reload"); p.status != http.StatusOK {
+				t.Fatalf("reload: %s", mask(p.body))
+			}
+			x.logged(t, "remote write does not get through", "connection refused", endpoint)
+			w.waitComplete(t, x.web, w.accounts...)
+			d.startAgain()
+			x.logged(t, "remote write gets through again", endpoint)
+			waitSent(t, x, endpoint, 2*history*daySamples, 0)
+
+			last := lastDay(t, x, w.accounts...)
+			want := w.historyOf(last-history+1, last, w.accounts...)
+			eventually(t, "all samples to be visible", func() error {
+				if got := total(d.samples(t)); got < total(want) {
+					return fmt.Errorf("%d samples of %d", got, total(want))
+				}
+				return nil
+			})
+			mustEqual(t, c.name, want, d.samples(t))
+			w.checkDaySums(t, d, last)
+			if fell := strings.Contains(x.stderr.String(), "the receiver does not know remote write 2.0"); fell != c.falls {
+				t.Errorf("fallback to 1.0: %v, want %v", fell, c.falls)
+			}
+		})
+	}
+}
+
+// checkDaySums asks for the sum of each day's hours as the documents show it.
+func (w *world) checkDaySums(t *testing.T, d *database, last summary.Date) {
+	t.Helper()
+	first := last - history + 1
+	for _, a := range w.accounts {
+		rows := d.ask(t, "/api/v1/query_range",
+			"query", fmt.Sprintf("sum_over_time(weixin_history_hourly_callbacks{account=%q}[86399s])", a.name),
+			"start", strconv.FormatInt(first.End().Unix(), 10), "end", strconv.FormatInt(last.End().Unix(), 10), "step", "86400")
+		if len(rows) != 1 {
+			t.Fatalf("%s: %d series of sums", a.name, len(rows))
+		}
+		sums := rows[0].values(t)
+		for date := first; date <= last; date++ {
+			if got, want := sums[date.End().Unix()], w.sim.Day(a.AppID, date).Callbacks; got != float64(want) {
+				t.Errorf("%s, %v: the hours sum up to %v, the day is %d", a.name, date, got, want)
+			}
+		}
+	}
+}
+
+// Prometheus 2 answers 500 to samples that are too old, and stores the others of the request: they are
+// given up one by one, and nothing goes on for ever.
+func TestRemoteWriteGivesUpWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, variable, window string }{
+		{"Prometheus 2 with a window", "PROMETHEUS", "10d"},
+		{"Prometheus 2 without", "PROMETHEUS", ""},
+		{"Prometheus 3 with a window", "PROMETHEUS3", "10d"},
+		{"Prometheus 3 without", "PROMETHEUS3", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d := prometheusReceiver(t, c.variable, c.window)
+			endpoint := endpointOf(d.write)
+			w := newWorld(t, newAccount("shop", 1, 90_000), newAccount("bot", 2, 700))
+			x := serve(t, w.config, "--web.enable-lifecycle")
+			w.waitComplete(t, x.web, w.accounts...)
+			other := newListener(t)
+			w.write(t, w.yamlWith(history, fmt.Sprintf("url: %q", d.write), fmt.Sprintf("url: %q, protobuf_message: %s", other.URL, writeV2)))
+			if p := x.ask(t, http.MethodPost, "/-/reload"); p.status != http.StatusOK {
+				t.Fatalf("reload: %s", mask(p.body))
+			}
+			waitSent(t, x, endpointOf(other.URL), 2*history*daySamples, 0)
+			waitSent(t, x, endpoint, -1, -1)
+			x.logged(t, "level=warn", "samples were given up", "out-of-order window", endpoint)
+
+			last := lastDay(t, x, w.accounts...)
+			truth := w.historyOf(last-history+1, last, w.accounts...)
+			mustEqual(t, "the other receiver", truth, other.once(t))
+			got := d.samples(t)
+			shown := x.metrics(t)
+			sent := shown[series("weixin_remote_write_samples_total", "endpoint", endpoint)]
+			tooOld := shown[series("weixin_remote_write_samples_failed_total", "endpoint", endpoint, "reason", "too_old")]
+			outOfOrder := shown[series("weixin_remote_write_samples_failed_total", "endpoint", endpoint, "reason", "out_of_order")]
+			if sent+tooOld+outOfOrder != 2*history*daySamples || tooOld == 0 {
+				t.Errorf("%v samples sent, %v too old and %v out of order, want %d together", sent, tooOld, outOfOrder, 2*history*daySamples)
+			}
+			for key, values := range got {
+				for at, value := range values {
+					if want, ok := truth[key][at]; !ok || !near(want, value) {
+						t.Errorf("%s at %d is %v, want %v (there: %v)", key, at, value, want, ok)
+					}
+				}
+			}
+			if c.window == "" {
+				return // what is accepted depends on what came before
+			}
+			// Exactly what the window leaves out is missing.
+			if n := total(got); float64(n) != sent {
+				t.Errorf("%d samples are there, %v were accepted", n, sent)
+			}
+			for key, values := range truth {
+				for at := range values {
+					if _, ok := got[key][at]; ok != (at >= (last - 10).End().Unix()) {
+						t.Errorf("%s at %d is there: %v", key, at, ok)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A restart sends nothing again.
+func TestRemoteWriteRestart(t *testing.T) {
+	t.Parallel()
+	l := newListener(t)
+	w := newWorld(t, newAccount("shop", 1, 90_000), newAccount("bot", 2, 700))
+	entry := fmt.Sprintf("url: %q, protobuf_message: %s", l.URL, writeV2)
+	w.write(t, w.yamlWith(10, entry))
+	x := serve(t, w.config)
+	waitSent(t, x, endpointOf(l.URL), 2*10*daySamples, 0)
+	x.kill(t)
+	w.write(t, w.yamlWith(12, entry))
+	x = serve(t, w.config)
+	// Only the two days that are new are sent.
+	waitSent(t, x, endpointOf(l.URL), 2*2*daySamples, 0)
+	last := lastDay(t, x, w.accounts...)
+	mustEqual(t, "after a restart", w.historyOf(last-11, last, w.accounts...), l.once(t))
+}
+
+// A receiver that does not answer holds up neither another one nor the refresh nor the end.
+func TestRemoteWriteSlowReceiver(t *testing.T) {
+	t.Parallel()
+	hang := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-hang:
+		case <-r.Context().Done():
+		}
+	}))
+	defer slow.Close()
+	defer close(hang)
+	fast := newListener(t)
+	w := newWorld(t, newAccount("shop", 1, 90_000))
+	w.write(t, w.yamlWith(history, fmt.Sprintf("url: %q", slow.URL), fmt.Sprintf("url: %q, protobuf_message: %s", fast.URL, writeV2)))
+	x := serve(t, w.config)
+	w.waitComplete(t, x.web, w.accounts...)
+	waitSent(t, x, endpointOf(fast.URL), history*daySamples, 0)
+	if sent, ok := x.metrics(t)[series("weixin_remote_write_samples_total", "endpoint", endpointOf(slow.URL))]; sent != 0 || !ok {
+		t.Errorf("the slow receiver accepted %v samples (there: %v)", sent, ok)
+	}
+	x.stop(t, 15)
+}
+
+// The demonstration sends its history, too.
+func TestRemoteWriteOfDemo(t *testing.T) {
+	t.Parallel()
+	one, two := newListener(t), newListener(t)
+	x := runExporter(t, "demo", "--remote-write.url="+one.URL, "--remote-write.url="+two.URL+"/write")
+	for _, endpoint := range []string{endpointOf(one.URL), endpointOf(two.URL) + "/write"} {
+		// It speaks 1.0, which such a receiver reads as nothing.
+		waitSent(t, x, endpoint, 4*history*daySamples, 0)
+	}
+	if !strings.Contains(x.stdout.String(), "it is sent to "+endpointOf(one.URL)+", "+endpointOf(two.URL)+"/write.") {
+		t.Errorf("stdout is\n%s", mask(x.stdout.String()))
+	}
+}
