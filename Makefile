@@ -53,6 +53,10 @@ tools: build/tools/golangci-lint ## the tools that the tests need
 build/tools/golangci-lint: tools/go.mod tools/go.sum
 	cd tools && go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
+# A module of its own, because what Prometheus needs would fix the versions of the other tools.
+build/tools/prometheus3/prometheus: tools/prometheus/go.mod tools/prometheus/go.sum
+	cd tools/prometheus && CGO_ENABLED=0 go build -tags remove_all_sd -ldflags '-s -w' -o ../../$@ github.com/prometheus/prometheus/cmd/prometheus
+
 build/tools/gotestsum: tools/go.mod tools/go.sum
 	cd tools && go build -o ../$@ gotest.tools/gotestsum
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests need and that are not there yet. Prometheus and
-# Alertmanager are only unpacked below build/tools, so that no service is set up.
+# Installs the Debian packages that the tests need and that are not there yet. Prometheus,
+# Alertmanager and VictoriaMetrics are only unpacked below build/tools, so that no service is
+# set up.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -49,3 +50,4 @@ unpack() { # package program name
 
 unpack prometheus prometheus Prometheus
 unpack prometheus-alertmanager amtool Alertmanager
+unpack victoria-metrics victoria-metrics VictoriaMetrics

@@ -14,7 +14,7 @@ step() { printf '\n== %s %s\n' "$(date -u +%H:%M:%S)" "$*"; }
 
 step "tools"
 bash scripts/install.sh
-make -s build/tools/golangci-lint build/tools/gotestsum
+make -s build/tools/golangci-lint build/tools/gotestsum build/tools/prometheus3/prometheus
 
 step "source text"
 build/tools/golangci-lint fmt --diff ./...
@@ -24,6 +24,7 @@ shellcheck scripts/*.sh .ci/run
 go mod tidy -diff
 (cd tools && go mod tidy -diff)
 (cd tools/manifests && go mod tidy -diff && go vet ./...)
+(cd tools/prometheus && go mod tidy -diff)
 
 step "boards"
 bash scripts/boards.sh
@@ -48,6 +49,8 @@ run_tests() { # name package… [flag…]
 # Where the tests find the programs that they need; without them they fail rather than skip.
 export E2E_REQUIRED=1
 export PROMETHEUS=$PWD/build/tools/prometheus/usr/bin/prometheus
+export PROMETHEUS3=$PWD/build/tools/prometheus3/prometheus
+export VICTORIA_METRICS=$PWD/build/tools/victoria-metrics/usr/bin/victoria-metrics
 export PROMTOOL=$PWD/build/tools/prometheus/usr/bin/promtool
 export AMTOOL=$PWD/build/tools/prometheus-alertmanager/usr/bin/amtool
 export ALERTMANAGER=$PWD/build/tools/prometheus-alertmanager/usr/bin/prometheus-alertmanager
