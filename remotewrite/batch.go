@@ -9,20 +9,13 @@ import (
 // post sends samples until they are either accepted or refused; an error means that the context ended.
 type post func(ctx context.Context, samples []Sample) (Answer, error)
 
-// refusal is a sample that was given up.
-type refusal struct {
-	sample Sample
-	reason Reason
-	text   string
-}
-
 // batch is a request that was refused and is cut down to the samples at fault.
 type batch struct {
 	post     post
 	accepted int
-	refused  []refusal
+	refused  []Refusal
 	// bounds holds, for a series, the latest time that was refused as too old, and why.
-	bounds map[*Series]refusal
+	bounds map[*Series]Refusal
 }
 
 // cutDown finds the samples because of which a request was refused, answer being what came of it,
@@ -65,13 +58,13 @@ func (b *batch) send(ctx context.Context, samples []Sample) error {
 }
 
 func (b *batch) giveUp(s Sample, answer Answer) {
-	r := refusal{sample: s, reason: answer.Reason, text: answer.Text}
+	r := Refusal{Sample: s, Reason: answer.Reason, Text: answer.Text}
 	b.refused = append(b.refused, r)
-	if r.reason == TooOld {
+	if r.Reason == TooOld {
 		if b.bounds == nil {
-			b.bounds = make(map[*Series]refusal)
+			b.bounds = make(map[*Series]Refusal)
 		}
-		if bound, ok := b.bounds[s.Series]; !ok || bound.sample.Time < s.Time {
+		if bound, ok := b.bounds[s.Series]; !ok || bound.Sample.Time < s.Time {
 			b.bounds[s.Series] = r
 		}
 	}
@@ -82,8 +75,8 @@ func (b *batch) giveUp(s Sample, answer Answer) {
 func (b *batch) withoutOlder(samples []Sample) []Sample {
 	var left []Sample
 	for _, s := range samples {
-		if bound, ok := b.bounds[s.Series]; ok && s.Time < bound.sample.Time {
-			b.refused = append(b.refused, refusal{sample: s, reason: bound.reason, text: bound.text})
+		if bound, ok := b.bounds[s.Series]; ok && s.Time < bound.Sample.Time {
+			b.refused = append(b.refused, Refusal{Sample: s, Reason: bound.Reason, Text: bound.Text})
 		} else {
 			left = append(left, s)
 		}

@@ -16,43 +16,6 @@ import (
 // logEvery is how long samples that are given up are gathered into one line.
 const logEvery = time.Minute
 
-// repeatAfter is how long the same trouble is not logged again.
-const repeatAfter = time.Hour
-
-// trouble is what keeps an endpoint from being sent to.
-type trouble struct {
-	since, logged time.Time
-	verdict       Verdict
-}
-
-// logTrouble logs what is wrong when it begins or becomes another kind of fault, and once an hour.
-func (s *sender) logTrouble(answer Answer, wait time.Duration) {
-	now := s.now()
-	t := &s.trouble
-	if t.since.IsZero() {
-		t.since = now
-	} else if answer.Verdict == t.verdict && now.Sub(t.logged) < repeatAfter {
-		level.Debug(s.logger).Log("msg", "remote write still waits", "answer", answer.Text, "next", wait)
-		return
-	}
-	t.logged, t.verdict = now, answer.Verdict
-	line := level.Warn(s.logger)
-	to := "nothing: samples wait in the store until the endpoint can be reached"
-	if answer.Verdict == Unusable {
-		line = level.Error(s.logger)
-		to = "check the endpoint's url, authentication and headers under remote_write, and that its receiver is enabled; samples wait in the store"
-	}
-	line.Log("msg", "remote write does not get through", "answer", answer.Text, "to_do", to, "next", wait, "since", t.since.UTC().Format(time.RFC3339))
-}
-
-func (s *sender) logRecovered() {
-	if s.trouble.since.IsZero() {
-		return
-	}
-	level.Info(s.logger).Log("msg", "remote write gets through again", "after", s.now().Sub(s.trouble.since).Round(time.Second))
-	s.trouble = trouble{}
-}
-
 // advice says what to do about samples that are refused.
 func (r Reason) advice() string {
 	switch r {
@@ -80,20 +43,20 @@ type loss struct {
 }
 
 // refuse notes a sample that the receiver refuses.
-func (l *losses) refuse(r refusal) {
-	found := &l.byReason[r.reason]
+func (l *losses) refuse(r Refusal) {
+	found := &l.byReason[r.Reason]
 	// A sample's time is the end of what it describes.
-	date := summary.DateOf(time.UnixMilli(r.sample.Time - 1))
+	date := summary.DateOf(time.UnixMilli(r.Sample.Time - 1))
 	if found.samples == 0 || date < found.first {
 		found.first = date
 	}
 	found.last = max(found.last, date)
-	for _, label := range r.sample.Series.Labels {
+	for _, label := range r.Sample.Series.Labels {
 		if label.Name == history.AccountLabel {
 			found.add(1, label.Value)
 		}
 	}
-	found.text = r.text
+	found.text = r.Text
 }
 
 func (l *loss) add(samples int64, account string) {

@@ -19,13 +19,6 @@ const (
 	pollInterval = 5 * time.Second
 	// countInterval is how often a sender that waits counts what is pending.
 	countInterval = 30 * time.Second
-	// minBackoff and maxBackoff bound the wait after a fault that may pass.
-	minBackoff = 500 * time.Millisecond
-	maxBackoff = time.Minute
-	// maxRetryAfter bounds what a receiver may ask for.
-	maxRetryAfter = time.Hour
-	// unusableWait is the wait after an answer that only a change of settings makes better.
-	unusableWait = 5 * time.Minute
 	// noteTime bounds noting what was accepted when the sender is to end.
 	noteTime = 2 * time.Second
 	// readAtOnce bounds the accounts that one look at the store is for.
@@ -72,31 +65,23 @@ type sender struct {
 	metrics  *endpointMetrics
 	logger   log.Logger
 	now      func() time.Time
-	// Faults of the receiver and of the store wait apart from each other.
-	backoff, storeBackoff *backoff.ExponentialBackOff
-
-	trouble trouble
-	losses  losses
+	writer   *Writer
+	backoff  *backoff.ExponentialBackOff // for faults of the store alone
+	losses   losses
 }
 
 func newSender(e Endpoint, o Options) *sender {
-	return &sender{
-		endpoint:     e,
-		store:        o.Store,
-		metrics:      o.Metrics.of(e.Label),
-		logger:       log.With(o.Logger, "endpoint", e.Label),
-		now:          o.Now,
-		backoff:      newBackoff(),
-		storeBackoff: newBackoff(),
+	s := &sender{
+		endpoint: e,
+		store:    o.Store,
+		metrics:  o.Metrics.of(e.Label),
+		logger:   log.With(o.Logger, "endpoint", e.Label),
+		now:      o.Now,
+		backoff:  newBackoff(),
 	}
-}
-
-func newBackoff() *backoff.ExponentialBackOff {
-	b := &backoff.ExponentialBackOff{
-		InitialInterval: minBackoff, MaxInterval: maxBackoff, Multiplier: 2, RandomizationFactor: 0.1,
-	}
-	b.Reset()
-	return b
+	s.writer = NewWriter(e.Client, s.logger, o.Now)
+	s.writer.sleep = s.sleep
+	return s
 }
 
 // run sends until the context ends.
@@ -117,11 +102,11 @@ func (s *sender) run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			wait := s.storeBackoff.NextBackOff()
+			wait := s.backoff.NextBackOff()
 			level.Error(s.logger).Log("msg", "remote write cannot use the store", "err", err, "next", wait)
 			s.sleep(ctx, wait)
 		default:
-			s.storeBackoff.Reset()
+			s.backoff.Reset()
 			s.sleep(ctx, pollInterval)
 		}
 	}
@@ -180,19 +165,19 @@ func (s *sender) catchUp(ctx context.Context) error {
 // deliver sends a page and notes that it is done. It returns false, after a wait, where the
 // receiver could not be reached.
 func (s *sender) deliver(ctx context.Context, p *page) (bool, error) {
-	b := &batch{post: s.insist}
+	b := &batch{post: s.writer.insist}
 	for first, rest := true, p.samples; len(rest) > 0; first = false {
 		samples := rest[:min(len(rest), s.endpoint.MaxSamples)]
 		rest = rest[len(samples):]
 		var answer Answer
 		if first {
 			answer = s.endpoint.Client.Send(ctx, samples)
-			if !s.settled(ctx, answer) {
+			if !s.writer.settled(ctx, answer) {
 				return false, ctx.Err()
 			}
 		} else {
 			var err error
-			if answer, err = s.insist(ctx, samples); err != nil {
+			if answer, err = s.writer.insist(ctx, samples); err != nil {
 				return false, err
 			}
 		}
@@ -226,7 +211,7 @@ func (s *sender) note(ctx context.Context, p *page, b *batch) error {
 // lose counts what was given up and has it logged, together with what follows soon.
 func (s *sender) lose(p *page, b *batch) {
 	for _, r := range b.refused {
-		s.metrics.failed[r.reason].Inc()
+		s.metrics.failed[r.Reason].Inc()
 		s.losses.refuse(r)
 	}
 	for appID, samples := range p.tooOld {
@@ -240,39 +225,6 @@ func (s *sender) lose(p *page, b *batch) {
 	case s.now().Sub(s.losses.since) >= logEvery:
 		s.logLosses()
 	}
-}
-
-// insist sends samples until they are accepted or refused, or the context ends.
-func (s *sender) insist(ctx context.Context, samples []Sample) (Answer, error) {
-	for {
-		answer := s.endpoint.Client.Send(ctx, samples)
-		if s.settled(ctx, answer) {
-			return answer, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return answer, err
-		}
-	}
-}
-
-// settled reports whether an answer decides on the samples. If not, it waits as the answer demands.
-func (s *sender) settled(ctx context.Context, answer Answer) bool {
-	var wait time.Duration
-	switch {
-	case answer.Verdict == Accepted || answer.Verdict == Refused:
-		s.backoff.Reset()
-		s.logRecovered()
-		return true
-	case ctx.Err() != nil:
-		return false
-	case answer.Verdict == Unusable:
-		wait = unusableWait
-	default:
-		wait = max(s.backoff.NextBackOff(), answer.RetryAfter)
-	}
-	s.logTrouble(answer, wait)
-	s.sleep(ctx, wait)
-	return false
 }
 
 // sleep waits, and meanwhile shows what becomes pending.
