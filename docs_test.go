@@ -69,7 +69,8 @@ func missing(from, in map[string]bool) []string {
 }
 
 func TestDocsMetrics(t *testing.T) {
-	p := start(t, "demo", "--log.level=debug")
+	// The metrics of a receiver are there whether it is or not.
+	p := start(t, "demo", "--log.level=debug", "--remote-write.url=http://127.0.0.1:9/api/v1/write")
 	// The history is asked for once both calls for yesterday are shown.
 	p.output.wait(`account=shop .*purpose=history`)
 	_, exposition := p.request(http.MethodGet, "/metrics")

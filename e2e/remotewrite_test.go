@@ -21,11 +21,7 @@ const (
 // yamlWith returns the world's configuration with so many days and entries of remote_write.
 func (w *world) yamlWith(days int, endpoints ...string) string {
 	text := strings.Replace(w.yaml(w.accounts...), fmt.Sprintf("history: %dd", history), fmt.Sprintf("history: %dd", days), 1)
-	text += "remote_write:\n"
-	for _, e := range endpoints {
-		text += "  - {" + e + "}\n"
-	}
-	return text
+	return text + "remote_write:\n  - {" + strings.Join(endpoints, "}\n  - {") + "}\n"
 }
 
 // A receiver gets what is known, is away while more becomes known, and has everything once
@@ -36,12 +32,13 @@ func TestRemoteWriteSurvivesOutage(t *testing.T) {
 		name, message string
 		start         func(t *testing.T) *database
 		falls         bool
+		day           string // the range that is exactly one day: before Prometheus 3 it began with its first instant
 	}{
-		{"Prometheus 3, 1.0", writeV1, func(t *testing.T) *database { t.Helper(); return prometheusReceiver(t, "PROMETHEUS3", "35d") }, false},
-		{"Prometheus 3, 2.0", writeV2, func(t *testing.T) *database { t.Helper(); return prometheusReceiver(t, "PROMETHEUS3", "35d") }, false},
-		{"Prometheus 2, 2.0", writeV2, func(t *testing.T) *database { t.Helper(); return prometheusReceiver(t, "PROMETHEUS", "35d") }, true},
-		{"VictoriaMetrics, 1.0", writeV1, victoriaMetrics, false},
-		{"VictoriaMetrics, 2.0", writeV2, victoriaMetrics, true},
+		{"Prometheus 3, 1.0", writeV1, func(t *testing.T) *database { t.Helper(); return prometheusReceiver(t, "PROMETHEUS3", "35d") }, false, "1d"},
+		{"Prometheus 3, 2.0", writeV2, func(t *testing.T) *database { t.Helper(); return prometheusReceiver(t, "PROMETHEUS3", "35d") }, false, "1d"},
+		{"Prometheus 2, 2.0", writeV2, func(t *testing.T) *database { t.Helper(); return prometheusReceiver(t, "PROMETHEUS", "35d") }, true, "86399s"},
+		{"VictoriaMetrics, 1.0", writeV1, victoriaMetrics, false, "1d"},
+		{"VictoriaMetrics, 2.0", writeV2, victoriaMetrics, true, "86399s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -73,7 +70,7 @@ func TestRemoteWriteSurvivesOutage(t *testing.T) {
 				return nil
 			})
 			mustEqual(t, c.name, want, d.samples(t))
-			w.checkDaySums(t, d, last)
+			w.checkDaySums(t, d, c.day, last)
 			if fell := strings.Contains(x.stderr.String(), "the receiver does not know remote write 2.0"); fell != c.falls {
 				t.Errorf("fallback to 1.0: %v, want %v", fell, c.falls)
 			}
@@ -82,12 +79,12 @@ func TestRemoteWriteSurvivesOutage(t *testing.T) {
 }
 
 // checkDaySums asks for the sum of each day's hours as the documents show it.
-func (w *world) checkDaySums(t *testing.T, d *database, last summary.Date) {
+func (w *world) checkDaySums(t *testing.T, d *database, day string, last summary.Date) {
 	t.Helper()
 	first := last - history + 1
 	for _, a := range w.accounts {
 		rows := d.ask(t, "/api/v1/query_range",
-			"query", fmt.Sprintf("sum_over_time(weixin_history_hourly_callbacks{account=%q}[86399s])", a.name),
+			"query", fmt.Sprintf("sum_over_time(weixin_history_hourly_callbacks{account=%q}[%s])", a.name, day),
 			"start", strconv.FormatInt(first.End().Unix(), 10), "end", strconv.FormatInt(last.End().Unix(), 10), "step", "86400")
 		if len(rows) != 1 {
 			t.Fatalf("%s: %d series of sums", a.name, len(rows))

@@ -134,8 +134,7 @@ func written(header http.Header) bool {
 
 // failed is the answer where there was none. The URL, which may hold secrets, is left out.
 func (c *Client) failed(err error) Answer {
-	var fault *url.Error
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*url.Error](err); ok {
 		err = fault.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -13,11 +13,13 @@ import (
 
 // A receiver that does not know 2.0 says so, or takes a request of 2.0 for an empty one.
 func TestFallback(t *testing.T) {
+	t.Parallel()
 	for name, refusal := range map[string]answer{
 		"415":             {status: http.StatusUnsupportedMediaType, body: "no such message"},
 		"without headers": {status: http.StatusNoContent, header: map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, func(w *world) {
 				r := newReceiver(t)
 				r.set(func(q *request) answer {
@@ -59,6 +61,7 @@ func TestFallback(t *testing.T) {
 
 // A receiver of 2.0 that is only busy is not taken for one of 1.0.
 func TestNoFallback(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{400, 401, 404, 429, 500, 503} {
 		_, r := send(t, remotewrite.V2, answer{status: status})
 		for _, q := range r.got() {
@@ -74,6 +77,7 @@ func TestNoFallback(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		w.save(shop, 1, today-1)
@@ -93,6 +97,7 @@ func TestHeaders(t *testing.T) {
 
 // What kept a request from the receiver is told without the URL.
 func TestFaultsHoldNoURL(t *testing.T) {
+	t.Parallel()
 	got, _ := send(t, remotewrite.V1, answer{err: errors.New("connection\nreset")})
 	if got.Verdict != remotewrite.Later || got.Text != "connection reset" {
 		t.Errorf("%+v", got)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +20,10 @@ import (
 // A receiver may refuse any set of samples, for any reason that does not follow from their age, and keep
 // the others of a refused request or not: exactly these samples are given up, all others arrive.
 func TestRefusedSamplesAreCutOut(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(12) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, func(w *world) {
 				random := rand.New(rand.NewPCG(seed, 5))
 				share := []float64{0, 0.001, 0.02, 0.3, 0.9, 1}[seed%6]
@@ -104,11 +107,13 @@ func tsdb(oldest time.Time, partial bool, status int) (func(*request) answer, fu
 
 // Samples that are too old are found in few requests, since the receiver compares times.
 func TestTooOldSamples(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		status  int
 		partial bool
 	}{{400, true}, {400, false}, {500, true}, {422, false}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, func(w *world) {
 				r := newReceiver(t)
 				// Ten days and an hour: the day before them has lost all hours but the last and has its daily sample.
@@ -144,6 +149,7 @@ func TestTooOldSamples(t *testing.T) {
 // A receiver that takes each series only forwards, and all of a request or nothing, loses no
 // sample that it could have had.
 func TestOutOfOrderSamples(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		last := map[string]int64{}
@@ -173,6 +179,7 @@ func TestOutOfOrderSamples(t *testing.T) {
 
 // A receiver that slows the sender down while a batch is cut does not start it again.
 func TestCutIsNotInterrupted(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		n := 0
@@ -199,6 +206,7 @@ func TestCutIsNotInterrupted(t *testing.T) {
 }
 
 func TestReasons(t *testing.T) {
+	t.Parallel()
 	for body, want := range map[string]string{
 		"out of bounds":                         "too_old",
 		"too old sample":                        "too_old",
@@ -214,6 +222,7 @@ func TestReasons(t *testing.T) {
 		strings.Repeat("界", 1000):               "rejected",
 	} {
 		t.Run(want, func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, func(w *world) {
 				r := newReceiver(t)
 				r.set(func(*request) answer { return answer{status: http.StatusBadRequest, body: body} })
@@ -245,6 +254,7 @@ func send(t *testing.T, message remotewrite.Message, a answer) (remotewrite.Answ
 }
 
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	for status, want := range map[int]remotewrite.Verdict{
 		200: remotewrite.Accepted, 202: remotewrite.Accepted, 204: remotewrite.Accepted,
 		400: remotewrite.Refused, 409: remotewrite.Refused, 413: remotewrite.Refused, 422: remotewrite.Refused,

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -98,7 +99,7 @@ func (r *receiver) RoundTrip(hr *http.Request) (*http.Response, error) {
 	}
 	response := &http.Response{StatusCode: a.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(a.body)), Request: hr}
 	if v2(got) && a.status/100 == 2 && a.header == nil {
-		response.Header.Set("X-Prometheus-Remote-Write-Samples-Written", fmt.Sprint(len(got.points)))
+		response.Header.Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(len(got.points)))
 	}
 	for name, value := range a.header {
 		response.Header.Set(name, value)
@@ -180,7 +181,9 @@ func (r *receiver) read(hr *http.Request) *request {
 
 // add adds the samples of a series.
 func (q *request) add(t *testing.T, labels []string, times []int64, values []float64) {
-	name, text := "", ""
+	t.Helper()
+	name := ""
+	var rest []string
 	for i := 0; i+1 < len(labels); i += 2 {
 		if i > 0 && labels[i-2] >= labels[i] {
 			t.Errorf("labels are not sorted: %q", labels)
@@ -191,10 +194,10 @@ func (q *request) add(t *testing.T, labels []string, times []int64, values []flo
 		if labels[i] == "__name__" {
 			name = labels[i+1]
 		} else {
-			text += fmt.Sprintf(",%s=%q", labels[i], labels[i+1])
+			rest = append(rest, fmt.Sprintf("%s=%q", labels[i], labels[i+1]))
 		}
 	}
-	series := name + "{" + strings.TrimPrefix(text, ",") + "}"
+	series := name + "{" + strings.Join(rest, ",") + "}"
 	for _, p := range q.points {
 		if p.series == series {
 			t.Errorf("%s is there twice", series)
@@ -210,6 +213,7 @@ func (q *request) add(t *testing.T, labels []string, times []int64, values []flo
 
 // readV1 decodes a prometheus.WriteRequest, for which there is no library without Prometheus itself.
 func (q *request) readV1(t *testing.T, b []byte) {
+	t.Helper()
 	fields(t, b, func(number protowire.Number, _ uint64, series []byte) {
 		if number != 1 {
 			t.Errorf("field %d in a request", number)
@@ -239,6 +243,7 @@ func (q *request) readV1(t *testing.T, b []byte) {
 
 // fields calls each for the fields of a message, with a number or with bytes.
 func fields(t *testing.T, b []byte, each func(protowire.Number, uint64, []byte)) {
+	t.Helper()
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -270,6 +275,7 @@ func fields(t *testing.T, b []byte, each func(protowire.Number, uint64, []byte))
 
 // readV2 decodes with the type of client_golang.
 func (q *request) readV2(t *testing.T, b []byte) {
+	t.Helper()
 	var message writev2.Request
 	if err := proto.Unmarshal(b, &message); err != nil {
 		t.Error(err)

@@ -3,6 +3,7 @@ package remotewrite_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,8 +20,10 @@ import (
 // What is known is sent once, what becomes known follows within seconds, and a restart sends
 // nothing again.
 func TestEverySampleOnce(t *testing.T) {
+	t.Parallel()
 	for _, message := range []remotewrite.Message{remotewrite.V1, remotewrite.V2} {
 		t.Run(string(message), func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, func(w *world) {
 				r := newReceiver(t)
 				start := func() {
@@ -59,6 +62,7 @@ func TestEverySampleOnce(t *testing.T) {
 }
 
 func TestRequestsAreFull(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		e := w.endpoint("one", r, nil)
@@ -88,6 +92,7 @@ func TestRequestsAreFull(t *testing.T) {
 }
 
 func TestRevisedDayIsSentAgain(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		w.save(shop, 1, days(3)...)
@@ -107,6 +112,7 @@ func TestRevisedDayIsSentAgain(t *testing.T) {
 }
 
 func TestExternalLabelsAndHelp(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		e := w.endpoint("one", r, func(o *remotewrite.ClientOptions) { o.Message = remotewrite.V2 })
@@ -127,6 +133,7 @@ func TestExternalLabelsAndHelp(t *testing.T) {
 
 // Days that are too old are counted once and passed over.
 func TestMaxAge(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		w.save(shop, 1, days(40)...)
@@ -145,6 +152,7 @@ func TestMaxAge(t *testing.T) {
 
 // A receiver that is away for a month loses what has become too old meanwhile, and nothing else.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		r.fail(errors.New("connection refused"))
@@ -179,6 +187,7 @@ func TestOutage(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		header func() string
 		wait   time.Duration
@@ -189,6 +198,7 @@ func TestRetryAfter(t *testing.T) {
 		"nothing": {func() string { return "soon" }, 500 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, func(w *world) {
 				r := newReceiver(t)
 				var times []time.Time
@@ -215,6 +225,7 @@ func TestRetryAfter(t *testing.T) {
 
 // Nothing is given up where only a setting is wrong.
 func TestUnusableReceiver(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		status int
 		body   string
@@ -226,6 +237,7 @@ func TestUnusableReceiver(t *testing.T) {
 		{http.StatusBadRequest, `unsupported path requested: "/write"`},
 	} {
 		t.Run(http.StatusText(c.status), func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, func(w *world) {
 				r := newReceiver(t)
 				r.set(func(*request) answer { return answer{status: c.status, body: c.body} })
@@ -249,6 +261,7 @@ func TestUnusableReceiver(t *testing.T) {
 
 // A receiver that does not answer holds up no other one.
 func TestSlowEndpointBesideFastOne(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		slow, fast := newReceiver(t), newReceiver(t)
 		slow.set(func(*request) answer {
@@ -267,6 +280,7 @@ func TestSlowEndpointBesideFastOne(t *testing.T) {
 
 // Ending does not wait for a receiver; what it did not acknowledge is sent again.
 func TestStopInTheMiddle(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		hanging := make(chan struct{})
@@ -296,11 +310,12 @@ func (h hangs) RoundTrip(r *http.Request) (*http.Response, error) {
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	case <-h.never:
-		return nil, nil
+		return nil, io.EOF
 	}
 }
 
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		w.save(shop, 1, today-1)
 		w.start(w.endpoint("one", hangs{newReceiver(t), nil}, nil))
@@ -314,6 +329,7 @@ func TestTimeout(t *testing.T) {
 
 // A configuration that changes takes endpoints and accounts on and off.
 func TestConfigure(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		one, two := newReceiver(t), newReceiver(t)
 		w.save(shop, 1, days(2)...)
@@ -398,8 +414,10 @@ func (b *broken) Delivered(ctx context.Context, endpoint string, at time.Time, d
 
 // A store that fails for a while is asked again.
 func TestBrokenStore(t *testing.T) {
+	t.Parallel()
 	for _, method := range []string{"changed", "undelivered", "due", "count", "delivered"} {
 		t.Run(method, func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, func(w *world) {
 				r := newReceiver(t)
 				s := &broken{w.store, map[string]error{method: errors.New("the disk is full")}}
@@ -421,6 +439,7 @@ func TestBrokenStore(t *testing.T) {
 }
 
 func TestMetricsLint(t *testing.T) {
+	t.Parallel()
 	inWorld(t, func(w *world) {
 		w.start(w.endpoint("one", newReceiver(t), nil))
 		w.wait(time.Second)

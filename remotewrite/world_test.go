@@ -75,7 +75,6 @@ next:
 // inWorld runs a test in a bubble, with a store in a file.
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
-	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	synctest.Test(t, func(t *testing.T) {
 		<-time.After(time.Until(today.Start().Add(9 * time.Hour)))

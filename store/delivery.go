@@ -50,12 +50,13 @@ func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, err
 		if err != nil {
 			return err
 		}
-		return each(rows, func() error {
+		err = each(rows, func() error {
 			var appID string
 			err := rows.Scan(&appID)
 			appIDs = append(appIDs, appID)
 			return err
 		})
+		return err
 	})
 	if err != nil {
 		return nil, s.failed(ctx, "look what is to be sent to "+endpoint, err)
@@ -289,7 +290,7 @@ func (c *courier) dated(query string, account int64, dates []summary.Date, scan 
 	if err != nil {
 		return err
 	}
-	return each(rows, func() error {
+	err = each(rows, func() error {
 		var date, hour int64
 		var f summary.Figures
 		if err := rows.Scan(&date, &hour, &f.Callbacks, &f.Failures, &f.TimeCostMillis, &f.MaxTimeCostMillis); err != nil {
@@ -297,6 +298,7 @@ func (c *courier) dated(query string, account int64, dates []summary.Date, scan 
 		}
 		return scan(summary.Date(date), int(hour), f)
 	})
+	return err
 }
 
 // CountDue returns, for each account of which an endpoint does not have all, how many days from

@@ -126,7 +126,7 @@ func TestOpenSaysWhatIsWrongAndChangesNothing(t *testing.T) {
 				closed(t, path, 50)
 				change(t, path, func(b []byte) []byte { clear(b[len(b)-pageSize:]); return b })
 			},
-			isDamaged + `Tree 9 page 20: btreeInitPage() returns error code 11`,
+			isDamaged + `Tree 9 page 21: btreeInitPage() returns error code 11`,
 		},
 		"the schema is damaged": {
 			func(t *testing.T, path string) {
@@ -443,7 +443,7 @@ func TestManyCreateTheSameFile(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := table(t, shell(t, path), `SELECT group_concat(version_id) FROM goose_db_version`); got != "0,1,2,4\n" {
+	if got := table(t, shell(t, path), `SELECT group_concat(version_id) FROM goose_db_version`); got != "0,1,2,3,4\n" {
 		t.Errorf("migrations: %s", got)
 	}
 }

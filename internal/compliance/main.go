@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"syscall"
 	"time"
 
@@ -33,6 +34,8 @@ const (
 	// each scrape is one request here, and Prometheus gathers them for five seconds, too.
 	interval = 5 * time.Second
 	timeout  = 5 * time.Second
+	// perRequest is the default of max_samples_per_send.
+	perRequest = 2000
 )
 
 func main() {
@@ -109,8 +112,8 @@ func (a *adapter) loop(ctx context.Context) {
 		if err != nil {
 			level.Error(a.logger).Log("msg", "the target cannot be scraped", "err", err)
 		}
-		if len(samples) > 0 {
-			refused, _ := a.writer.Write(ctx, samples) // ends with the context
+		for request := range slices.Chunk(samples, perRequest) {
+			refused, _ := a.writer.Write(ctx, request) // ends with the context
 			for _, r := range refused {
 				level.Error(a.logger).Log("msg", "a sample was given up", "reason", r.Reason, "answer", r.Text)
 			}
