@@ -69,6 +69,8 @@ type Answer struct {
 	Reason Reason
 	// RetryAfter is how long the receiver asks to wait; 0 if it does not say.
 	RetryAfter time.Duration
+	// Status is the HTTP status; 0 without an answer.
+	Status int
 	// Text says what the receiver answered or what kept the request from it, in one line; "" for Accepted.
 	Text string
 }
@@ -108,7 +110,7 @@ func causeOf(body string) (Reason, bool) {
 
 // judge says what an answer means. now is for a Retry-After that names a time.
 func judge(status int, header http.Header, body string, now time.Time) Answer {
-	a := Answer{Text: fmt.Sprintf("HTTP status %d", status)}
+	a := Answer{Status: status, Text: fmt.Sprintf("HTTP status %d", status)}
 	if line := oneLine(body); line != "" {
 		a.Text += ": " + line
 	}
@@ -116,7 +118,7 @@ func judge(status int, header http.Header, body string, now time.Time) Answer {
 	a.Reason = cause
 	switch {
 	case status >= 200 && status < 300:
-		return Answer{Verdict: Accepted}
+		return Answer{Verdict: Accepted, Status: status}
 	case status == http.StatusUnsupportedMediaType:
 		a.Verdict = NotUnderstood
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusTooEarly:

@@ -205,6 +205,80 @@ func TestCutIsNotInterrupted(t *testing.T) {
 	})
 }
 
+// A receiver that stumbles over some samples and only says that it failed is not sent them for ever.
+func TestStumblingReceiver(t *testing.T) {
+	t.Parallel()
+	for _, before := range []bool{false, true} {
+		t.Run(strconv.FormatBool(before), func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(w *world) {
+				r := newReceiver(t)
+				stumbles := func(p point) bool {
+					return strings.Contains(p.series, "hourly_failures") && p.time%(5*time.Hour).Milliseconds() == 0 && p.time < (today-1).Start().UnixMilli()
+				}
+				bad := 0
+				for hour := range 48 {
+					if at := (today - 3).Start().Add(time.Duration(hour+1) * time.Hour); stumbles(point{"hourly_failures", at.UnixMilli(), 0}) {
+						bad++
+					}
+				}
+				r.set(func(q *request) answer {
+					if slices.ContainsFunc(q.points, stumbles) {
+						return answer{status: http.StatusInternalServerError, body: "oops"}
+					}
+					return answer{status: http.StatusOK}
+				})
+				if before {
+					w.save(shop, 1, today-1)
+				}
+				w.start(w.endpoint("one", r, nil))
+				w.wait(time.Second)
+				w.save(shop, 1, days(3)...)
+				w.wait(2 * time.Hour)
+				w.mustCount("one", 3*perDay-bad, 0, map[string]int{"rejected": bad})
+				if lines := w.log.lines("those at fault are searched for"); len(lines) != 1 || bad == 0 {
+					t.Errorf("logged %q for %d samples", lines, bad)
+				}
+			})
+		})
+	}
+}
+
+// A receiver that fails for a long time, or every now and then, loses nothing.
+func TestFailingReceiver(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]func(n int, since time.Duration) bool{
+		"a day":     func(_ int, since time.Duration) bool { return since < 24*time.Hour },
+		"mostly":    func(n int, _ time.Duration) bool { return n%25 != 0 },
+		"in spells": func(_ int, since time.Duration) bool { return int(since.Minutes())%20 != 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(w *world) {
+				r := newReceiver(t)
+				n, begin := 0, time.Now()
+				r.set(func(*request) answer {
+					if n++; fails(n, time.Since(begin)) {
+						return answer{status: http.StatusInternalServerError, body: "oops"}
+					}
+					return answer{status: http.StatusOK}
+				})
+				w.save(shop, 1, days(3)...)
+				w.start(w.endpoint("one", r, nil))
+				w.wait(48 * time.Hour)
+				for reason := range remotewrite.Reasons {
+					if lost := w.metric("samples_failed_total", "one", reason.String()); lost != 0 {
+						t.Errorf("%v samples were lost for %v", lost, reason)
+					}
+				}
+				if pending := w.metric("pending_samples", "one", ""); pending != 0 {
+					t.Errorf("%v samples are pending", pending)
+				}
+			})
+		})
+	}
+}
+
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{

@@ -68,6 +68,7 @@ type sender struct {
 	writer   *Writer
 	backoff  *backoff.ExponentialBackOff // for faults of the store alone
 	losses   losses
+	pending  int64 // samples, as last counted
 }
 
 func newSender(e Endpoint, o Options) *sender {
@@ -169,25 +170,36 @@ func (s *sender) deliver(ctx context.Context, p *page) (bool, error) {
 	for first, rest := true, p.samples; len(rest) > 0; first = false {
 		samples := rest[:min(len(rest), s.endpoint.MaxSamples)]
 		rest = rest[len(samples):]
-		var answer Answer
-		if first {
-			answer = s.endpoint.Client.Send(ctx, samples)
-			if !s.writer.settled(ctx, answer) {
-				return false, ctx.Err()
-			}
-		} else {
-			var err error
-			if answer, err = s.writer.insist(ctx, samples); err != nil {
+		if !first {
+			if err := b.send(ctx, samples); err != nil {
 				return false, err
 			}
+			continue
 		}
-		if answer.Verdict == Accepted {
-			b.accepted += len(samples)
-		} else if err := b.cutDown(ctx, samples, answer); err != nil {
+		if done, err := s.begin(ctx, b, samples); !done || err != nil {
 			return false, err
 		}
 	}
 	return true, s.note(ctx, p, b)
+}
+
+// begin sends the first samples of a page, once. It returns false, after a wait, where the receiver
+// cannot take them now.
+func (s *sender) begin(ctx context.Context, b *batch, samples []Sample) (bool, error) {
+	answer := s.writer.send(ctx, samples)
+	switch {
+	case s.writer.doubtful(answer):
+		if done, err := s.writer.isolate(ctx, b, samples, answer); done || err != nil {
+			return done, err
+		}
+	case answer.Verdict == Refused && s.writer.settled(ctx, answer):
+		return true, b.cutDown(ctx, samples, answer)
+	}
+	if !s.writer.settled(ctx, answer) {
+		return false, ctx.Err()
+	}
+	b.accepted += len(samples)
+	return true, nil
 }
 
 // note keeps that a page is done and counts what came of its samples.
@@ -204,7 +216,8 @@ func (s *sender) note(ctx context.Context, p *page, b *batch) error {
 	if err := s.store.Delivered(ctx, s.endpoint.Key, at, p.dues...); err != nil {
 		return err
 	}
-	s.metrics.pending.Sub(float64(len(p.samples)))
+	s.pending = max(0, s.pending-int64(len(p.samples))) // some may have come since they were counted
+	s.metrics.pending.Set(float64(s.pending))
 	return nil
 }
 
@@ -260,6 +273,7 @@ func (s *sender) count(ctx context.Context) error {
 			samples += count * samplesPerDay(summary.API(api))
 		}
 	}
+	s.pending = samples
 	s.metrics.pending.Set(float64(samples))
 	return nil
 }

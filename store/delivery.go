@@ -46,7 +46,7 @@ func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, err
 			SELECT app_id FROM account
 			LEFT JOIN delivery ON delivery.endpoint = ? AND delivery.account = account.id
 			WHERE delivery.mark IS NULL OR account.changed > delivery.mark OR delivery.date < ?`,
-			endpoint, int64(lastDate))
+			endpoint, int64(lastDate)) //nolint:sqlclosecheck // each does
 		if err != nil {
 			return err
 		}
@@ -286,7 +286,7 @@ func (c *courier) dated(query string, account int64, dates []summary.Date, scan 
 	if err != nil {
 		return err
 	}
-	rows, err := c.tx.QueryContext(c.ctx, query+` WHERE account = ? AND date IN (SELECT value FROM json_each(?))`, account, string(list))
+	rows, err := c.tx.QueryContext(c.ctx, query+` WHERE account = ? AND date IN (SELECT value FROM json_each(?))`, account, string(list)) //nolint:sqlclosecheck // each does
 	if err != nil {
 		return err
 	}
