@@ -69,6 +69,9 @@ type sender struct {
 	backoff  *backoff.ExponentialBackOff // for faults of the store alone
 	losses   losses
 	pending  int64 // samples, as last counted
+	// counted and countedSince say as of which mark, and from which day on.
+	counted      store.Mark
+	countedSince summary.Date
 }
 
 func newSender(e Endpoint, o Options) *sender {
@@ -253,17 +256,32 @@ func (s *sender) sleep(ctx context.Context, wait time.Duration) {
 		case <-timer.C:
 			return
 		case <-ticker.C:
-			_ = s.count(ctx) // whoever needs the store next says what is wrong with it
+			_ = s.recount(ctx) // whoever needs the store next says what is wrong with it
 		}
 	}
 }
 
+// recount counts again if that can lead to another number.
+func (s *sender) recount(ctx context.Context) error {
+	changed, _, err := s.store.Changed(ctx, s.counted)
+	if err != nil || len(changed) == 0 && s.since() == s.countedSince {
+		return err
+	}
+	return s.count(ctx)
+}
+
 // count shows how many samples are pending.
 func (s *sender) count(ctx context.Context) error {
-	lacking, err := s.store.CountDue(ctx, s.endpoint.Key, s.since())
+	since := s.since()
+	_, latest, err := s.store.Changed(ctx, s.counted)
 	if err != nil {
 		return err
 	}
+	lacking, err := s.store.CountDue(ctx, s.endpoint.Key, since)
+	if err != nil {
+		return err
+	}
+	s.counted, s.countedSince = latest, since
 	var samples int64
 	for appID, days := range lacking {
 		if _, ok := s.endpoint.Accounts[appID]; !ok {

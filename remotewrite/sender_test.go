@@ -160,21 +160,28 @@ func TestOutage(t *testing.T) {
 		e := w.endpoint("one", r, nil)
 		e.MaxSamples = 2 * perDay
 		w.start(e)
-		w.wait(16 * time.Hour)
-		w.mustCount("one", 0, 29*perDay, nil)
+		w.wait(59 * time.Minute)
+		w.mustCount("one", 0, 30*perDay, nil)
 		// The wait grows to a minute.
-		if n := len(r.got()); n < 16*50 || n > 16*70 {
-			t.Errorf("%d requests in 16 hours", n)
+		if n := len(r.got()); n < 55 || n > 75 {
+			t.Errorf("%d requests in an hour", n)
 		}
+		if got := w.log.lines("does not get through", "connection refused"); len(got) != 1 {
+			t.Errorf("logged %d times, want once an hour", len(got))
+		}
+		r.fail(nil)
+		r.set(func(*request) answer { return answer{status: http.StatusForbidden} })
+		w.wait(15*time.Hour + 5*time.Minute)
+		w.mustCount("one", 0, 29*perDay, nil)
 		w.save(bot, 1, today)
 		w.wait(time.Minute)
 		w.mustCount("one", 0, 30*perDay, nil)
-		r.fail(nil)
-		w.wait(2 * time.Minute)
+		r.set(nil)
+		w.wait(6 * time.Minute)
 		w.mustHave(r, "shop", 1, days(29)...)
 		w.mustHave(r, "bot", 1, today)
 		w.mustCount("one", 30*perDay, 0, map[string]int{"max_age": perDay})
-		if got := w.log.lines("does not get through", "connection refused"); len(got) != 16 {
+		if got := w.log.lines("does not get through", "403"); len(got) != 16 {
 			t.Errorf("logged %d times, want once an hour", len(got))
 		}
 		if got := w.log.lines("gets through again"); len(got) != 1 {
