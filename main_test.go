@@ -208,8 +208,12 @@ func TestDemo(t *testing.T) {
 	p.output.wait(`Metrics    ` + p.base + `/metrics`)
 	p.output.wait(`account=support-bot.* api=hourly .*yesterday is known`)
 	p.output.wait(`account=not-verified.* errcode=48001`)
-	_, metrics := p.request("GET", "/metrics")
 	failures := regexp.MustCompile(`weixin_interface_daily_failures\{account="support-bot"\} (\d{3,})\n`)
+	_, metrics := p.request("GET", "/metrics")
+	// While calls are under way, snapshots come some moments after what is logged.
+	for end := time.Now().Add(10 * time.Second); !failures.MatchString(metrics) && time.Now().Before(end); {
+		_, metrics = p.request("GET", "/metrics")
+	}
 	if !failures.MatchString(metrics) {
 		t.Errorf("the account with an incident has no failures:\n%s", metrics)
 	}
