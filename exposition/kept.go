@@ -237,7 +237,7 @@ type buffers struct {
 	live    bytes.Buffer  // what is gathered for this scrape
 	tail    bytes.Buffer  // the same, compressed
 	lines   []byte        // rendered lines that are not written yet
-	deflate *flate.Writer // at the fastest level: the best of them saves a fifth of the bytes for twice the time
+	deflate *flate.Writer // at the fastest level: the default saves a fifth of the bytes for twice the time
 }
 
 func newBuffers() *buffers {
