@@ -109,9 +109,9 @@ func TestExportFaults(t *testing.T) {
 		{"export --format=xlsx", usage, "enum value must be one of openmetrics,csv,ndjson, got 'xlsx'; see --help"},
 		{"export --format=csv --since=yesterday", usage, `"yesterday" is not a date of the form YYYY-MM-DD; see --help`},
 		{"export --format=csv --until=2024-02-30", usage, `"2024-02-30" is not a date of the form YYYY-MM-DD; see --help`},
-		{export + file + " --since=2024-03-01 --until=2024-02-29", fault, "--since=2024-03-01 is after --until=2024-02-29"},
+		{export + file + " --since=2024-03-01 --until=2024-02-29", usage, "--since=2024-03-01: wrong usage: it is after --until=2024-02-29"},
 		{export + bad, fault, bad + ":1:1: accounts"},
-		{export + file + " --account=shoe", fault, file + `: no account has the name "shoe", and none in the store has it as its app id`},
+		{export + file + " --account=shoe", usage, "--account=shoe: wrong usage: no account of " + file + " has that name, and none in the store has it as its app id"},
 		{
 			export + namesake, fault,
 			namesake + `: account wx0123456789abcdef is called "wxfedcba9876543210", which is the app id of another account in the store: give it another name`,

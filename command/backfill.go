@@ -24,9 +24,6 @@ import (
 // for all days.
 var ErrQuota = errors.New("the day's quota is used up")
 
-// ErrUsage is a command line that asks for what cannot be.
-var ErrUsage = errors.New("wrong usage")
-
 // backfillBusy is how long a backfill waits for another process that keeps the store locked.
 // Nobody waits for its answers, and to lose one means to ask again.
 const backfillBusy = time.Minute

@@ -4,6 +4,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"time"
@@ -13,6 +14,9 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	sloggokit "github.com/tjhop/slog-gokit"
 )
+
+// ErrUsage is a command line that asks for what cannot be.
+var ErrUsage = errors.New("wrong usage")
 
 // Env is what a command finds around it.
 type Env struct {

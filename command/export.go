@@ -51,7 +51,7 @@ func Export(ctx context.Context, env Env, e Extract) error {
 		e.Until = export.LastDate
 	}
 	if e.Since > e.Until {
-		return fmt.Errorf("--since=%v is after --until=%v", e.Since, e.Until)
+		return fmt.Errorf("--since=%v: %w: it is after --until=%v", e.Since, ErrUsage, e.Until)
 	}
 	if cfg.Store.Path == "" {
 		return fmt.Errorf(`%s: store.path is "": the exporter keeps everything in memory, so there is nothing to export`, e.ConfigFile)
@@ -118,7 +118,7 @@ func (e *Extract) choose(env Env, cfg *config.Config, stored []string) ([]export
 		account, ok := byName[name]
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("%s: no account has the name %q, and none in the store has it as its app id", e.ConfigFile, name)
+			return nil, fmt.Errorf("--account=%s: %w: no account of %s has that name, and none in the store has it as its app id", name, ErrUsage, e.ConfigFile)
 		case !slices.Contains(chosen, account):
 			chosen = append(chosen, account)
 		}
