@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -93,7 +94,7 @@ func BenchmarkDay(b *testing.B) {
 	round := 0
 	for b.Loop() {
 		round++
-		endpoint := fmt.Sprint(round)
+		endpoint := strconv.Itoa(round)
 		queue, err := s.Undelivered(b.Context(), endpoint)
 		if err != nil {
 			b.Fatal(err)

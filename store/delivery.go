@@ -42,11 +42,12 @@ type Due struct {
 func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, error) {
 	var appIDs []string
 	err := inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+		//nolint:sqlclosecheck // each closes them
 		rows, err := tx.QueryContext(ctx, `
 			SELECT app_id FROM account
 			LEFT JOIN delivery ON delivery.endpoint = ? AND delivery.account = account.id
 			WHERE delivery.mark IS NULL OR account.changed > delivery.mark OR delivery.date < ?`,
-			endpoint, int64(lastDate)) //nolint:sqlclosecheck // each does
+			endpoint, int64(lastDate))
 		if err != nil {
 			return err
 		}
@@ -200,6 +201,7 @@ func (c *courier) take(entries []entry) int {
 // tooOld counts the account's days before since that are after one place and not after another.
 func (c *courier) tooOld(account int64, after, upto Place) ([summary.APIs]int64, error) {
 	var days [summary.APIs]int64
+	//nolint:sqlclosecheck // each closes them
 	rows, err := c.tx.QueryContext(c.ctx, `
 		SELECT api, count(*) FROM day
 		WHERE account = ?1 AND api IN (0, 1) AND date < ?2 AND status = 2
@@ -286,7 +288,7 @@ func (c *courier) dated(query string, account int64, dates []summary.Date, scan 
 	if err != nil {
 		return err
 	}
-	rows, err := c.tx.QueryContext(c.ctx, query+` WHERE account = ? AND date IN (SELECT value FROM json_each(?))`, account, string(list)) //nolint:sqlclosecheck // each does
+	rows, err := c.tx.QueryContext(c.ctx, query+` WHERE account = ? AND date IN (SELECT value FROM json_each(?))`, account, string(list))
 	if err != nil {
 		return err
 	}
@@ -306,6 +308,7 @@ func (c *courier) dated(query string, account int64, dates []summary.Date, scan 
 func (s *Store) CountDue(ctx context.Context, endpoint string, since summary.Date) (map[string][summary.APIs]int64, error) {
 	counts := make(map[string][summary.APIs]int64)
 	err := inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+		//nolint:sqlclosecheck // each closes them
 		rows, err := tx.QueryContext(ctx, `
 			WITH behind (id, app_id, mark, date) AS MATERIALIZED (
 				SELECT account.id, app_id, coalesce(mark, -1), coalesce(date, 0) FROM account
