@@ -248,7 +248,7 @@ func TestStumblingReceiver(t *testing.T) {
 func TestFailingReceiver(t *testing.T) {
 	t.Parallel()
 	for name, fails := range map[string]func(n int, since time.Duration) bool{
-		"a day":     func(_ int, since time.Duration) bool { return since < 24*time.Hour },
+		"for hours": func(_ int, since time.Duration) bool { return since < 3*time.Hour },
 		"mostly":    func(n int, _ time.Duration) bool { return n%25 != 0 },
 		"in spells": func(_ int, since time.Duration) bool { return int(since.Minutes())%20 != 0 },
 	} {
@@ -265,7 +265,7 @@ func TestFailingReceiver(t *testing.T) {
 				})
 				w.save(shop, 1, days(3)...)
 				w.start(w.endpoint("one", r, nil))
-				w.wait(48 * time.Hour)
+				w.wait(6 * time.Hour)
 				for reason := range remotewrite.Reasons {
 					if lost := w.metric("samples_failed_total", "one", reason.String()); lost != 0 {
 						t.Errorf("%v samples were lost for %v", lost, reason)
