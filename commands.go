@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"weixin_exporter/command"
+)
+
+// declare adds the commands and the flags that they share. It returns what each command does,
+// by its name; env and what the flags set are read only then.
+func declare(app *kingpin.Application, env *command.Env) map[string]func(context.Context) error {
+	var configFile string
+	app.Flag("config.file", "Configuration file.").Default("config.yml").StringVar(&configFile)
+
+	web := command.Web{Toolkit: kingpinflag.AddFlags(app, ":9988")}
+	app.Flag("web.telemetry-path", "Path under which the metrics are served.").
+		Default("/metrics").StringVar(&web.TelemetryPath)
+	app.Flag("web.enable-lifecycle", "Allow to reload the configuration with POST /-/reload.").
+		BoolVar(&web.EnableLifecycle)
+
+	serve := app.Command("serve", "Refresh on a timer and serve the metrics.").Default()
+	check, checkup := declareCheck(app)
+	backfill, filling := declareBackfill(app)
+	export, extract := declareExport(app)
+	demo := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.")
+	receivers := demo.Flag("remote-write.url", "Send the history to a receiver of remote write, too. Repeatable.").PlaceHolder("URL").Strings()
+	health := app.Command("healthcheck", "Ask a running exporter on this host whether it is healthy; for containers.")
+
+	return map[string]func(context.Context) error{
+		serve.FullCommand(): func(ctx context.Context) error { return command.Serve(ctx, *env, web, configFile) },
+		check.FullCommand(): func(ctx context.Context) error {
+			checkup.ConfigFile = configFile
+			return command.Check(ctx, *env, *checkup)
+		},
+		backfill.FullCommand(): func(ctx context.Context) error {
+			filling.ConfigFile = configFile
+			return command.Backfill(ctx, *env, *filling)
+		},
+		export.FullCommand(): func(ctx context.Context) error {
+			extract.ConfigFile = configFile
+			return command.Export(ctx, *env, *extract)
+		},
+		demo.FullCommand():   func(ctx context.Context) error { return command.Demo(ctx, *env, web, *receivers) },
+		health.FullCommand(): func(ctx context.Context) error { return command.Healthcheck(ctx, web) },
+	}
+}
+
+func declareCheck(app *kingpin.Application) (*kingpin.CmdClause, *command.Checkup) {
+	c, checkup := app.Command("check", "Read the configuration and say what is wrong with it."), &command.Checkup{}
+	c.Flag("online", "Examine the accounts against Weixin, too, with a few calls for each.").BoolVar(&checkup.Online)
+	c.Flag("account", "Examine only the account of this name.").StringVar(&checkup.Account)
+	c.Flag("output", "What --online writes: text or json.").Default("text").EnumVar(&checkup.Output, "text", "json")
+	return c, checkup
+}
+
+func declareBackfill(app *kingpin.Application) (*kingpin.CmdClause, *command.Filling) {
+	c, filling := app.Command("backfill", "Fill the store with days from Weixin; goes on where it was stopped."), &command.Filling{}
+	c.Flag("since", "First day to fill, YYYY-MM-DD, from 2014-12-01 on.").Required().SetText(&filling.Since)
+	c.Flag("until", "Last day to fill, YYYY-MM-DD; the default is the latest that Weixin has.").SetText(&filling.Until)
+	c.Flag("account", "Fill only the account of this name; repeatable.").StringsVar(&filling.Accounts)
+	c.Flag("force", "Ask for known days, too.").BoolVar(&filling.Force)
+	c.Flag("wait", "Where a day's quota is used up, wait for the next one and go on.").BoolVar(&filling.Wait)
+	c.Flag("dry-run", "Say how many calls it would take, and make none.").BoolVar(&filling.DryRun)
+	return c, filling
+}
+
+func declareExport(app *kingpin.Application) (*kingpin.CmdClause, *command.Extract) {
+	c, extract := app.Command("export", "Write what is stored, each hour and day with its own time."), &command.Extract{}
+	c.Flag("format", "What to write: openmetrics, csv or ndjson.").Required().EnumVar(&extract.Format, "openmetrics", "csv", "ndjson")
+	c.Flag("since", "First day to export, YYYY-MM-DD in China.").SetText(&extract.Since)
+	c.Flag("until", "Last day to export, YYYY-MM-DD in China.").SetText(&extract.Until)
+	c.Flag("account", "Export only the account of this name; repeatable.").StringsVar(&extract.Accounts)
+	c.Flag("output", "File to write or replace; - is standard output.").Default("-").StringVar(&extract.Output)
+	return c, extract
+}
