@@ -45,6 +45,7 @@ unpack() { # package program name
     (cd build/tools/download && apt-get download -qq "$1")
   }
   dpkg-deb -x build/tools/download/"$1"_*.deb "build/tools/$1"
+  rm -rf "build/tools/$1/usr/share/doc" # its examples may be Go packages
   rm -r build/tools/download
 }
 
