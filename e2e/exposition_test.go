@@ -27,6 +27,7 @@ func TestJoinedGzipIsReadByAll(t *testing.T) {
 	for _, query := range []string{"", "?shard=1/1"} {
 		packed := x.ask(t, http.MethodGet, "/metrics"+query, "Accept", asOpenMetrics, "Accept-Encoding", "gzip").body
 		t.Run("Go", func(t *testing.T) {
+			t.Parallel()
 			source := strings.NewReader(packed)
 			reader, err := gzip.NewReader(source)
 			if err != nil {
@@ -40,6 +41,7 @@ func TestJoinedGzipIsReadByAll(t *testing.T) {
 			whole(t, string(plain))
 		})
 		t.Run("curl", func(t *testing.T) {
+			t.Parallel()
 			out, err := exec.Command(program(t, "CURL", "curl"), "--silent", "--show-error", "--fail", "--compressed",
 				"--header", "Accept: "+asOpenMetrics, x.base.String()+"/metrics"+query).Output()
 			if err != nil {
@@ -48,6 +50,7 @@ func TestJoinedGzipIsReadByAll(t *testing.T) {
 			whole(t, string(out))
 		})
 		t.Run("gzip", func(t *testing.T) {
+			t.Parallel()
 			file := filepath.Join(t.TempDir(), "metrics.gz")
 			writeFile(t, file, packed)
 			binary := program(t, "GZIP_PROGRAM", "gzip")
@@ -61,6 +64,7 @@ func TestJoinedGzipIsReadByAll(t *testing.T) {
 			whole(t, string(out))
 		})
 		t.Run("Python", func(t *testing.T) {
+			t.Parallel()
 			python, err := exec.LookPath("python3")
 			if err != nil {
 				t.Skip("Python is not installed, and nothing else needs it")
