@@ -279,6 +279,35 @@ func TestFailingReceiver(t *testing.T) {
 	}
 }
 
+// A receiver that fails again while samples are suspected is waited for.
+func TestFailingReceiverDuringDoubt(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		r := newReceiver(t)
+		singles := 0
+		var back time.Time
+		r.set(func(q *request) answer {
+			switch {
+			case !back.IsZero() && !time.Now().Before(back):
+			case len(q.points) == 1 && singles < 2: // what finds a sample that works, and what makes sure
+				if singles++; singles == 2 {
+					back = time.Now().Add(time.Hour)
+				}
+			default:
+				return answer{status: http.StatusInternalServerError, body: "oops"}
+			}
+			return answer{status: http.StatusOK}
+		})
+		w.save(shop, 1, days(2)...)
+		w.start(w.endpoint("one", r, nil))
+		w.wait(3 * time.Hour)
+		w.mustCount("one", 2*perDay, 0, nil)
+		if len(w.log.lines("those at fault are searched for")) != 1 {
+			t.Error("the samples were not suspected")
+		}
+	})
+}
+
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{

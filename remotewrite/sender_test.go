@@ -150,6 +150,33 @@ func TestMaxAge(t *testing.T) {
 	})
 }
 
+// A day is as old as its end, and may be as old as max_age to the instant.
+func TestMaxAgeToTheInstant(t *testing.T) {
+	t.Parallel()
+	for _, late := range []time.Duration{0, time.Millisecond} {
+		t.Run(late.String(), func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(w *world) {
+				r := newReceiver(t)
+				w.save(shop, 1, today-30, today-29)
+				w.wait(time.Until((today + 1).Start().Add(late)))
+				w.start(w.endpoint("one", r, nil))
+				w.wait(time.Second)
+				want, old := 2*perDay, 0
+				if late > 0 {
+					want, old = perDay, perDay
+				}
+				if r.count() != want {
+					t.Errorf("%d samples arrived, want %d", r.count(), want)
+				}
+				if got := w.metric("samples_failed_total", "one", "max_age"); got != float64(old) {
+					t.Errorf("%v samples are too old, want %d", got, old)
+				}
+			})
+		})
+	}
+}
+
 // A receiver that is away for a month loses what has become too old meanwhile, and nothing else.
 func TestOutage(t *testing.T) {
 	t.Parallel()

@@ -119,17 +119,19 @@ func TestDueInPortions(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		s := open(t, "")
+		const since = firstDay + 2
 		want := map[string]int64{} // the figure that was saved last
 		change := func() {
 			var records []store.Record
 			for range 1 + random.IntN(8) {
 				appID, date, n := []string{shop, bot}[random.IntN(2)], firstDay+summary.Date(random.IntN(9)), 1+random.Int64N(1e9)
+				record, api := daily(appID, date, n), "daily"
 				if random.IntN(2) == 0 {
-					records = append(records, daily(appID, date, n))
-					want[appID+date.String()+"daily"] = n
-				} else {
-					records = append(records, hourly(appID, date, summary.Hours{3: {Callbacks: n}}))
-					want[appID+date.String()+"hourly"] = n
+					record, api = hourly(appID, date, summary.Hours{3: {Callbacks: n}}), "hourly"
+				}
+				records = append(records, record)
+				if date >= since {
+					want[appID+date.String()+api] = n
 				}
 			}
 			save(t, s, records...)
@@ -140,7 +142,7 @@ func TestDueInPortions(t *testing.T) {
 			if len(appIDs) == 0 {
 				return false
 			}
-			dues := due(t, s, firstDay, limit, appIDs...)
+			dues := due(t, s, since, limit, appIDs...)
 			if len(dues) == 0 {
 				t.Fatal("accounts are undelivered, and nothing is due")
 			}
@@ -187,24 +189,28 @@ func TestDueWithoutMarks(t *testing.T) {
 	s := open(t, path)
 	for date := firstDay - 20; date < firstDay+10; date++ {
 		save(t, s, daily(shop, date, int64(date)), hourly(shop, date, summary.Hours{}))
+		save(t, s, daily(bot, date, int64(date)))
 	}
 	db := shell(t, path)
 	run(t, db, `UPDATE day SET changed = 0`)
 	run(t, db, `UPDATE account SET changed = 0`)
 	var days, tooOld [summary.APIs]int64
 	for range 100 {
-		if len(undelivered(t, s)) == 0 {
+		appIDs := undelivered(t, s)
+		if len(appIDs) == 0 {
 			break
 		}
-		dues := due(t, s, firstDay, 350, shop)
-		for api := range tooOld {
-			tooOld[api] += dues[0].TooOld[api]
+		dues := due(t, s, firstDay, 302, appIDs...)
+		for _, d := range dues {
+			for api := range tooOld {
+				tooOld[api] += d.TooOld[api]
+			}
+			days[summary.Daily] += int64(len(d.Daily))
+			days[summary.Hourly] += int64(len(d.Hourly))
 		}
-		days[summary.Daily] += int64(len(dues[0].Daily))
-		days[summary.Hourly] += int64(len(dues[0].Hourly))
 		deliver(t, s, dues...)
 	}
-	if days != [summary.APIs]int64{10, 10} || tooOld != [summary.APIs]int64{20, 20} {
+	if days != [summary.APIs]int64{20, 10} || tooOld != [summary.APIs]int64{40, 20} {
 		t.Errorf("%v days were due and %v too old", days, tooOld)
 	}
 }
