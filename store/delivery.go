@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"math"
 	"slices"
 	"time"
@@ -72,7 +71,7 @@ func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, err
 func (s *Store) Due(ctx context.Context, endpoint string, since summary.Date, limit int, appIDs ...string) ([]Due, error) {
 	var dues []Due
 	err := inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
-		c := courier{ctx: ctx, tx: tx, endpoint: endpoint, since: since, left: limit, whole: true}
+		c := courier{ctx: ctx, tx: tx, endpoint: endpoint, since: since, left: limit, whole: true, prepared: make(map[string]*sql.Stmt)}
 		for _, appID := range appIDs {
 			if c.left <= 0 {
 				break
@@ -115,8 +114,27 @@ type courier struct {
 	tx       *sql.Tx
 	endpoint string
 	since    summary.Date
-	left     int  // samples that still fit
+	left     int // samples that still fit
+	prepared map[string]*sql.Stmt
 	whole    bool // nothing was taken yet, so that one day is taken although it does not fit
+}
+
+// rows runs a query and scan for each row of its result. Each query comes once for every account, so
+// it is prepared; the transaction's end closes it.
+func (c *courier) rows(query string, scan func(*sql.Rows) error, args ...any) error {
+	statement := c.prepared[query]
+	if statement == nil {
+		var err error
+		if statement, err = c.tx.PrepareContext(c.ctx, query); err != nil {
+			return err
+		}
+		c.prepared[query] = statement
+	}
+	rows, err := statement.QueryContext(c.ctx, args...)
+	if err != nil {
+		return err
+	}
+	return each(rows, func() error { return scan(rows) })
 }
 
 // entry is a row of the table day.
@@ -129,14 +147,16 @@ func (c *courier) due(appID string) (Due, error) {
 	due := Due{AppID: appID}
 	var account int64
 	from := Place{Mark: -1}
-	err := c.tx.QueryRowContext(c.ctx, `
+	found := false
+	err := c.rows(`
 		SELECT id, changed, coalesce(mark, -1), coalesce(date, 0) FROM account
 		LEFT JOIN delivery ON endpoint = ? AND account = id
-		WHERE app_id = ?`, c.endpoint, appID).Scan(&account, &due.Upto.Mark, &from.Mark, &from.Date)
-	if errors.Is(err, sql.ErrNoRows) {
-		return due, nil // nobody has asked Weixin about it yet
-	}
-	if err != nil {
+		WHERE app_id = ?`,
+		func(rows *sql.Rows) error {
+			found = true
+			return rows.Scan(&account, &due.Upto.Mark, &from.Mark, &from.Date)
+		}, c.endpoint, appID)
+	if err != nil || !found { // nobody has asked Weixin about it yet
 		return due, err
 	}
 	due.Upto.Date = lastDate
@@ -160,22 +180,18 @@ func (c *courier) due(appID string) (Due, error) {
 
 // entries returns the account's days from since on that are after a place, in the order of their places.
 func (c *courier) entries(account int64, after Place) ([]entry, error) {
-	rows, err := c.tx.QueryContext(c.ctx, `
+	var entries []entry
+	err := c.rows(`
 		SELECT changed, date, api FROM day
 		WHERE account = ?1 AND api IN (0, 1) AND date >= ?2 AND status = 2
 			AND (changed > ?3 OR changed = ?3 AND date > ?4)
 		ORDER BY changed, date, api LIMIT ?5`,
-		account, int64(c.since), int64(after.Mark), int64(after.Date), c.left/samplesOf(summary.Daily)+3)
-	if err != nil {
-		return nil, err
-	}
-	var entries []entry
-	err = each(rows, func() error {
-		var e entry
-		err := rows.Scan(&e.place.Mark, &e.place.Date, &e.api)
-		entries = append(entries, e)
-		return err
-	})
+		func(rows *sql.Rows) error {
+			var e entry
+			err := rows.Scan(&e.place.Mark, &e.place.Date, &e.api)
+			entries = append(entries, e)
+			return err
+		}, account, int64(c.since), int64(after.Mark), int64(after.Date), c.left/samplesOf(summary.Daily)+3)
 	return entries, err
 }
 
@@ -201,25 +217,20 @@ func (c *courier) take(entries []entry) int {
 // tooOld counts the account's days before since that are after one place and not after another.
 func (c *courier) tooOld(account int64, after, upto Place) ([summary.APIs]int64, error) {
 	var days [summary.APIs]int64
-	//nolint:sqlclosecheck // each closes them
-	rows, err := c.tx.QueryContext(c.ctx, `
+	err := c.rows(`
 		SELECT api, count(*) FROM day
 		WHERE account = ?1 AND api IN (0, 1) AND date < ?2 AND status = 2
 			AND (changed > ?3 OR changed = ?3 AND date > ?4)
 			AND (changed < ?5 OR changed = ?5 AND date <= ?6)
 		GROUP BY api`,
-		account, int64(c.since), int64(after.Mark), int64(after.Date), int64(upto.Mark), int64(upto.Date))
-	if err != nil {
-		return days, err
-	}
-	err = each(rows, func() error {
-		var api, count int64
-		err := rows.Scan(&api, &count)
-		if err == nil {
-			days[api] = count
-		}
-		return err
-	})
+		func(rows *sql.Rows) error {
+			var api, count int64
+			err := rows.Scan(&api, &count)
+			if err == nil {
+				days[api] = count
+			}
+			return err
+		}, account, int64(c.since), int64(after.Mark), int64(after.Date), int64(upto.Mark), int64(upto.Date))
 	return days, err
 }
 
@@ -288,19 +299,15 @@ func (c *courier) dated(query string, account int64, dates []summary.Date, scan 
 	if err != nil {
 		return err
 	}
-	rows, err := c.tx.QueryContext(c.ctx, query+` WHERE account = ? AND date IN (SELECT value FROM json_each(?))`, account, string(list))
-	if err != nil {
-		return err
-	}
-	err = each(rows, func() error {
-		var date, hour int64
-		var f summary.Figures
-		if err := rows.Scan(&date, &hour, &f.Callbacks, &f.Failures, &f.TimeCostMillis, &f.MaxTimeCostMillis); err != nil {
-			return err
-		}
-		return scan(summary.Date(date), int(hour), f)
-	})
-	return err
+	return c.rows(query+` WHERE account = ? AND date IN (SELECT value FROM json_each(?))`,
+		func(rows *sql.Rows) error {
+			var date, hour int64
+			var f summary.Figures
+			if err := rows.Scan(&date, &hour, &f.Callbacks, &f.Failures, &f.TimeCostMillis, &f.MaxTimeCostMillis); err != nil {
+				return err
+			}
+			return scan(summary.Date(date), int(hour), f)
+		}, account, string(list))
 }
 
 // CountDue returns, for each account of which an endpoint does not have all, how many days from
