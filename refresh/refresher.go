@@ -244,8 +244,8 @@ func (r *Refresher) look(now time.Time) {
 	r.ready.clear()
 	r.waiting.clear()
 	for _, acc := range r.ordered {
-		acc.forget(r.since)
-		if !acc.running {
+		if !acc.running { // else its answer is still to be judged by what is known
+			acc.forget(r.since)
 			r.place(acc, now)
 		}
 	}
