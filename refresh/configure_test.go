@@ -163,6 +163,25 @@ func TestRetention(t *testing.T) {
 	})
 }
 
+// TestWhatIsPrunedIsShownAtOnce, not only with the next answer.
+func TestWhatIsPrunedIsShownAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
+		w.config.HistoryDays = 2
+		w.config.RetentionDays = 4
+		w.write(account(1).AppID, date(t, "2026-03-06"), date(t, "2026-03-07"))
+		w.start()
+		setClock(t, "2026-03-10 23:59")
+		if n := w.shown("account00").Work[summary.Daily].Days; n != 4 {
+			t.Fatalf("%d days are shown before, want 4", n)
+		}
+		setClock(t, "2026-03-11 00:30")
+		if n := w.shown("account00").Work[summary.Daily].Days; n != 3 {
+			t.Errorf("%d days are shown after the oldest was removed, want 3", n)
+		}
+	})
+}
+
 // TestStopWhileCallsAreUnderWay: Run returns at once and nothing half is stored.
 func TestStopWhileCallsAreUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -369,4 +369,5 @@ func (r *Refresher) prune(now time.Time) {
 	for _, acc := range r.ordered {
 		acc.show(known[acc.AppID])
 	}
+	r.unpublished = true
 }
