@@ -2,6 +2,7 @@ package refresh_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -9,11 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"weixin_exporter/refresh"
 	"weixin_exporter/snapshot"
 	"weixin_exporter/store"
+	"weixin_exporter/summary"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -106,13 +106,40 @@ func TestAnAnswerIsShownWhileOthersAreAwaited(t *testing.T) {
 	}
 }
 
-// TestASnapshotDoesNotChange once it is published.
-func TestASnapshotDoesNotChange(t *testing.T) {
+// keepingBoard keeps all that was published, and what it said then.
+type keepingBoard struct {
+	*snapshot.Board
+
+	published []*snapshot.Snapshot
+	said      []string
+}
+
+func (b *keepingBoard) Publish(s *snapshot.Snapshot) {
+	b.published, b.said = append(b.published, s), append(b.said, said(s))
+	b.Board.Publish(s)
+}
+
+func said(s *snapshot.Snapshot) string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// TestNoPublishedSnapshotChanges over days with quotas, another writer, pruning, another name
+// and a fault.
+func TestNoPublishedSnapshotChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, accounts(2)...)
+		w := newWorld(t, "2026-03-10 07:50", nil, accounts(2)...)
+		board := &keepingBoard{Board: w.board}
+		w.watched = board
+		w.config.RetentionDays, w.config.Quota = 3, true
+		w.config.HistoryDays = 3
 		w.start()
-		published := w.board.Latest()
-		before := *published.Accounts[0]
+		setClock(t, "2026-03-10 09:00")
+		w.write(account(0).AppID, date(t, "2026-03-07"))
+		setClock(t, "2026-03-10 10:00")
 		config := w.config
 		config.Accounts = slices.Clone(config.Accounts)
 		config.Accounts[0].Name = "renamed"
@@ -120,12 +147,16 @@ func TestASnapshotDoesNotChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.sim.Inject(weixintest.Fault{API: "hourly", Errcode: 48001})
-		setClock(t, "2026-03-11 08:20")
-		if a := w.shown("renamed"); a.Daily.Date == before.Daily.Date || a.Work == before.Work {
-			t.Fatal("nothing happened")
+		setClock(t, "2026-03-13 12:00")
+		w.stop()
+		for i, s := range board.published {
+			if said(s) != board.said[i] {
+				t.Errorf("snapshot %d of %d said\n%s\nand says\n%s", i, len(board.published), board.said[i], said(s))
+			}
 		}
-		if diff := cmp.Diff(before, *published.Accounts[0]); diff != "" {
-			t.Errorf("a published snapshot changed (-before +after):\n%s", diff)
+		last := board.published[len(board.published)-1].Accounts
+		if last[1].Name != "renamed" || last[0].Work[summary.Hourly].Trouble == nil || last[0].Work[summary.Daily].Quota == nil {
+			t.Errorf("not all has happened: %s", board.said[len(board.said)-1])
 		}
 	})
 }
