@@ -55,7 +55,7 @@ func New(o Options) (*Handler, error) {
 		text:    newForm(false),
 		open:    newForm(true),
 		formats: expfmt.DefaultOpenMetricsAcceptedFormats(),
-		kept:    keeper{now: o.Now},
+		kept:    keeper{now: o.Now, source: o.Source},
 	}
 	h.buffers.New = func() any { return newBuffers() }
 	var err error

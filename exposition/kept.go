@@ -15,6 +15,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/flate"
 
+	"weixin_exporter/collector"
 	"weixin_exporter/snapshot"
 )
 
@@ -33,7 +34,8 @@ func pause(accounts int) time.Duration {
 
 // keeper keeps the series of accounts compressed.
 type keeper struct {
-	now func() time.Time
+	now    func() time.Time
+	source collector.Source
 
 	mu    sync.Mutex
 	slots map[slotKey]*slot
@@ -60,9 +62,10 @@ type slot struct {
 // meanwhile others get what was rendered before or, where that is nothing, wait until their
 // context ends.
 func (k *keeper) get(ctx context.Context, s scrape, b *buffers) (*packed, error) {
-	of := weak.Make(s.latest)
 	for {
 		k.mu.Lock()
+		s.latest = k.source.Latest() // here, so that what is kept never becomes older
+		of := weak.Make(s.latest)
 		at := k.slot(slotKey{s.shard, s.form.openMetrics})
 		last, rendering := at.last, at.rendering
 		if last != nil && (last.of == of || k.stillShown(last, s.latest, rendering != nil)) {

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"weixin_exporter/snapshot"
 	"weixin_exporter/summary"
 )
@@ -73,6 +75,41 @@ func TestKeptBytesAreShownForAWhile(t *testing.T) {
 			w.board.Publish(renamed)
 			check("with another app id", "6", "6")
 		})
+	}
+}
+
+// hook is a collector that has no metric and calls a function while it is gathered.
+type hook struct{ gathered func() }
+
+func (hook) Describe(chan<- *prometheus.Desc) {}
+
+func (h hook) Collect(chan<- prometheus.Metric) { h.gathered() }
+
+// TestKeptBytesNeverBecomeOlder, even if a scrape is held up while others go on.
+func TestKeptBytesNeverBecomeOlder(t *testing.T) {
+	now := time.Unix(1773108000, 0)
+	held := false
+	var w *world
+	w = newWorld(t, hook{func() {
+		if held {
+			return
+		}
+		held = true
+		w.board.Publish(numbered(1, 2))
+		if got := w.get(w.handler, "/metrics", "Accept-Encoding", "gzip").shown(); got != "2" {
+			t.Errorf("%q is shown meanwhile, want 2", got)
+		}
+		now = now.Add(time.Hour)
+	}})
+	w.now = func() time.Time { return now }
+	w.board.Publish(numbered(1, 1))
+	for range 2 {
+		if got := w.get(w.handler, "/metrics", "Accept-Encoding", "gzip").shown(); got != "2" {
+			t.Errorf("%q is shown after 2 was", got)
+		}
+	}
+	if !held {
+		t.Error("nothing was gathered")
 	}
 }
 
