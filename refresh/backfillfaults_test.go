@@ -74,10 +74,10 @@ func TestBackfillWaitsForTheQuota(t *testing.T) {
 			}
 			_, filled := w.fill(t.Context(), f, progress)
 			w.wantFilled(f)
-			if got := time.Now().In(summary.China).Format("02 15:04"); got != "13 00:00" {
+			if got := time.Now().In(summary.China).Format("02 15:04"); got != "13 00:01" {
 				t.Errorf("done on the %s, want the 13th at midnight", got)
 			}
-			if got := strings.Join(resumes, ", "); got != "11 00:00, 12 00:00, 13 00:00" {
+			if got := strings.Join(resumes, ", "); got != "11 00:01, 12 00:01, 13 00:01" {
 				t.Errorf("waited until %s", got)
 			}
 			if filled[0].Calls != 83 || filled[0].Failures != 3 || filled[1].Calls != 83 || endings(filled[0]) != [summary.APIs]string{} {
@@ -104,7 +104,7 @@ func TestBackfillGivesUpAQuotaOfZero(t *testing.T) {
 		if got := endings(filled[0]); got != [summary.APIs]string{"quota", "quota"} || filled[0].Failures != 6 {
 			t.Errorf("%v, %+v", got, filled[0])
 		}
-		if got := time.Now().In(summary.China).Format("02 15:04"); got != "12 00:00" {
+		if got := time.Now().In(summary.China).Format("02 15:04"); got != "12 00:01" {
 			t.Errorf("given up on the %s, want the 12th at midnight", got)
 		}
 	})
@@ -217,7 +217,7 @@ func TestBackfillForgetsOldFaults(t *testing.T) {
 		f.Wait = true
 		progress := &shelf{}
 		progress.each = func(s refresh.FillStatus) {
-			if s.Resume.Equal(china(t, "2026-03-11 00:00")) {
+			if s.Resume.Equal(china(t, "2026-03-11 00:01")) {
 				progress.each = nil
 				w.sim.Inject(busy)
 			}

@@ -40,12 +40,12 @@ func TestPolicy(t *testing.T) {
 		{fault: weixintest.Fault{Errcode: 40164}, reason: "allow_list", next: "08:10", both: true, says: []string{"level=error", "errcode=40164", "allow list"}},
 		{fault: weixintest.Fault{Errcode: 89506}, reason: "allow_list", next: "11 08:00", both: true},
 		{fault: weixintest.Fault{Errcode: 89507}, reason: "allow_list", next: "09:00", both: true},
-		{fault: weixintest.Fault{Errcode: 45009}, reason: "quota", next: "11 00:00", says: []string{"level=warn", "next=2026-03-11T00:00:00+08:00"}},
+		{fault: weixintest.Fault{Errcode: 45009}, reason: "quota", next: "11 00:01", says: []string{"level=warn", "next=2026-03-11T00:01:00+08:00"}},
 		{fault: weixintest.Fault{Errcode: 45011}, reason: "rate", next: "08:01"},
-		{fault: weixintest.Fault{Errcode: 47009}, reason: "retired", next: "11 00:00", says: []string{"level=error"}},
+		{fault: weixintest.Fault{Errcode: 47009}, reason: "retired", next: "11 00:01", says: []string{"level=error"}},
 		{fault: weixintest.Fault{Errcode: 48001}, reason: "permission", next: "09:00", says: []string{"level=error"}},
 		{fault: weixintest.Fault{Errcode: 50002}, reason: "account", next: "09:00", both: true},
-		{fault: weixintest.Fault{Errcode: 61501}, reason: "range", next: "11 00:00"},
+		{fault: weixintest.Fault{Errcode: 61501}, reason: "range", next: "11 00:01"},
 		{fault: weixintest.Fault{Errcode: 47001}, reason: "bug", next: "09:00"},
 		{fault: weixintest.Fault{Errcode: 99999}, reason: "unknown", next: "09:00", says: []string{"errcode=99999"}},
 	} {
@@ -91,7 +91,7 @@ func TestPolicy(t *testing.T) {
 				if n := w.attempts("daily"); n > 2 { // a token that is refused is renewed once within the attempt
 					t.Errorf("%d calls before %v", n, next)
 				}
-				if c.next == "11 00:00" {
+				if c.next == "11 00:01" {
 					return // by then it is another yesterday, not asked for before 08:00
 				}
 				<-time.After(time.Second)

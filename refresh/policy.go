@@ -28,6 +28,9 @@ type policy struct {
 const (
 	firstRetry = time.Second
 	lastRetry  = 10 * time.Minute
+	// pastMidnight is how long after midnight the next day's quota is tried: a clock that is a
+	// little fast would otherwise lose the whole of that day.
+	pastMidnight = time.Minute
 )
 
 // policies has one entry for each reason why an attempt fails. A new token is not
@@ -95,7 +98,7 @@ func (f fault) text() string {
 func (f fault) next(now time.Time, retries *backoff.ExponentialBackOff) time.Time {
 	switch {
 	case f.policy.untilMidnight:
-		return summary.DateOf(now).End()
+		return summary.DateOf(now).End().Add(pastMidnight)
 	case f.policy.wait == 0:
 		return now.Add(max(retries.NextBackOff(), f.stated))
 	default:
