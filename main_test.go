@@ -203,18 +203,26 @@ func (p *program) request(method, path string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
+// shows waits until the metrics match a pattern, and reports whether they do: while calls are
+// under way, snapshots come some moments after what is logged.
+func (p *program) shows(pattern string) (string, bool) {
+	p.t.Helper()
+	want := regexp.MustCompile(pattern)
+	end := time.Now().Add(10 * time.Second)
+	for {
+		_, metrics := p.request("GET", "/metrics")
+		if found := want.MatchString(metrics); found || time.Now().After(end) {
+			return metrics, found
+		}
+	}
+}
+
 func TestDemo(t *testing.T) {
 	p := start(t, "demo")
 	p.output.wait(`Metrics    ` + p.base + `/metrics`)
 	p.output.wait(`account=support-bot.* api=hourly .*yesterday is known`)
 	p.output.wait(`account=not-verified.* errcode=48001`)
-	failures := regexp.MustCompile(`weixin_interface_daily_failures\{account="support-bot"\} (\d{3,})\n`)
-	_, metrics := p.request("GET", "/metrics")
-	// While calls are under way, snapshots come some moments after what is logged.
-	for end := time.Now().Add(10 * time.Second); !failures.MatchString(metrics) && time.Now().Before(end); {
-		_, metrics = p.request("GET", "/metrics")
-	}
-	if !failures.MatchString(metrics) {
+	if metrics, ok := p.shows(`weixin_interface_daily_failures\{account="support-bot"\} (\d{3,})\n`); !ok {
 		t.Errorf("the account with an incident has no failures:\n%s", metrics)
 	}
 	if got := finish(t, time.Now, "healthcheck", "--web.listen-address="+strings.TrimPrefix(p.base, "http://")); got.code != done {
@@ -259,6 +267,9 @@ func TestServeAndReload(t *testing.T) {
 		t.Fatalf("%d %s", code, body)
 	}
 	p.output.wait(`account=bot.* api=hourly .*yesterday is known`)
+	if metrics, ok := p.shows(`weixin_interface_daily_callbacks\{account="bot"\}`); !ok {
+		t.Errorf("the second account has no figures:\n%s", metrics)
+	}
 
 	rewrite(text(shopLine) + "store: {path: elsewhere.db}\n")
 	if code, body := p.request("POST", "/-/reload"); code != http.StatusInternalServerError || !strings.Contains(body, "store.path cannot change") {
