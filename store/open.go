@@ -61,6 +61,9 @@ func inspect(path string) (found, error) {
 	if err := access(path); err != nil {
 		return found{}, fmt.Errorf("this user may not read and write the file; allow it or change store.path: %w", err)
 	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // beside which SQLite has its other files
+	}
 	if _, err := os.Stat(path + "-wal"); err == nil {
 		return found{check: longCheck}, nil
 	}
