@@ -11,7 +11,8 @@ import (
 
 // replaceFile lets fill write a file and puts it in the place of path once it is on the disk,
 // with the mode of the former one, or readable by its owner only. Whatever fails leaves
-// path as it was and nothing beside it. Where path is a symbolic link, its target is replaced.
+// path as it was and nothing beside it. Where path is a symbolic link to a file, that file is
+// replaced.
 func replaceFile(path string, fill func(*os.File) error) error {
 	mode := fs.FileMode(0o600)
 	switch info, err := os.Stat(path); {

@@ -218,8 +218,8 @@ func (s scrape) render(w io.Writer, b *buffers) error {
 	return err
 }
 
-// acceptsGzip says whether gzip is preferred over no compression, as promhttp understands the
-// header: gzip must be named, and with a higher weight than identity and the asterisk.
+// acceptsGzip says whether gzip is preferred over no compression, as promhttp understands a
+// well-formed header: gzip must be named, and with a higher weight than identity and the asterisk.
 func acceptsGzip(header []string) bool {
 	gzip, others := 0.0, 0.0
 	for _, line := range header {

@@ -1,7 +1,8 @@
 -- +goose Up
 -- How many days of the account are known by each of the two calls. Once there are years of
 -- them, to count them would take longer than all else of a start. The triggers see to it,
--- so that it is right whoever changes a day.
+-- so that it is right whoever inserts or deletes a day, or updates its status. REPLACE would
+-- count twice.
 ALTER TABLE account ADD COLUMN daily_days INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE account ADD COLUMN hourly_days INTEGER NOT NULL DEFAULT 0;
 UPDATE account SET
