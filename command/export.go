@@ -56,6 +56,9 @@ func Export(ctx context.Context, env Env, e Extract) error {
 	if cfg.Store.Path == "" {
 		return fmt.Errorf(`%s: store.path is "": the exporter keeps everything in memory, so there is nothing to export`, e.ConfigFile)
 	}
+	if err := e.spare(e.ConfigFile, cfg.Store.Path, cfg.Store.Path+"-wal", cfg.Store.Path+"-shm"); err != nil {
+		return err
+	}
 	err = e.export(ctx, env, cfg)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -65,6 +68,20 @@ func Export(ctx context.Context, env Env, e Extract) error {
 		return nil
 	}
 	return err
+}
+
+// spare fails if the output would take the place of one of the files that the export needs.
+func (e *Extract) spare(files ...string) error {
+	output, err := os.Stat(e.Output)
+	if err != nil {
+		return nil //nolint:nilerr // there is nothing that could be replaced
+	}
+	for _, file := range files {
+		if needed, err := os.Stat(file); err == nil && os.SameFile(output, needed) {
+			return fmt.Errorf("--output=%s: %w: that is %s itself; name another file", e.Output, ErrUsage, file)
+		}
+	}
+	return nil
 }
 
 func (e *Extract) export(ctx context.Context, env Env, cfg *config.Config) error {
