@@ -14,15 +14,17 @@ import (
 // TestCloseRightAfterTheContextEnded: what was broken off is rolled back before Close returns,
 // so that nothing is left beside the file.
 func TestCloseRightAfterTheContextEnded(t *testing.T) {
+	var days []store.Record
+	for day := range summary.Date(40) {
+		days = append(days, daily("wx1", firstDay+day, 5))
+	}
 	for moment := range 60 {
 		path := filepath.Join(t.TempDir(), "store.db")
 		s, err := store.Open(t.Context(), path, store.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for day := range summary.Date(40) {
-			save(t, s, daily("wx1", firstDay+day, 5))
-		}
+		save(t, s, days...)
 		ctx, cancel := context.WithCancel(t.Context())
 		loaded := make(chan struct{})
 		go func() {
