@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -30,11 +31,14 @@ const (
 // maxBody bounds how much of an answer is read, in bytes.
 const maxBody = 64 << 10
 
+// maxRedirects is how many redirects are followed at the most, as many as by Go's own default.
+const maxRedirects = 10
+
 // ClientOptions of a Client.
 type ClientOptions struct {
 	// URL is where samples are posted to. It may hold secrets.
 	URL string
-	// HTTPClient carries authentication, TLS and proxy.
+	// HTTPClient carries authentication, TLS and proxy. Of its redirects only those that keep POST are followed.
 	HTTPClient *http.Client
 	// Headers are added to each request.
 	Headers map[string]secret.Value
@@ -51,6 +55,7 @@ type ClientOptions struct {
 // Client sends requests to one receiver. It is safe for concurrent use.
 type Client struct {
 	ClientOptions
+	http http.Client
 	// old is set once the receiver has shown that it does not know V2.
 	old atomic.Bool
 }
@@ -59,7 +64,25 @@ type Client struct {
 //
 // client_golang's exp/api/remote is not used: it has no message of 1.0 and no fallback to it, and
 // its errors do not tell the status, on which cutting down a refused batch depends.
-func NewClient(o ClientOptions) *Client { return &Client{ClientOptions: o} }
+func NewClient(o ClientOptions) *Client {
+	c := &Client{ClientOptions: o, http: *o.HTTPClient}
+	c.http.CheckRedirect = c.redirect
+	return c
+}
+
+// redirect decides whether a redirect is followed. Most turn a POST into a GET without samples, and
+// the login page that is read then would be taken for their receiver.
+func (c *Client) redirect(next *http.Request, before []*http.Request) error {
+	switch {
+	case next.Method != http.MethodPost:
+		return http.ErrUseLastResponse
+	case c.HTTPClient.CheckRedirect != nil:
+		return c.HTTPClient.CheckRedirect(next, before)
+	case len(before) >= maxRedirects:
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
+	return nil
+}
 
 // Send sends samples, those of each series in the order of their times, in one request; in two
 // where the receiver turns out not to know version 2. It does not try again.
@@ -107,7 +130,7 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) An
 		request.Header.Set("Content-Type", "application/x-protobuf")
 		request.Header.Set("X-Prometheus-Remote-Write-Version", "0.1.0")
 	}
-	response, err := c.HTTPClient.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
 		return c.failed(err)
 	}

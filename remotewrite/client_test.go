@@ -102,10 +102,46 @@ func TestFaultsHoldNoURL(t *testing.T) {
 	if got.Verdict != remotewrite.Later || got.Text != "connection reset" {
 		t.Errorf("%+v", got)
 	}
-	client := remotewrite.NewClient(remotewrite.ClientOptions{URL: "http://u:sim-secret-1@bad host/", Timeout: time.Second})
+	client := remotewrite.NewClient(remotewrite.ClientOptions{
+		URL: "http://u:sim-secret-1@bad host/", HTTPClient: &http.Client{}, Timeout: time.Second,
+	})
 	series := remotewrite.NewSeries("up", remotewrite.Metadata{})
 	got = client.Send(t.Context(), []remotewrite.Sample{{Series: series}})
 	if got.Verdict != remotewrite.Later || strings.Contains(got.Text, "sim-") {
 		t.Error("a URL that is none is shown or not noticed")
+	}
+}
+
+// The page that a redirect leads to is no receiver, however friendly it is.
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{301, 302, 303} {
+		got, r := send(t, remotewrite.V1, answer{status: status, header: map[string]string{"Location": "/login"}})
+		if got.Verdict != remotewrite.Unusable || got.Status != status || len(r.got()) != 1 {
+			t.Errorf("%d is %+v after %d requests", status, got, len(r.got()))
+		}
+	}
+	// These keep the request as it is.
+	for _, status := range []int{307, 308} {
+		r := newReceiver(t)
+		r.decide = func(q *request) answer {
+			if strings.HasSuffix(q.url, "/new") {
+				return answer{status: http.StatusNoContent}
+			}
+			return answer{status: status, header: map[string]string{"Location": "/new"}}
+		}
+		if got := sendTo(t, r, nil); got.Verdict != remotewrite.Accepted || r.count() != 1 {
+			t.Errorf("%d is %+v with %d samples", status, got, r.count())
+		}
+		never := func(o *remotewrite.ClientOptions) {
+			o.HTTPClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		}
+		if got := sendTo(t, r, never); got.Verdict != remotewrite.Unusable || got.Status != status {
+			t.Errorf("%d is %+v where redirects are not to be followed", status, got)
+		}
+	}
+	got, r := send(t, remotewrite.V1, answer{status: http.StatusPermanentRedirect, header: map[string]string{"Location": "/again"}})
+	if got.Verdict != remotewrite.Later || got.Text != "stopped after 10 redirects" || len(r.got()) != 10 {
+		t.Errorf("a circle is %+v after %d requests", got, len(r.got()))
 	}
 }

@@ -348,12 +348,21 @@ func send(t *testing.T, message remotewrite.Message, a answer) (remotewrite.Answ
 	t.Helper()
 	r := newReceiver(t)
 	r.decide = func(*request) answer { return a }
-	client := remotewrite.NewClient(remotewrite.ClientOptions{
-		URL: "http://receiver.test/write", HTTPClient: &http.Client{Transport: r}, Timeout: time.Minute, Message: message,
+	return sendTo(t, r, func(o *remotewrite.ClientOptions) { o.Message = message }), r
+}
+
+// sendTo sends one sample by 1.0, unless change says otherwise; it may be nil.
+func sendTo(t *testing.T, r http.RoundTripper, change func(*remotewrite.ClientOptions)) remotewrite.Answer {
+	t.Helper()
+	o := remotewrite.ClientOptions{
+		URL: "http://receiver.test/write", HTTPClient: &http.Client{Transport: r}, Timeout: time.Minute, Message: remotewrite.V1,
 		UserAgent: "test/1", Now: func() time.Time { return summary.FirstDate.Start() }, Logger: log.NewNopLogger(),
-	})
+	}
+	if change != nil {
+		change(&o)
+	}
 	series := remotewrite.NewSeries("up", remotewrite.Metadata{Type: remotewrite.Gauge}, remotewrite.Label{Name: "job", Value: "a"})
-	return client.Send(t.Context(), []remotewrite.Sample{{Series: series, Time: 1, Value: 1}}), r
+	return remotewrite.NewClient(o).Send(t.Context(), []remotewrite.Sample{{Series: series, Time: 1, Value: 1}})
 }
 
 func TestAnswers(t *testing.T) {
