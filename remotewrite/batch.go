@@ -6,12 +6,9 @@ import (
 	"slices"
 )
 
-// post sends samples until they are either accepted or refused; an error means that the context ended.
-type post func(ctx context.Context, samples []Sample) (Answer, error)
-
 // batch is a request that was refused and is cut down to the samples at fault.
 type batch struct {
-	post     post
+	writer   *Writer
 	accepted int
 	refused  []Refusal
 	// bounds holds, for a series, the latest time that was refused as too old, and why.
@@ -46,7 +43,7 @@ func (b *batch) send(ctx context.Context, samples []Sample) error {
 	if len(samples) == 0 {
 		return nil
 	}
-	answer, err := b.post(ctx, samples)
+	answer, err := b.writer.insist(ctx, samples)
 	if err != nil {
 		return err
 	}

@@ -205,107 +205,56 @@ func TestCutIsNotInterrupted(t *testing.T) {
 	})
 }
 
-// A receiver that stumbles over some samples and only says that it failed is not sent them for ever.
-func TestStumblingReceiver(t *testing.T) {
-	t.Parallel()
-	for _, before := range []bool{false, true} {
-		t.Run(strconv.FormatBool(before), func(t *testing.T) {
-			t.Parallel()
-			inWorld(t, func(w *world) {
-				r := newReceiver(t)
-				stumbles := func(p point) bool {
-					return strings.Contains(p.series, "hourly_failures") && p.time%(5*time.Hour).Milliseconds() == 0 && p.time < (today-1).Start().UnixMilli()
-				}
-				bad := 0
-				for hour := range 48 {
-					if at := (today - 3).Start().Add(time.Duration(hour+1) * time.Hour); stumbles(point{"hourly_failures", at.UnixMilli(), 0}) {
-						bad++
-					}
-				}
-				r.set(func(q *request) answer {
-					if slices.ContainsFunc(q.points, stumbles) {
-						return answer{status: http.StatusInternalServerError, body: "oops"}
-					}
-					return answer{status: http.StatusOK}
-				})
-				if before {
-					w.save(shop, 1, today-1)
-				}
-				w.start(w.endpoint("one", r, nil))
-				w.wait(time.Second)
-				w.save(shop, 1, days(3)...)
-				w.wait(2 * time.Hour)
-				w.mustCount("one", 3*perDay-bad, 0, map[string]int{"rejected": bad})
-				if lines := w.log.lines("those at fault are searched for"); len(lines) != 1 || bad == 0 {
-					t.Errorf("logged %q for %d samples", lines, bad)
-				}
-			})
-		})
-	}
-}
-
-// A receiver that fails for a long time, or every now and then, loses nothing.
+// A receiver that fails for a long time, every now and then, or for some accounts alone, and does not
+// say that samples are at fault, loses nothing and is asked no sooner than it wants.
 func TestFailingReceiver(t *testing.T) {
 	t.Parallel()
-	for name, fails := range map[string]func(n int, since time.Duration) bool{
-		"for hours": func(_ int, since time.Duration) bool { return since < 3*time.Hour },
-		"mostly":    func(n int, _ time.Duration) bool { return n%25 != 0 },
-		"in spells": func(_ int, since time.Duration) bool { return int(since.Minutes())%20 != 0 },
+	oops := answer{status: http.StatusInternalServerError, body: "oops"}
+	for name, c := range map[string]struct {
+		fails  func(q *request, n int, since time.Duration) bool
+		answer answer
+	}{
+		"for hours":   {func(_ *request, _ int, since time.Duration) bool { return since < 3*time.Hour }, oops},
+		"mostly":      {func(_ *request, n int, _ time.Duration) bool { return n%25 != 0 }, oops},
+		"in spells":   {func(_ *request, _ int, since time.Duration) bool { return int(since.Minutes())%20 != 0 }, oops},
+		"one account": {isBot, oops},
+		"one account, with a page": {isBot, answer{
+			status: http.StatusServiceUnavailable, header: map[string]string{"Retry-After": "120"}, body: "<h1>back soon</h1>",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, func(w *world) {
 				r := newReceiver(t)
 				n, begin := 0, time.Now()
-				r.set(func(*request) answer {
-					if n++; fails(n, time.Since(begin)) {
-						return answer{status: http.StatusInternalServerError, body: "oops"}
+				var next time.Time
+				r.set(func(q *request) answer {
+					if time.Now().Before(next) {
+						t.Errorf("asked %v too early", time.Until(next))
+					}
+					if n++; c.fails(q, n, time.Since(begin)) {
+						if c.answer.header != nil {
+							next = time.Now().Add(2 * time.Minute)
+						}
+						return c.answer
 					}
 					return answer{status: http.StatusOK}
 				})
-				w.save(shop, 1, days(3)...)
+				w.save(shop, 1, days(2)...)
+				w.save(bot, 1, days(2)...)
 				w.start(w.endpoint("one", r, nil))
 				w.wait(6 * time.Hour)
-				for reason := range remotewrite.Reasons {
-					if lost := w.metric("samples_failed_total", "one", reason.String()); lost != 0 {
-						t.Errorf("%v samples were lost for %v", lost, reason)
-					}
-				}
-				if pending := w.metric("pending_samples", "one", ""); pending != 0 {
-					t.Errorf("%v samples are pending", pending)
-				}
+				w.mustCount("one", 4*perDay, 0, nil)
+				w.mustHave(r, "shop", 1, days(2)...)
+				w.mustHave(r, "bot", 1, days(2)...)
 			})
 		})
 	}
 }
 
-// A receiver that fails again while samples are suspected is waited for.
-func TestFailingReceiverDuringDoubt(t *testing.T) {
-	t.Parallel()
-	inWorld(t, func(w *world) {
-		r := newReceiver(t)
-		singles := 0
-		var back time.Time
-		r.set(func(q *request) answer {
-			switch {
-			case !back.IsZero() && !time.Now().Before(back):
-			case len(q.points) == 1 && singles < 2: // what finds a sample that works, and what makes sure
-				if singles++; singles == 2 {
-					back = time.Now().Add(time.Hour)
-				}
-			default:
-				return answer{status: http.StatusInternalServerError, body: "oops"}
-			}
-			return answer{status: http.StatusOK}
-		})
-		w.save(shop, 1, days(2)...)
-		w.start(w.endpoint("one", r, nil))
-		w.wait(3 * time.Hour)
-		w.mustCount("one", 2*perDay, 0, nil)
-		if len(w.log.lines("those at fault are searched for")) != 1 {
-			t.Error("the samples were not suspected")
-		}
-	})
+// isBot reports that a request holds samples of one of the accounts, in the first hours.
+func isBot(q *request, _ int, since time.Duration) bool {
+	return since < 3*time.Hour && slices.ContainsFunc(q.points, func(p point) bool { return strings.Contains(p.series, `"bot"`) })
 }
 
 func TestReasons(t *testing.T) {

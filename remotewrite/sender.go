@@ -169,7 +169,7 @@ func (s *sender) catchUp(ctx context.Context) error {
 // deliver sends a page and notes that it is done. It returns false, after a wait, where the
 // receiver could not be reached.
 func (s *sender) deliver(ctx context.Context, p *page) (bool, error) {
-	b := &batch{post: s.writer.insist}
+	b := &batch{writer: s.writer}
 	for first, rest := true, p.samples; len(rest) > 0; first = false {
 		samples := rest[:min(len(rest), s.endpoint.MaxSamples)]
 		rest = rest[len(samples):]
@@ -189,17 +189,12 @@ func (s *sender) deliver(ctx context.Context, p *page) (bool, error) {
 // begin sends the first samples of a page, once. It returns false, after a wait, where the receiver
 // cannot take them now.
 func (s *sender) begin(ctx context.Context, b *batch, samples []Sample) (bool, error) {
-	answer := s.writer.send(ctx, samples)
-	switch {
-	case s.writer.doubtful(answer):
-		if done, err := s.writer.isolate(ctx, b, samples, answer); done || err != nil {
-			return done, err
-		}
-	case answer.Verdict == Refused && s.writer.settled(ctx, answer):
-		return true, b.cutDown(ctx, samples, answer)
-	}
+	answer := s.endpoint.Client.Send(ctx, samples)
 	if !s.writer.settled(ctx, answer) {
 		return false, ctx.Err()
+	}
+	if answer.Verdict == Refused {
+		return true, b.cutDown(ctx, samples, answer)
 	}
 	b.accepted += len(samples)
 	return true, nil

@@ -28,10 +28,6 @@ type Writer struct {
 	sleep   func(ctx context.Context, wait time.Duration)
 	backoff *backoff.ExponentialBackOff
 	trouble trouble
-	// failures counts answers 5xx without another one in between.
-	failures int
-	// good is a sample that the receiver has accepted; empty before the first.
-	good []Sample
 }
 
 // NewWriter returns a writer; it sends nothing by itself.
@@ -68,24 +64,15 @@ type Refusal struct {
 // Write sends samples, those of each series in the order of their times, in one request, and
 // returns those that the receiver refuses for good. All others are accepted, unless the context ends.
 func (w *Writer) Write(ctx context.Context, samples []Sample) ([]Refusal, error) {
-	b := &batch{post: w.insist}
+	b := &batch{writer: w}
 	err := b.send(ctx, samples)
 	return b.refused, err
-}
-
-// send sends samples once.
-func (w *Writer) send(ctx context.Context, samples []Sample) Answer {
-	answer := w.client.Send(ctx, samples)
-	if answer.Verdict == Accepted {
-		w.good = []Sample{samples[len(samples)-1]}
-	}
-	return answer
 }
 
 // insist sends samples until they are accepted or refused, or the context ends.
 func (w *Writer) insist(ctx context.Context, samples []Sample) (Answer, error) {
 	for {
-		answer := w.send(ctx, samples)
+		answer := w.client.Send(ctx, samples)
 		if w.settled(ctx, answer) {
 			return answer, nil
 		}
@@ -101,7 +88,6 @@ func (w *Writer) settled(ctx context.Context, answer Answer) bool {
 	switch {
 	case answer.Verdict == Accepted || answer.Verdict == Refused:
 		w.backoff.Reset()
-		w.failures = 0
 		w.logRecovered()
 		return true
 	case ctx.Err() != nil:
@@ -110,11 +96,6 @@ func (w *Writer) settled(ctx context.Context, answer Answer) bool {
 		wait = unusableWait
 	default:
 		wait = max(w.backoff.NextBackOff(), answer.RetryAfter)
-	}
-	if answer.Status >= 500 {
-		w.failures++
-	} else {
-		w.failures = 0
 	}
 	w.logTrouble(answer, wait)
 	w.sleep(ctx, wait)
