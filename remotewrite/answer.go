@@ -78,8 +78,8 @@ type Answer struct {
 // maxText bounds what is kept of an answer's body, in bytes.
 const maxText = 400
 
-// causes are what receivers write about samples. Prometheus and Mimir answer 400 with them, and
-// Prometheus 2 also 500. A more special text stands before one that it may stand beside.
+// causes are what receivers write about samples, as part of an answer 400. A more special text stands
+// before one that it may stand beside.
 var causes = []struct {
 	text   string
 	reason Reason
@@ -98,14 +98,25 @@ var causes = []struct {
 }
 
 // causeOf finds in the text of an answer why samples were refused.
-func causeOf(body string) (Reason, bool) {
+func causeOf(body string) Reason {
 	body = strings.ToLower(body)
 	for _, cause := range causes {
 		if strings.Contains(body, cause.text) {
-			return cause.reason, true
+			return cause.reason
 		}
 	}
-	return Rejected, false
+	return Rejected
+}
+
+// namesSamples reports whether an answer 500 is about samples. Prometheus 2.42 says exactly "too old
+// sample" with it, and the other texts with 400. A text that merely contains such words may be any
+// program's, as "index out of bounds" is.
+func namesSamples(body string) bool {
+	switch strings.TrimSpace(body) {
+	case "too old sample", "out of bounds", "out of order sample", "duplicate sample for timestamp":
+		return true
+	}
+	return false
 }
 
 // judge says what an answer means. now is for a Retry-After that names a time.
@@ -114,8 +125,7 @@ func judge(status int, header http.Header, body string, now time.Time) Answer {
 	if line := oneLine(body); line != "" {
 		a.Text += ": " + line
 	}
-	cause, known := causeOf(body)
-	a.Reason = cause
+	a.Reason = causeOf(body)
 	switch {
 	case status >= 200 && status < 300:
 		return Answer{Verdict: Accepted, Status: status}
@@ -123,7 +133,7 @@ func judge(status int, header http.Header, body string, now time.Time) Answer {
 		a.Verdict = NotUnderstood
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusTooEarly:
 		a.Verdict, a.RetryAfter = Later, retryAfter(header.Get("Retry-After"), now)
-	case status >= 500 && known:
+	case status == http.StatusInternalServerError && namesSamples(body):
 		a.Verdict = Refused
 	case status >= 500:
 		a.Verdict, a.RetryAfter = Later, retryAfter(header.Get("Retry-After"), now)

@@ -219,7 +219,11 @@ func TestFailingReceiver(t *testing.T) {
 		"in spells":   {func(_ *request, _ int, since time.Duration) bool { return int(since.Minutes())%20 != 0 }, oops},
 		"one account": {isBot, oops},
 		"one account, with a page": {isBot, answer{
-			status: http.StatusServiceUnavailable, header: map[string]string{"Retry-After": "120"}, body: "<h1>back soon</h1>",
+			status: http.StatusServiceUnavailable, header: map[string]string{"Retry-After": "120"}, body: "<h1>This service is temporarily out of order</h1>",
+		}},
+		"one account, with a sample's words": {isBot, answer{status: http.StatusBadGateway, body: "too old sample"}},
+		"one account, with a programming error": {isBot, answer{
+			status: http.StatusInternalServerError, body: "java.lang.ArrayIndexOutOfBoundsException: Index 24 out of bounds for length 24",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
