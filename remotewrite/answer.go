@@ -71,7 +71,8 @@ type Answer struct {
 	RetryAfter time.Duration
 	// Status is the HTTP status; 0 without an answer.
 	Status int
-	// Text says what the receiver answered or what kept the request from it, in one line; "" for Accepted.
+	// Text says what the receiver answered or what kept the request from it, in one line and without
+	// what was sent to authenticate; "" for Accepted.
 	Text string
 }
 
@@ -119,13 +120,18 @@ func namesSamples(body string) bool {
 	return false
 }
 
-// judge says what an answer means. now is for a Retry-After that names a time.
-func judge(status int, header http.Header, body string, now time.Time) Answer {
-	a := Answer{Status: status, Text: fmt.Sprintf("HTTP status %d", status)}
+// describe returns what is told of an answer, in one line.
+func describe(status int, body string) string {
+	text := fmt.Sprintf("HTTP status %d", status)
 	if line := oneLine(body); line != "" {
-		a.Text += ": " + line
+		text += ": " + line
 	}
-	a.Reason = causeOf(body)
+	return text
+}
+
+// judge says what an answer means, without its text. now is for a Retry-After that names a time.
+func judge(status int, header http.Header, body string, now time.Time) Answer {
+	a := Answer{Status: status, Reason: causeOf(body)}
 	switch {
 	case status >= 200 && status < 300:
 		return Answer{Verdict: Accepted, Status: status}

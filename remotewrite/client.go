@@ -2,6 +2,7 @@ package remotewrite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,12 +133,18 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) An
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return c.failed(err)
+		answer := c.failed(err)
+		answer.Text = c.masked(answer.Text, request)
+		return answer
 	}
 	defer func() { _ = response.Body.Close() }() // it was only read
 	// What cannot be read of an explanation is no loss.
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	answer := judge(response.StatusCode, response.Header, string(text), c.Now())
+	if answer.Verdict != Accepted {
+		// The request of the response is the one that the transport has put credentials on.
+		answer.Text = describe(response.StatusCode, c.masked(string(text), cmp.Or(response.Request, request)))
+	}
 	if message == V2 && answer.Verdict == Accepted && !written(response.Header) {
 		// Receivers that do not know 2.0 read such a request as an empty one and say that all is well.
 		return Answer{Verdict: NotUnderstood, Text: "success without saying how many samples were written"}
@@ -155,9 +162,10 @@ func written(header http.Header) bool {
 	return false
 }
 
-// failed is the answer where there was none. The URL, which may hold secrets, is left out.
+// failed is the answer where there was none. URLs, which may hold secrets, are left out: the receiver's
+// own, and inside of it that of whoever gives out tokens.
 func (c *Client) failed(err error) Answer {
-	if fault, ok := errors.AsType[*url.Error](err); ok {
+	for fault, ok := errors.AsType[*url.Error](err); ok; fault, ok = errors.AsType[*url.Error](err) {
 		err = fault.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -2,7 +2,11 @@ package remotewrite_test
 
 import (
 	"errors"
+	"fmt"
+	"html"
+	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -145,3 +149,73 @@ func TestRedirects(t *testing.T) {
 		t.Errorf("a circle is %+v after %d requests", got, len(r.got()))
 	}
 }
+
+// echo answers with all that it was sent, in every way that a page may show it.
+type echo struct{}
+
+func (echo) RoundTrip(r *http.Request) (*http.Response, error) {
+	uri := r.URL.RequestURI()
+	user, password, _ := r.BasicAuth()
+	text := strings.Join([]string{
+		"Cannot POST " + uri, html.EscapeString(uri), url.QueryEscape(uri), fmt.Sprint(r.URL.Query()), user, password,
+		fmt.Sprint(r.Header), r.Header.Get("X-Api-Key"), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "),
+	}, " ")
+	return &http.Response{StatusCode: http.StatusNotFound, Body: io.NopCloser(strings.NewReader(text)), Request: r}, nil
+}
+
+// bearer puts a token on a copy of each request, as the transports that authenticate do.
+type bearer struct{ echo }
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer sim-secret-bearer")
+	return b.echo.RoundTrip(r)
+}
+
+// What a receiver repeats of a request is shown without what is secret in it.
+func TestAnswersHoldNoSecrets(t *testing.T) {
+	t.Parallel()
+	const query = "?key=sim-secret%2fquery&n=1&sim-secret-name&q=sim-secret+%26+\"more\""
+	for name, c := range map[string]struct {
+		url       string
+		transport http.RoundTripper
+	}{
+		"basic":  {"http://user:sim-secret-%2Furl@receiver.test/write" + query, echo{}},
+		"bearer": {"http://receiver.test/write" + query, bearer{}},
+	} {
+		got := sendTo(t, c.transport, func(o *remotewrite.ClientOptions) {
+			o.URL = c.url
+			o.Headers = map[string]secret.Value{"X-Api-Key": secret.New("sim-secret-header"), "X-Scope-OrgID": secret.New("1")}
+		})
+		for _, hidden := range []string{"sim-", "secret%", "query", "more", "dXNlcjpzaW0", "bearer", "header"} {
+			if strings.Contains(got.Text, hidden) {
+				t.Errorf("%s: %q is shown", name, hidden)
+			}
+		}
+		if !strings.HasPrefix(got.Text, "HTTP status 404: Cannot POST /write?"+secret.Mask+" /write?") || !strings.Contains(got.Text, "X-Scope-Orgid:[1]") {
+			t.Errorf("%s: too much is hidden", name)
+		}
+	}
+}
+
+// Neither is the address of whoever gives out tokens told, nor that which a proxy repeats.
+func TestNestedFaultsHoldNoURL(t *testing.T) {
+	t.Parallel()
+	inner := &url.Error{Op: "Post", URL: "http://tokens.test/?key=sim-secret-query", Err: errors.New("connection refused")}
+	for text, err := range map[string]error{
+		"connection refused":          fmt.Errorf("no token: %w", inner),
+		"no such key: " + secret.Mask: errors.New("no such key: sim-secret-header"),
+	} {
+		got := sendTo(t, failing{err}, func(o *remotewrite.ClientOptions) {
+			o.Headers = map[string]secret.Value{"X-Api-Key": secret.New("sim-secret-header")}
+		})
+		if got.Verdict != remotewrite.Later || got.Text != text {
+			t.Errorf("%q is not what is told", text)
+		}
+	}
+}
+
+// failing answers nothing.
+type failing struct{ err error }
+
+func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }
