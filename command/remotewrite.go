@@ -2,7 +2,9 @@ package command
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/go-kit/log"
@@ -39,7 +41,8 @@ func newWriters(r prometheus.Registerer, known *store.Store, logger log.Logger, 
 }
 
 // replace returns the endpoints of a configuration. A receiver whose settings did not change
-// keeps its client, which knows what version of the protocol is understood.
+// keeps its client, which knows what version of the protocol is understood and by which the group knows
+// the receiver again.
 func (w *writers) replace(cfg *config.Config) ([]remotewrite.Endpoint, error) {
 	accounts := make(map[string]string, len(cfg.Accounts))
 	for _, a := range cfg.Accounts {
@@ -57,8 +60,9 @@ func (w *writers) replace(cfg *config.Config) ([]remotewrite.Endpoint, error) {
 		}
 		next = append(next, writer{c, client})
 		var labels []remotewrite.Label
-		for name, value := range c.ExternalLabels {
-			labels = append(labels, remotewrite.Label{Name: name, Value: value})
+		// In the same order each time, so that the group finds an endpoint that did not change.
+		for _, name := range slices.Sorted(maps.Keys(c.ExternalLabels)) {
+			labels = append(labels, remotewrite.Label{Name: name, Value: c.ExternalLabels[name]})
 		}
 		endpoints = append(endpoints, remotewrite.Endpoint{
 			Key: c.Key(), Label: c.Label(), Client: client, MaxSamples: c.MaxSamplesPerSend,
@@ -82,6 +86,11 @@ func (w *writers) keptClient(c config.RemoteWrite) *remotewrite.Client {
 }
 
 func (w *writers) newClient(c config.RemoteWrite) (*remotewrite.Client, error) {
+	if c.HTTPClient.OAuth2 != nil {
+		// The client writes into it, and what is kept must stay comparable.
+		own := *c.HTTPClient.OAuth2
+		c.HTTPClient.OAuth2 = &own
+	}
 	httpClient, err := promconfig.NewClientFromConfig(c.HTTPClient, program)
 	if err != nil {
 		return nil, err

@@ -1,13 +1,18 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	past "weixin_exporter/history" // the number of days is called history here
 	"weixin_exporter/summary"
 )
 
@@ -21,6 +26,9 @@ const (
 // yamlWith returns the world's configuration with so many days and entries of remote_write.
 func (w *world) yamlWith(days int, endpoints ...string) string {
 	text := strings.Replace(w.yaml(w.accounts...), fmt.Sprintf("history: %dd", history), fmt.Sprintf("history: %dd", days), 1)
+	if len(endpoints) == 0 {
+		return text
+	}
 	return text + "remote_write:\n  - {" + strings.Join(endpoints, "}\n  - {") + "}\n"
 }
 
@@ -202,16 +210,122 @@ func TestRemoteWriteSlowReceiver(t *testing.T) {
 	x.stop(t, 15)
 }
 
+// What goes on about an endpoint is not disturbed by a reload that changes others.
+func TestRemoteWriteGoesOnOverReload(t *testing.T) {
+	t.Parallel()
+	took, released := make(chan struct{}, 1), make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	var requests atomic.Int32
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Errorf("reading a request: %v", err)
+		}
+		if n := requests.Add(1); n > 1 {
+			t.Errorf("request %d", n)
+			return
+		}
+		took <- struct{}{}
+		select {
+		case <-released:
+			w.WriteHeader(http.StatusNoContent)
+		case <-r.Context().Done():
+			t.Error("the request was broken off")
+		}
+	}))
+	defer slow.Close()
+	defer release()
+	w := newWorld(t, newAccount("shop", 1, 90_000))
+	w.write(t, w.yamlWith(10))
+	x := serve(t, w.config, "--web.enable-lifecycle")
+	eventually(t, "all days to be known", func() error {
+		for _, api := range apis() {
+			if days := x.metrics(t)[series("weixin_store_days", "account", "shop", "api", api)]; days < 10 {
+				return fmt.Errorf("%s: %v days", api, days)
+			}
+		}
+		return nil
+	})
+	entry := fmt.Sprintf("url: %q, headers: {X-Key: sim-secret-key}, external_labels: {d: a, c: a, b: a, a: a, e: a}, remote_timeout: 5m", slow.URL)
+	other := newListener(t)
+	for i, endpoints := range [][]string{{entry}, {entry, fmt.Sprintf("url: %q", other.URL)}, {entry}} {
+		w.write(t, w.yamlWith(10, endpoints...))
+		if p := x.ask(t, http.MethodPost, "/-/reload"); p.status != http.StatusOK {
+			t.Fatalf("reload: %s", mask(p.body))
+		}
+		switch i {
+		case 0:
+			<-took
+		case 1:
+			waitSent(t, x, endpointOf(other.URL), 10*daySamples, 0)
+		default:
+			eventually(t, "the other endpoint to be gone", func() error {
+				if _, ok := x.metrics(t)[series("weixin_remote_write_samples_total", "endpoint", endpointOf(other.URL))]; ok {
+					return errors.New("it is there")
+				}
+				return nil
+			})
+		}
+	}
+	release()
+	waitSent(t, x, endpointOf(slow.URL), 10*daySamples, 0)
+}
+
 // The demonstration sends its history, too.
 func TestRemoteWriteOfDemo(t *testing.T) {
 	t.Parallel()
 	one, two := newListener(t), newListener(t)
 	x := runExporter(t, "demo", "--remote-write.url="+one.URL, "--remote-write.url="+two.URL+"/write")
 	for _, endpoint := range []string{endpointOf(one.URL), endpointOf(two.URL) + "/write"} {
-		// It speaks 1.0, which such a receiver reads as nothing.
 		waitSent(t, x, endpoint, 4*history*daySamples, 0)
 	}
 	if !strings.Contains(x.stdout.String(), "it is sent to "+endpointOf(one.URL)+", "+endpointOf(two.URL)+"/write.") {
 		t.Errorf("stdout is\n%s", mask(x.stdout.String()))
+	}
+	sent := one.once(t)
+	mustEqual(t, "the other receiver", sent, two.once(t))
+	shown := x.metrics(t)
+	known, _ := demoAccounts()
+	for _, name := range known {
+		last, ok := dateOf(shown, "daily", account{name: name})
+		if !ok {
+			t.Fatalf("%s has no latest day", name)
+		}
+		checkShown(t, shown, sent, name, last)
+		// Earlier days are no longer shown; the simulator's hours sum up to its days.
+		hours := sent[series("weixin_history_hourly_callbacks", "account", name)]
+		for date := last - history + 1; date <= last; date++ {
+			sum := 0.0
+			for hour := range summary.HoursPerDay {
+				sum += hours[past.HourTime(date, hour).Unix()]
+			}
+			if day, ok := sent[series("weixin_history_daily_callbacks", "account", name)][past.DayTime(date).Unix()]; !ok || day != sum || sum == 0 {
+				t.Errorf("%s, %v: the hours sum up to %v, the day is %v (there: %v)", name, date, sum, day, ok)
+			}
+		}
+	}
+	if n := total(sent); n != len(known)*history*daySamples {
+		t.Errorf("%d samples arrived", n)
+	}
+}
+
+// checkShown compares what was sent of an account's latest day with what is shown of it.
+func checkShown(t *testing.T, shown samples, sent map[string]map[int64]float64, name string, last summary.Date) {
+	t.Helper()
+	for _, family := range past.Families() {
+		gauge := strings.Replace(family.Name, "weixin_history_", "weixin_interface_", 1)
+		got := sent[series(family.Name, "account", name)]
+		if family.API == summary.Daily {
+			want, ok := shown[series(gauge, "account", name)]
+			if value, there := got[past.DayTime(last).Unix()]; !ok || !there || !near(want, value) {
+				t.Errorf("%s of %s is %v, want %v (there: %v)", family.Name, name, value, want, there)
+			}
+			continue
+		}
+		for hour := range summary.HoursPerDay {
+			want, ok := shown[series(gauge, "account", name, "hour", fmt.Sprintf("%02d", hour))]
+			if value, there := got[past.HourTime(last, hour).Unix()]; !ok || !there || !near(want, value) {
+				t.Errorf("%s of %s at %d is %v, want %v (there: %v)", family.Name, name, hour, value, want, there)
+			}
+		}
 	}
 }

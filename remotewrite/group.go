@@ -2,7 +2,7 @@ package remotewrite
 
 import (
 	"context"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/go-kit/log"
@@ -27,8 +27,9 @@ func NewGroup(o Options) *Group {
 	return &Group{options: o, configs: make(chan []Endpoint, 1)}
 }
 
-// Configure replaces the endpoints; a running group takes them on at once. What a sender has
-// under way is broken off and sent again. It is not to be called twice at the same time.
+// Configure replaces the endpoints; a running group takes them on at once. An endpoint that is the
+// same as before goes on undisturbed; of others, what a sender has under way is broken off and sent
+// again. It is not to be called twice at the same time.
 func (g *Group) Configure(endpoints []Endpoint) {
 	select {
 	case <-g.configs: // nobody has seen these
@@ -40,35 +41,60 @@ func (g *Group) Configure(endpoints []Endpoint) {
 // Run sends to the endpoints until the context ends. When it returns, no request is under way.
 // Faults are logged and tried again.
 func (g *Group) Run(ctx context.Context, endpoints []Endpoint) {
-	var senders sync.WaitGroup
-	shown := map[string]bool{}
+	var running []*runner
 	for ctx.Err() == nil {
-		shown = g.show(endpoints, shown)
-		life, end := context.WithCancel(ctx)
-		for _, e := range endpoints {
-			s := newSender(e, g.options)
-			senders.Go(func() { s.run(life) })
-		}
+		running = g.replace(ctx, running, endpoints)
 		select {
 		case <-ctx.Done():
 		case endpoints = <-g.configs:
 		}
-		end()
-		senders.Wait()
+	}
+	for _, r := range running {
+		<-r.ended
 	}
 }
 
-// show lets the series of the endpoints start and removes those of former ones.
-func (g *Group) show(endpoints []Endpoint, former map[string]bool) map[string]bool {
-	shown := make(map[string]bool, len(endpoints))
-	for _, e := range endpoints {
-		shown[e.Label] = true
-		g.options.Metrics.of(e.Label)
-	}
-	for label := range former {
-		if !shown[label] {
-			g.options.Metrics.remove(label)
+// runner is a sender at work.
+type runner struct {
+	endpoint Endpoint
+	end      context.CancelFunc
+	ended    chan struct{}
+}
+
+// replace ends the senders of endpoints that are not among the given ones, waits for their end, and
+// starts those that are missing.
+func (g *Group) replace(ctx context.Context, former []*runner, endpoints []Endpoint) []*runner {
+	var running, over []*runner
+	for _, r := range former {
+		if slices.ContainsFunc(endpoints, r.endpoint.same) {
+			running = append(running, r)
+		} else {
+			over = append(over, r)
+			r.end()
 		}
 	}
-	return shown
+	for _, r := range over {
+		<-r.ended
+		if !slices.ContainsFunc(endpoints, func(e Endpoint) bool { return e.Label == r.endpoint.Label }) {
+			g.options.Metrics.remove(r.endpoint.Label)
+		}
+	}
+	for _, e := range endpoints {
+		if !slices.ContainsFunc(running, func(r *runner) bool { return e.same(r.endpoint) }) {
+			running = append(running, g.start(ctx, e))
+		}
+	}
+	return running
+}
+
+func (g *Group) start(ctx context.Context, e Endpoint) *runner {
+	ctx, end := context.WithCancel(ctx)
+	r := &runner{endpoint: e, end: end, ended: make(chan struct{})}
+	s := newSender(e, g.options)
+	go func() {
+		defer close(r.ended)
+		defer end()
+		s.run(ctx)
+	}()
+	return r
 }

@@ -4,6 +4,8 @@ package remotewrite
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -46,16 +48,23 @@ type Endpoint struct {
 	// Key is what the store calls the endpoint; it stays the same over restarts and holds no secret.
 	Key string
 	// Label is the endpoint's name in metrics and the log; it holds no secret.
-	Label  string
+	Label string
+	// Client sends to the receiver. As long as nothing about how it does so changes, it is the same one.
 	Client *Client
 	// MaxSamples is how many samples a request holds at the most.
 	MaxSamples int
 	// MaxAge is how old a day may be, by its end, to be sent.
 	MaxAge time.Duration
-	// ExternalLabels are added to all series.
+	// ExternalLabels are added to all series; their order matters to nobody but a group that compares them.
 	ExternalLabels []Label
 	// Accounts holds the label "account" of each account, by app id. Others are not sent.
 	Accounts map[string]string
+}
+
+// same reports whether a sender of one endpoint is one of the other, too.
+func (e Endpoint) same(other Endpoint) bool {
+	return e.Key == other.Key && e.Label == other.Label && e.Client == other.Client && e.MaxSamples == other.MaxSamples &&
+		e.MaxAge == other.MaxAge && slices.Equal(e.ExternalLabels, other.ExternalLabels) && maps.Equal(e.Accounts, other.Accounts)
 }
 
 // sender brings one endpoint up to date.
