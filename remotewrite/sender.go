@@ -77,6 +77,7 @@ type sender struct {
 	writer   *Writer
 	backoff  *backoff.ExponentialBackOff // for faults of the store alone
 	losses   losses
+	unnoted  *note // what the store could not note yet
 	pending  int64 // samples, as last counted
 	// counted and countedSince say as of which mark, and from which day on.
 	counted      store.Mark
@@ -139,6 +140,9 @@ func (s *sender) since() summary.Date {
 // catchUp sends all that the endpoint lacks. An error is one of the store, or the context's end.
 func (s *sender) catchUp(ctx context.Context) error {
 	defer s.logLosses()
+	if err := s.keep(ctx); err != nil {
+		return err
+	}
 	appIDs, err := s.store.Undelivered(ctx, s.endpoint.Key)
 	if err != nil {
 		return err
@@ -209,21 +213,39 @@ func (s *sender) begin(ctx context.Context, b *batch, samples []Sample) (bool, e
 	return true, nil
 }
 
-// note keeps that a page is done and counts what came of its samples.
+// note is what the store is to keep of a page that is done.
+type note struct {
+	dues    []store.Due
+	samples int
+	at      time.Time // when samples were accepted; zero if none were
+}
+
+// note counts what came of the samples of a page and keeps that it is done.
 func (s *sender) note(ctx context.Context, p *page, b *batch) error {
-	var at time.Time
+	s.unnoted = &note{dues: p.dues, samples: len(p.samples)}
 	if b.accepted > 0 {
-		at = s.now()
-		s.metrics.succeeded(b.accepted, at)
+		s.unnoted.at = s.now()
+		s.metrics.succeeded(b.accepted, s.unnoted.at)
 	}
 	s.lose(p, b)
-	// What was accepted is noted even if the sender is to end now, or it would be sent again.
+	return s.keep(ctx)
+}
+
+// keep has the store note what is not noted yet. If it cannot, this comes first the next time, since
+// what was accepted is not to be sent again.
+func (s *sender) keep(ctx context.Context) error {
+	n := s.unnoted
+	if n == nil {
+		return nil
+	}
+	// It is noted even if the sender is to end now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
-	if err := s.store.Delivered(ctx, s.endpoint.Key, at, p.dues...); err != nil {
+	if err := s.store.Delivered(ctx, s.endpoint.Key, n.at, n.dues...); err != nil {
 		return err
 	}
-	s.pending = max(0, s.pending-int64(len(p.samples))) // some may have come since they were counted
+	s.unnoted = nil
+	s.pending = max(0, s.pending-int64(n.samples)) // some may have come since they were counted
 	s.metrics.pending.Set(float64(s.pending))
 	return nil
 }
