@@ -69,6 +69,8 @@ type Answer struct {
 	Reason Reason
 	// RetryAfter is how long the receiver asks to wait; 0 if it does not say.
 	RetryAfter time.Duration
+	// Unwritten is how many of the samples the receiver says that it did not write; for Accepted, by 2.0.
+	Unwritten int
 	// Status is the HTTP status; 0 without an answer.
 	Status int
 	// Text says what the receiver answered or what kept the request from it, in one line and without

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -145,9 +146,14 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) An
 		// The request of the response is the one that the transport has put credentials on.
 		answer.Text = describe(response.StatusCode, c.masked(string(text), cmp.Or(response.Request, request)))
 	}
-	if message == V2 && answer.Verdict == Accepted && !written(response.Header) {
-		// Receivers that do not know 2.0 read such a request as an empty one and say that all is well.
-		return Answer{Verdict: NotUnderstood, Text: "success without saying how many samples were written"}
+	if message == V2 && answer.Verdict == Accepted {
+		if !written(response.Header) {
+			// Receivers that do not know 2.0 read such a request as an empty one and say that all is well.
+			return Answer{Verdict: NotUnderstood, Text: "success without saying how many samples were written"}
+		}
+		if n, err := strconv.Atoi(response.Header.Get("X-Prometheus-Remote-Write-Samples-Written")); err == nil {
+			answer.Unwritten = max(0, len(samples)-max(0, n))
+		}
 	}
 	return answer
 }

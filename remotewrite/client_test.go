@@ -80,6 +80,45 @@ func TestNoFallback(t *testing.T) {
 	}
 }
 
+// A receiver that accepts samples and does not write them is complained about, once an hour.
+func TestUnwrittenSamples(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		r := newReceiver(t)
+		written := func(text string) {
+			r.set(func(*request) answer {
+				return answer{status: http.StatusOK, header: map[string]string{"X-Prometheus-Remote-Write-Samples-Written": text}}
+			})
+		}
+		written("30")
+		e := w.endpoint("one", r, func(o *remotewrite.ClientOptions) { o.Message = remotewrite.V2 })
+		e.MaxSamples = perDay
+		w.save(shop, 1, days(3)...)
+		w.start(e)
+		w.wait(time.Minute)
+		if lines := w.log.lines("did not write"); len(lines) != 1 || len(w.log.lines("level=warn", "did not write", "samples=70")) != 1 {
+			t.Errorf("logged %q", lines)
+		}
+		w.wait(time.Hour)
+		written("-5")
+		w.save(shop, 1, today)
+		w.wait(time.Minute)
+		if lines := w.log.lines("did not write", "samples=240"); len(lines) != 1 {
+			t.Errorf("logged %q after an hour", w.log.lines("did not write"))
+		}
+		w.mustCount("one", 4*perDay, 0, nil)
+		w.wait(time.Hour)
+		for i, text := range []string{"100", "101", "many"} {
+			written(text)
+			w.save(shop, int64(i+2), today)
+			w.wait(time.Minute)
+		}
+		if lines := w.log.lines("did not write"); len(lines) != 2 {
+			t.Errorf("logged %q although all was written", lines)
+		}
+	})
+}
+
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {

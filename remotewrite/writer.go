@@ -28,6 +28,9 @@ type Writer struct {
 	sleep   func(ctx context.Context, wait time.Duration)
 	backoff *backoff.ExponentialBackOff
 	trouble trouble
+	// unwritten counts samples since unwrittenLogged, when their number was last logged.
+	unwritten       int
+	unwrittenLogged time.Time
 }
 
 // NewWriter returns a writer; it sends nothing by itself.
@@ -89,6 +92,7 @@ func (w *Writer) settled(ctx context.Context, answer Answer) bool {
 	case answer.Verdict == Accepted || answer.Verdict == Refused:
 		w.backoff.Reset()
 		w.logRecovered()
+		w.logUnwritten(answer)
 		return true
 	case ctx.Err() != nil:
 		return false
@@ -137,4 +141,18 @@ func (w *Writer) logRecovered() {
 	}
 	level.Info(w.logger).Log("msg", "remote write gets through again", "after", w.now().Sub(w.trouble.since).Round(time.Second))
 	w.trouble = trouble{}
+}
+
+// logUnwritten logs, at once and then once an hour at the most, that a receiver does not write all that
+// it accepts. The specification forbids that, so there is no telling which samples these are, and
+// nothing to send again.
+func (w *Writer) logUnwritten(answer Answer) {
+	w.unwritten += answer.Unwritten
+	now := w.now()
+	if w.unwritten == 0 || now.Sub(w.unwrittenLogged) < repeatAfter {
+		return
+	}
+	level.Warn(w.logger).Log("msg", "the receiver accepts samples and says that it did not write them", "samples", w.unwritten,
+		"to_do", "see what the receiver logs; they count as accepted and are not sent again")
+	w.unwritten, w.unwrittenLogged = 0, now
 }
