@@ -8,11 +8,11 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// OpenReadOnly opens a database file for reading alone: History, Load and Changed. It creates
-// no file and changes none: nothing is migrated, and whatever would write fails. Other
-// processes may write to the file meanwhile. The file must be one that Open made; one of an
-// earlier version is read as it is. SQLite needs to write the files that it puts beside it, so
-// the user must be allowed to write all the same.
+// OpenReadOnly opens a database file for reading alone. It creates no file and changes none: nothing
+// is migrated, and whatever would write fails. Other processes may write to the file meanwhile. The
+// file must be one that Open made. If it is one of an earlier version, History alone reads it as it
+// is; the other methods may need what later versions added. SQLite needs to write the files that it
+// puts beside it, so the user must be allowed to write all the same.
 func OpenReadOnly(ctx context.Context, path string, o Options) (*Store, error) {
 	s := &Store{path: path, turn: make(chan struct{}, 1), busy: o.BusyTimeout}
 	if s.busy <= 0 {
