@@ -66,7 +66,7 @@ type runner struct {
 func (g *Group) replace(ctx context.Context, former []*runner, endpoints []Endpoint) []*runner {
 	var running, over []*runner
 	for _, r := range former {
-		if slices.ContainsFunc(endpoints, r.endpoint.same) {
+		if slices.ContainsFunc(endpoints, func(e Endpoint) bool { return e.same(&r.endpoint) }) {
 			running = append(running, r)
 		} else {
 			over = append(over, r)
@@ -80,7 +80,7 @@ func (g *Group) replace(ctx context.Context, former []*runner, endpoints []Endpo
 		}
 	}
 	for _, e := range endpoints {
-		if !slices.ContainsFunc(running, func(r *runner) bool { return e.same(r.endpoint) }) {
+		if !slices.ContainsFunc(running, func(r *runner) bool { return e.same(&r.endpoint) }) {
 			running = append(running, g.start(ctx, e))
 		}
 	}

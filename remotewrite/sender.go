@@ -62,7 +62,7 @@ type Endpoint struct {
 }
 
 // same reports whether a sender of one endpoint is one of the other, too.
-func (e Endpoint) same(other Endpoint) bool {
+func (e *Endpoint) same(other *Endpoint) bool {
 	return e.Key == other.Key && e.Label == other.Label && e.Client == other.Client && e.MaxSamples == other.MaxSamples &&
 		e.MaxAge == other.MaxAge && slices.Equal(e.ExternalLabels, other.ExternalLabels) && maps.Equal(e.Accounts, other.Accounts)
 }
