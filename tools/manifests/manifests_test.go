@@ -103,6 +103,9 @@ func TestManifests(t *testing.T) {
 	if port := monitor.Spec.Endpoints[0].Port; port != service.Spec.Ports[0].Name {
 		t.Errorf("the ServiceMonitor scrapes the port %s", port)
 	}
+	if !monitor.Spec.Endpoints[0].HonorLabels {
+		t.Error("the operator's label endpoint takes the place of the one that weixin_remote_write_* have")
+	}
 	container := pod.Spec.Containers[0]
 	port := container.Ports[0]
 	if service.Spec.Ports[0].TargetPort.StrVal != port.Name || container.LivenessProbe.HTTPGet.Port.StrVal != port.Name ||
