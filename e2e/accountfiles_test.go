@@ -50,7 +50,7 @@ func (w *world) waitDays(t *testing.T, x web, days int, accounts ...account) {
 		got := x.metrics(t)
 		for _, a := range accounts {
 			for _, api := range apis() {
-				if n := got[series("weixin_store_days", "account", a.name, "api", api)]; n < float64(days) {
+				if n := got[series("weixin_store_known_dates", "account", a.name, "api", api)]; n < float64(days) {
 					return fmt.Errorf("%s, %s: %v days", a.name, api, n)
 				}
 			}

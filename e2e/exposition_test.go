@@ -101,7 +101,7 @@ func TestEncodingsShowTheSame(t *testing.T) {
 		identity := x.ask(t, http.MethodGet, "/metrics", "Accept", accept, "Accept-Encoding", "identity")
 		ofAccounts := func(text string) string {
 			text, _, found := strings.Cut(text, "\n# HELP go_")
-			if !found || !strings.Contains(text, "weixin_store_days{") {
+			if !found || !strings.Contains(text, "weixin_store_known_dates{") {
 				t.Fatalf("no series of accounts before the others:\n%s", mask(text))
 			}
 			return text

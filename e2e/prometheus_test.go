@@ -30,7 +30,7 @@ func contractMetrics() []string {
 		"weixin_refresh_rows_rejected_total",
 		"weixin_refresh_revisions_total",
 		"weixin_api_requests_total",
-		"weixin_store_days",
+		"weixin_store_known_dates",
 		"weixin_exporter_build_info",
 		"weixin_exporter_config_last_reload_successful",
 		"weixin_exporter_config_last_reload_success_timestamp_seconds",

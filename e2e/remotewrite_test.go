@@ -239,7 +239,7 @@ func TestRemoteWriteGoesOnOverReload(t *testing.T) {
 	x := serve(t, w.config, "--web.enable-lifecycle")
 	eventually(t, "all days to be known", func() error {
 		for _, api := range apis() {
-			if days := x.metrics(t)[series("weixin_store_days", "account", "shop", "api", api)]; days < 10 {
+			if days := x.metrics(t)[series("weixin_store_known_dates", "account", "shop", "api", api)]; days < 10 {
 				return fmt.Errorf("%s: %v days", api, days)
 			}
 		}

@@ -137,7 +137,7 @@ func (w *world) waitComplete(t *testing.T, x web, accounts ...account) {
 				days = quietDays
 			}
 			for _, api := range apis() {
-				if known := got[series("weixin_store_days", "account", a.name, "api", api)]; known < days {
+				if known := got[series("weixin_store_known_dates", "account", a.name, "api", api)]; known < days {
 					return fmt.Errorf("%s, %s: %v days known, want %v", a.name, api, known, days)
 				}
 			}

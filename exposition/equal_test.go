@@ -126,7 +126,7 @@ func TestSomeFamiliesAlone(t *testing.T) {
 	w := newWorld(t, someLive()...)
 	w.board.Publish(foreign())
 	for _, query := range []string{
-		"name[]=weixin_store_days", "name[]=a_level", "name[]=weixin_refresh_failures_total&name[]=weixin_times_seconds&name[]=no_such", "name[]=no_such", "name[]=",
+		"name[]=weixin_store_known_dates", "name[]=a_level", "name[]=weixin_refresh_failures_total&name[]=weixin_times_seconds&name[]=no_such", "name[]=no_such", "name[]=",
 	} {
 		for _, accept := range []string{asText, asOpenMetrics, asProtobuf} {
 			for _, encoding := range []string{"identity", "gzip"} {

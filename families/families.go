@@ -198,7 +198,7 @@ func work() []Family {
 			func(w *snapshot.Work) (float64, bool) { return unix(w.LastSuccess), true }),
 		ofWork("weixin_refresh_revisions_total", "Known days that came back from Weixin with other figures.",
 			func(w *snapshot.Work) (float64, bool) { return float64(w.Revisions), true }),
-		ofWork("weixin_store_days", "Days known in the store, those without traffic included.",
+		ofWork("weixin_store_known_dates", "Dates known in the store, those without traffic included.",
 			func(w *snapshot.Work) (float64, bool) { return float64(w.Days), true }),
 	}
 }
