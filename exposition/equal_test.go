@@ -10,6 +10,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"weixin_exporter/families"
 	"weixin_exporter/snapshot"
@@ -18,36 +21,77 @@ import (
 
 // headers of an answer that have to be the same; exposition adds Content-Length.
 func headers(a answer) map[string][]string {
-	named := map[string][]string{}
+	values := map[string][]string{}
 	for _, name := range []string{"Content-Type", "Content-Encoding", "Vary", "X-Content-Type-Options"} {
-		named[name] = a.header.Values(name)
+		values[name] = a.header.Values(name)
 	}
-	return named
+	return values
 }
 
-// reordered returns a text with the families of accounts in front of all others.
-func reordered(text string) string {
+// reordered returns an answer of promhttp with the families of accounts in front of all others.
+func reordered(t *testing.T, a answer) string {
+	t.Helper()
 	ofAccounts := map[string]bool{}
 	for _, f := range families.All() {
 		ofAccounts[f.Name], ofAccounts[strings.TrimSuffix(f.Name, "_total")] = true, true
 	}
-	body, end := strings.CutSuffix(text, "# EOF\n")
+	body, end := strings.CutSuffix(a.plain, "# EOF\n")
 	var front, back strings.Builder
-	into := &back
-	for line := range strings.Lines(body) {
-		if name, ok := strings.CutPrefix(line, "# HELP "); ok {
-			into = &back
-			if name, _, _ = strings.Cut(name, " "); ofAccounts[name] {
-				into = &front
-			}
+	for _, family := range divided(t, a.header.Get("Content-Type"), body) {
+		into := &back
+		if ofAccounts[family.name] {
+			into = &front
 		}
-		into.WriteString(line)
+		into.WriteString(family.text)
 	}
-	text = front.String() + back.String()
+	text := front.String() + back.String()
 	if end {
 		text += "# EOF\n"
 	}
 	return text
+}
+
+// named is the part of an answer that one family has.
+type named struct{ name, text string }
+
+// divided returns the families of an answer, in their order.
+func divided(t *testing.T, contentType, body string) []named {
+	t.Helper()
+	if strings.Contains(contentType, "encoding=delimited") {
+		return delimited(t, body)
+	}
+	begin := regexp.MustCompile(`(?m)^# HELP (\S+)`)
+	if strings.Contains(contentType, "protobuf") {
+		begin = regexp.MustCompile(`(?m)^name:\s*"([^"]+)"`)
+	}
+	var families []named
+	starts := begin.FindAllStringSubmatchIndex(body, -1)
+	for i, start := range starts {
+		end := len(body)
+		if i+1 < len(starts) {
+			end = starts[i+1][0]
+		}
+		families = append(families, named{body[start[2]:start[3]], body[start[0]:end]})
+	}
+	return families
+}
+
+func delimited(t *testing.T, body string) []named {
+	t.Helper()
+	var families []named
+	for len(body) > 0 {
+		size, n := protowire.ConsumeVarint([]byte(body))
+		if n < 0 || uint64(n)+size > uint64(len(body)) {
+			t.Fatalf("a broken message after %d families", len(families))
+		}
+		var family dto.MetricFamily
+		if err := proto.Unmarshal([]byte(body[n:uint64(n)+size]), &family); err != nil {
+			t.Fatal(err)
+		}
+		families = append(families, named{family.GetName(), body[:uint64(n)+size]})
+		body = body[uint64(n)+size:]
+	}
+	return families
 }
 
 // same compares an answer with that of promhttp over one registry.
@@ -60,9 +104,7 @@ func (w *world) same(t *testing.T, path string, with ...string) answer {
 	if diff := cmp.Diff(headers(want), headers(got)); diff != "" {
 		t.Errorf("headers (-promhttp +got):\n%s", diff)
 	}
-	if !strings.Contains(want.header.Get("Content-Type"), "protobuf") {
-		want.plain = reordered(want.plain)
-	}
+	want.plain = reordered(t, want)
 	// Protobuf as text has white space at random.
 	tidy := strings.NewReplacer(" ", "", "\n", "")
 	random := strings.Contains(want.header.Get("Content-Type"), "text; escaping")
@@ -115,7 +157,7 @@ func TestEqualsPromhttp(t *testing.T) {
 func TestManyAccountsEqualPromhttp(t *testing.T) {
 	w := newWorld(t, someLive()...)
 	w.board.Publish(accounts(150, 1))
-	for _, accept := range []string{asText, asOpenMetrics} {
+	for _, accept := range []string{asText, asOpenMetrics, asProtobuf} {
 		for _, encoding := range []string{"identity", "gzip"} {
 			w.same(t, "/metrics", "Accept", accept, "Accept-Encoding", encoding)
 		}
@@ -131,7 +173,7 @@ func TestSomeFamiliesAlone(t *testing.T) {
 		for _, accept := range []string{asText, asOpenMetrics, asProtobuf} {
 			for _, encoding := range []string{"identity", "gzip"} {
 				got := w.same(t, "/metrics?"+query, "Accept", accept, "Accept-Encoding", encoding)
-				if accept != asProtobuf && strings.Contains(got.plain, "weixin_account_info") {
+				if strings.Contains(got.plain, "weixin_account_info") {
 					t.Errorf("%s has other families:\n%s", query, got.plain)
 				}
 			}
@@ -175,7 +217,7 @@ func TestHead(t *testing.T) {
 			if diff := cmp.Diff(headers(want), headers(got)); got.status != http.StatusOK || diff != "" {
 				t.Errorf("%s, %s: status %d, headers (-promhttp +got):\n%s", accept, encoding, got.status, diff)
 			}
-			if accept != asProtobuf && len(got.body) > 0 {
+			if len(got.body) > 0 {
 				t.Errorf("%s, %s: %d bytes", accept, encoding, len(got.body))
 			}
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodHead, server.URL+"/metrics", http.NoBody)
@@ -189,7 +231,7 @@ func TestHead(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = sent.Body.Close()
-			if accept != asProtobuf && sent.ContentLength == 0 {
+			if sent.ContentLength == 0 {
 				t.Errorf("%s, %s: HEAD says that there is nothing", accept, encoding)
 			}
 		}
@@ -228,7 +270,7 @@ func FuzzAccount(f *testing.F) {
 		a.Hourly.Hours[7] = figures
 		w := newWorld(t)
 		w.board.Publish(&snapshot.Snapshot{Accounts: []*snapshot.Account{a}})
-		for _, accept := range []string{asText, asOpenMetrics} {
+		for _, accept := range []string{asText, asOpenMetrics, asProtobuf} {
 			got, want := w.get(w.handler, "/metrics", "Accept", accept), w.get(w.ordinary, "/metrics", "Accept", accept)
 			if got.plain != want.plain {
 				t.Errorf("(-promhttp +got):\n%s", cmp.Diff(want.plain, got.plain))

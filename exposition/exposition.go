@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/expfmt"
 
 	"weixin_exporter/collector"
@@ -28,9 +27,12 @@ type Options struct {
 	// Live has all other metrics. They are gathered for each scrape.
 	Live *prometheus.Registry
 	// ErrorLog is told what goes wrong during a scrape.
-	ErrorLog promhttp.Logger
+	ErrorLog Logger
 	Now      func() time.Time
 }
+
+// Logger takes a line of text; *log.Logger is one.
+type Logger interface{ Println(v ...any) }
 
 // Handler serves what promhttp.HandlerFor would, with OpenMetrics and over one registry of both
 // parts, except that the series of accounts stand before all others. With the parameter shard
@@ -39,47 +41,38 @@ type Options struct {
 // No scrape waits for anything but the CPU. What Prometheus asks for, gzip, may show accounts as
 // they were a little earlier (see pause); without compression it is always the latest snapshot.
 type Handler struct {
-	options  Options
-	ordinary http.Handler // by promhttp, for formats that are not rendered here
-	text     *form
-	open     *form // OpenMetrics
-	formats  []expfmt.Format
-	kept     keeper
-	buffers  sync.Pool // of *buffers
+	options Options
+	forms   map[expfmt.FormatType]*form
+	formats []expfmt.Format
+	kept    keeper
+	buffers sync.Pool // of *buffers
 }
 
 // New returns a Handler, or an error if Live has a metric of the same name as one of accounts.
 func New(o Options) (*Handler, error) {
+	if err := distinct(o); err != nil {
+		return nil, err
+	}
 	h := &Handler{
 		options: o,
-		text:    newForm(false),
-		open:    newForm(true),
+		forms:   forms(),
 		formats: expfmt.DefaultOpenMetricsAcceptedFormats(),
 		kept:    keeper{now: o.Now, source: o.Source},
 	}
 	h.buffers.New = func() any { return newBuffers() }
-	var err error
-	h.ordinary, err = h.byPromhttp(o.Source, o.Live)
-	return h, err
+	return h, nil
 }
 
-// byPromhttp returns the ordinary handler over the accounts of source and over live, which may
-// be nil.
-func (h *Handler) byPromhttp(source collector.Source, live *prometheus.Registry) (http.Handler, error) {
+// distinct returns an error if a metric of accounts is among the live ones, too.
+func distinct(o Options) error {
 	both := prometheus.NewRegistry()
-	if live != nil {
-		if err := both.Register(live); err != nil {
-			return nil, fmt.Errorf("joining the metrics: %w", err)
-		}
+	if err := both.Register(o.Live); err != nil {
+		return fmt.Errorf("joining the metrics: %w", err)
 	}
-	if err := both.Register(collector.New(source)); err != nil {
-		return nil, fmt.Errorf("a metric of accounts is among the others, too: %w", err)
+	if err := both.Register(collector.New(o.Source)); err != nil {
+		return fmt.Errorf("a metric of accounts is among the others, too: %w", err)
 	}
-	return promhttp.HandlerFor(both, promhttp.HandlerOpts{
-		ErrorLog:            h.options.ErrorLog,
-		EnableOpenMetrics:   true,
-		OfferedCompressions: []promhttp.Compression{promhttp.Identity, promhttp.Gzip},
-	}), nil
+	return nil
 }
 
 // scrape is one request for metrics.
@@ -105,41 +98,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.wanted[name] = true
 		}
 	}
-	switch s.format.FormatType() {
-	case expfmt.TypeTextPlain:
-		s.form = h.text
-	case expfmt.TypeOpenMetrics:
-		s.form = h.open
-	default:
-		h.serveOrdinary(w, r, s)
-		return
-	}
+	s.form = h.forms[s.format.FormatType()] // all that can be negotiated are there
 	h.serve(w, r, s)
 }
 
-// serveOrdinary answers in a format that is not rendered here.
-func (h *Handler) serveOrdinary(w http.ResponseWriter, r *http.Request, s scrape) {
-	ordinary := h.ordinary
-	if s.shard != whole {
-		live := h.options.Live
-		if !s.shard.first() {
-			live = nil
-		}
-		var err error
-		if ordinary, err = h.byPromhttp(only{s.shard.accounts(s.latest)}, live); err != nil {
-			h.fail(w, "gathering metrics", err)
-			return
-		}
-	}
-	ordinary.ServeHTTP(w, r)
-}
-
-// only is a Source that has some accounts.
-type only struct{ accounts []*snapshot.Account }
-
-func (o only) Latest() *snapshot.Snapshot { return &snapshot.Snapshot{Accounts: o.accounts} }
-
-// serve answers with rendered text. The live part is made before anything is sent, so that what
+// serve answers with what is rendered. The live part is made before anything is sent, so that what
 // is wrong with it can still be said.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s scrape) {
 	b := h.buffers.Get().(*buffers)
@@ -163,7 +126,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s scrape) {
 	switch {
 	case !compressed:
 		err = s.render(w, b)
-	case s.wanted != nil: // one of too many choices to keep the bytes of each
+	case s.wanted != nil || !s.form.kept: // one of too many choices to keep the bytes of each
 		err = pack(s, b).send(w, b)
 	default:
 		p, gone := h.kept.get(r.Context(), s, b)
@@ -209,7 +172,7 @@ func (h *Handler) gather(live *bytes.Buffer, s scrape) error {
 	return nil
 }
 
-// render writes all of the text, in constant memory.
+// render writes all of the answer, in constant memory.
 func (s scrape) render(w io.Writer, b *buffers) error {
 	if err := s.form.render(w, &b.lines, s.shard.accounts(s.latest), s.wanted); err != nil {
 		return err

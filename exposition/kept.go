@@ -47,8 +47,8 @@ type keeper struct {
 }
 
 type slotKey struct {
-	shard       Shard
-	openMetrics bool
+	shard Shard
+	form  *form
 }
 
 // slot is the place of the bytes of one shard in one format.
@@ -66,7 +66,7 @@ func (k *keeper) get(ctx context.Context, s scrape, b *buffers) (*packed, error)
 		k.mu.Lock()
 		s.latest = k.source.Latest() // here, so that what is kept never becomes older
 		of := weak.Make(s.latest)
-		at := k.slot(slotKey{s.shard, s.form.openMetrics})
+		at := k.slot(slotKey{s.shard, s.form})
 		last, rendering := at.last, at.rendering
 		if last != nil && (last.of == of || k.stillShown(last, s.latest, rendering != nil)) {
 			k.mu.Unlock()

@@ -120,7 +120,7 @@ func TestLivePartIsNeverKept(t *testing.T) {
 	w.board.Publish(accounts(2, 1))
 	for n := range 3 {
 		gauge.Set(float64(n))
-		for _, accept := range []string{asText, asOpenMetrics} {
+		for _, accept := range []string{asText, asOpenMetrics, asProtobuf} {
 			w.same(t, "/metrics", "Accept", accept, "Accept-Encoding", "gzip")
 		}
 	}
@@ -227,7 +227,7 @@ func TestAllocations(t *testing.T) {
 	for _, n := range []int{1, 1000} {
 		w := newWorld(t, programs()...)
 		w.board.Publish(numbered(n, 1))
-		for _, accept := range []string{asText, asOpenMetrics} {
+		for _, accept := range []string{asText, asOpenMetrics, asProtobuf} {
 			for _, encoding := range []string{"gzip", "identity"} {
 				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
 				r.Header.Set("Accept", accept)
