@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	promconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/version"
 	"golang.org/x/time/rate"
 
@@ -50,7 +49,7 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 	}
 	// It keeps up to 1000 idle connections to a host, the highest concurrency that a
 	// configuration may ask for, so that each worker has its own.
-	httpClient, err := promconfig.NewClientFromConfig(cfg.Weixin.HTTPClient, program)
+	httpClient, err := config.NewHTTPClient(cfg.Weixin.HTTPClient, program)
 	if err != nil {
 		return refreshed, fmt.Errorf("weixin.http_config: %w", err)
 	}

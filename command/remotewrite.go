@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/prometheus/client_golang/prometheus"
-	promconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/version"
 
 	"weixin_exporter/config"
@@ -86,12 +85,7 @@ func (w *writers) keptClient(c config.RemoteWrite) *remotewrite.Client {
 }
 
 func (w *writers) newClient(c config.RemoteWrite) (*remotewrite.Client, error) {
-	if c.HTTPClient.OAuth2 != nil {
-		// The client writes into it, and what is kept must stay comparable.
-		own := *c.HTTPClient.OAuth2
-		c.HTTPClient.OAuth2 = &own
-	}
-	httpClient, err := promconfig.NewClientFromConfig(c.HTTPClient, program)
+	httpClient, err := config.NewHTTPClient(c.HTTPClient, program)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package command
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"reflect"
 
 	promconfig "github.com/prometheus/common/config"
@@ -72,7 +71,7 @@ func (s *sources) component(appID string, c config.ComponentToken) (weixin.Token
 }
 
 // server returns a token server as a source.
-func (s *sources) server(address string, settings *promconfig.HTTPClientConfig) (weixin.TokenSource, error) {
+func (s *sources) server(address secret.URL, settings *promconfig.HTTPClientConfig) (weixin.TokenSource, error) {
 	httpClient := s.plain
 	if settings != nil || httpClient == nil {
 		chosen := promconfig.DefaultHTTPClientConfig
@@ -80,7 +79,7 @@ func (s *sources) server(address string, settings *promconfig.HTTPClientConfig) 
 			chosen = *settings
 		}
 		var err error
-		if httpClient, err = promconfig.NewClientFromConfig(chosen, program); err != nil {
+		if httpClient, err = config.NewHTTPClient(chosen, program); err != nil {
 			return nil, fmt.Errorf("token.http_config: %w", err)
 		}
 		s.idle = append(s.idle, httpClient.CloseIdleConnections)
@@ -88,7 +87,7 @@ func (s *sources) server(address string, settings *promconfig.HTTPClientConfig) 
 			s.plain = httpClient
 		}
 	}
-	return s.api.URLToken(weixin.URLTokenOptions{URL: secret.New(address), HTTPClient: httpClient}), nil
+	return s.api.URLToken(weixin.URLTokenOptions{URL: address, HTTPClient: httpClient}), nil
 }
 
 // tokenOrigin says in words where an access token comes from; of a URL neither user nor
@@ -98,10 +97,7 @@ func tokenOrigin(t config.Token) string {
 	case config.FileToken:
 		return "file " + t.Path
 	case config.URLToken:
-		if u, err := url.Parse(t.URL); err == nil {
-			return "url " + u.Scheme + "://" + u.Host + u.EscapedPath()
-		}
-		return string(t.Type)
+		return "url " + t.URL.Place()
 	case config.AuthorizerToken:
 		return "authorizer, by platform " + t.ComponentAppID
 	default:

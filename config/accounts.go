@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -144,21 +143,12 @@ const (
 	refreshToken = "the refresh token"
 )
 
-// readSecret returns the text of a file that holds what, without the line end that editors add.
+// readSecret returns the text of a file that holds what.
 func readSecret(path, what string) (string, error) {
-	f, err := os.Open(path)
+	text, err := secret.ReadFile(path)
 	if err != nil {
 		return "", unreadable(path, err)
 	}
-	defer func() { _ = f.Close() }()
-	content, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err != nil {
-		return "", unreadable(path, err)
-	}
-	if len(content) > maxSecret {
-		return "", fmt.Errorf("%s is longer than 4 KiB; it must hold %s and nothing else", path, what)
-	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 	if problem := badSecret(text, what); problem != "" {
 		return "", fmt.Errorf("the content of %s %s", path, problem)
 	}

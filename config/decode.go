@@ -212,6 +212,8 @@ func scalar(target any) (string, func(*yaml.Node) bool) {
 		return "text", func(n *yaml.Node) bool { *t = n.Value; return true }
 	case *secret.Value:
 		return "text", func(n *yaml.Node) bool { *t = secret.New(n.Value); return true }
+	case *secret.URL:
+		return "text", func(n *yaml.Node) bool { *t = secret.NewURL(n.Value); return true }
 	case *promconfig.Secret:
 		return "text", func(n *yaml.Node) bool { *t = promconfig.Secret(n.Value); return true }
 	case *bool:

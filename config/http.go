@@ -25,7 +25,7 @@ type httpBlock struct {
 	// files are the paths that it names.
 	files []namedFile
 	// hidden are its secrets, which a library's error might quote.
-	hidden []string
+	hidden secret.Masker
 }
 
 type namedFile struct{ key, path string }
@@ -106,7 +106,7 @@ func (d *document) validateHTTPConfig(c *promconfig.HTTPClientConfig, key string
 
 // buildable tries to build a client.
 func buildable(c *promconfig.HTTPClientConfig) error {
-	client, err := promconfig.NewClientFromConfig(*c, "weixin")
+	client, err := NewHTTPClient(*c, "weixin")
 	if err != nil {
 		return err
 	}
@@ -140,10 +140,12 @@ func validateOAuth2(o *promconfig.OAuth2) error {
 func (b *httpBlock) remember(target any, value, key string) {
 	switch target := target.(type) {
 	case *promconfig.Secret:
-		b.hidden = append(b.hidden, value)
+		b.hidden = b.hidden.Add(value)
+	case *secret.URL:
+		b.hidden = append(b.hidden, target.Hidden()...)
 	case *promconfig.URL:
 		if password, ok := target.User.Password(); ok {
-			b.hidden = append(b.hidden, password)
+			b.hidden = b.hidden.Add(password)
 		}
 	case *string:
 		if value != "" && (strings.HasSuffix(key, "_file") || strings.Contains(key, ".files[")) {
@@ -153,15 +155,7 @@ func (b *httpBlock) remember(target any, value, key string) {
 }
 
 // masked returns the text of a library's error in which no secret of the block is left.
-func (b *httpBlock) masked(err error) string {
-	text := err.Error()
-	for _, hidden := range b.hidden {
-		if len(hidden) > 3 {
-			text = strings.ReplaceAll(text, hidden, secret.Mask)
-		}
-	}
-	return text
-}
+func (b *httpBlock) masked(err error) string { return b.hidden.Mask(err.Error()) }
 
 // readable opens a file for a moment.
 func readable(path string) error {

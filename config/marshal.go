@@ -22,7 +22,7 @@ func (c Config) Marshal() ([]byte, error) {
 		maskHTTPConfig(value(value(root, "weixin"), "http_config"))
 		if endpoints := value(root, "remote_write"); endpoints != nil {
 			for _, endpoint := range endpoints.Content {
-				maskRemoteWrite(endpoint)
+				maskHTTPConfig(endpoint)
 			}
 		}
 	})
@@ -50,7 +50,7 @@ func (t ComponentToken) String() string { return text(marshal(&t, maskToken)) }
 func (t ComponentToken) GoString() string { return t.String() }
 
 // String returns the endpoint as Config's String has it, so that a printed one shows no secret.
-func (w RemoteWrite) String() string { return text(marshal(&w, maskRemoteWrite)) }
+func (w RemoteWrite) String() string { return text(marshal(&w, maskHTTPConfig)) }
 
 // GoString returns what String returns.
 func (w RemoteWrite) GoString() string { return w.String() }
@@ -79,19 +79,8 @@ func marshal(v any, mask func(root *yaml.Node)) ([]byte, error) {
 // maskToken masks where a token comes from, and where the platform's token comes from.
 func maskToken(token *yaml.Node) {
 	for _, source := range []*yaml.Node{token, value(token, "component_access_token")} {
-		if n := value(source, "url"); n != nil {
-			n.Value = maskTokenURL(n.Value)
-		}
 		maskHTTPConfig(value(source, "http_config"))
 	}
-}
-
-// maskRemoteWrite masks an endpoint: its URL and the http_config within it.
-func maskRemoteWrite(endpoint *yaml.Node) {
-	if n := value(endpoint, "url"); n != nil {
-		n.Value = maskTokenURL(n.Value)
-	}
-	maskHTTPConfig(endpoint)
 }
 
 // maskHTTPConfig masks what the types of prometheus/common show: passwords in URLs, and the free
@@ -122,15 +111,6 @@ func maskURL(text string) string {
 	}
 	if query {
 		text += "?" + secret.Mask
-	}
-	return text
-}
-
-// maskTokenURL masks as maskURL does, and a user, too: a key of a token server may be there.
-func maskTokenURL(text string) string {
-	text = maskURL(text)
-	if scheme, user, rest := cutUser(text); user != "" {
-		text = scheme + secret.Mask + rest
 	}
 	return text
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"weixin_exporter/config"
+	"weixin_exporter/secret"
 )
 
 // What testdata/*.yml shows as is in testdata/*.masked.
@@ -119,7 +120,7 @@ weixin:
 		"https://sim-secret-1@tokens.example/a":   "https://<secret>@tokens.example/a",
 		"https://:sim-secret-1@tokens.example:80": "https://<secret>@tokens.example:80",
 	} {
-		if got := (config.Token{Type: config.URLToken, URL: given}).String(); got != "type: url\nurl: "+want+"\n" {
+		if got := (config.Token{Type: config.URLToken, URL: secret.NewURL(given)}).String(); got != "type: url\nurl: "+want+"\n" {
 			t.Errorf("%s is not what %s becomes", want, strings.ReplaceAll(given, marker, ""))
 		}
 	}

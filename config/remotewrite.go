@@ -33,7 +33,7 @@ const (
 // RemoteWrite is an endpoint that the history is sent to. Its keys are those of Prometheus.
 type RemoteWrite struct {
 	// URL is http or https with a host; user, password and query may be secrets.
-	URL string `yaml:"url"`
+	URL secret.URL `yaml:"url"`
 	// Name, if there is one, is what the store calls the endpoint; unique.
 	Name string `yaml:"name,omitempty"`
 	// Headers are sent with each request.
@@ -74,7 +74,7 @@ func NewRemoteWrite(urls ...string) ([]RemoteWrite, error) {
 			return nil, fmt.Errorf("must be %s", allowed("remote_write[].url", ""))
 		}
 		endpoints[i] = DefaultRemoteWrite()
-		endpoints[i].URL = text
+		endpoints[i].URL = secret.NewURL(text)
 	}
 	label(endpoints)
 	for i, e := range endpoints {
@@ -91,7 +91,7 @@ func (w RemoteWrite) Key() string {
 	if w.Name != "" {
 		return w.Name
 	}
-	u, ok := parseEndpoint(w.URL)
+	u, ok := parseEndpoint(w.URL.Reveal())
 	if !ok {
 		return ""
 	}
@@ -106,7 +106,7 @@ func (w RemoteWrite) Label() string { return w.label }
 func label(endpoints []RemoteWrite) {
 	count := map[string]int{}
 	for i := range endpoints {
-		if u, ok := parseEndpoint(endpoints[i].URL); ok {
+		if u, ok := parseEndpoint(endpoints[i].URL.Reveal()); ok {
 			endpoints[i].label = address(u)
 			count[endpoints[i].label]++
 		}
@@ -148,7 +148,7 @@ func (d *document) remoteWrite(n *yaml.Node, w *RemoteWrite, key string) {
 	*w = DefaultRemoteWrite()
 	b, before := d.httpBlock(n, reflect.ValueOf(w).Elem(), key)
 	for _, value := range w.Headers {
-		b.hidden = append(b.hidden, value.Reveal())
+		b.hidden = append(b.hidden, value)
 	}
 	d.checkHTTPConfig(&w.HTTPClient, key, b, before)
 }
@@ -160,7 +160,7 @@ func (d *document) validateRemoteWrite(endpoints []RemoteWrite) {
 		if d.broken[key] {
 			continue
 		}
-		_, ok := parseEndpoint(w.URL)
+		_, ok := parseEndpoint(w.URL.Reveal())
 		switch {
 		case !d.has(key + ".url"):
 			d.fault(key+".url", "is missing; name the receiver's address, such as http://prometheus:9090/api/v1/write")

@@ -2,12 +2,13 @@ package config
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	promconfig "github.com/prometheus/common/config"
+
+	"weixin_exporter/secret"
 )
 
 // Token says where an account's access token comes from. The keys that its type does not use are zero.
@@ -16,9 +17,8 @@ type Token struct {
 	// Path is the file that holds the access token. It has been joined with the folder of the file
 	// that names it, and need not exist yet.
 	Path string `yaml:"path,omitempty"`
-	// URL is the http or https URL that answers the access token. Its user, password and query may be
-	// secrets; String and Marshal mask them.
-	URL string `yaml:"url,omitempty"`
+	// URL is the http or https URL that answers the access token.
+	URL secret.URL `yaml:"url,omitempty"`
 	// HTTPClient says how URL is called; nil is promconfig.DefaultHTTPClientConfig. Relative paths
 	// have been joined with the folder of the file that names them.
 	HTTPClient *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
@@ -36,7 +36,7 @@ type ComponentToken struct {
 	// Type is FileToken or URLToken.
 	Type       TokenType                    `yaml:"type"`
 	Path       string                       `yaml:"path,omitempty"`
-	URL        string                       `yaml:"url,omitempty"`
+	URL        secret.URL                   `yaml:"url,omitempty"`
 	HTTPClient *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
 }
 
@@ -91,7 +91,7 @@ func (d *document) validateToken(key string, t *Token) bool {
 		}
 	case URLToken:
 		if d.validateTokenURL(key+".url", t.URL) {
-			d.warnShared(key+".url", t.URL)
+			d.warnShared(key+".url", t.URL.Reveal())
 		}
 	case AuthorizerToken:
 		d.validateAuthorizer(key, t)
@@ -140,16 +140,16 @@ func (d *document) validateTokenPath(key string, path *string) bool {
 }
 
 // validateTokenURL reports whether the URL is good.
-func (d *document) validateTokenURL(key, text string) bool {
+func (d *document) validateTokenURL(key string, given secret.URL) bool {
 	const want = "an http or https URL with a host and no fragment, such as https://tokens.example/shop"
-	u, err := url.Parse(text)
+	u, err := given.Parse()
 	switch {
 	case d.broken[key]:
 		return false
 	case !d.has(key):
 		d.fault(key, "is missing; it must be "+want)
 		return false
-	case err != nil || !isHTTP(u) || strings.Contains(text, "#"):
+	case err != nil || !isHTTP(u) || strings.Contains(given.Reveal(), "#"):
 		d.fault(key, "must be "+want)
 		return false
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):

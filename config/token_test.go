@@ -50,7 +50,7 @@ func TestTokenTypes(t *testing.T) {
 	if bot.Token.Type != config.FileToken || bot.Token.Path != filepath.Join("etc", "tokens", "bot") || !bot.Secret().IsZero() {
 		t.Errorf("bot has its token from %s", bot.Token)
 	}
-	if !strings.HasSuffix(club.Token.URL, "@tokens.example/a@b?key="+marker+"2") || club.Token.HTTPClient.EnableHTTP2 || !club.Token.HTTPClient.FollowRedirects {
+	if !strings.HasSuffix(club.Token.URL.Reveal(), "@tokens.example/a@b?key="+marker+"2") || club.Token.HTTPClient.EnableHTTP2 || !club.Token.HTTPClient.FollowRedirects {
 		t.Errorf("club has its token from %s", club.Token)
 	}
 	component := guest.Token.ComponentAccessToken
@@ -82,7 +82,7 @@ func TestTokenURLs(t *testing.T) {
 		"http://localhost.example:80/shop": true,
 	} {
 		c := mustParse(t, "config.yml", "accounts: [{name: a, app_id: wx0, token: {type: url, url: '"+url+"'}}]")
-		if c.Accounts[0].Token.URL != url || len(c.Warnings()) > 0 != warned {
+		if c.Accounts[0].Token.URL.Reveal() != url || len(c.Warnings()) > 0 != warned {
 			t.Errorf("%s: read as %s, warnings %v", url, c.Accounts[0].Token.URL, c.Warnings())
 		}
 	}

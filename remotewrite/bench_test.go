@@ -13,6 +13,7 @@ import (
 
 	"weixin_exporter/history"
 	"weixin_exporter/remotewrite"
+	"weixin_exporter/secret"
 	"weixin_exporter/store"
 	"weixin_exporter/summary"
 )
@@ -28,7 +29,7 @@ func (discard) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func benchClient(message remotewrite.Message) *remotewrite.Client {
 	return remotewrite.NewClient(remotewrite.ClientOptions{
-		URL: "http://receiver.test/write", HTTPClient: &http.Client{Transport: discard{}}, Timeout: time.Minute,
+		URL: secret.NewURL("http://receiver.test/write"), HTTPClient: &http.Client{Transport: discard{}}, Timeout: time.Minute,
 		Message: message, UserAgent: "bench", Now: time.Now, Logger: log.NewNopLogger(),
 	})
 }

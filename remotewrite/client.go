@@ -38,8 +38,8 @@ const maxRedirects = 10
 
 // ClientOptions of a Client.
 type ClientOptions struct {
-	// URL is where samples are posted to. It may hold secrets.
-	URL string
+	// URL is where samples are posted to.
+	URL secret.URL
 	// HTTPClient carries authentication, TLS and proxy. Of its redirects only those that keep POST are followed.
 	HTTPClient *http.Client
 	// Headers are added to each request.
@@ -113,7 +113,7 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) An
 	} else {
 		body = encodeV1(samples)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(snappy.Encode(nil, body)))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL.Reveal(), bytes.NewReader(snappy.Encode(nil, body)))
 	if err != nil {
 		return c.failed(err)
 	}

@@ -146,7 +146,7 @@ func TestFaultsHoldNoURL(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	client := remotewrite.NewClient(remotewrite.ClientOptions{
-		URL: "http://u:sim-secret-1@bad host/", HTTPClient: &http.Client{}, Timeout: time.Second,
+		URL: secret.NewURL("http://u:sim-secret-1@bad host/"), HTTPClient: &http.Client{}, Timeout: time.Second,
 	})
 	series := remotewrite.NewSeries("up", remotewrite.Metadata{})
 	got = client.Send(t.Context(), []remotewrite.Sample{{Series: series}})
@@ -223,7 +223,7 @@ func TestAnswersHoldNoSecrets(t *testing.T) {
 		"bearer": {"http://receiver.test/write" + query, bearer{}},
 	} {
 		got := sendTo(t, c.transport, func(o *remotewrite.ClientOptions) {
-			o.URL = c.url
+			o.URL = secret.NewURL(c.url)
 			o.Headers = map[string]secret.Value{"X-Api-Key": secret.New("sim-secret-header"), "X-Scope-OrgID": secret.New("1")}
 		})
 		for _, hidden := range []string{"sim-", "secret%", "query", "more", "dXNlcjpzaW0", "bearer", "header"} {
@@ -258,3 +258,20 @@ func TestNestedFaultsHoldNoURL(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }
+
+// However a client is printed, what authenticates it is not shown.
+func TestPrintedClientHoldsNoSecrets(t *testing.T) {
+	t.Parallel()
+	o := remotewrite.ClientOptions{
+		URL: secret.NewURL("http://sim-secret-user:sim-secret-word@receiver.test/write?key=sim-secret-query"), HTTPClient: &http.Client{Transport: bearer{}},
+		Headers: map[string]secret.Value{"X-Api-Key": secret.New("sim-secret-header")},
+	}
+	client := remotewrite.NewClient(o)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		for _, printed := range []any{client, &o, o} {
+			if text := fmt.Sprintf(verb, printed); strings.Contains(text, "sim-secret-") || !strings.Contains(text, "receiver.test/write") {
+				t.Errorf("%s of %T shows a secret, or not where the receiver is", verb, printed)
+			}
+		}
+	}
+}

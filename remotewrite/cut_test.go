@@ -14,6 +14,7 @@ import (
 	"github.com/go-kit/log"
 
 	"weixin_exporter/remotewrite"
+	"weixin_exporter/secret"
 	"weixin_exporter/summary"
 )
 
@@ -308,7 +309,7 @@ func send(t *testing.T, message remotewrite.Message, a answer) (remotewrite.Answ
 func sendTo(t *testing.T, r http.RoundTripper, change func(*remotewrite.ClientOptions)) remotewrite.Answer {
 	t.Helper()
 	o := remotewrite.ClientOptions{
-		URL: "http://receiver.test/write", HTTPClient: &http.Client{Transport: r}, Timeout: time.Minute, Message: remotewrite.V1,
+		URL: secret.NewURL("http://receiver.test/write"), HTTPClient: &http.Client{Transport: r}, Timeout: time.Minute, Message: remotewrite.V1,
 		UserAgent: "test/1", Now: func() time.Time { return summary.FirstDate.Start() }, Logger: log.NewNopLogger(),
 	}
 	if change != nil {

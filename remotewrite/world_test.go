@@ -17,6 +17,7 @@ import (
 
 	"weixin_exporter/history"
 	"weixin_exporter/remotewrite"
+	"weixin_exporter/secret"
 	"weixin_exporter/store"
 	"weixin_exporter/summary"
 )
@@ -139,7 +140,7 @@ func (w *world) logger() log.Logger { return log.NewLogfmtLogger(&w.log) }
 // endpoint returns one that sends to the receiver. change may be nil.
 func (w *world) endpoint(name string, r http.RoundTripper, change func(*remotewrite.ClientOptions)) remotewrite.Endpoint {
 	o := remotewrite.ClientOptions{
-		URL: "http://user:sim-secret-url@" + name + "/write?key=sim-secret-query", HTTPClient: &http.Client{Transport: r},
+		URL: secret.NewURL("http://user:sim-secret-url@" + name + "/write?key=sim-secret-query"), HTTPClient: &http.Client{Transport: r},
 		Timeout: 30 * time.Second, Message: remotewrite.V1, UserAgent: "test/1", Now: time.Now, Logger: w.logger(),
 	}
 	if change != nil {

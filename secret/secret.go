@@ -25,7 +25,7 @@ func New(text string) Value {
 	return Value{text: &text}
 }
 
-// Reveal returns the secret itself. Whoever calls it sees to it that it is not shown.
+// Reveal returns the secret itself. The caller must not show it.
 func (v Value) Reveal() string {
 	if v.text == nil {
 		return ""

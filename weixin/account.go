@@ -82,7 +82,7 @@ func (a *Account) call(ctx context.Context, api, path string, body any, take fun
 			path:   path,
 			query:  url.Values{"access_token": {token.Reveal()}},
 			body:   body,
-			hide:   hidden{token},
+			hide:   secret.Masker{token},
 		}, take)
 	})
 }

@@ -123,7 +123,7 @@ func (a *authorizer) refreshToken(r *rotation) (secret.Value, error) {
 	}
 	if r.unsaved.IsZero() {
 		if err != nil {
-			err = fmt.Errorf("reading the refresh token: %w", hidden{stored}.cause(err))
+			err = fmt.Errorf("reading the refresh token: %w", causeOf(err, secret.Masker{stored}))
 			return secret.Value{}, &Error{API: apiToken, Class: Token, Err: err, advice: loadAdvice}
 		}
 		return stored, nil
@@ -141,7 +141,7 @@ func (a *authorizer) refreshToken(r *rotation) (secret.Value, error) {
 func (a *authorizer) save(r *rotation) error {
 	if err := a.store.Save(r.unsaved); err != nil {
 		err = fmt.Errorf("saving the new refresh token, before which no new access token is used: %w",
-			hidden{r.used, r.unsaved}.cause(err))
+			causeOf(err, secret.Masker{r.used, r.unsaved}))
 		return &Error{API: apiToken, Class: Token, Err: err, advice: saveAdvice}
 	}
 	r.used, r.unsaved = secret.Value{}, secret.Value{}
@@ -162,7 +162,7 @@ func (a *authorizer) exchange(ctx context.Context, component, refresh secret.Val
 		path:   "/cgi-bin/component/api_authorizer_token",
 		query:  url.Values{"component_access_token": {component.Reveal()}},
 		body:   body{a.componentAppID, a.appID, refresh.Reveal()},
-		hide:   hidden{component, refresh},
+		hide:   secret.Masker{component, refresh},
 	}, func(e envelope) error {
 		var err error
 		got, err = readAuthorized(e)

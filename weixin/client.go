@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"weixin_exporter/secret"
 )
 
 // maxBody bounds what is read of an answer. A full hourly answer has about 3 KiB.
@@ -114,8 +116,8 @@ type question struct {
 	method string
 	path   string
 	query  url.Values
-	body   any    // sent as JSON; nil for none
-	hide   hidden // the secrets in query or body
+	body   any           // sent as JSON; nil for none
+	hide   secret.Masker // the secrets in query or body
 	// bySecret says that the app secret stands for the caller: what else refuses an access
 	// token refuses the secret.
 	bySecret bool
@@ -191,7 +193,7 @@ func (c *Client) exchange(ctx context.Context, q question) answer {
 }
 
 // timed lets send take no longer than the timeout and makes its error fit to be shown.
-func (c *Client) timed(ctx context.Context, hide hidden, send func(context.Context) answer) answer {
+func (c *Client) timed(ctx context.Context, hide secret.Masker, send func(context.Context) answer) answer {
 	limited := ctx
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
@@ -206,7 +208,7 @@ func (c *Client) timed(ctx context.Context, hide hidden, send func(context.Conte
 		a.err = fmt.Errorf("no answer within %s", c.timeout)
 		return a
 	}
-	a.err = hide.cause(a.err)
+	a.err = causeOf(a.err, hide)
 	return a
 }
 

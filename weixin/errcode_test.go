@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"weixin_exporter/secret"
 	"weixin_exporter/weixin"
 )
 
@@ -230,4 +231,12 @@ func TestNames(t *testing.T) {
 	if got := weixin.ClassOf(nil); got != weixin.Unknown {
 		t.Errorf("no error is of class %s", got)
 	}
+}
+
+// A secret of one letter is hidden where it is quoted, and what it shares letters with stays legible.
+func TestShortSecretIsMaskedOnce(t *testing.T) {
+	quoting := always(200, `{"errcode":40125,"errmsg":"invalid appsecret, not appid=wx1&secret=s <secret>"}`)
+	client := clientOn(quoting)
+	_, err := client.StableToken(weixin.Credentials{AppID: "wx1", AppSecret: secret.New("s")}).Fetch(t.Context())
+	wantClass(t, err, weixin.Config, "errcode 40125: invalid appsecret, not appid=wx1&secret=<secret> <secret>")
 }

@@ -2,7 +2,6 @@ package weixin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -132,7 +131,7 @@ var (
 // refusal returns the Error for an answer with an errcode.
 func (q question) refusal(e envelope) *Error {
 	errmsg, _ := parseString(e.Errmsg)
-	errmsg = q.hide.mask(errmsg)
+	errmsg = q.hide.Mask(errmsg)
 	errmsg = oneLine(errmsg[:min(len(errmsg), maxErrmsg)])
 
 	known := lookUp(e.code, q.bySecret)
@@ -180,37 +179,16 @@ func shorten(text string) string {
 	return text
 }
 
-// hidden are the secrets of a request. Errors of net/http, of a proxy or of Weixin that
-// quote the request must not give them away.
-type hidden []secret.Value
-
-// mask replaces the secrets in text, as they are and as they stand in a URL or in JSON.
-func (h hidden) mask(text string) string {
-	for _, value := range h {
-		if value.IsZero() {
-			continue
-		}
-		plain := value.Reveal()
-		quoted, _ := json.Marshal(plain)
-		for _, form := range []string{
-			plain, url.QueryEscape(plain), url.PathEscape(plain), strings.Trim(string(quoted), `"`),
-		} {
-			text = strings.ReplaceAll(text, form, secret.Mask)
-		}
-	}
-	return text
-}
-
-// cause returns err in a form that may be shown: one line, without the URL that net/http
-// puts around it, and without secrets. It never counts as the end of a context: what it
-// belongs to is a fault below the caller's own context.
-func (h hidden) cause(err error) error {
+// causeOf returns err in a form that may be shown: one line, without the URL that net/http
+// puts around it, and without secrets, which an error of net/http or of a proxy may quote. It
+// never counts as the end of a context: what it belongs to is a fault below the caller's own
+// context.
+func causeOf(err error, hide secret.Masker) error {
 	err = innermost(err)
 	text := err.Error()
-	shown := shorten(oneLine(h.mask(text)))
+	shown := shorten(oneLine(hide.Mask(text)))
 	ofContext := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
-	inside := fmt.Sprintf("%+v %#v", err, err)
-	if shown != text || ofContext || h.mask(inside) != inside {
+	if shown != text || ofContext || hide.Hides(fmt.Sprintf("%+v %#v", err, err)) {
 		return errors.New(shown)
 	}
 	return err

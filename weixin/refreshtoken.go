@@ -3,6 +3,7 @@ package weixin
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -44,11 +45,10 @@ func NewRefreshTokenFile(path string) *RefreshTokenFile { return &RefreshTokenFi
 
 // Load reads the file: one word, with white space around it.
 func (f *RefreshTokenFile) Load() (secret.Value, error) {
-	content, err := readBounded(f.path)
+	text, err := secret.ReadFile(f.path)
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("the file %s: %w", f.path, err)
 	}
-	text := string(trim(content))
 	if !isWord(text) {
 		return secret.Value{}, fmt.Errorf("the file %s: %w", f.path, found(describe(text)))
 	}
@@ -155,6 +155,22 @@ func syncFolder(folder string) error {
 	err = opened.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 		return nil
+	}
+	return err
+}
+
+// withoutPath returns err of package os without the names of files in it, and without the
+// operation where that tells an operator nothing.
+func withoutPath(err error) error {
+	if fault, ok := errors.AsType[*fs.PathError](err); ok {
+		switch fault.Op {
+		case "stat", "lstat", "open":
+			return fault.Err
+		}
+		return fmt.Errorf("%s: %w", fault.Op, fault.Err)
+	}
+	if fault, ok := errors.AsType[*os.LinkError](err); ok {
+		return fmt.Errorf("%s: %w", fault.Op, fault.Err)
 	}
 	return err
 }

@@ -109,7 +109,7 @@ func TestBadFiles(t *testing.T) {
 	dir := t.TempDir()
 	tests := map[string]struct{ path, says string }{
 		"missing":       {filepath.Join(dir, "missing"), "no such file"},
-		"folder":        {dir, "it is no regular file"},
+		"folder":        {dir, "not a regular file"},
 		"not a folder":  {filepath.Join(write(t, filepath.Join(dir, "a"), theToken), "b"), "not a directory"},
 		"empty":         {write(t, filepath.Join(dir, "empty"), "\n"), "found an empty text instead of a token"},
 		"HTML":          {write(t, filepath.Join(dir, "html"), "<html>"+theToken), "found an HTML page instead of a token"},
@@ -157,7 +157,7 @@ func TestSourcesEndWithTheContext(t *testing.T) {
 	cancel()
 	sources := map[string]weixin.TokenSource{
 		"file": weixin.FileToken(path),
-		"URL":  clientOn(nil).URLToken(weixin.URLTokenOptions{URL: secret.New("https://tokens.example/a")}),
+		"URL":  clientOn(nil).URLToken(weixin.URLTokenOptions{URL: secret.NewURL("https://tokens.example/a")}),
 	}
 	for name, source := range sources {
 		if _, err := source.Fetch(ctx); err == nil || !strings.HasPrefix(err.Error(), "getting an access token from ") {
@@ -177,7 +177,7 @@ const (
 // tokenServer answers the requests of a URL source, and everything else is Weixin's.
 func tokenServer(transport http.RoundTripper) (weixin.URLTokenOptions, *http.Client) {
 	client := &http.Client{Transport: transport}
-	return weixin.URLTokenOptions{URL: secret.New(theTokenURL), HTTPClient: client}, client
+	return weixin.URLTokenOptions{URL: secret.NewURL(theTokenURL), HTTPClient: client}, client
 }
 
 func TestURLIsAskedAsConfigured(t *testing.T) {
@@ -286,7 +286,7 @@ func TestOddTokenServers(t *testing.T) {
 			}))
 			defer server.Close()
 			_, err := clientOn(nil).URLToken(weixin.URLTokenOptions{
-				URL: secret.New(server.URL + "/shop?key=sim-secret-key"),
+				URL: secret.NewURL(server.URL + "/shop?key=sim-secret-key"),
 			}).Fetch(t.Context())
 			wantClass(t, err, test.class, "getting an access token from "+server.URL+"/shop: ")
 			wantClass(t, err, test.class, test.says)
@@ -357,7 +357,7 @@ func TestSlowTokenServer(t *testing.T) {
 
 func TestURLThatIsNone(t *testing.T) {
 	for _, text := range []string{"", "tokens.example", "ftp://tokens.example", "https://", "https://user:" + theSecret + "@h.example/%zz"} {
-		_, err := clientOn(nil).URLToken(weixin.URLTokenOptions{URL: secret.New(text)}).Fetch(t.Context())
+		_, err := clientOn(nil).URLToken(weixin.URLTokenOptions{URL: secret.NewURL(text)}).Fetch(t.Context())
 		wantClass(t, err, weixin.Token, "getting an access token from the token URL: it must begin with http:// or https:// and name a host")
 		wantClean(t, err)
 	}

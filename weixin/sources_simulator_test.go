@@ -22,7 +22,7 @@ var shapes = []string{"raw", "string", "object", "object-without-life"}
 // tokenURL is a source at the simulated token server, without network.
 func (s *simulation) tokenURL(path string) weixin.TokenSource {
 	return s.URLToken(weixin.URLTokenOptions{
-		URL: secret.New("https://tokens.example/" + path),
+		URL: secret.NewURL("https://tokens.example/" + path),
 		HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			recorder := httptest.NewRecorder()
 			served := r.Clone(r.Context())

@@ -85,7 +85,7 @@ func (s *stableToken) Fetch(ctx context.Context) (AccessToken, error) {
 				AppID:     s.appID,
 				Secret:    appSecret.Reveal(),
 			},
-			hide: hidden{appSecret},
+			hide: secret.Masker{appSecret},
 		})
 	})
 }
@@ -107,7 +107,7 @@ func (l *legacyToken) Fetch(ctx context.Context) (AccessToken, error) {
 				"appid":      {l.appID},
 				"secret":     {appSecret.Reveal()},
 			},
-			hide: hidden{appSecret},
+			hide: secret.Masker{appSecret},
 		})
 	})
 }
@@ -140,7 +140,7 @@ func (s *appSecret) fetch(ask func(secret.Value) (AccessToken, error)) (AccessTo
 	switch {
 	case rereadErr != nil:
 		told := *refusal
-		told.Err = hidden{used}.cause(rereadErr)
+		told.Err = causeOf(rereadErr, secret.Masker{used})
 		return AccessToken{}, &told
 	case other.IsZero():
 		return AccessToken{}, err

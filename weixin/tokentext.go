@@ -1,7 +1,6 @@
 package weixin
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +19,7 @@ import (
 // space and a byte order mark around it do not matter. Life is 0 where none is stated. The
 // error says in one line what was found, and shows nothing of it.
 func ParseToken(content []byte) (AccessToken, error) {
-	text := trim(content)
+	text := secret.Trim(content)
 	switch {
 	case len(text) == 0:
 		return AccessToken{}, found("an empty text")
@@ -94,11 +93,6 @@ func parseLife(raw json.RawMessage) (time.Duration, error) {
 
 // found returns the error for what is no token.
 func found(what string) error { return fmt.Errorf("found %s instead of a token", what) }
-
-// trim drops what may stand around a token.
-func trim(content []byte) []byte {
-	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(content), []byte("\uFEFF")))
-}
 
 // isWord reports whether text can be a token: one word of printable ASCII without the
 // characters that markup and JSON begin with.

@@ -27,6 +27,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"weixin_exporter/remotewrite"
+	"weixin_exporter/secret"
 )
 
 const (
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string, stderr io.Writer, now func() time.T
 	}
 	logger := log.NewLogfmtLogger(log.NewSyncWriter(stderr))
 	client := remotewrite.NewClient(remotewrite.ClientOptions{
-		URL: s.RemoteWrite[0].URL, HTTPClient: &http.Client{}, Timeout: timeout, Message: s.RemoteWrite[0].ProtobufMessage,
+		URL: secret.NewURL(s.RemoteWrite[0].URL), HTTPClient: &http.Client{}, Timeout: timeout, Message: s.RemoteWrite[0].ProtobufMessage,
 		UserAgent: "weixin_exporter-compliance", Now: now, Logger: logger,
 	})
 	a := adapter{
