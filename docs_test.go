@@ -42,6 +42,20 @@ func document(t *testing.T, path string) string {
 	return string(text)
 }
 
+// documents returns the paths of all documents for people.
+func documents(t *testing.T) []string {
+	t.Helper()
+	var paths []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "deploy/*/README.md"} {
+		matches, err := filepath.Glob(pattern)
+		if err != nil || len(matches) == 0 {
+			t.Fatalf("%s matches %q: %v", pattern, matches, err)
+		}
+		paths = append(paths, matches...)
+	}
+	return paths
+}
+
 // block returns the first code block in the language whose text has all the marks in it.
 func block(t *testing.T, text, language string, marks ...string) string {
 	t.Helper()
@@ -95,16 +109,17 @@ func TestDocsMetrics(t *testing.T) {
 	if optional == 0 {
 		t.Error("no optional metric is described, the quotas not among them")
 	}
-	readme := document(t, "README.md")
-	if names := missing(shown, found("(?m)^\\| `(weixin_[a-z_]+)` \\|", readme)); len(names) > 0 {
-		t.Errorf("the tables of README.md lack %q", names)
+	tables := document(t, "docs/metrics.md")
+	if names := missing(shown, found("(?m)^\\| `(weixin_[a-z_]+)` \\|", tables)); len(names) > 0 {
+		t.Errorf("the tables of docs/metrics.md lack %q", names)
 	}
 	shown["weixin_exporter"] = true // the program
 	for _, family := range history.Families() {
 		shown[family.Name] = true
 	}
 	shown["weixin_history_"] = true // what their names begin with
-	for _, path := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/alerts.md", "docs/history.md", "docs/performance.md"} {
+	shown["weixin_refresh_"], shown["weixin_api_"], shown["weixin_store_"], shown["weixin_exporter_"] = true, true, true, true
+	for _, path := range documents(t) {
 		if names := missing(found(`\b(weixin_[a-z_]+)\b`, document(t, path)), shown); len(names) > 0 {
 			t.Errorf("%s names %q, which the program does not show", path, names)
 		}
@@ -118,40 +133,40 @@ func TestDocsReasons(t *testing.T) {
 		reasons[reason.String()] = true
 	}
 	delete(reasons, weixin.NotReady.String()) // that is no failure
-	_, table, _ := strings.Cut(document(t, "README.md"), "| reason | next attempt |\n")
+	_, table, _ := strings.Cut(document(t, "docs/troubleshooting.md"), "| reason | next attempt |\n")
 	table, _, _ = strings.Cut(table, "\n\n")
 	documented := map[string]bool{}
 	for cell := range found(`(?m)^\| ([^|]*) \|`, table) {
 		maps.Copy(documented, found("`([a-z_]+)`", cell))
 	}
 	if names := missing(reasons, documented); len(names) > 0 {
-		t.Errorf("README.md does not say what follows the reasons %q", names)
+		t.Errorf("docs/troubleshooting.md does not say what follows the reasons %q", names)
 	}
 	if names := missing(documented, reasons); len(names) > 0 {
-		t.Errorf("README.md names the reasons %q, which do not exist", names)
+		t.Errorf("docs/troubleshooting.md names the reasons %q, which do not exist", names)
 	}
 }
 
 func TestDocsFlags(t *testing.T) {
-	readme := document(t, "README.md")
+	reference := document(t, "docs/command-line.md")
 	help := []string{finish(t, time.Now, "--help").stdout}
 	_, list, _ := strings.Cut(help[0], "\nCommands:\n")
 	commands := found(`(?m)^([a-z]+)\b`, list)
 	delete(commands, "help")
-	if names := missing(commands, found("(?m)^\\|.* `weixin_exporter ([a-z]+)` \\|", readme)); len(commands) == 0 || len(names) > 0 {
-		t.Errorf("README.md lacks the commands %q of %d", names, len(commands))
+	if names := missing(commands, found("(?m)^\\|.* `weixin_exporter ([a-z]+)` \\|", reference)); len(commands) == 0 || len(names) > 0 {
+		t.Errorf("docs/command-line.md lacks the commands %q of %d", names, len(commands))
 	}
 	for command := range commands {
 		help = append(help, finish(t, time.Now, command, "--help").stdout)
 	}
 	flags := found(`(?m)^ +(?:-h, )?--(?:\[no-\])?([a-z.-]+)`, strings.Join(help, "\n"))
-	documented := found("(?m)^\\| `--([a-z.-]+)`", readme)
+	documented := found("(?m)^\\| `--([a-z.-]+)`", reference)
 	delete(flags, "help-long") // the text of --help itself tells of it
 	if names := missing(flags, documented); len(flags) == 0 || len(names) > 0 {
-		t.Errorf("README.md lacks the flags %q of %d", names, len(flags))
+		t.Errorf("docs/command-line.md lacks the flags %q of %d", names, len(flags))
 	}
 	if names := missing(documented, flags); len(names) > 0 {
-		t.Errorf("README.md names the flags %q, which do not exist", names)
+		t.Errorf("docs/command-line.md names the flags %q, which do not exist", names)
 	}
 }
 
@@ -169,25 +184,25 @@ func TestDocsExampleConfiguration(t *testing.T) {
 	}
 }
 
-// TestDocsErrcodes compares the table under Troubleshooting with the classes that the
+// TestDocsErrcodes compares the table of error codes with the classes that the
 // client gives to errcodes.
 func TestDocsErrcodes(t *testing.T) {
 	documented := map[int]string{}
 	row := regexp.MustCompile("(?m)^\\| (-?[0-9]+(?:, -?[0-9]+)*) \\| (?:`([a-z_]+)`|\\(no failure\\)) \\|")
-	for _, match := range row.FindAllStringSubmatch(document(t, "README.md"), -1) {
+	for _, match := range row.FindAllStringSubmatch(document(t, "docs/troubleshooting.md"), -1) {
 		for code := range strings.SplitSeq(match[1], ", ") {
 			number, err := strconv.Atoi(code)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if _, twice := documented[number]; twice {
-				t.Errorf("README.md has two rows for errcode %d", number)
+				t.Errorf("docs/troubleshooting.md has two rows for errcode %d", number)
 			}
 			documented[number] = match[2]
 		}
 	}
 	if len(documented) == 0 {
-		t.Fatal("README.md has no errcodes")
+		t.Fatal("docs/troubleshooting.md has no errcodes")
 	}
 	classOf := classes(t)
 	// The ranges in which Weixin's errcodes lie.
@@ -200,12 +215,12 @@ func TestDocsErrcodes(t *testing.T) {
 			case want == weixin.Unknown && !ok:
 			case want == weixin.NotReady && ok && got == "":
 			case want.String() != got:
-				t.Errorf("README.md gives the reason %q to errcode %d, the client the class %s", got, code, want)
+				t.Errorf("docs/troubleshooting.md gives the reason %q to errcode %d, the client the class %s", got, code, want)
 			}
 		}
 	}
 	if len(documented) > 0 {
-		t.Errorf("README.md has errcodes outside of Weixin's ranges: %v", documented)
+		t.Errorf("docs/troubleshooting.md has errcodes outside of Weixin's ranges: %v", documented)
 	}
 }
 
@@ -267,7 +282,7 @@ func TestDocsQuery(t *testing.T) {
 	var appID, date string
 	var hour, failures, callbacks, average int
 	var percent float64
-	row := db.QueryRowContext(t.Context(), block(t, document(t, "README.md"), "sql"))
+	row := db.QueryRowContext(t.Context(), block(t, document(t, "docs/store.md"), "sql"))
 	if err := row.Scan(&appID, &date, &hour, &failures, &callbacks, &percent, &average); err != nil {
 		t.Fatal(err)
 	}
@@ -299,9 +314,25 @@ func TestDocsAlerts(t *testing.T) {
 	}
 }
 
+// TestDocsReadmeIsShort holds README.md to what is read in ten minutes, with a way to every other document.
+func TestDocsReadmeIsShort(t *testing.T) {
+	readme := document(t, "README.md")
+	if size := len(readme); size > 12<<10 {
+		t.Errorf("README.md has %d bytes, want 12 KiB at most: the rest belongs into docs/", size)
+	}
+	linked := found(`\]\(([^)#:]+\.md)[^)]*\)`, readme)
+	linked["README.md"] = true
+	linked["docs/remote-write-compliance.md"] = strings.Contains(document(t, "docs/remote-write.md"), "(remote-write-compliance.md)")
+	for _, path := range documents(t) {
+		if !linked[path] {
+			t.Errorf("README.md has no link to %s", path)
+		}
+	}
+}
+
 func TestDocsPointToWhatExists(t *testing.T) {
 	targets := found(`(?m)^([a-z]+):`, document(t, "Makefile"))
-	for _, path := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/alerts.md", "docs/history.md", "docs/performance.md", "deploy/compose/README.md", "deploy/systemd/README.md", "deploy/kubernetes/README.md"} {
+	for _, path := range documents(t) {
 		text := document(t, path)
 		if names := missing(found("(?:`|(?m)^)make ([a-z]+)", text), targets); len(names) > 0 {
 			t.Errorf("%s names the targets %q, which the Makefile lacks", path, names)
@@ -331,21 +362,21 @@ func headings(text string) map[string]bool {
 	return anchors
 }
 
-// TestDocsTokens tries the configurations that the README shows for token types and account
-// files, and the shapes of a token.
+// TestDocsTokens tries the configurations that the documents show for token types and account
+// files, and the forms of a token.
 func TestDocsTokens(t *testing.T) {
-	readme := document(t, "README.md")
+	guide := document(t, "docs/tokens.md")
 	types := map[string]bool{}
 	for _, known := range []config.TokenType{
 		config.StableToken, config.LegacyToken, config.FileToken, config.URLToken, config.AuthorizerToken,
 	} {
 		types[string(known)] = true
 	}
-	_, table, _ := strings.Cut(readme, "| `token.type` |")
+	_, table, _ := strings.Cut(guide, "| `token.type` |")
 	table, _, _ = strings.Cut(table, "\n\n")
 	documented := found("(?m)^\\| `([a-z_]+)`", table)
 	if lacking, strange := missing(types, documented), missing(documented, types); len(lacking)+len(strange) > 0 {
-		t.Errorf("README.md lacks the token types %q and has %q, which do not exist", lacking, strange)
+		t.Errorf("docs/tokens.md lacks the token types %q and has %q, which do not exist", lacking, strange)
 	}
 
 	folder := t.TempDir()
@@ -359,16 +390,17 @@ func TestDocsTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	many := block(t, readme, "yaml", "# accounts.d/")
+	configuration := document(t, "docs/configuration.md")
+	many := block(t, configuration, "yaml", "# accounts.d/")
 	for file := range found(`refresh_token_file: (\S+)`, many) {
 		put("accounts.d/"+file, "sim-token-refresh\n")
 	}
 	put("accounts.d/north.yml", many)
-	few := block(t, readme, "yaml", "type: file", "type: url", "http_config:")
+	few := block(t, guide, "yaml", "type: file", "type: url", "http_config:")
 	for file := range found(`password_file: ([^\s}]+)`, few) {
 		put(file, "sim-secret-token-server\n")
 	}
-	for _, text := range []string{block(t, readme, "yaml", "account_files:"), few} {
+	for _, text := range []string{block(t, configuration, "yaml", "account_files:"), few} {
 		cfg, err := config.Parse(filepath.Join(folder, "config.yml"), []byte(text))
 		if err != nil {
 			t.Fatal(err)
@@ -378,17 +410,17 @@ func TestDocsTokens(t *testing.T) {
 		}
 	}
 
-	_, table, _ = strings.Cut(readme, "| shape | example |\n")
+	_, table, _ = strings.Cut(guide, "| form | example |\n")
 	table, _, _ = strings.Cut(table, "\n\n")
-	shapes := found("(?m)^\\| [^|`]+ \\| `([^`]+)`", table)
-	for shape := range shapes {
-		token, err := weixin.ParseToken([]byte(strings.ReplaceAll(shape, "…", "sim")))
+	forms := found("(?m)^\\| [^|`]+ \\| `([^`]+)`", table)
+	for form := range forms {
+		token, err := weixin.ParseToken([]byte(strings.ReplaceAll(form, "…", "sim")))
 		if err != nil || token.Text.IsZero() {
-			t.Errorf("the shape %s is no token: %v", shape, err)
+			t.Errorf("the form %s is not a token: %v", form, err)
 		}
 	}
-	if len(shapes) != 3 {
-		t.Errorf("README.md has %d shapes of a token, want 3", len(shapes))
+	if len(forms) != 3 {
+		t.Errorf("docs/tokens.md has %d forms of a token, want 3", len(forms))
 	}
 }
 
@@ -450,13 +482,13 @@ weixin: {base_url: "%[5]s", requests_per_second: 1000}
 		text = regexp.MustCompile(` \(rid [0-9a-f-]+\)`).ReplaceAllString(text, "")
 		return regexp.MustCompile(`(?m) +$`).ReplaceAllString(regexp.MustCompile(` +`).ReplaceAllString(text, " "), "")
 	}
-	if want := same(block(t, document(t, "README.md"), "text", "TOKEN FROM")); same(got.stdout) != want {
-		t.Errorf("README.md shows\n%s\nof check --online, which writes\n%s", want, same(got.stdout))
+	if want := same(block(t, document(t, "docs/troubleshooting.md"), "text", "TOKEN FROM")); same(got.stdout) != want {
+		t.Errorf("docs/troubleshooting.md shows\n%s\nof check --online, which writes\n%s", want, same(got.stdout))
 	}
 	keys := found(`"([a-z_]+)":`, finish(t, now, "check", "--online", "--output=json", "--config.file="+file).stdout)
-	_, section, _ := strings.Cut(document(t, "README.md"), "`--output=json` writes")
+	_, section, _ := strings.Cut(document(t, "docs/troubleshooting.md"), "`--output=json` writes")
 	section, _, _ = strings.Cut(section, "```")
 	if names := missing(keys, found("`([a-z_]+)`", section)); len(keys) == 0 || len(names) > 0 {
-		t.Errorf("README.md does not tell of the JSON keys %q of %d", names, len(keys))
+		t.Errorf("docs/troubleshooting.md does not tell of the JSON keys %q of %d", names, len(keys))
 	}
 }

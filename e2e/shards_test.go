@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The configuration in the README lets a real Prometheus find the shards by itself and scrape each
+// The configuration in docs/large-platforms.md lets a real Prometheus find the shards by itself and scrape each
 // account once.
 func TestPrometheusFindsTheShards(t *testing.T) {
 	t.Parallel()
@@ -23,13 +23,13 @@ func TestPrometheusFindsTheShards(t *testing.T) {
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, accounts...)
 
-	readme, err := os.ReadFile("../README.md")
+	guide, err := os.ReadFile("../docs/large-platforms.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := regexp.MustCompile("(?s)```yaml\n(scrape_configs:\n[^`]*http_sd_configs:[^`]*)```").FindStringSubmatch(string(readme))
+	config := regexp.MustCompile("(?s)```yaml\n(scrape_configs:\n[^`]*http_sd_configs:[^`]*)```").FindStringSubmatch(string(guide))
 	if config == nil || !strings.Contains(config[1], fmt.Sprintf("http://localhost:9988/sd?shards=%d", shards)) {
-		t.Fatal("the README has no configuration with the shards")
+		t.Fatal("docs/large-platforms.md has no configuration with the shards")
 	}
 	p := startPrometheus(t, "global: {scrape_interval: 2s, scrape_timeout: 2s}\n"+strings.ReplaceAll(config[1], "localhost:9988", x.base.Host))
 	eventually(t, "a scrape of all shards", func() error {

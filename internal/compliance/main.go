@@ -1,7 +1,7 @@
 // Compliance lets the public test suite for senders of Prometheus' remote write examine the package
 // remotewrite. The suite starts a program that it takes for Prometheus: with a configuration file,
 // which names a target to scrape and a receiver to send to. It is not part of what is shipped;
-// docs/history.md says how it is used.
+// docs/remote-write-compliance.md says how it is used.
 package main
 
 import (
