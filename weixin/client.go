@@ -63,6 +63,9 @@ type Request struct {
 	Errcode string
 	// Duration is the time from sending the request to having the whole answer.
 	Duration time.Duration
+	// Date is what the answer's Date header says; zero where there is none, where the answer is
+	// not the API's own, such as a proxy's page, and where it comes from a cache.
+	Date time.Time
 }
 
 // Client sends requests to Weixin on behalf of any number of accounts. It is safe for
@@ -128,6 +131,7 @@ type question struct {
 type answer struct {
 	status int
 	body   []byte
+	date   time.Time // when it was made; zero where it does not say
 	err    error
 }
 
@@ -149,7 +153,11 @@ func (c *Client) ask(ctx context.Context, q question, take func(envelope) error)
 	duration := c.now().Sub(began)
 	fault := judge(q, a, take)
 	if c.observe != nil {
-		c.observe(Request{API: q.api, Errcode: fault.label(), Duration: duration})
+		r := Request{API: q.api, Errcode: fault.label(), Duration: duration}
+		if fault.answered() {
+			r.Date = a.date
+		}
+		c.observe(r)
 	}
 	if fault != nil {
 		return fault
@@ -219,7 +227,7 @@ func receive(client *http.Client, request *http.Request, limit int64) answer {
 		return answer{err: err}
 	}
 	defer func() { _ = response.Body.Close() }()
-	a := answer{status: response.StatusCode}
+	a := answer{status: response.StatusCode, date: dateOf(response.Header)}
 	a.body, a.err = io.ReadAll(io.LimitReader(response.Body, limit+1))
 	switch {
 	case a.err != nil:
@@ -228,6 +236,18 @@ func receive(client *http.Client, request *http.Request, limit int64) answer {
 		a.err = fmt.Errorf("answer %w", tooLargeError{limit})
 	}
 	return a
+}
+
+// dateOf returns when an answer was made; zero where it does not say, or has been in a cache since.
+func dateOf(h http.Header) time.Time {
+	if h.Get("Age") != "" {
+		return time.Time{}
+	}
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return date
 }
 
 // tooLargeError is an answer or a file of more than limit bytes.

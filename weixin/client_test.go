@@ -142,11 +142,41 @@ func TestOddAnswers(t *testing.T) {
 			}))
 			wantClass(t, err, test.class, test.says)
 			wantClean(t, err)
-			want := []weixin.Request{{API: "hourly", Errcode: test.errcode}}
-			if got := seen.all(); !slices.Equal(got, want) {
-				t.Errorf("observed %+v, want %+v", got, want)
+			got := seen.all()
+			if len(got) != 1 || got[0].API != "hourly" || got[0].Errcode != test.errcode {
+				t.Fatalf("observed %+v, want errcode %s", got, test.errcode)
+			}
+			// A page that is not the API's says nothing about the time.
+			if got[0].Date.IsZero() != (test.errcode == "http") {
+				t.Errorf("observed the date %v with errcode %s", got[0].Date, test.errcode)
 			}
 		})
+	}
+}
+
+func TestDateOfAnAnswer(t *testing.T) {
+	date := time.Date(2026, 11, 25, 4, 5, 6, 0, time.UTC)
+	for name, test := range map[string]struct {
+		header http.Header
+		want   time.Time
+	}{
+		"as it should be": {http.Header{"Date": {"Wed, 25 Nov 2026 04:05:06 GMT"}}, date},
+		"none":            {http.Header{}, time.Time{}},
+		"not a date":      {http.Header{"Date": {"today"}}, time.Time{}},
+		"from a cache":    {http.Header{"Date": {"Wed, 25 Nov 2026 04:05:06 GMT"}, "Age": {"86400"}}, time.Time{}},
+	} {
+		var seen observations
+		err := ask(t.Context(), clientOn(roundTripper(func(*http.Request) (*http.Response, error) {
+			response := respond(200, `{"list":[]}`)
+			response.Header = test.header
+			return response, nil
+		}), func(o *weixin.Options) { o.Observe = seen.observe }))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := seen.all(); len(got) != 1 || !got[0].Date.Equal(test.want) {
+			t.Errorf("%s: observed %+v, want %v", name, got, test.want)
+		}
 	}
 }
 

@@ -81,6 +81,9 @@ func (e *Error) label() string {
 	}
 }
 
+// answered reports whether the answer was the API's own: a success or a refusal.
+func (e *Error) answered() bool { return e == nil || e.Code != 0 }
+
 // ClassOf returns the class of the *Error that err is or wraps, and Unknown if it does not.
 func ClassOf(err error) Class {
 	if e, ok := errors.AsType[*Error](err); ok {

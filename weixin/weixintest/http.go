@@ -60,10 +60,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, parse func(addres
 		panic(http.ErrAbortHandler) // an empty 200 would be an answer that nobody gave
 	default:
 		w.Header().Set("Content-Type", a.contentType)
+		w.Header().Set("Date", s.date())
 		w.WriteHeader(a.status)
 		_, _ = w.Write(a.body) // a caller that does not read on is no fault of the server
 	}
 }
+
+// date is the Date header of an answer that is made now.
+func (s *Server) date() string { return s.now().UTC().Format(http.TimeFormat) }
 
 // resetConnection makes the caller see a reset: with no linger time the close sends RST. Where
 // the connection cannot be had (HTTP/2, a recorder) the request is aborted.
@@ -117,7 +121,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        http.Header{"Content-Type": {a.contentType}},
+		Header:        http.Header{"Content-Type": {a.contentType}, "Date": {t.server.date()}},
 		Body:          io.NopCloser(bytes.NewReader(a.body)),
 		ContentLength: int64(len(a.body)),
 		Request:       r,

@@ -1,0 +1,35 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// Seen returns the latest instant that the store has seen: what See noted, or else when the latest
+// answer came. It is zero where the store holds nothing, and in China time.
+func (s *Store) Seen(ctx context.Context) (time.Time, error) {
+	var seen int64
+	err := inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, `SELECT seen FROM clock`).Scan(&seen); err != nil || seen > 0 {
+			return err
+		}
+		return tx.QueryRowContext(ctx, `SELECT coalesce(max(asked_at), 0) FROM day`).Scan(&seen)
+	})
+	if err != nil {
+		return time.Time{}, s.failed(ctx, "look up the latest time in it", err)
+	}
+	return instant(seen), nil
+}
+
+// See notes that an instant has passed for sure. One before the latest changes nothing.
+func (s *Store) See(ctx context.Context, at time.Time) error {
+	err := s.inTurn(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE clock SET seen = ?1 WHERE seen < ?1`, at.Unix())
+		return err
+	})
+	if err != nil {
+		return s.failed(ctx, "note the time", err)
+	}
+	return nil
+}
