@@ -44,7 +44,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func(
 	answered := false // by --help or --version
 	app.Terminate(func(int) { answered = true })
 
-	env := command.Env{Stdout: stdout, Stderr: stderr, Now: now}
+	began := time.Now()
+	env := command.Env{Stdout: stdout, Stderr: stderr, Now: now, Elapsed: func() time.Duration { return time.Since(began) }}
 	app.Flag("log.level", "Only log messages of this severity or above: debug, info, warn or error.").
 		Default("info").EnumVar(&env.LogLevel, "debug", "info", "warn", "error")
 	app.Flag("log.format", "Form of the log: logfmt or json.").

@@ -173,11 +173,17 @@ func (o *output) wait(pattern string) []string {
 // start runs the program until its stop is called, on a free port.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
+	return startAt(t, time.Now, args...)
+}
+
+// startAt is start with another clock.
+func startAt(t *testing.T, now func() time.Time, args ...string) *program {
+	t.Helper()
 	p := &program{t: t, output: &output{t: t, grown: make(chan struct{}, 1)}}
 	ctx, cancel := context.WithCancel(context.Background())
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, append(args, "--web.listen-address=127.0.0.1:0"), p.output, p.output, time.Now)
+		code <- run(ctx, append(args, "--web.listen-address=127.0.0.1:0"), p.output, p.output, now)
 	}()
 	p.stop = sync.OnceValue(func() int { cancel(); return <-code })
 	t.Cleanup(func() { p.stop() })

@@ -22,8 +22,10 @@ var ErrUsage = errors.New("wrong usage")
 type Env struct {
 	Stdout, Stderr io.Writer
 	Now            func() time.Time
-	LogLevel       string // debug, info, warn or error
-	LogFormat      string // logfmt or json
+	// Elapsed is how long the program has run, by a clock that cannot be set; nil: by Now.
+	Elapsed   func() time.Duration
+	LogLevel  string // debug, info, warn or error
+	LogFormat string // logfmt or json
 }
 
 // Web is how the exporter serves.

@@ -22,6 +22,7 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/sync/errgroup"
 
+	"weixin_exporter/clock"
 	"weixin_exporter/collector"
 	"weixin_exporter/config"
 	"weixin_exporter/exposition"
@@ -46,6 +47,7 @@ type exporter struct {
 	logger  log.Logger
 	slogger *slog.Logger
 	now     func() time.Time
+	elapsed func() time.Duration
 	// load reads the configuration anew.
 	load func() (*config.Config, error)
 	// hangups asks for a reload; may be nil.
@@ -53,6 +55,7 @@ type exporter struct {
 	// listening is told each address that is served; may be nil.
 	listening func(net.Addr)
 
+	clock     *clock.Clock
 	clients   clients
 	writers   *writers
 	refresher *refresh.Refresher
@@ -78,7 +81,9 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	err = x.serve(ctx, cfg, known)
+	if x.clock, err = newClock(ctx, known, x.logger, x.now, x.elapsed); err == nil {
+		err = x.serve(ctx, cfg, known)
+	}
 	level.Info(x.logger).Log("msg", "stopped")
 	if closed := known.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
 		err = errors.Join(err, fmt.Errorf("closing the store: %w", closed))
@@ -120,6 +125,7 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 		},
 	}
 	parts.Go(func() error { return x.refresher.Run(ctx, refreshed) })
+	parts.Go(func() error { x.clock.Run(ctx, known); return nil })
 	parts.Go(func() error { x.writers.group.Run(ctx, endpoints); return nil })
 	parts.Go(func() error {
 		switch err := toolkit.ListenAndServe(server, x.web.Toolkit, x.slogger); {
@@ -157,8 +163,11 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 	if x.writers, err = newWriters(registry, known, x.logger, x.now); err != nil {
 		return nil, err
 	}
-	x.clients = clients{now: x.now, observe: x.requests.Observe}
-	x.refresher = refresh.New(refresh.Options{Store: known, Others: known, Board: board, Logger: x.logger, Now: x.now})
+	if err := registry.Register(collector.NewClock(x.clock.Offset)); err != nil {
+		return nil, err
+	}
+	x.clients = clients{now: x.now, observe: x.observe}
+	x.refresher = refresh.New(refresh.Options{Store: known, Others: known, Board: board, Logger: x.logger, Now: x.now, Believed: x.clock.Believed})
 	x.reloading = make(chan struct{}, 1)
 	metrics, err := exposition.New(exposition.Options{
 		Source:   board,
@@ -177,6 +186,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		Config:        func() ([]byte, error) { return x.current.Load().Marshal() },
 		Reload:        x.reload,
 		Lifecycle:     x.web.EnableLifecycle,
+		Notices:       x.notices,
 		Version:       version.Version,
 		Now:           x.now,
 		Logger:        x.logger,

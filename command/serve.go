@@ -24,7 +24,7 @@ func Serve(ctx context.Context, env Env, web Web, configFile string) error {
 		return inOneLine(err)
 	}
 	logger, slogger := env.logger()
-	x := exporter{web: web, logger: logger, slogger: slogger, now: env.Now, load: load, hangups: hangups}
+	x := exporter{web: web, logger: logger, slogger: slogger, now: env.Now, elapsed: env.Elapsed, load: load, hangups: hangups}
 	return x.run(ctx, cfg)
 }
 

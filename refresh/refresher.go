@@ -69,14 +69,17 @@ type Options struct {
 	Board  Publisher
 	Logger log.Logger
 	Now    func() time.Time
+	// Believed is the instant by which what cannot be undone is decided; nil: Now.
+	Believed func() time.Time
 }
 
 // Refresher asks Weixin for what is due, stores it and publishes it.
 type Refresher struct {
 	reporter
-	store Store
-	board Publisher
-	now   func() time.Time
+	store    Store
+	board    Publisher
+	now      func() time.Time
+	believed func() time.Time
 
 	configs chan reconfigure
 	results chan result
@@ -120,11 +123,15 @@ type result struct {
 
 // New returns a Refresher for Run. It starts nothing.
 func New(o Options) *Refresher {
+	if o.Believed == nil {
+		o.Believed = o.Now
+	}
 	return &Refresher{
 		reporter: reporter{o.Logger},
 		store:    o.Store,
 		board:    o.Board,
 		now:      o.Now,
+		believed: o.Believed,
 		configs:  make(chan reconfigure),
 		results:  make(chan result),
 		accounts: map[string]*account{},
@@ -239,7 +246,7 @@ func (r *Refresher) adopt(c Config, known map[string]*store.Account) {
 // look finds out anew for every account whether a call is due.
 func (r *Refresher) look(now time.Time) {
 	r.nextLook = r.config.nextLook(now)
-	r.prune(now)
+	r.prune(r.believed())
 	r.since = r.config.remembered(summary.DateOf(now) - 1)
 	r.ready.clear()
 	r.waiting.clear()
@@ -345,8 +352,8 @@ func (r *Refresher) publish() {
 }
 
 // prune removes what is older than the retention, once a day.
-func (r *Refresher) prune(now time.Time) {
-	today := summary.DateOf(now)
+func (r *Refresher) prune(believed time.Time) {
+	today := summary.DateOf(believed)
 	if r.config.RetentionDays == 0 || r.pruned == today {
 		return
 	}

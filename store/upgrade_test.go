@@ -27,6 +27,7 @@ func TestUpgrade(t *testing.T) {
 		`ALTER TABLE account DROP COLUMN hourly_days`,
 		`DROP TABLE delivery`,
 		`DROP TABLE mark`,
+		`DROP TABLE clock`,
 		`ALTER TABLE account DROP COLUMN changed`,
 		`ALTER TABLE day DROP COLUMN changed`,
 		`DELETE FROM goose_db_version WHERE version_id > 1`,

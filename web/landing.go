@@ -41,6 +41,7 @@ type landingPage struct {
 	TelemetryPath string
 	Now           string
 	Ready         bool
+	Notices       []Notice
 	Accounts      []landingAccount
 	Troubled      int
 }
@@ -87,6 +88,9 @@ func (l landing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 
 func (l landing) page() landingPage {
 	page := landingPage{Version: cmp.Or(l.Version, "unknown"), TelemetryPath: l.TelemetryPath, Now: moment(l.Now())}
+	if l.Options.Notices != nil {
+		page.Notices = l.Options.Notices()
+	}
 	latest := l.Source.Latest()
 	if latest == nil {
 		return page

@@ -36,11 +36,16 @@ type Options struct {
 	Reload func(context.Context) error
 	// Lifecycle allows to reload over HTTP.
 	Lifecycle bool
+	// Notices returns what is wrong with the exporter as a whole, for the landing page; nil: nothing.
+	Notices func() []Notice
 	// Version is shown on the landing page.
 	Version string
 	Now     func() time.Time
 	Logger  log.Logger
 }
+
+// Notice is something that is wrong, and what to do about it.
+type Notice struct{ Text, To string }
 
 const (
 	landingPath = "/"

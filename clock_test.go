@@ -1,0 +1,88 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// fillStore saves the days of the daily call up to and including until.
+func fillStore(t *testing.T, path, appID string, until summary.Date, days int) {
+	t.Helper()
+	known, err := store.Open(t.Context(), path, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []store.Record
+	for date := until - summary.Date(days) + 1; date <= until; date++ {
+		at := date.End().Add(9 * time.Hour)
+		records = append(records, store.Record{
+			AppID: appID, API: summary.Daily, Date: date, Daily: &summary.Figures{Callbacks: 1},
+			State: store.State{Status: store.Known, AskedAt: at, KnownAt: at, Rechecked: true},
+		})
+	}
+	if _, err := known.Save(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	if err := known.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// storedDays returns how many days of the daily call a store has.
+func storedDays(t *testing.T, path, appID string) int64 {
+	t.Helper()
+	known, err := store.OpenReadOnly(t.Context(), path, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer known.Close()
+	accounts, err := known.Load(t.Context(), summary.FirstDate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return accounts[appID].Days[summary.Daily]
+}
+
+func TestClockThatIsAYearAheadRemovesNothing(t *testing.T) {
+	shop := weixintest.Account{AppID: "wx0123456789abcdef", AppSecret: "sim-secret-shop", CallbacksPerDay: 10_000}
+	simulated := weixintest.New(weixintest.Options{Seed: 1, Now: time.Now, Accounts: []weixintest.Account{shop}})
+	server := httptest.NewServer(simulated)
+	defer server.Close()
+	file := writeConfig(t, "accounts: [{name: shop, app_id: wx0123456789abcdef, app_secret: sim-secret-shop}]\n"+
+		"weixin: {base_url: '"+server.URL+"', requests_per_second: 1000}\nrefresh: {ready_at: '00:00', history: 10d}\nstore: {retention: 100d}\n")
+	path := filepath.Join(filepath.Dir(file), "weixin_exporter.db")
+	fillStore(t, path, shop.AppID, summary.DateOf(time.Now())-2, 90)
+
+	p := startAt(t, func() time.Time { return time.Now().Add(365 * 24 * time.Hour) }, "serve", "--config.file="+file)
+	p.output.wait(`level=warn .*msg="the clock of this host is wrong: it is 1y ahead of Weixin's`)
+	if metrics, ok := p.shows(`\nweixin_clock_offset_seconds 3\.1[45]\d*e\+07\n`); !ok {
+		t.Errorf("no offset of a year:\n%s", metrics)
+	}
+	if _, page := p.request(http.MethodGet, "/"); !strings.Contains(page, "The clock of this host is wrong: it is 1y ahead of Weixin&#39;s") {
+		t.Errorf("the page does not say so:\n%s", page)
+	}
+	if code := p.stop(); code != done {
+		t.Errorf("exit code %d", code)
+	}
+	if days := storedDays(t, path, shop.AppID); days < 90 {
+		t.Errorf("%d of 90 days are left", days)
+	}
+}
+
+func TestClockThatIsRight(t *testing.T) {
+	p := start(t, "demo")
+	if metrics, ok := p.shows(`\nweixin_clock_offset_seconds -?[0-9.e-]+\n`); !ok {
+		t.Errorf("no offset:\n%s", metrics)
+	}
+	if _, page := p.request(http.MethodGet, "/"); strings.Contains(page, "clock of this host") {
+		t.Errorf("the page finds a fault in the clock:\n%s", page)
+	}
+}
