@@ -32,6 +32,9 @@ type Error struct {
 	Address string
 	// Wait is how long Weixin itself says to wait; 0 if it does not say.
 	Wait time.Duration
+	// Shared says that no request was made: the source of the token, which other accounts
+	// share, failed a moment before with this error, and Wait is how long it makes none.
+	Shared bool
 	// Source names the file or URL that the access token comes from, where the fault lies
 	// there and not with Weixin; else "".
 	Source string

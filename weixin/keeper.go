@@ -20,9 +20,12 @@ type keeper struct {
 	source TokenSource
 	now    func() time.Time
 
+	shared bool // by the accounts of a platform
+
 	mu     sync.Mutex // held for moments only, never during a request
 	kept   keptToken
 	flight *flight // the fetch that is under way; nil if none is
+	failed failure // of a shared source
 }
 
 // keptToken is a token with the time from which its life is counted.
@@ -52,7 +55,14 @@ type origin interface {
 // Keep returns a source that keeps the token of source for its life and fetches one at a time,
 // for callers that share it: the accounts of a platform its component access token. Account and
 // AuthorizerToken keep the tokens of every other source by themselves.
-func (c *Client) Keep(source TokenSource) TokenSource { return c.keep(source) }
+//
+// The source that it returns also remembers a failure: for a growing time, up to a minute, all
+// that share it get that error, with Shared set, and no request is made for them.
+func (c *Client) Keep(source TokenSource) TokenSource {
+	k := c.keep(source)
+	k.shared = true
+	return k
+}
 
 func (c *Client) keep(source TokenSource) *keeper {
 	if shared, ok := source.(*keeper); ok {
@@ -93,17 +103,25 @@ func (k *keeper) use(ctx context.Context, api string, call func(secret.Value) er
 		return err
 	}
 	err = call(token)
-	if ClassOf(err) != Token {
-		return err
+	if ClassOf(err) == Token {
+		k.forget(token)
+		err = k.again(ctx, api, token, err, call)
 	}
-	k.forget(token)
-	renewed, renewErr := k.token(ctx, api)
-	if renewErr != nil {
-		return renewErr
+	k.learn(ctx, err)
+	return err
+}
+
+// again repeats a call for which the token was refused, with a renewed one.
+func (k *keeper) again(
+	ctx context.Context, api string, token secret.Value, refusal error, call func(secret.Value) error,
+) error {
+	renewed, err := k.token(ctx, api)
+	if err != nil {
+		return err
 	}
 	if renewed.Equal(token) {
 		k.forget(token)
-		return k.refusedAgain(err, true)
+		return k.refusedAgain(refusal, true)
 	}
 	err = call(renewed)
 	if ClassOf(err) == Token {
@@ -149,6 +167,10 @@ func (k *keeper) forget(refused secret.Value) {
 func (k *keeper) token(ctx context.Context, api string) (secret.Value, error) {
 	for {
 		k.mu.Lock()
+		if err := k.failed.repeat(k.now()); err != nil {
+			k.mu.Unlock()
+			return secret.Value{}, err
+		}
 		if k.usable() {
 			text := k.kept.Text
 			k.mu.Unlock()
@@ -198,6 +220,9 @@ func (k *keeper) fetch(ctx context.Context, f *flight) {
 		}
 	}
 	f.text, f.err, f.aborted = token.Text, err, err != nil && ctx.Err() != nil
+	if k.shared && err != nil && !f.aborted {
+		k.failed.note(err, k.now())
+	}
 	k.flight = nil
 	close(f.done)
 }
