@@ -21,6 +21,9 @@ import (
 // names all accounts, so one for each of many answers would cost more than the answers.
 const publishEvery = 100 * time.Millisecond
 
+// recallEvery is how soon reading the store is tried again where nothing can be done without.
+const recallEvery = 10 * time.Second
+
 // Store keeps what is known. Its methods are called from one goroutine at a time.
 type Store interface {
 	// Load returns what is stored of the given accounts, of all if none is given, by app
@@ -69,7 +72,9 @@ type Options struct {
 	Board  Publisher
 	Logger log.Logger
 	Now    func() time.Time
-	// Believed is the instant by which what cannot be undone is decided; nil: Now.
+	// Believed is the instant that what cannot be undone takes as now: removing days from the
+	// store and forgetting what is known of them. A clock that is wrong for a while must do
+	// neither. nil: Now.
 	Believed func() time.Time
 }
 
@@ -87,6 +92,7 @@ type Refresher struct {
 	// All that follows belongs to the goroutine of Run.
 	config   Config
 	since    summary.Date    // the first day that the ledgers hold
+	blind    bool            // they lack days that may be stored, so nothing can be due
 	life     context.Context //nolint:containedctx // that of Run; accounts' lives hang on it
 	accounts map[string]*account
 	ordered  []*account
@@ -196,7 +202,7 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 // apply brings a configuration into force.
 func (r *Refresher) apply(c Config) error {
 	now := r.now()
-	since := c.remembered(summary.DateOf(now) - 1)
+	since := r.rememberedSince(c, now)
 	var unknown []string
 	for _, a := range c.Accounts {
 		if r.accounts[a.AppID] == nil || since < r.since {
@@ -243,13 +249,44 @@ func (r *Refresher) adopt(c Config, known map[string]*store.Account) {
 	}
 }
 
+// rememberedSince returns the first day that the ledgers are to hold: of the two clocks, the one
+// that is behind decides, so that a clock that goes ahead makes nothing be forgotten.
+func (r *Refresher) rememberedSince(c Config, now time.Time) summary.Date {
+	if believed := r.believed(); believed.Before(now) {
+		now = believed
+	}
+	return c.remembered(summary.DateOf(now) - 1)
+}
+
+// remember brings the ledgers to the days that they are to hold. Where these reach further back
+// than before, as after a clock was put back, what is stored of them is read: a day that is
+// known must not be asked for, or counted, again. It returns false if that fails.
+func (r *Refresher) remember(now time.Time) bool {
+	since := r.rememberedSince(r.config, now)
+	if since < r.since && len(r.ordered) > 0 {
+		known, err := r.store.Load(r.life, since)
+		if err != nil {
+			r.logRecallFailed(err, r.blind)
+			return false
+		}
+		for _, acc := range r.ordered {
+			acc.recall(known[acc.AppID])
+		}
+	}
+	r.since = since
+	return true
+}
+
 // look finds out anew for every account whether a call is due.
 func (r *Refresher) look(now time.Time) {
 	r.nextLook = r.config.nextLook(now)
-	r.prune(r.believed())
-	r.since = r.config.remembered(summary.DateOf(now) - 1)
+	r.prune()
 	r.ready.clear()
 	r.waiting.clear()
+	if r.blind = !r.remember(now); r.blind {
+		r.nextLook = now.Add(recallEvery)
+		return
+	}
 	for _, acc := range r.ordered {
 		if !acc.running { // else its answer is still to be judged by what is known
 			acc.forget(r.since)
@@ -261,6 +298,9 @@ func (r *Refresher) look(now time.Time) {
 // place puts an account into the queue where it belongs at now.
 func (r *Refresher) place(acc *account, now time.Time) {
 	acc.stale = false
+	if r.blind {
+		return // the next look places all
+	}
 	call, due, wake := acc.plan(now, r.config.Settings)
 	if due {
 		acc.next = call
@@ -352,8 +392,8 @@ func (r *Refresher) publish() {
 }
 
 // prune removes what is older than the retention, once a day.
-func (r *Refresher) prune(believed time.Time) {
-	today := summary.DateOf(believed)
+func (r *Refresher) prune() {
+	today := summary.DateOf(r.believed())
 	if r.config.RetentionDays == 0 || r.pruned == today {
 		return
 	}

@@ -109,3 +109,11 @@ func (r reporter) logPruned(before summary.Date, removed int64) {
 func (r reporter) logPruneFailed(before summary.Date, err error) {
 	level.Error(r.logger).Log("msg", "cannot remove days beyond the retention; trying again at the next look", "before", before, "err", err)
 }
+
+func (r reporter) logRecallFailed(err error, again bool) {
+	logger := level.Error(r.logger)
+	if again {
+		logger = level.Debug(r.logger)
+	}
+	logger.Log("msg", "cannot read what is stored; nothing is asked for until it can be read", "err", err)
+}

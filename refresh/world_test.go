@@ -41,6 +41,7 @@ type world struct {
 	others  func(*store.Store) refresh.Others // nil: the store itself
 	watched refresh.Publisher                 // nil: the board itself
 	ahead   atomic.Int64                      // by how much the refresher's clock is wrong
+	believe func() time.Time                  // nil: the refresher's clock
 }
 
 // logbook collects log lines; they also go to the test's output.
@@ -140,7 +141,7 @@ func (w *world) start() {
 	if w.others != nil {
 		others = w.others(w.store)
 	}
-	w.runner = refresh.New(refresh.Options{Store: kept, Others: others, Board: shown, Logger: log.NewLogfmtLogger(w.log), Now: w.now})
+	w.runner = refresh.New(refresh.Options{Store: kept, Others: others, Board: shown, Logger: log.NewLogfmtLogger(w.log), Now: w.now, Believed: w.believe})
 	ended := make(chan error, 1)
 	go func() { ended <- w.runner.Run(ctx, w.config) }()
 	w.stop = sync.OnceFunc(func() {
