@@ -58,7 +58,7 @@ func TestSharedSourceFailsOnceForAll(t *testing.T) {
 			now := time.Unix(1_800_000_000, 0)
 			client := clientOn(&api, func(o *weixin.Options) { o.Now = func() time.Time { return now } })
 			shared := client.Keep(client.URLToken(weixin.URLTokenOptions{
-				URL: secret.New("https://tokens.example/platform"), HTTPClient: &http.Client{Transport: &server},
+				URL: secret.NewURL("https://tokens.example/platform"), HTTPClient: &http.Client{Transport: &server},
 			}))
 			var accounts []*weixin.Account
 			for range 100 {
@@ -106,7 +106,7 @@ func TestReplacedSharedSourceTriesAtOnce(t *testing.T) {
 	server := tokenHost{status: 502, body: "sim-token-1"}
 	account := func() *weixin.Account {
 		return client.Account(authorizerOf(client, client.Keep(client.URLToken(weixin.URLTokenOptions{
-			URL: secret.New("https://tokens.example/platform"), HTTPClient: &http.Client{Transport: &server},
+			URL: secret.NewURL("https://tokens.example/platform"), HTTPClient: &http.Client{Transport: &server},
 		})), store))
 	}
 	former := account()
