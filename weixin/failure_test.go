@@ -26,28 +26,28 @@ func (s *tokenHost) RoundTrip(*http.Request) (*http.Response, error) {
 // hour, but its token server, or Weixin where that is what refuses, hears of it a few times a minute.
 func TestSharedSourceFailsOnceForAll(t *testing.T) {
 	for name, c := range map[string]struct {
-		server tokenHost
-		api    platform
+		server *tokenHost
+		api    *platform
 		class  weixin.Class
 		source string
 		// mend makes it work again.
 		mend func(*tokenHost, *platform)
 	}{
 		"the token server is away": {
-			server: tokenHost{status: 502},
-			api:    platform{component: "sim-token-1", refresh: firstRefresh},
+			server: &tokenHost{status: 502},
+			api:    &platform{component: "sim-token-1", refresh: firstRefresh},
 			class:  weixin.Busy, source: "https://tokens.example/platform",
 			mend: func(s *tokenHost, _ *platform) { s.status = 200 },
 		},
 		"the token server refuses": {
-			server: tokenHost{status: 403},
-			api:    platform{component: "sim-token-1", refresh: firstRefresh},
+			server: &tokenHost{status: 403},
+			api:    &platform{component: "sim-token-1", refresh: firstRefresh},
 			class:  weixin.Token, source: "https://tokens.example/platform",
 			mend: func(s *tokenHost, _ *platform) { s.status = 200 },
 		},
 		"the token is an old one": {
-			server: tokenHost{status: 200},
-			api:    platform{component: "sim-token-2", errcode: 42001, refresh: firstRefresh},
+			server: &tokenHost{status: 200},
+			api:    &platform{component: "sim-token-2", errcode: 42001, refresh: firstRefresh},
 			class:  weixin.Token, source: "https://tokens.example/platform",
 			mend: func(_ *tokenHost, api *platform) { api.component = "sim-token-1" },
 		},
@@ -56,9 +56,9 @@ func TestSharedSourceFailsOnceForAll(t *testing.T) {
 			server, api := c.server, c.api
 			server.body = "sim-token-1"
 			now := time.Unix(1_800_000_000, 0)
-			client := clientOn(&api, func(o *weixin.Options) { o.Now = func() time.Time { return now } })
+			client := clientOn(api, func(o *weixin.Options) { o.Now = func() time.Time { return now } })
 			shared := client.Keep(client.URLToken(weixin.URLTokenOptions{
-				URL: secret.NewURL("https://tokens.example/platform"), HTTPClient: &http.Client{Transport: &server},
+				URL: secret.NewURL("https://tokens.example/platform"), HTTPClient: &http.Client{Transport: server},
 			}))
 			var accounts []*weixin.Account
 			for range 100 {
@@ -88,7 +88,7 @@ func TestSharedSourceFailsOnceForAll(t *testing.T) {
 			if most := 2 * 70; server.requests > most || server.requests < 55 || api.exchanges > most {
 				t.Errorf("%d requests to the token server and %d to Weixin in an hour, want at most %d", server.requests, api.exchanges, most)
 			}
-			c.mend(&server, &api)
+			c.mend(server, api)
 			now = now.Add(time.Minute)
 			for i, account := range accounts[:2] {
 				api.refresh = firstRefresh
