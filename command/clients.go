@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"weixin_exporter/config"
+	"weixin_exporter/httpclient"
 	"weixin_exporter/refresh"
 	"weixin_exporter/weixin"
 )
@@ -49,7 +50,7 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 	}
 	// It keeps up to 1000 idle connections to a host, the highest concurrency that a
 	// configuration may ask for, so that each worker has its own.
-	httpClient, err := config.NewHTTPClient(cfg.Weixin.HTTPClient, program)
+	httpClient, err := httpclient.New(cfg.Weixin.HTTPClient, program)
 	if err != nil {
 		return refreshed, fmt.Errorf("weixin.http_config: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/version"
 
 	"weixin_exporter/config"
+	"weixin_exporter/httpclient"
 	"weixin_exporter/remotewrite"
 	"weixin_exporter/store"
 )
@@ -85,7 +86,7 @@ func (w *writers) keptClient(c config.RemoteWrite) *remotewrite.Client {
 }
 
 func (w *writers) newClient(c config.RemoteWrite) (*remotewrite.Client, error) {
-	httpClient, err := config.NewHTTPClient(c.HTTPClient, program)
+	httpClient, err := httpclient.New(c.HTTPClient, program)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	promconfig "github.com/prometheus/common/config"
 
 	"weixin_exporter/config"
+	"weixin_exporter/httpclient"
 	"weixin_exporter/secret"
 	"weixin_exporter/weixin"
 )
@@ -74,12 +75,12 @@ func (s *sources) component(appID string, c config.ComponentToken) (weixin.Token
 func (s *sources) server(address secret.URL, settings *promconfig.HTTPClientConfig) (weixin.TokenSource, error) {
 	httpClient := s.plain
 	if settings != nil || httpClient == nil {
-		chosen := promconfig.DefaultHTTPClientConfig
+		chosen := config.DefaultHTTPClient()
 		if settings != nil {
 			chosen = *settings
 		}
 		var err error
-		if httpClient, err = config.NewHTTPClient(chosen, program); err != nil {
+		if httpClient, err = httpclient.New(chosen, program); err != nil {
 			return nil, fmt.Errorf("token.http_config: %w", err)
 		}
 		s.idle = append(s.idle, httpClient.CloseIdleConnections)

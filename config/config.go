@@ -147,7 +147,7 @@ func Default() Config {
 			Timeout:           model.Duration(10 * time.Second),
 			RequestsPerSecond: 10,
 			Concurrency:       4,
-			HTTPClient:        promconfig.DefaultHTTPClientConfig,
+			HTTPClient:        DefaultHTTPClient(),
 		},
 		Refresh: Refresh{
 			Interval:     model.Duration(15 * time.Minute),

@@ -119,7 +119,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	w := c.Weixin
 	if w.BaseURL != "http://proxy.example:8080/weixin/" || w.Timeout != model.Duration(1500*time.Millisecond) ||
-		w.RequestsPerSecond != 0.5 || w.Concurrency != 1000 || !w.Quota || w.HTTPClient.EnableHTTP2 || !w.HTTPClient.FollowRedirects {
+		w.RequestsPerSecond != 0.5 || w.Concurrency != 1000 || !w.Quota || w.HTTPClient.EnableHTTP2 || w.HTTPClient.FollowRedirects {
 		t.Errorf("weixin is %s, %s, %v, %d", w.BaseURL, w.Timeout, w.RequestsPerSecond, w.Concurrency)
 	}
 	if got := w.HTTPClient.BasicAuth.PasswordFile; got != filepath.Join("testdata", "secrets", "unix") {
@@ -246,5 +246,30 @@ func TestSecretValueInYAML(t *testing.T) {
 	mustNotLeak(t, string(out))
 	if got, want := string(out), "given: <secret>\npointer: <secret>\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Redirects are never followed; asking for them is no fault, since Prometheus has the same key.
+func TestFollowRedirectsHasNoEffect(t *testing.T) {
+	folder(t, map[string]string{"config.yml": `
+accounts:
+  - {name: club, app_id: wx1, token: {type: url, url: "https://tokens.example/", http_config: {follow_redirects: true}}}
+weixin: {http_config: {follow_redirects: true}}
+remote_write:
+  - {url: "https://one.example/", follow_redirects: true}
+  - {url: "https://two.example/", follow_redirects: false}
+`})
+	c := mustLoad(t, "config.yml")
+	const text = ".follow_redirects: has no effect: redirects are not followed, since credentials would go along; remove it"
+	want := strings.Join([]string{
+		"config.yml:3:96: accounts[0].token.http_config" + text,
+		"config.yml:4:24: weixin.http_config" + text,
+		"config.yml:6:35: remote_write[0]" + text,
+	}, "\n")
+	if diff := cmp.Diff(want, config.Faults(c.Warnings()).Error()); diff != "" {
+		t.Errorf("warnings differ (-want +got):\n%s", diff)
+	}
+	if c.Weixin.HTTPClient.FollowRedirects || c.RemoteWrite[0].HTTPClient.FollowRedirects || c.Accounts[0].Token.HTTPClient.FollowRedirects {
+		t.Error("redirects are to be followed")
 	}
 }

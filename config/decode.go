@@ -80,7 +80,7 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, key string) {
 		if !isNull(n) {
 			v.Set(reflect.New(v.Type().Elem()))
 			if c, ok := reflect.TypeAssert[*promconfig.HTTPClientConfig](v); ok {
-				*c = promconfig.DefaultHTTPClientConfig
+				*c = DefaultHTTPClient()
 			}
 			d.decode(n, v.Elem(), key)
 		}

@@ -13,6 +13,7 @@ import (
 	promconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v4"
 
+	"weixin_exporter/httpclient"
 	"weixin_exporter/secret"
 )
 
@@ -29,6 +30,14 @@ type httpBlock struct {
 }
 
 type namedFile struct{ key, path string }
+
+// DefaultHTTPClient returns what holds where there is no http_config: the defaults of Prometheus, without
+// following redirects, which would take credentials along.
+func DefaultHTTPClient() promconfig.HTTPClientConfig {
+	c := promconfig.DefaultHTTPClientConfig
+	c.FollowRedirects = false
+	return c
+}
 
 // httpConfig reads the block under the key and checks it.
 func (d *document) httpConfig(n *yaml.Node, c *promconfig.HTTPClientConfig, key string) {
@@ -49,6 +58,10 @@ func (d *document) httpBlock(n *yaml.Node, v reflect.Value, key string) (*httpBl
 // checkHTTPConfig checks the block that was read.
 func (d *document) checkHTTPConfig(c *promconfig.HTTPClientConfig, key string, b *httpBlock, before int) {
 	c.SetDirectory(d.path("."))
+	if c.FollowRedirects {
+		c.FollowRedirects = false
+		d.warn(key+".follow_redirects", "has no effect: redirects are not followed, since credentials would go along; remove it")
+	}
 	if len(d.faults) > before || c.Validate() != nil || !d.shared.isUsable(c) {
 		d.validateHTTPConfig(c, key, b, before)
 		if len(d.faults) > before {
@@ -106,7 +119,7 @@ func (d *document) validateHTTPConfig(c *promconfig.HTTPClientConfig, key string
 
 // buildable tries to build a client.
 func buildable(c *promconfig.HTTPClientConfig) error {
-	client, err := NewHTTPClient(*c, "weixin")
+	client, err := httpclient.New(*c, "weixin")
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func TestMaskedTokens(t *testing.T) {
     http_config:
       tls_config:
         insecure_skip_verify: true
-      follow_redirects: true
+      follow_redirects: false
       enable_http2: false
       proxy_url: http://u:<secret>@proxy:3128
       http_headers:
@@ -106,7 +106,7 @@ func TestMaskedTokens(t *testing.T) {
         authorization:
           type: Bearer
           credentials: <secret>
-        follow_redirects: true
+        follow_redirects: false
         enable_http2: true
     refresh_token_file: refresh/guest
 weixin:

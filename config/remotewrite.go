@@ -62,7 +62,7 @@ func DefaultRemoteWrite() RemoteWrite {
 		ProtobufMessage:   WriteV1,
 		MaxSamplesPerSend: 2000,
 		MaxAge:            model.Duration(30 * day),
-		HTTPClient:        promconfig.DefaultHTTPClientConfig,
+		HTTPClient:        DefaultHTTPClient(),
 	}
 }
 

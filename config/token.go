@@ -19,7 +19,7 @@ type Token struct {
 	Path string `yaml:"path,omitempty"`
 	// URL is the http or https URL that answers the access token.
 	URL secret.URL `yaml:"url,omitempty"`
-	// HTTPClient says how URL is called; nil is promconfig.DefaultHTTPClientConfig. Relative paths
+	// HTTPClient says how URL is called; nil is DefaultHTTPClient. Relative paths
 	// have been joined with the folder of the file that names them.
 	HTTPClient *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
 	// ComponentAppID is the app id of the third-party platform that calls for the account.

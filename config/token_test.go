@@ -50,7 +50,7 @@ func TestTokenTypes(t *testing.T) {
 	if bot.Token.Type != config.FileToken || bot.Token.Path != filepath.Join("etc", "tokens", "bot") || !bot.Secret().IsZero() {
 		t.Errorf("bot has its token from %s", bot.Token)
 	}
-	if !strings.HasSuffix(club.Token.URL.Reveal(), "@tokens.example/a@b?key="+marker+"2") || club.Token.HTTPClient.EnableHTTP2 || !club.Token.HTTPClient.FollowRedirects {
+	if !strings.HasSuffix(club.Token.URL.Reveal(), "@tokens.example/a@b?key="+marker+"2") || club.Token.HTTPClient.EnableHTTP2 || club.Token.HTTPClient.FollowRedirects {
 		t.Errorf("club has its token from %s", club.Token)
 	}
 	component := guest.Token.ComponentAccessToken

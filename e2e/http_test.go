@@ -220,7 +220,7 @@ weixin:
   concurrency: 8
   quota: false
   http_config:
-    follow_redirects: true
+    follow_redirects: false
     enable_http2: true
 refresh:
   interval: 15m

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -17,6 +16,7 @@ import (
 	"github.com/go-kit/log/level"
 	"github.com/klauspost/compress/snappy"
 
+	"weixin_exporter/redirect"
 	"weixin_exporter/secret"
 )
 
@@ -33,14 +33,11 @@ const (
 // maxBody bounds how much of an answer is read, in bytes.
 const maxBody = 64 << 10
 
-// maxRedirects is how many redirects are followed at the most, as many as by Go's own default.
-const maxRedirects = 10
-
 // ClientOptions of a Client.
 type ClientOptions struct {
 	// URL is where samples are posted to.
 	URL secret.URL
-	// HTTPClient carries authentication, TLS and proxy. Of its redirects only those that keep POST are followed.
+	// HTTPClient carries authentication, TLS and proxy. It is copied, and the copy follows no redirects.
 	HTTPClient *http.Client
 	// Headers are added to each request.
 	Headers map[string]secret.Value
@@ -68,22 +65,8 @@ type Client struct {
 // its errors do not tell the status, on which cutting down a refused batch depends.
 func NewClient(o ClientOptions) *Client {
 	c := &Client{ClientOptions: o, http: *o.HTTPClient}
-	c.http.CheckRedirect = c.redirect
+	c.http.CheckRedirect = redirect.Refuse
 	return c
-}
-
-// redirect decides whether a redirect is followed. Most turn a POST into a GET without samples, and
-// the login page that is read then would be taken for their receiver.
-func (c *Client) redirect(next *http.Request, before []*http.Request) error {
-	switch {
-	case next.Method != http.MethodPost:
-		return http.ErrUseLastResponse
-	case c.HTTPClient.CheckRedirect != nil:
-		return c.HTTPClient.CheckRedirect(next, before)
-	case len(before) >= maxRedirects:
-		return fmt.Errorf("stopped after %d redirects", maxRedirects)
-	}
-	return nil
 }
 
 // Send sends samples, those of each series in the order of their times, in one request; in two
@@ -176,6 +159,11 @@ func (c *Client) failed(err error) Answer {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return Answer{Verdict: Later, Text: "no answer within " + c.Timeout.String()}
+	}
+	if refused, ok := redirect.As(err); ok {
+		// What is asked for by POST and found elsewhere is mostly a page to log in, whose status 200 would
+		// say nothing of samples.
+		return Answer{Verdict: Unusable, Status: refused.Status, Text: oneLine(err.Error())}
 	}
 	return Answer{Verdict: Later, Text: oneLine(err.Error())}
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"weixin_exporter/redirect"
 	"weixin_exporter/secret"
 )
 
@@ -94,12 +95,10 @@ func NewClient(options Options) *Client {
 	if options.HTTPClient != nil {
 		c.http = *options.HTTPClient
 	}
-	c.http.CheckRedirect = followNone
+	c.http.CheckRedirect = redirect.Refuse
 	c.base, c.baseErr = parseBase(options.BaseURL)
 	return c
 }
-
-func followNone(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func parseBase(text string) (*url.URL, error) {
 	base, err := url.Parse(text)

@@ -117,7 +117,7 @@ func TestOddAnswers(t *testing.T) {
 		{"errcode under 403", 403, `{"errcode":"48001","errmsg":"api unauthorized"}`, weixin.Permission, "errcode 48001", "48001"},
 		{"too many requests", 429, "slow down", weixin.Rate, "HTTP status 429 Too Many Requests", "http"},
 		{"too many requests with errcode", 429, `{"errcode":45009}`, weixin.Quota, "errcode 45009", "45009"},
-		{"redirect", 302, "", weixin.Busy, "HTTP status 302 Found", "http"},
+		{"redirect", 302, "", weixin.Busy, "/elsewhere; redirects are not followed", "http"},
 		{"no content", 204, "", weixin.Busy, "HTTP status 204", "http"},
 		{"empty", 200, "", weixin.Busy, "the answer is empty", "http"},
 		{"HTML", 200, "<html>", weixin.Busy, "is no JSON object", "http"},
@@ -227,12 +227,12 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			followed = followed || r.URL.Host != "weixin.example"
 			response := respond(307, "")
-			response.Header.Set("Location", "https://elsewhere.example/")
+			response.Header.Set("Location", "https://elsewhere.example/?access_token=sim-token-query")
 			return response, nil
 		}),
 	}
 	client := clientOn(nil, func(o *weixin.Options) { o.HTTPClient = own })
-	wantClass(t, ask(t.Context(), client), weixin.Busy, "HTTP status 307")
+	wantClass(t, ask(t.Context(), client), weixin.Busy, "HTTP status 307: the server redirects to https://elsewhere.example/; ")
 	if followed || own.CheckRedirect(nil, nil) != nil {
 		t.Error("the redirect was followed, or the caller's client was changed")
 	}

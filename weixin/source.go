@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"weixin_exporter/redirect"
 	"weixin_exporter/secret"
 )
 
@@ -63,7 +64,7 @@ func (c *Client) URLToken(o URLTokenOptions) TokenSource {
 	if o.HTTPClient != nil {
 		u.http = *o.HTTPClient
 	}
-	u.http.CheckRedirect = followNone
+	u.http.CheckRedirect = redirect.Refuse
 	parsed, err := o.URL.Parse()
 	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
 		return u
@@ -93,12 +94,13 @@ func (u urlToken) Fetch(ctx context.Context) (AccessToken, error) {
 		return AccessToken{}, fmt.Errorf("%s: %w", gettingFrom(u.shown), ctx.Err())
 	}
 	_, tooLarge := errors.AsType[tooLargeError](a.err)
+	_, redirected := redirect.As(a.err)
 	switch {
 	case a.status >= http.StatusInternalServerError:
 		return AccessToken{}, u.busy(statusError(a.status))
 	case a.status != 0 && a.status != http.StatusOK:
 		return AccessToken{}, u.fault(statusError(a.status))
-	case tooLarge:
+	case tooLarge, redirected:
 		return AccessToken{}, u.fault(a.err)
 	case a.err != nil:
 		return AccessToken{}, u.busy(a.err)

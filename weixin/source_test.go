@@ -267,7 +267,7 @@ func TestOddTokenServers(t *testing.T) {
 		{"a status that nobody knows", 599, "", weixin.Busy, "HTTP status 599"},
 		{"unauthorized", 401, theToken, weixin.Token, "HTTP status 401 Unauthorized"},
 		{"not found", 404, "<html>", weixin.Token, "HTTP status 404 Not Found"},
-		{"redirect", 302, "", weixin.Token, "HTTP status 302 Found"},
+		{"redirect", 302, "", weixin.Token, "/elsewhere; redirects are not followed"},
 		{"no content", 204, "", weixin.Token, "HTTP status 204 No Content"},
 		{"empty", 200, "", weixin.Token, "found an empty text instead of a token"},
 		{"HTML", 200, "<html>" + theToken, weixin.Token, "found an HTML page instead of a token"},

@@ -1,4 +1,4 @@
-package config_test
+package httpclient_test
 
 import (
 	"io"
@@ -10,11 +10,11 @@ import (
 
 	promconfig "github.com/prometheus/common/config"
 
-	"weixin_exporter/config"
+	"weixin_exporter/httpclient"
 )
 
 // What an editor puts in front of a password is not sent with it, and a changed file counts at once.
-func TestHTTPClientReadsFilesWithoutByteOrderMark(t *testing.T) {
+func TestFilesAreReadWithoutByteOrderMark(t *testing.T) {
 	var authorization string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		authorization = r.Header.Get("Authorization")
@@ -30,7 +30,7 @@ func TestHTTPClientReadsFilesWithoutByteOrderMark(t *testing.T) {
 		"token": {promconfig.HTTPClientConfig{Authorization: &promconfig.Authorization{Type: "Bearer", CredentialsFile: path}}, "Bearer word"},
 	} {
 		before := c.config
-		client, err := config.NewHTTPClient(c.config, "test")
+		client, err := httpclient.New(c.config, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
