@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v4"
 
 	"weixin_exporter/snapshot"
+	"weixin_exporter/summary"
 )
 
 // The alerts are checked here as far as no running program is needed; e2e has the rest.
@@ -217,6 +219,37 @@ func checkGuide(t *testing.T, guide string, alert rule, want int) {
 	}
 	if n := strings.Count(section, "\n| "); want > 0 && n < want+1 {
 		t.Errorf("docs/alerts.md explains %d thresholds of %s, which has %d", n-1, alert.Alert, want)
+	}
+}
+
+// The alerts on figures judge by the numbers of the package summary, as the page does.
+func TestAlertsJudgeAsThePage(t *testing.T) {
+	known := rules(t)
+	for name, want := range map[string]map[string]float64{
+		"WeixinCallbacksFailed": {
+			"failed callbacks in the day": summary.ManyFailures, "failure ratio of the day": summary.HighFailureRatio,
+		},
+		"weixin:interface_fail_ratio:bad_hours": {
+			"failed callbacks in the hour": summary.ManyFailures, "failure ratio of the hour": summary.HighHourFailureRatio,
+		},
+		"WeixinCallbacksTimedOut": {
+			"failed callbacks in the day": summary.ManyFailures, "failure ratio of the day": summary.TimeoutFailureRatio,
+			"the longest callback, in seconds; Weixin gives up after 5": summary.TimeoutSeconds,
+		},
+	} {
+		got := map[string]float64{}
+		for _, match := range regexp.MustCompile(`# Threshold: (.*)\n[^#]*?>= ([0-9.]+)`).FindAllStringSubmatch(known[name].Expr, -1) {
+			number, err := strconv.ParseFloat(match[2], 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[match[1]] = number
+		}
+		for what, number := range want {
+			if got[what] != number {
+				t.Errorf("%s: %s is %v, want %v", name, what, got[what], number)
+			}
+		}
 	}
 }
 

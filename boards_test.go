@@ -7,13 +7,22 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"weixin_exporter/summary"
 )
 
 // What the Grafana boards promise: they load as they are, keep their links, and say what they show.
+
+const (
+	historyBoard = "weixin-history"
+	// What the queries choose by.
+	chosenAccounts = "account=~`${account:regex}`"
+	chosen         = "{job=~`${job:regex}`,instance=~`${instance:regex}`," + chosenAccounts + "}"
+)
 
 type (
 	// board is a Grafana board, as far as the tests look at it.
@@ -25,7 +34,16 @@ type (
 		Refresh    string
 		Links      []link
 		Templating struct{ List []variable }
-		Panels     []boardPanel
+
+		Annotations struct {
+			List []struct {
+				Name, Expr, Step, TitleFormat, TextFormat string
+				BuiltIn                                   int
+				Enable, Hide                              bool
+				Datasource                                source
+			}
+		}
+		Panels []boardPanel
 	}
 	link struct {
 		Title, URL  string
@@ -54,7 +72,10 @@ type (
 			Options struct{ RenameByName map[string]string }
 		}
 		FieldConfig struct {
-			Defaults  struct{ Unit string }
+			Defaults struct {
+				Unit       string
+				Thresholds struct{ Steps []struct{ Value *float64 } }
+			}
 			Overrides []struct {
 				Matcher    struct{ Options string }
 				Properties []struct {
@@ -109,21 +130,115 @@ func TestBoardsLoadAsTheyAre(t *testing.T) {
 
 func checkVariables(t *testing.T, b board) {
 	t.Helper()
-	if len(b.Templating.List) != 2 {
-		t.Fatalf("%s has %d variables, want two", b.UID, len(b.Templating.List))
+	want := map[string]string{
+		"job":      "label_values(weixin_account_info, job)",
+		"instance": "label_values(weixin_account_info{job=~`${job:regex}`}, instance)",
+		"account":  "label_values(weixin_account_info" + strings.Replace(chosen, ","+chosenAccounts, "", 1) + ", account)",
 	}
-	data, account := b.Templating.List[0], b.Templating.List[1]
-	if data.Name != "datasource" || data.Type != "datasource" || string(data.Query) != `"prometheus"` {
+	order := []string{"datasource", "job", "instance", "account"}
+	if b.UID == historyBoard {
+		// The history is sent without the labels of a scrape.
+		want = map[string]string{"account": "label_values(weixin_history_daily_callbacks, account)"}
+		order = []string{"datasource", "account"}
+	}
+	var names []string
+	for _, v := range b.Templating.List {
+		names = append(names, v.Name)
+	}
+	if !slices.Equal(names, order) {
+		t.Fatalf("%s has the variables %q, want %q", b.UID, names, order)
+	}
+	if data := b.Templating.List[0]; data.Type != "datasource" || string(data.Query) != `"prometheus"` {
 		t.Errorf("%s: the first variable is %+v, want the data source", b.UID, data)
 	}
-	if account.Name != "account" || account.Type != "query" || !account.Multi || !account.IncludeAll || account.AllValue != ".*" ||
-		account.Datasource != (source{"prometheus", "${datasource}"}) {
-		t.Errorf("%s: the second variable is %+v, want several accounts or all", b.UID, account)
+	for _, v := range b.Templating.List[1:] {
+		if v.Type != "query" || !v.Multi || !v.IncludeAll || v.AllValue != ".*" || v.Datasource != (source{"prometheus", "${datasource}"}) {
+			t.Errorf("%s: the variable is %+v, want several values or all", b.UID, v)
+		}
+		var query struct{ Query string }
+		if err := json.Unmarshal(v.Query, &query); err != nil || query.Query != v.Definition || query.Query != want[v.Name] {
+			t.Errorf("%s: %s comes from %s (%v), want %s", b.UID, v.Name, v.Query, err, want[v.Name])
+		}
 	}
-	var query struct{ Query string }
-	if err := json.Unmarshal(account.Query, &query); err != nil || query.Query != account.Definition ||
-		!regexp.MustCompile(`^label_values\(weixin_[a-z_]+, account\)$`).MatchString(query.Query) {
-		t.Errorf("%s: the accounts come from %s (%v)", b.UID, account.Query, err)
+}
+
+// TestBoardsShowAlerts looks for the firing alerts of what is chosen on each board. An alert on the exporter has no
+// account, one on an absent job no instance: the empty value stands for these.
+func TestBoardsShowAlerts(t *testing.T) {
+	names := map[string]bool{}
+	for _, b := range boards(t) {
+		if n := len(b.Annotations.List); n != 2 || b.Annotations.List[0].BuiltIn != 1 {
+			t.Fatalf("%s has %d annotations, want those of Grafana itself and the alerts", b.UID, n)
+		}
+		a := b.Annotations.List[1]
+		if !a.Enable || a.Hide || a.Datasource != (source{"prometheus", "${datasource}"}) || a.Step == "" {
+			t.Errorf("%s: the annotation is %+v", b.UID, a)
+		}
+		want := "ALERTS{alertname=~`Weixin.+`,alertstate=`firing`,job=~`|${job:regex}`,instance=~`|${instance:regex}`,account=~`|${account:regex}`}"
+		if b.UID == historyBoard {
+			want = "ALERTS{alertname=~`Weixin.+`,alertstate=`firing`,account=~`|${account:regex}`}"
+		}
+		if a.Expr != want || !strings.Contains(a.TitleFormat, "{{alertname}}") || !strings.Contains(a.TextFormat, "{{account}}") {
+			t.Errorf("%s: the annotation is %+v, want %s", b.UID, a, want)
+		}
+		names[a.Name] = true
+	}
+	for name := range alerts(t) {
+		if !strings.HasPrefix(name, "Weixin") {
+			t.Errorf("the boards do not show %s", name)
+		}
+	}
+	if len(names) != 1 {
+		t.Errorf("the alerts are named %v", names)
+	}
+}
+
+// TestBoardsJudgeAsTheAlerts compares where boards use red for figures with the rule that page and alerts follow.
+func TestBoardsJudgeAsTheAlerts(t *testing.T) {
+	number := func(n float64) string { return strconv.FormatFloat(n, 'g', -1, 64) }
+	failures, ratio := " >= "+number(summary.ManyFailures), " >= "+number(summary.HighFailureRatio)
+	slow := " >= " + number(summary.TimeoutSeconds) + " and "
+	slowRatio := " >= " + number(summary.TimeoutFailureRatio)
+	asBool := func(text string) string { return strings.ReplaceAll(text, ">=", ">= bool") }
+	for panel, parts := range map[string][]string{
+		"weixin-overview, Failure ratio":             {failures, ratio, `"bad"`},
+		"weixin-overview, Longest callback":          {failures, slow, slowRatio, `"bad"`},
+		"weixin-overview, Accounts":                  {asBool(failures), asBool(ratio), asBool(slowRatio), ">= bool " + number(summary.TimeoutSeconds)},
+		"weixin-overview, Highest failure ratio":     {failures},
+		"weixin-account, Failure ratio":              {failures, ratio, `"bad"`},
+		"weixin-account, Longest time":               {failures, slow, slowRatio, `"bad"`},
+		"weixin-history, Failure ratio, last 7 days": {failures, ratio, `"bad"`},
+	} {
+		uid, title, _ := strings.Cut(panel, ", ")
+		var exprs strings.Builder
+		for _, b := range boards(t) {
+			for _, p := range b.Panels {
+				for _, q := range p.Targets {
+					if b.UID == uid && p.Title == title {
+						exprs.WriteString(q.Expr + "\n")
+					}
+				}
+			}
+		}
+		for _, part := range parts {
+			if !strings.Contains(exprs.String(), part) {
+				t.Errorf("%s does not have %q: %s", panel, part, exprs.String())
+			}
+		}
+	}
+	// Where a threshold gives a color to a ratio, or draws a line, it is one of the rule.
+	allowed := map[string][]float64{
+		"percentunit": {summary.HighFailureRatio, summary.HighHourFailureRatio, 0.1}, // a tenth of the calls
+		"s":           {5, (66 * time.Hour).Seconds(), (102 * time.Hour).Seconds()},  // Weixin's limit, and the ages of WeixinStatisticsStale
+	}
+	for _, b := range boards(t) {
+		for _, p := range b.Panels {
+			for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {
+				if unit := p.FieldConfig.Defaults.Unit; step.Value != nil && allowed[unit] != nil && !slices.Contains(allowed[unit], *step.Value) {
+					t.Errorf("%s: %s changes its color at %v", b.UID, p.Title, *step.Value)
+				}
+			}
+		}
 	}
 }
 
@@ -234,8 +349,8 @@ func TestBoardsAreLinked(t *testing.T) {
 // TestBoardsAsk looks at how the queries choose accounts and times; that they find something is
 // for the end-to-end tests.
 func TestBoardsAsk(t *testing.T) {
-	const chosen = "{account=~`${account:regex}`}"
-	ofAccounts := regexp.MustCompile(`\bweixin_(?:interface|history|refresh|store|account|api_quota)_[a-z_]+(?:\{[^}]*\}\x60\})?`)
+	ofExporters := regexp.MustCompile(`^weixin_(exporter|api_request|remote_write)`)
+	selectors := regexp.MustCompile(`\bweixin_[a-z]+_[a-z_]+(?:\{(?:[a-z]+=~\x60\$\{[a-z]+:regex\}\x60,?)*\})?`)
 	for _, b := range boards(t) {
 		for _, p := range b.Panels {
 			if p.Type != "row" && len(p.Targets) == 0 {
@@ -244,9 +359,16 @@ func TestBoardsAsk(t *testing.T) {
 			var refs []string
 			for _, q := range p.Targets {
 				refs = append(refs, q.RefID)
-				for _, selector := range ofAccounts.FindAllString(q.Expr, -1) {
-					if !strings.HasSuffix(selector, chosen) {
-						t.Errorf("%s: %s asks for %s of all accounts, not of those that are chosen", b.UID, p.Title, selector)
+				for _, selector := range selectors.FindAllString(q.Expr, -1) {
+					want := chosen
+					switch {
+					case b.UID == historyBoard:
+						want = "{" + chosenAccounts + "}"
+					case ofExporters.MatchString(selector):
+						want = strings.Replace(chosen, ","+chosenAccounts, "", 1)
+					}
+					if !strings.HasSuffix(selector, want) {
+						t.Errorf("%s: %s asks for %s, not for what is chosen, %s", b.UID, p.Title, selector, want)
 					}
 				}
 				// The history has a sample for each hour or day and nothing in between, and Grafana leaves some

@@ -22,6 +22,9 @@ type (
 		Templating struct {
 			List []struct{ Name, Definition string }
 		}
+		Annotations struct {
+			List []struct{ Name, Expr string }
+		}
 	}
 	panel struct {
 		Title           string
@@ -45,6 +48,7 @@ type (
 	}
 	fields struct {
 		Unit     string
+		Max      float64
 		Color    struct{ FixedColor string }
 		Mappings []struct {
 			Options map[string]struct{ Text string }
@@ -174,6 +178,8 @@ func (q target) expression(step time.Duration, accounts string) string {
 	rate := max(step+scrapeInterval, 4*scrapeInterval)
 	return strings.NewReplacer(
 		"${account:regex}", accounts,
+		"${job:regex}", everything,
+		"${instance:regex}", everything,
 		"$__rate_interval", strconv.Itoa(int(rate.Seconds()))+"s",
 	).Replace(q.Expr)
 }

@@ -207,6 +207,23 @@ func (d drawing) unitOf(column string) string {
 	return d.FieldConfig.Defaults.Unit
 }
 
+// mapped returns what a column's mappings show instead of a value.
+func (d drawing) mapped(column, text string) string {
+	for _, o := range d.FieldConfig.Overrides {
+		for _, property := range o.Properties {
+			if o.Matcher.Options != column || property.ID != "mappings" {
+				continue
+			}
+			for _, mapping := range property.Value.([]any) {
+				if shown, ok := mapping.(map[string]any)["options"].(map[string]any)[text].(map[string]any); ok {
+					return fmt.Sprint(shown["text"])
+				}
+			}
+		}
+	}
+	return text
+}
+
 // drawAccounts draws a line for each account, with the columns in the order that the panel gives them.
 func (d drawing) drawAccounts() {
 	order := d.Transformations[len(d.Transformations)-1].Options
@@ -222,7 +239,8 @@ func (d drawing) drawAccounts() {
 				rows[account] = map[string]string{}
 			}
 			value, _ := l.last()
-			rows[account][column] = d.format(d.unitOf(order.RenameByName[column]), value)
+			name := order.RenameByName[column]
+			rows[account][column] = d.mapped(name, d.format(d.unitOf(name), value))
 			maps.Copy(rows[account], l.labels)
 		}
 	}
@@ -253,7 +271,8 @@ func (d drawing) drawMatrix() {
 		var hour int
 		_, _ = fmt.Sscan(strings.TrimPrefix(l.labels["hour"], "0"), &hour)
 		row, _ := slices.BinarySearch(accounts, l.labels["account"])
-		d.rect(d.x+90+float64(hour)*wide, d.y+20+float64(row)*24, wide-1, 22, d.thresholdColor(value))
+		shade := int(235 - 200*math.Sqrt(min(value/d.FieldConfig.Defaults.Max, 1)))
+		d.rect(d.x+90+float64(hour)*wide, d.y+20+float64(row)*24, wide-1, 22, fmt.Sprintf("#%02x%02xf0", shade, shade))
 		d.text(d.x+92+float64(hour)*wide, d.y+14, "label", l.labels["hour"])
 	}
 	for row, account := range accounts {
@@ -285,7 +304,7 @@ func (d drawing) drawPeriods() {
 			}
 		}
 	}
-	d.row(0, []string{title, "Days", "Callbacks", "Failures", "Fail ratio", "Average time", "Longest time"})
+	d.row(0, []string{title, "Days", "Callbacks", "Failures", "Failure ratio", "Average time", "Longest time"})
 	for i, period := range slices.Backward(slices.Sorted(maps.Keys(sums))) {
 		s := sums[period]
 		d.row(len(sums)-i, []string{

@@ -34,7 +34,7 @@ const (
 func draw(t *testing.T, p prometheus, boards map[string]board, subtest string) {
 	t.Helper()
 	for name, b := range boards {
-		accounts, caption := allAccounts, "of all accounts"
+		accounts, caption := everything, "of all accounts"
 		if name != "weixin-overview" {
 			accounts, caption = "support-bot", "of the account support-bot; what was scraped a day before is made up"
 		}

@@ -18,12 +18,12 @@ import (
 // emptyQueries are those that have no series in the demonstration, and why.
 func emptyQueries() map[string]string {
 	return map[string]string{
-		"weixin-overview, Calls left today, A": "the demonstration does not ask for the quota",
+		"weixin-overview, Share of calls left today, A": "the demonstration does not ask for the quota",
 	}
 }
 
-// allAccounts is what the variable stands for where all accounts are chosen.
-const allAccounts = ".*"
+// everything is what a variable stands for if all accounts, jobs or instances are chosen.
+const everything = ".*"
 
 // Every query of every board, against a real Prometheus that scrapes the demonstration, has what it
 // scraped a day ago, and receives the history at its own time.
@@ -60,7 +60,7 @@ func TestBoards(t *testing.T) {
 func checkQuery(t *testing.T, p prometheus, b board, in panel, q target, key, whyEmpty string) {
 	t.Helper()
 	eventually(t, key, func() error {
-		found, err := p.show(t, b, in, q, allAccounts)
+		found, err := p.show(t, b, in, q, everything)
 		switch {
 		case err != nil:
 			t.Fatalf("%s: %v", key, err)
@@ -83,17 +83,18 @@ func checkQuery(t *testing.T, p prometheus, b board, in panel, q target, key, wh
 	}
 }
 
-// checkChoice asks for the accounts that a board lets choose, as Grafana does.
+// checkChoice asks for what a board lets choose, and for its annotations, as Grafana does.
 func checkChoice(t *testing.T, p prometheus, b board) {
 	t.Helper()
 	for _, v := range b.Templating.List {
-		if v.Name != "account" {
+		if v.Definition == "" {
 			continue
 		}
-		metric, label, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(v.Definition, "label_values("), ")"), ", ")
+		definition := target{Expr: v.Definition}.expression(time.Minute, everything)
+		metric, label, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(definition, "label_values("), ")"), ", ")
 		var answer struct{ Data []string }
 		s := b.spanOf(clock())
-		text := p.get(t, fmt.Sprintf("/api/v1/label/%s/values?match[]=%s&start=%d&end=%d", label, metric, s.from.Unix(), s.to.Unix())).body
+		text := p.get(t, fmt.Sprintf("/api/v1/label/%s/values?match[]=%s&start=%d&end=%d", label, url.QueryEscape(metric), s.from.Unix(), s.to.Unix())).body
 		if err := json.Unmarshal([]byte(text), &answer); err != nil {
 			t.Fatalf("%s: %v: %s", v.Definition, err, text)
 		}
@@ -102,12 +103,22 @@ func checkChoice(t *testing.T, p prometheus, b board) {
 			known = append(known, refused)
 			slices.Sort(known)
 		}
-		if !slices.Equal(answer.Data, known) {
-			t.Errorf("%s lets choose %q, want %q", b.UID, answer.Data, known)
+		switch {
+		case v.Name == "job" && slices.Equal(answer.Data, []string{"demo"}):
+		case v.Name == "instance" && len(answer.Data) == 1:
+		case v.Name == "account" && slices.Equal(answer.Data, known):
+		default:
+			t.Errorf("%s lets choose the %s %q", b.UID, v.Name, answer.Data)
 		}
-		return
 	}
-	t.Errorf("%s lets choose no account", b.UID)
+	for _, a := range b.Annotations.List {
+		if a.Expr == "" {
+			continue
+		}
+		if _, err := p.show(t, b, panel{}, target{Expr: a.Expr, Range: true}, everything); err != nil {
+			t.Errorf("%s, annotation %s: %v", b.UID, a.Name, err)
+		}
+	}
 }
 
 // line is a series that a panel shows: its values by Unix time.
@@ -184,7 +195,7 @@ func point(pair json.RawMessage) (int64, float64, error) {
 func (p prometheus) only(t *testing.T, b board, title, ref string) map[int64]float64 {
 	t.Helper()
 	in, q := b.find(t, title, ref)
-	lines, err := p.show(t, b, in, q, allAccounts)
+	lines, err := p.show(t, b, in, q, everything)
 	if err != nil || len(lines) != 1 {
 		t.Fatalf("%s, %s: %d series, %v", title, ref, len(lines), err)
 	}
@@ -219,9 +230,9 @@ func checkHistory(t *testing.T, p prometheus, b board, scraped samples) {
 		want("hour "+name, hours, start+int64(h)*hour, callbacks)
 		// A heat map takes a point for the end of its cell.
 		want("the cell of hour "+name, p.only(t, b, "Callbacks, hour × day", ref), start+day, callbacks)
-		want("the failures' cell of hour "+name, p.only(t, b, "Fail ratio, hour × day", ref), start+day,
+		want("the failures' cell of hour "+name, p.only(t, b, "Failure ratio, hour × day", ref), start+day,
 			of("weixin_interface_hourly_failures", "hour", name)/callbacks)
-		if _, q := b.find(t, "Fail ratio, hour × day", ref); q.LegendFormat != name {
+		if _, q := b.find(t, "Failure ratio, hour × day", ref); q.LegendFormat != name {
 			t.Errorf("the row of hour %s is named %q", name, q.LegendFormat)
 		}
 	}
@@ -249,7 +260,7 @@ func checkDayBefore(t *testing.T, p prometheus, b board) {
 	in, now := b.find(t, "Callbacks, against the day before", "A")
 	_, then := b.find(t, "Callbacks, against the day before", "B")
 	sum := func(q target) float64 {
-		lines, err := p.show(t, b, in, q, allAccounts)
+		lines, err := p.show(t, b, in, q, everything)
 		if err != nil || len(lines) != summary.HoursPerDay {
 			t.Fatalf("%s: %d hours, %v", q.Expr, len(lines), err)
 		}

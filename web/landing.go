@@ -55,21 +55,14 @@ type landingAccount struct {
 }
 
 type landingDay struct {
-	Date, Callbacks, Failures, FailRatio, Average, Longest string
-	// ManyFailed and AtLimit say what deserves a look.
-	ManyFailed, AtLimit bool
+	Date, Callbacks, Failures, FailureRatio, Average, Longest string
+	// ManyFailed and TimedOut say what deserves attention.
+	ManyFailed, TimedOut bool
 }
 
 type landingTrouble struct {
 	Calls, Since, Text, To, Next string
 }
-
-const (
-	// manyFailed is the fail ratio from which on a day is marked.
-	manyFailed = 0.01
-	// atLimit is from when on the longest callback is marked: Weixin waits 5 seconds.
-	atLimit = 4.9
-)
 
 func (l landing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	var page bytes.Buffer
@@ -121,17 +114,18 @@ func (l landing) page() landingPage {
 
 func day(d *summary.Day) *landingDay {
 	shown := &landingDay{
-		Date:      d.Date.String(),
-		Callbacks: grouped(d.Figures.Callbacks),
-		Failures:  grouped(d.Figures.Failures),
-		Longest:   fmt.Sprintf("%.3f s", d.Figures.MaxTimeCostSeconds()),
-		AtLimit:   d.Figures.MaxTimeCostSeconds() >= atLimit,
+		Date:       d.Date.String(),
+		Callbacks:  grouped(d.Figures.Callbacks),
+		Failures:   grouped(d.Figures.Failures),
+		Longest:    fmt.Sprintf("%.3f s", d.Figures.MaxTimeCostSeconds()),
+		ManyFailed: d.Figures.ManyFailed(),
+		TimedOut:   d.Figures.TimedOut(),
 	}
 	if average, ok := d.Figures.AverageTimeCostSeconds(); ok {
-		ratio := float64(d.Figures.Failures) / float64(d.Figures.Callbacks)
 		shown.Average = fmt.Sprintf("%.3f s", average)
-		shown.FailRatio = fmt.Sprintf("%.2f %%", 100*ratio)
-		shown.ManyFailed = ratio >= manyFailed
+	}
+	if ratio, ok := d.Figures.FailureRatio(); ok {
+		shown.FailureRatio = fmt.Sprintf("%.2f %%", 100*ratio)
 	}
 	return shown
 }

@@ -215,3 +215,28 @@ func TestLandingPage(t *testing.T) {
 		t.Log(page)
 	}
 }
+
+// One failure of forty is 2.5 %, and no reason to look: the page marks what the alerts tell of.
+func TestLandingPageMarksWhatTheAlertsTellOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		figures summary.Figures
+		marked  bool
+	}{
+		"one of forty":             {summary.Figures{Callbacks: 40, Failures: 1, MaxTimeCostMillis: 900}, false},
+		"one of forty, timed out":  {summary.Figures{Callbacks: 40, Failures: 1, MaxTimeCostMillis: 5003}, false},
+		"many of a quiet account":  {summary.Figures{Callbacks: 40, Failures: 30, MaxTimeCostMillis: 900}, true},
+		"few of many, timed out":   {summary.Figures{Callbacks: 5000, Failures: 25, MaxTimeCostMillis: 5003}, true},
+		"few of many, all of them": {summary.Figures{Callbacks: 5000, Failures: 25, MaxTimeCostMillis: 900}, false},
+	} {
+		s := newSurface(t)
+		at := s.options.Now()
+		s.board.Publish(&snapshot.Snapshot{Accounts: []*snapshot.Account{{
+			Name: "shop", AppID: "wx0123456789abcdef",
+			Daily:  &summary.Day{Date: summary.DateOf(at) - 1, Figures: c.figures},
+			Hourly: &summary.HourlyDay{Date: summary.DateOf(at) - 1},
+		}}})
+		if marked := strings.Contains(s.ask("GET", "/").Body.String(), `class="n bad"`); marked != c.marked {
+			t.Errorf("%s: marked %v, want %v", name, marked, c.marked)
+		}
+	}
+}
