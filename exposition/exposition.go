@@ -5,6 +5,8 @@ package exposition
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +19,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"weixin_exporter/collector"
+	"weixin_exporter/internal/gate"
 	"weixin_exporter/snapshot"
 )
 
@@ -29,7 +32,15 @@ type Options struct {
 	// ErrorLog is told what goes wrong during a scrape.
 	ErrorLog Logger
 	Now      func() time.Time
+	// MaxRequests bounds the scrapes that are served at a time: one half for those that are
+	// prepared from what is kept, the other for those that are rendered while they are sent.
+	// Sending what is kept does not count, since it takes neither memory nor time. Further
+	// requests wait, and are refused with 503 after ten seconds. 0 means no limit.
+	MaxRequests int
 }
+
+// maxNames bounds the parameter name[]; there are fewer families than that.
+const maxNames = 200
 
 // Logger takes a line of text; *log.Logger is one.
 type Logger interface{ Println(v ...any) }
@@ -46,6 +57,8 @@ type Handler struct {
 	formats []expfmt.Format
 	kept    keeper
 	buffers sync.Pool // of *buffers
+
+	preparing, streaming gate.Gate
 }
 
 // New returns a Handler, or an error if Live has a metric of the same name as one of accounts.
@@ -57,7 +70,10 @@ func New(o Options) (*Handler, error) {
 		options: o,
 		forms:   forms(),
 		formats: expfmt.DefaultOpenMetricsAcceptedFormats(),
-		kept:    keeper{now: o.Now, source: o.Source},
+		kept:    keeper{now: o.Now, source: o.Source, mostOutdated: mostOutdated},
+
+		preparing: gate.New((o.MaxRequests + 1) / 2),
+		streaming: gate.New((o.MaxRequests + 1) / 2),
 	}
 	h.buffers.New = func() any { return newBuffers() }
 	return h, nil
@@ -77,6 +93,7 @@ func distinct(o Options) error {
 
 // scrape is one request for metrics.
 type scrape struct {
+	at     time.Time
 	shard  Shard
 	format expfmt.Format
 	form   *form
@@ -86,13 +103,18 @@ type scrape struct {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	s := scrape{format: expfmt.NegotiateAccept(r.Header, h.formats...), latest: h.options.Source.Latest()}
+	s := scrape{at: h.options.Now(), format: expfmt.NegotiateAccept(r.Header, h.formats...), latest: h.options.Source.Latest()}
 	var err error
 	if s.shard, err = shardOf(query); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if names := query["name[]"]; len(names) > 0 {
+	names := query["name[]"]
+	if len(names) > maxNames {
+		http.Error(w, fmt.Sprintf("%d names are asked for with name[]; %d are the most", len(names), maxNames), http.StatusBadRequest)
+		return
+	}
+	if len(names) > 0 {
 		s.wanted = map[string]bool{}
 		for _, name := range names {
 			s.wanted[name] = true
@@ -102,50 +124,102 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, s)
 }
 
-// serve answers with what is rendered. The live part is made before anything is sent, so that what
-// is wrong with it can still be said.
+// serve answers from what is kept, if it can, and renders the answer otherwise. The live part is made
+// before anything is sent, so that what is wrong with it can still be said.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s scrape) {
-	b := h.buffers.Get().(*buffers)
-	defer h.buffers.Put(b)
-	if err := h.gather(&b.live, s); err != nil {
-		h.fail(w, "gathering metrics", err)
-		return
-	}
-	header := w.Header()
-	header.Add("Vary", "Accept")
-	header.Add("Vary", "Accept-Encoding")
-	header.Set("Content-Type", string(s.format))
 	compressed := acceptsGzip(r.Header["Accept-Encoding"])
-	if compressed {
-		header.Set("Content-Encoding", "gzip")
-	}
-	if r.Method == http.MethodHead {
+	// Families by name are too many choices to keep the bytes of each.
+	if !compressed || s.wanted != nil || !s.form.kept || r.Method == http.MethodHead {
+		h.stream(w, r, s, compressed)
 		return
 	}
-	var err error
+	p, tail, err := h.prepare(r.Context(), s)
 	switch {
-	case !compressed:
-		err = s.render(w, b)
-	case s.wanted != nil || !s.form.kept: // one of too many choices to keep the bytes of each
-		err = pack(s, b).send(w, b)
+	case errors.Is(err, errNotKept):
+		h.stream(w, r, s, compressed)
+	case err != nil:
+		h.fail(w, err)
 	default:
-		p, gone := h.kept.get(r.Context(), s, b)
-		if gone != nil { // whoever asked, or the exporter is ending
-			header.Del("Content-Encoding")
-			http.Error(w, "The metrics were not waited for: "+gone.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		err = p.send(w, b)
-	}
-	if err != nil { // and nothing more can be said to whoever asked
-		h.options.ErrorLog.Println("error sending metrics:", err)
+		defer h.kept.release(p)
+		s.writeHead(w.Header(), compressed)
+		h.sent(p.send(w, tail))
 	}
 }
 
+// prepare returns what is kept and what follows it, or errNotKept.
+func (h *Handler) prepare(ctx context.Context, s scrape) (*packed, []byte, error) {
+	if !h.preparing.Enter(ctx) {
+		return nil, nil, h.busy()
+	}
+	defer h.preparing.Leave()
+	b := h.buffers.Get().(*buffers)
+	defer h.buffers.Put(b)
+	if err := h.gather(&b.live, s); err != nil {
+		return nil, nil, err
+	}
+	p, err := h.kept.get(ctx, s, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	return p, p.finish(b), nil
+}
+
+// stream renders the answer while it sends it, in constant memory.
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, s scrape, compressed bool) {
+	if !h.streaming.Enter(r.Context()) {
+		h.fail(w, h.busy())
+		return
+	}
+	defer h.streaming.Leave()
+	b := h.buffers.Get().(*buffers)
+	defer h.buffers.Put(b)
+	if err := h.gather(&b.live, s); err != nil {
+		h.fail(w, err)
+		return
+	}
+	s.writeHead(w.Header(), compressed)
+	switch {
+	case r.Method == http.MethodHead:
+	case compressed:
+		h.sent(streamMember(w, s, b))
+	default:
+		h.sent(s.render(w, b))
+	}
+}
+
+func (s scrape) writeHead(header http.Header, compressed bool) {
+	header.Add("Vary", "Accept")
+	header.Add("Vary", "Accept-Encoding")
+	header.Set("Content-Type", string(s.format))
+	if compressed {
+		header.Set("Content-Encoding", "gzip")
+	}
+}
+
+// unavailableError says why there is no answer now.
+type unavailableError struct{ text string }
+
+func (e unavailableError) Error() string { return e.text }
+
+func (h *Handler) busy() error {
+	return unavailableError{fmt.Sprintf("The limit of concurrent scrapes is reached (--web.max-requests=%d). Try again later.", h.options.MaxRequests)}
+}
+
 // fail answers as promhttp does. Nothing may have been sent yet.
-func (h *Handler) fail(w http.ResponseWriter, doing string, err error) {
-	h.options.ErrorLog.Println("error "+doing+":", err)
+func (h *Handler) fail(w http.ResponseWriter, err error) {
+	if unavailable, ok := errors.AsType[unavailableError](err); ok {
+		http.Error(w, unavailable.text, http.StatusServiceUnavailable)
+		return
+	}
+	h.options.ErrorLog.Println("error gathering metrics:", err)
 	http.Error(w, "An error has occurred while serving metrics:\n\n"+err.Error(), http.StatusInternalServerError)
+}
+
+// sent takes note of an answer that could not be sent; the client cannot be told any more.
+func (h *Handler) sent(err error) {
+	if err != nil {
+		h.options.ErrorLog.Println("error sending metrics:", err)
+	}
 }
 
 // gather writes the live part with what ends the whole.

@@ -1,19 +1,14 @@
 package exposition
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
-	"hash/crc32"
-	"io"
-	"net/http"
-	"strconv"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 	"weak"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/klauspost/compress/flate"
 
 	"weixin_exporter/collector"
 	"weixin_exporter/snapshot"
@@ -27,6 +22,15 @@ const (
 	longestPause    = 10 * time.Second
 )
 
+const (
+	// unusedTime is how long bytes are kept that nobody asks for: longer than anybody waits
+	// between two scrapes.
+	unusedTime = 10 * time.Minute
+	// mostOutdated bounds the bytes that are outdated and still being sent, to clients that
+	// read slowly. Beyond it the oldest answers are broken off.
+	mostOutdated = 32 << 20
+)
+
 // pause is how long kept bytes are shown although there is a later snapshot.
 func pause(accounts int) time.Duration {
 	return min(time.Duration(accounts)*pausePerAccount, longestPause)
@@ -36,9 +40,13 @@ func pause(accounts int) time.Duration {
 type keeper struct {
 	now    func() time.Time
 	source collector.Source
+	// mostOutdated bounds the bytes of outdated.
+	mostOutdated int
 
 	mu    sync.Mutex
 	slots map[slotKey]*slot
+	// outdated are replaced and still being sent, the oldest first.
+	outdated []*packed
 	// named is the hash of names of the snapshot asked about last.
 	named struct {
 		of   weak.Pointer[snapshot.Snapshot]
@@ -53,22 +61,32 @@ type slotKey struct {
 
 // slot is the place of the bytes of one shard in one format.
 type slot struct {
-	last *packed // nil before the first are ready
+	used time.Time // when it was last asked for
+	last *packed   // nil before the first are ready
 	// rendering is closed when those that are being rendered are ready; nil if none are.
 	rendering chan struct{}
 }
 
-// get returns the compressed series of accounts. They are rendered by whoever needs them first;
-// meanwhile others get what was rendered before or, where that is nothing, wait until their
-// context ends.
+// errNotKept says that the bytes of a shard are not kept.
+var errNotKept = errors.New("shards of another number are kept")
+
+// get returns the compressed series of accounts; the caller gives them back with release. They
+// are rendered by the first who needs them; meanwhile others get what was rendered before or,
+// where that is nothing, wait until their context ends. The error is errNotKept for a shard of
+// another number than those that are kept.
 func (k *keeper) get(ctx context.Context, s scrape, b *buffers) (*packed, error) {
 	for {
 		k.mu.Lock()
 		s.latest = k.source.Latest() // here, so that what is kept never becomes older
 		of := weak.Make(s.latest)
-		at := k.slot(slotKey{s.shard, s.form})
+		at := k.slot(slotKey{s.shard, s.form}, s.at)
+		if at == nil {
+			k.mu.Unlock()
+			return nil, errNotKept
+		}
 		last, rendering := at.last, at.rendering
-		if last != nil && (last.of == of || k.stillShown(last, s.latest, rendering != nil)) {
+		if last != nil && (last.of == of || k.stillShown(last, s.latest, s.at, rendering != nil)) {
+			last.readers++
 			k.mu.Unlock()
 			return last, nil
 		}
@@ -81,39 +99,42 @@ func (k *keeper) get(ctx context.Context, s scrape, b *buffers) (*packed, error)
 		select {
 		case <-rendering:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, unavailableError{"The metrics were not waited for: " + context.Cause(ctx).Error()}
 		}
 	}
 }
 
 // stillShown says whether bytes may be sent though a later snapshot is there. Its accounts must
 // be the same, so that a reload of the configuration shows at once.
-func (k *keeper) stillShown(last *packed, latest *snapshot.Snapshot, rendering bool) bool {
+func (k *keeper) stillShown(last *packed, latest *snapshot.Snapshot, now time.Time, rendering bool) bool {
 	if latest == nil || last.names != k.namesOf(latest) {
 		return false
 	}
-	return rendering || k.now().Sub(last.at) < pause(len(latest.Accounts))
+	return rendering || now.Sub(last.at) < pause(len(latest.Accounts))
 }
 
 // slot returns the place for a key. Beside those of the whole there are only the places of one
-// number of shards, lest asking for many numbers fill the memory.
-func (k *keeper) slot(key slotKey) *slot {
-	if found := k.slots[key]; found != nil {
-		return found
-	}
-	if k.slots == nil {
-		k.slots = map[slotKey]*slot{}
-	}
-	if key.shard != whole {
-		for other := range k.slots {
-			if other.shard != whole && other.shard.of != key.shard.of {
+// number of shards, lest asking for many numbers fill the memory: nil for a shard of another
+// number. What nobody has asked for in a while loses its place.
+func (k *keeper) slot(key slotKey, now time.Time) *slot {
+	found := k.slots[key]
+	if found == nil {
+		for other, at := range k.slots {
+			switch {
+			case at.rendering == nil && now.Sub(at.used) >= unusedTime:
 				delete(k.slots, other)
+			case key.shard != whole && other.shard != whole && other.shard.of != key.shard.of:
+				return nil
 			}
 		}
+		if k.slots == nil {
+			k.slots = map[slotKey]*slot{}
+		}
+		found = &slot{}
+		k.slots[key] = found
 	}
-	made := &slot{}
-	k.slots[key] = made
-	return made
+	found.used = now
+	return found
 }
 
 // fill renders what a slot waits for.
@@ -124,15 +145,39 @@ func (k *keeper) fill(at *slot, s scrape, b *buffers) *packed {
 		defer k.mu.Unlock()
 		if made != nil { // or it panicked, and the next one tries
 			made.names = k.namesOf(s.latest)
-			at.last = made
+			k.replace(at, made)
 		}
 		close(at.rendering)
 		at.rendering = nil
 	}()
 	begun := k.now()
 	made = pack(s, b)
-	made.at = begun
+	made.at, made.readers = begun, 1
 	return made
+}
+
+// replace puts new bytes into their place. Those before them stay in memory until their last
+// reader has them, within the bound.
+func (k *keeper) replace(at *slot, made *packed) {
+	if former := at.last; former != nil && former.readers > 0 {
+		k.outdated = append(k.outdated, former)
+	}
+	at.last = made
+	size := 0
+	for _, p := range slices.Backward(k.outdated) {
+		if size += p.chunks.size; size > k.mostOutdated {
+			p.cut.Store(true)
+		}
+	}
+}
+
+// release gives back what get has returned, once it is sent.
+func (k *keeper) release(p *packed) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p.readers--; p.readers == 0 {
+		k.outdated = slices.DeleteFunc(k.outdated, func(other *packed) bool { return other == p })
+	}
 }
 
 // namesOf returns a hash of the accounts' names and app ids.
@@ -149,101 +194,4 @@ func (k *keeper) namesOf(s *snapshot.Snapshot) uint64 {
 		k.named.of, k.named.hash = of, d.Sum64()
 	}
 	return k.named.hash
-}
-
-// packed is the beginning of a gzip member: its header and a deflate stream that ends in a flush,
-// so that another one can follow. (A second member would be allowed by RFC 1952, but curl
-// refuses it.)
-type packed struct {
-	chunks chunks
-	crc    uint32 // of the plain text
-	length uint32 // of the plain text
-
-	// Set by the keeper. The weak pointer tells snapshots apart without keeping one alive.
-	of    weak.Pointer[snapshot.Snapshot]
-	names uint64
-	at    time.Time
-}
-
-// pack renders and compresses the series of accounts.
-func pack(s scrape, b *buffers) *packed {
-	p := &packed{of: weak.Make(s.latest)}
-	_, _ = p.chunks.Write([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff")) // deflate, no name, no time, the fastest way
-	b.deflate.Reset(&p.chunks)
-	// Memory takes all that is written to it.
-	_ = s.form.render(summing{p, b.deflate}, &b.lines, s.shard.accounts(s.latest), s.wanted)
-	_ = b.deflate.Flush()
-	return p
-}
-
-// send writes the member with the live part as its end.
-func (p *packed) send(w http.ResponseWriter, b *buffers) error {
-	live := b.live.Bytes()
-	b.tail.Reset()
-	b.deflate.Reset(&b.tail)
-	_, _ = b.deflate.Write(live)
-	_ = b.deflate.Close()
-	trailer := binary.LittleEndian.AppendUint32(nil, crc32.Update(p.crc, crc32.IEEETable, live))
-	b.tail.Write(binary.LittleEndian.AppendUint32(trailer, p.length+uint32(len(live))))
-
-	w.Header().Set("Content-Length", strconv.Itoa(p.chunks.size+b.tail.Len()))
-	for _, chunk := range p.chunks.list {
-		if _, err := w.Write(chunk); err != nil {
-			return err
-		}
-	}
-	_, err := w.Write(b.tail.Bytes())
-	return err
-}
-
-// summing notes the CRC and the length of what is written through it.
-type summing struct {
-	*packed
-	to io.Writer
-}
-
-func (s summing) Write(text []byte) (int, error) {
-	s.crc = crc32.Update(s.crc, crc32.IEEETable, text)
-	s.length += uint32(len(text)) // modulo 2³², as the trailer has it
-	return s.to.Write(text)
-}
-
-// chunks are bytes that grow without being copied.
-type chunks struct {
-	list [][]byte
-	size int
-}
-
-const (
-	smallestChunk = 4 << 10
-	largestChunk  = 256 << 10
-)
-
-func (c *chunks) Write(p []byte) (int, error) {
-	for rest := p; len(rest) > 0; {
-		last := len(c.list) - 1
-		if last < 0 || len(c.list[last]) == cap(c.list[last]) {
-			c.list = append(c.list, make([]byte, 0, min(max(c.size, smallestChunk), largestChunk)))
-			last++
-		}
-		chunk := c.list[last]
-		n := min(len(rest), cap(chunk)-len(chunk))
-		c.list[last] = append(chunk, rest[:n]...)
-		c.size += n
-		rest = rest[n:]
-	}
-	return len(p), nil
-}
-
-// buffers are what a scrape works with; none of it lasts longer.
-type buffers struct {
-	live    bytes.Buffer  // what is gathered for this scrape
-	tail    bytes.Buffer  // the same, compressed
-	lines   []byte        // rendered lines that are not written yet
-	deflate *flate.Writer // at the fastest level: the default saves a fifth of the bytes for twice the time
-}
-
-func newBuffers() *buffers {
-	deflate, _ := flate.NewWriter(io.Discard, flate.BestSpeed) // there is this level
-	return &buffers{deflate: deflate}
 }

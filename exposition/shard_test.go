@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	dto "github.com/prometheus/client_model/go"
@@ -108,36 +107,6 @@ func TestShardsThatDoNotExist(t *testing.T) {
 			if got.status != http.StatusBadRequest || !strings.Contains(got.plain, "ask for shard=2/8") || !strings.Contains(got.plain, "100") {
 				t.Errorf("%s: %d %q", query, got.status, got.plain)
 			}
-		}
-	}
-}
-
-// TestFewShardsAreKept: bytes are kept for the whole and for one number of shards.
-func TestFewShardsAreKept(t *testing.T) {
-	w := newWorld(t)
-	w.board.Publish(accounts(16, 1))
-	rendered := 0
-	w.now = func() time.Time { rendered++; return time.Unix(1773108000, 0) }
-	for _, c := range []struct {
-		query string
-		anew  bool
-	}{
-		{"", true},
-		{"?shard=1/2", true},
-		{"?shard=2/2", true},
-		{"?shard=1/2", false},
-		{"?shard=1/3", true},
-		{"?shard=1/3", false},
-		{"?shard=2/2", true},
-		{"?shard=1/2", true},
-		{"?shard=1/3", true},
-		{"", false},
-		{"?shard=1/1", false},
-	} {
-		before := rendered
-		w.get(w.handler, "/metrics"+c.query, "Accept-Encoding", "gzip")
-		if anew := rendered > before; anew != c.anew {
-			t.Errorf("%q was rendered anew: %v, want %v", c.query, anew, c.anew)
 		}
 	}
 }

@@ -88,7 +88,7 @@ type world struct {
 	live     *prometheus.Registry
 	now      func() time.Time
 	log      bytes.Buffer
-	handler  http.Handler
+	handler  *exposition.Handler
 	ordinary http.Handler
 }
 
