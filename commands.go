@@ -20,6 +20,10 @@ func declare(app *kingpin.Application, env *command.Env) map[string]func(context
 		Default("/metrics").StringVar(&web.TelemetryPath)
 	app.Flag("web.enable-lifecycle", "Allow to reload the configuration with POST /-/reload.").
 		BoolVar(&web.EnableLifecycle)
+	app.Flag("web.max-requests", "Maximum number of scrapes that are served at a time; 0 means no limit.").
+		Default("40").IntVar(&web.MaxRequests)
+	app.Flag("web.disable-exporter-metrics", "Leave out the metrics of the process itself (go_*, process_*).").
+		BoolVar(&web.DisableExporterMetrics)
 
 	serve := app.Command("serve", "Refresh on a timer and serve the metrics.").Default()
 	check, checkup := declareCheck(app)

@@ -33,6 +33,10 @@ type Web struct {
 	Toolkit         *toolkit.FlagConfig
 	TelemetryPath   string
 	EnableLifecycle bool
+	// MaxRequests bounds the scrapes that are served at a time; 0 means no limit.
+	MaxRequests int
+	// DisableExporterMetrics leaves out go_* and process_*.
+	DisableExporterMetrics bool
 }
 
 // logger returns the logger of the house, and one for libraries that log with slog.

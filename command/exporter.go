@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"weixin_exporter/collector"
 	"weixin_exporter/config"
 	"weixin_exporter/exposition"
+	"weixin_exporter/internal/httpserver"
 	"weixin_exporter/refresh"
 	"weixin_exporter/snapshot"
 	"weixin_exporter/store"
@@ -33,13 +35,7 @@ import (
 	"weixin_exporter/web"
 )
 
-const (
-	program = "weixin_exporter"
-	// drainTime is how long running requests may take after a signal.
-	drainTime = 3 * time.Second
-	// spareTime is how long a connection may take after a signal to begin its first request.
-	spareTime = 500 * time.Millisecond
-)
+const program = "weixin_exporter"
 
 // exporter is the running whole, for serve and demo.
 type exporter struct {
@@ -62,7 +58,8 @@ type exporter struct {
 	reloads   *collector.Reloads
 	requests  *collector.Requests
 	current   atomic.Pointer[config.Config]
-	reloading chan struct{} // holds one token: one reload at a time
+	shown     atomic.Pointer[shownConfig] // current, as /config shows it
+	reloading chan struct{}               // holds one token: one reload at a time
 }
 
 // run serves with the configuration until the context ends.
@@ -110,25 +107,17 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 	x.loaded(cfg)
 
 	parts, ctx := errgroup.WithContext(ctx)
-	spare := newSpareConns()
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(x.slogger.Handler(), slog.LevelWarn),
-		ConnState:         spare.follow,
-		BaseContext: func(l net.Listener) context.Context {
-			if x.listening != nil {
-				x.listening(l.Addr())
-			}
-			return ctx
-		},
-	}
+	server := httpserver.New(ctx, httpserver.Options{
+		Handler:   handler,
+		ErrorLog:  slog.NewLogLogger(x.slogger.Handler(), slog.LevelWarn),
+		Now:       x.now,
+		Listening: x.listening,
+	})
 	parts.Go(func() error { return x.refresher.Run(ctx, refreshed) })
 	parts.Go(func() error { x.clock.Run(ctx, known); return nil })
 	parts.Go(func() error { x.writers.group.Run(ctx, endpoints); return nil })
 	parts.Go(func() error {
-		switch err := toolkit.ListenAndServe(server, x.web.Toolkit, x.slogger); {
+		switch err := toolkit.ListenAndServe(server.Server, x.web.Toolkit, x.slogger); {
 		case errors.Is(err, http.ErrServerClosed):
 			return nil
 		case errors.Is(err, syscall.EADDRINUSE):
@@ -137,18 +126,18 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 			return fmt.Errorf("--web.listen-address=%s: %w", strings.Join(*x.web.Toolkit.WebListenAddresses, " "), err)
 		}
 	})
-	parts.Go(func() error { return x.drain(ctx, server, spare) })
+	parts.Go(func() error { return x.drain(ctx, server) })
 	parts.Go(func() error { x.reloadOnSignal(ctx); return nil })
 	return parts.Wait()
 }
 
 // assemble makes the parts that do not depend on the configuration.
 func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board, known *store.Store) (http.Handler, error) {
-	for _, c := range []prometheus.Collector{
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		versioncollector.NewCollector(program),
-	} {
+	own := []prometheus.Collector{versioncollector.NewCollector(program)}
+	if !x.web.DisableExporterMetrics {
+		own = append(own, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	for _, c := range own {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -174,6 +163,8 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		Live:     registry,
 		ErrorLog: slog.NewLogLogger(x.slogger.Handler(), slog.LevelError),
 		Now:      x.now,
+
+		MaxRequests: x.web.MaxRequests,
 	})
 	if err != nil {
 		return nil, err
@@ -183,7 +174,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		TelemetryPath: x.web.TelemetryPath,
 		Discovery:     exposition.Discovery(x.web.TelemetryPath),
 		Source:        board,
-		Config:        func() ([]byte, error) { return x.current.Load().Marshal() },
+		Config:        func() ([]byte, error) { return x.shown.Load().text() },
 		Reload:        x.reload,
 		Lifecycle:     x.web.EnableLifecycle,
 		Notices:       x.notices,
@@ -194,18 +185,18 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 }
 
 // drain ends the server with the context: running requests may end, new ones are refused.
-func (x *exporter) drain(ctx context.Context, server *http.Server, spare *spareConns) error {
+func (x *exporter) drain(ctx context.Context, server *httpserver.Server) error {
 	<-ctx.Done()
 	level.Info(x.logger).Log("msg", "stopping; running requests may end")
-	defer time.AfterFunc(spareTime, spare.close).Stop()
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	if err := server.Shutdown(limited); err != nil {
+	if err := server.Drain(ctx); err != nil {
 		level.Warn(x.logger).Log("msg", "some requests were cut off", "err", err)
-		return server.Close()
 	}
 	return nil
 }
+
+// shownConfig is a configuration without its secrets. Its text is made once for all who ask: that of
+// many accounts takes its time and memory.
+type shownConfig struct{ text func() ([]byte, error) }
 
 // loaded notes the configuration that is in force.
 func (x *exporter) loaded(cfg *config.Config) {
@@ -216,6 +207,7 @@ func (x *exporter) loaded(cfg *config.Config) {
 		x.requests.Expect("quota")
 	}
 	x.current.Store(cfg)
+	x.shown.Store(&shownConfig{sync.OnceValues(cfg.Marshal)})
 	x.reloads.Succeeded(x.now())
 }
 

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -96,6 +97,108 @@ func BenchmarkRound(b *testing.B) {
 			b.ReportMetric(connections, "connections")
 			b.ReportMetric(1000*seconds/float64(b.N)/float64(3*c.accounts), "cpu-ms/call")
 		})
+	}
+}
+
+// BenchmarkClients lets 50 clients ask 10,000 accounts for a minute, in all formats and encodings,
+// for shards of different numbers, for single families and for pages; every fifth reads
+// slowly or not at all. It fails if a client that reads gets no answer, and reports the highest
+// memory of the program.
+func BenchmarkClients(b *testing.B) {
+	if testing.Short() {
+		b.Skip("takes three minutes to fill the store")
+	}
+	const accounts, clients, duration = 10_000, 50, time.Minute
+	config := manyAccounts(b, accounts, "http://127.0.0.1:9", history, 4)
+	fillStore(b, config, accounts)
+	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: clients}
+	defer transport.CloseIdleConnections()
+	var peak float64
+	var served atomic.Int64
+	for b.Loop() {
+		x := start(b, suite.binary, "--config.file="+config, "--web.listen-address=127.0.0.1:0")
+		base := "http://" + x.listensOn(b)
+		x.waitSnapshot(b, base+"/metrics")
+		ctx, cancel := context.WithTimeout(b.Context(), duration)
+		var all sync.WaitGroup
+		for i := range clients {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					if i%5 == 4 {
+						sluggish(ctx, transport, base, i)
+						continue
+					}
+					if err := wellBehaved(ctx, transport, base, i); err != nil && ctx.Err() == nil {
+						b.Errorf("client %d: %v", i, err)
+						return
+					}
+					served.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		cancel()
+		peak = max(peak, x.usage(b).peak)
+		x.end(b)
+	}
+	b.ReportMetric(peak, "MB-peak")
+	b.ReportMetric(float64(served.Load())/duration.Seconds()/float64(b.N), "answers/s")
+}
+
+// mixed returns a request of which each client has another kind.
+func mixed(ctx context.Context, base string, client int) (*http.Request, error) {
+	paths := []string{"/metrics", "/metrics?shard=%d/8", "/metrics", "/metrics?shard=1/3", "/metrics?name[]=weixin_interface_hourly_callbacks", "/config", "/metrics"}
+	path := paths[client%len(paths)]
+	if strings.Contains(path, "%d") {
+		path = fmt.Sprintf(path, client/len(paths)%8+1)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", []string{asOpenMetrics, "text/plain;version=0.0.4", asProtobuf}[client%3])
+	request.Header.Set("Accept-Encoding", []string{"gzip", "gzip", "gzip", "identity"}[client%4])
+	return request, nil
+}
+
+// wellBehaved asks and reads as quickly as it can.
+func wellBehaved(ctx context.Context, transport http.RoundTripper, base string, client int) error {
+	request, err := mixed(ctx, base, client)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	n, err := io.Copy(io.Discard, response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: status %d, %d bytes: %w", request.URL.Path, response.StatusCode, n, err)
+	}
+	return nil
+}
+
+// sluggish asks and reads next to nothing until it is cut off.
+func sluggish(ctx context.Context, transport http.RoundTripper, base string, client int) {
+	request, err := mixed(ctx, base, client)
+	if err != nil {
+		return
+	}
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return
+	}
+	defer response.Body.Close()
+	for {
+		if _, err := io.CopyN(io.Discard, response.Body, 1<<10); err != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
 	}
 }
 

@@ -81,8 +81,8 @@ func (l landing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 
 func (l landing) page() landingPage {
 	page := landingPage{Version: cmp.Or(l.Version, "unknown"), TelemetryPath: l.TelemetryPath, Now: moment(l.Now())}
-	if l.Options.Notices != nil {
-		page.Notices = l.Options.Notices()
+	if l.Notices != nil {
+		page.Notices = l.Notices()
 	}
 	latest := l.Source.Latest()
 	if latest == nil {

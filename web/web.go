@@ -12,6 +12,7 @@ import (
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 
+	"weixin_exporter/internal/gate"
 	"weixin_exporter/snapshot"
 )
 
@@ -70,9 +71,9 @@ func NewHandler(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	paths := map[string]http.Handler{
-		landingPath: readOnly(page),
+		landingPath: readOnly(bounded(page)),
 		sdPath:      readOnly(o.Discovery),
-		configPath:  readOnly(http.HandlerFunc(o.serveConfig)),
+		configPath:  readOnly(bounded(http.HandlerFunc(o.serveConfig))),
 		healthyPath: readOnly(http.HandlerFunc(serveHealthy)),
 		readyPath:   readOnly(http.HandlerFunc(o.serveReady)),
 		reloadPath:  http.NewCrossOriginProtection().Handler(http.HandlerFunc(o.serveReload)),
@@ -85,6 +86,23 @@ func NewHandler(o Options) (http.Handler, error) {
 		}
 		h.ServeHTTP(w, r)
 	}), nil
+}
+
+// pages is how many requests of a page are answered at a time: the text of a page is in memory until
+// it is sent, and with thousands of accounts it has megabytes.
+const pages = 4
+
+// bounded lets so many requests wait for their turn, and refuses those that have to wait for long.
+func bounded(h http.Handler) http.Handler {
+	turns := gate.New(pages)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !turns.Enter(r.Context()) {
+			http.Error(w, "Too many requests of this page are being answered; try again later.", http.StatusServiceUnavailable)
+			return
+		}
+		defer turns.Leave()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // readOnly answers other methods than GET and HEAD with 405.
