@@ -2,15 +2,12 @@ package main
 
 import (
 	"net/http"
-	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"weixin_exporter/store"
 	"weixin_exporter/summary"
-	"weixin_exporter/weixin/weixintest"
 )
 
 // fillStore saves the days of the daily call up to and including until.
@@ -52,14 +49,8 @@ func storedDays(t *testing.T, path, appID string) int64 {
 }
 
 func TestClockThatIsAYearAheadRemovesNothing(t *testing.T) {
-	shop := weixintest.Account{AppID: "wx0123456789abcdef", AppSecret: "sim-secret-shop", CallbacksPerDay: 10_000}
-	simulated := weixintest.New(weixintest.Options{Seed: 1, Now: time.Now, Accounts: []weixintest.Account{shop}})
-	server := httptest.NewServer(simulated)
-	defer server.Close()
-	file := writeConfig(t, "accounts: [{name: shop, app_id: wx0123456789abcdef, app_secret: sim-secret-shop}]\n"+
-		"weixin: {base_url: '"+server.URL+"', requests_per_second: 1000}\nrefresh: {ready_at: '00:00', history: 10d}\nstore: {retention: 100d}\n")
-	path := filepath.Join(filepath.Dir(file), "weixin_exporter.db")
-	fillStore(t, path, shop.AppID, summary.DateOf(time.Now())-2, 90)
+	_, file, path := simulate(t, "store: {retention: 100d}\n")
+	fillStore(t, path, shopID, summary.DateOf(time.Now())-2, 90)
 
 	p := startAt(t, func() time.Time { return time.Now().Add(365 * 24 * time.Hour) }, "serve", "--config.file="+file)
 	p.output.wait(`level=warn .*msg="the clock of this host is wrong: it is 1y ahead of Weixin's`)
@@ -72,7 +63,7 @@ func TestClockThatIsAYearAheadRemovesNothing(t *testing.T) {
 	if code := p.stop(); code != done {
 		t.Errorf("exit code %d", code)
 	}
-	if days := storedDays(t, path, shop.AppID); days < 90 {
+	if days := storedDays(t, path, shopID); days < 90 {
 		t.Errorf("%d of 90 days are left", days)
 	}
 }

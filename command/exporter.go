@@ -71,6 +71,15 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 		return fmt.Errorf("--web.config.file=%s: %w", *x.web.Toolkit.WebConfigFile, err)
 	}
 	level.Info(x.logger).Log("msg", "starting "+program, "version", version.Info(), "build", version.BuildContext())
+	held, err := store.TakeLock(cfg.Store.Path, x.now())
+	if err != nil {
+		return err
+	}
+	return errors.Join(x.open(ctx, cfg), held.Release())
+}
+
+// open serves with the store of the configuration, which is locked.
+func (x *exporter) open(ctx context.Context, cfg *config.Config) error {
 	known, err := store.Open(ctx, cfg.Store.Path, store.Options{})
 	if ctx.Err() != nil && err != nil {
 		return nil //nolint:nilerr // ended before it began

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"weixin_exporter/summary"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// simulate returns a simulated Weixin that knows one account, and a configuration with further
+// settings that uses it. The store is beside the latter.
+func simulate(t *testing.T, settings string) (*weixintest.Server, string, string) { //nolint:revive // three things that belong together
+	t.Helper()
+	simulated := weixintest.New(weixintest.Options{
+		Seed: 1, Now: time.Now,
+		Accounts: []weixintest.Account{{AppID: shopID, AppSecret: "sim-secret-shop", CallbacksPerDay: 10_000}},
+		Ready:    func(_ string, d summary.Date) time.Time { return d.End() },
+	})
+	server := httptest.NewServer(simulated)
+	t.Cleanup(server.Close)
+	file := writeConfig(t, "accounts: [{name: shop, app_id: "+shopID+", app_secret: sim-secret-shop}]\n"+
+		"weixin: {base_url: '"+server.URL+"', requests_per_second: 1000}\nrefresh: {ready_at: '00:00', history: 5d}\n"+settings)
+	return simulated, file, filepath.Join(filepath.Dir(file), "weixin_exporter.db")
+}
+
+func TestASecondServerOnTheSameStore(t *testing.T) {
+	simulated, file, path := simulate(t, "")
+	p := start(t, "serve", "--log.level=debug", "--config.file="+file)
+	p.output.wait(`account=shop.* api=hourly .*yesterday is known`)
+	p.output.wait(`account=shop.*purpose=history`)
+
+	got := finish(t, time.Now, "serve", "--config.file="+file, "--web.listen-address=127.0.0.1:0")
+	host, _ := os.Hostname()
+	want := fmt.Sprintf("weixin_exporter: error: store %q: another weixin_exporter serves from it (process %d on host %s since 20", path, os.Getpid(), host)
+	if last := lastLine(got.stderr); got.code != fault || !strings.HasPrefix(last, want) {
+		t.Errorf("a second server: %d, %s\nwant %s", got.code, last, want)
+	}
+	for _, args := range [][]string{
+		{"check"}, {"export", "--format=csv"}, {"backfill", "--since=" + (summary.DateOf(time.Now()) - 9).String()},
+	} {
+		if got := finish(t, time.Now, append(args, "--config.file="+file)...); got.code != done {
+			t.Errorf("%q beside a server: %d", args, got.code)
+		}
+	}
+	if code := p.stop(); code != done {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := os.Stat(path + ".lock"); err == nil {
+		t.Error("the lock file is left behind")
+	}
+	before := len(simulated.Calls())
+	p = start(t, "serve", "--config.file="+file)
+	if code := p.stop(); code != done {
+		t.Errorf("the next server: exit code %d", code)
+	}
+	if calls := len(simulated.Calls()) - before; calls > 2 {
+		t.Errorf("the next server made %d calls", calls)
+	}
+}
+
+// lastLine returns the last line of a text.
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	return lines[len(lines)-1]
+}
