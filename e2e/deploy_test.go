@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -155,6 +156,14 @@ func TestComposePrometheus(t *testing.T) {
 		t.Errorf("promtool check config does not find the rules:\n%s", said)
 	}
 	checkFlags(t, program(t, "PROMETHEUS", "prometheus"), file.Services["prometheus"].Command)
+	if os.Getenv("PROMETHEUS3") != "" {
+		checkFlags(t, program(t, "PROMETHEUS3", "prometheus3"), file.Services["prometheus"].Command)
+	}
+	// As a module, 3.16.0 is called 0.316.0.
+	tested := regexp.MustCompile(`prometheus/prometheus v0\.(\d)(\d+)\.(\d+)`).FindStringSubmatch(readFile(t, "../tools/prometheus/go.mod"))
+	if tested == nil || file.Services["prometheus"].Image != fmt.Sprintf("prom/prometheus:v%s.%s.%s", tested[1], tested[2], tested[3]) {
+		t.Errorf("the stack has the image %s, the tests run %q", file.Services["prometheus"].Image, tested)
+	}
 
 	var scraped struct {
 		Jobs []struct {
@@ -232,7 +241,7 @@ func checkFlags(t *testing.T, path string, args []string) {
 	}
 	for _, arg := range args {
 		flag, _, _ := strings.Cut(arg, "=")
-		if !regexp.MustCompile(`(?m)^ +` + regexp.QuoteMeta(flag) + `\b`).MatchString(help) {
+		if !regexp.MustCompile(`(?m)^ +--(\[no-\])?` + regexp.QuoteMeta(strings.TrimPrefix(flag, "--")) + `\b`).MatchString(help) {
 			t.Errorf("%s does not know %s", path, flag)
 		}
 	}
