@@ -102,10 +102,12 @@ type scrape struct {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
 	s := scrape{at: h.options.Now(), format: expfmt.NegotiateAccept(r.Header, h.formats...), latest: h.options.Source.Latest()}
-	var err error
-	if s.shard, err = shardOf(query); err != nil {
+	query, err := queryOf(r)
+	if err == nil {
+		s.shard, err = shardOf(query)
+	}
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}

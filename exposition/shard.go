@@ -62,38 +62,68 @@ func (s Shard) accounts(of *snapshot.Snapshot) []*snapshot.Account {
 	return part
 }
 
+// queryOf returns the parameters of a request, or an error where they cannot be read. To ignore what
+// cannot be read would mean to answer with everything.
+func queryOf(r *http.Request) (url.Values, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, fmt.Errorf("the query of the URL cannot be read: %w; separate parameters with & and write special characters as %%XX", err)
+	}
+	return query, nil
+}
+
 // Discovery answers Prometheus' HTTP service discovery: with shards=8 it names this exporter
-// eight times, once for each shard of the metrics at the given path. The label "shard" keeps
-// apart what Prometheus notes of each, such as "up".
-func Discovery(telemetryPath string) http.Handler {
+// eight times, once for each shard of the metrics. The label "shard" keeps apart what Prometheus notes
+// of each, such as "up".
+//
+// metrics is the URL of the metrics from outside. Where it is nil, the targets are at the host that the
+// request names, and scheme and path are left to the job: a proxy may have changed both.
+func Discovery(metrics *url.URL) http.Handler {
 	type group struct {
 		Targets []string          `json:"targets"`
 		Labels  map[string]string `json:"labels"`
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked := r.URL.Query()["shards"]
-		text := strings.Join(asked, ",")
-		shards, err := strconv.Atoi(text)
-		if err != nil || shards < 1 || shards > maxShards || strconv.Itoa(shards) != text {
-			http.Error(w, fmt.Sprintf("Say into how many shards the accounts are to be divided, from 1 to %d, as in %s?shards=8; not %q.", maxShards, r.URL.Path, asked), http.StatusBadRequest)
+		shards, err := shardsOf(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		if r.Host == "" {
+		host := r.Host
+		if metrics != nil {
+			host = metrics.Host
+		}
+		if host == "" {
 			http.Error(w, "The request does not say under which host and port this exporter was asked.", http.StatusBadRequest)
 			return
-		}
-		scheme := "http"
-		if r.TLS != nil {
-			scheme = "https"
 		}
 		groups := make([]group, shards)
 		for i := range groups {
 			shard := Shard{i + 1, shards}.String()
-			groups[i] = group{[]string{r.Host}, map[string]string{
-				"__scheme__": scheme, "__metrics_path__": telemetryPath, "__param_shard": shard, "shard": shard,
-			}}
+			groups[i] = group{[]string{host}, map[string]string{"__param_shard": shard, "shard": shard}}
+			if metrics != nil {
+				groups[i].Labels["__scheme__"] = metrics.Scheme
+				groups[i].Labels["__metrics_path__"] = metrics.Path
+			}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(groups) // whoever asked is gone: nothing to be done
 	})
+}
+
+// shardsOf returns into how many shards a request wants the accounts to be divided.
+func shardsOf(r *http.Request) (int, error) {
+	query, err := queryOf(r)
+	if err != nil {
+		return 0, err
+	}
+	asked := query["shards"]
+	if len(asked) == 1 {
+		shards, err := strconv.Atoi(asked[0])
+		if err == nil && shards >= 1 && shards <= maxShards && strconv.Itoa(shards) == asked[0] {
+			return shards, nil
+		}
+	}
+	return 0, fmt.Errorf("say into how many shards the accounts are to be divided, from 1 to %d, as in ?shards=8; not %q",
+		maxShards, strings.Join(asked, ", "))
 }

@@ -3,7 +3,9 @@ package exposition_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -113,31 +115,35 @@ func TestShardsThatDoNotExist(t *testing.T) {
 
 func TestDiscovery(t *testing.T) {
 	w := newWorld(t)
-	h := exposition.Discovery("/statistics")
 	type group struct {
 		Targets []string
 		Labels  map[string]string
 	}
-	for _, scheme := range []string{"http", "https"} {
+	h := exposition.Discovery(nil)
+	for _, metrics := range []*url.URL{nil, {Scheme: "https", Host: "proxy.example", Path: "/weixin/statistics"}} {
+		host, labels := "weixin.example:9988", map[string]string{} // scheme and path are the job's own
+		if metrics != nil {
+			host, labels = "proxy.example", map[string]string{"__scheme__": "https", "__metrics_path__": "/weixin/statistics"}
+		}
 		for _, shards := range []int{1, 8, 100} {
-			got := w.get(h, fmt.Sprintf("%s://weixin.example:9988/sd?shards=%d", scheme, shards))
+			got := w.get(exposition.Discovery(metrics), fmt.Sprintf("http://weixin.example:9988/sd?shards=%d", shards))
 			var groups, want []group
 			if err := json.Unmarshal(got.body, &groups); err != nil {
 				t.Fatalf("%v: %s", err, got.body)
 			}
 			for i := range shards {
 				shard := fmt.Sprintf("%d/%d", i+1, shards)
-				want = append(want, group{[]string{"weixin.example:9988"}, map[string]string{
-					"__scheme__": scheme, "__metrics_path__": "/statistics", "__param_shard": shard, "shard": shard,
-				}})
+				all := maps.Clone(labels)
+				all["__param_shard"], all["shard"] = shard, shard
+				want = append(want, group{[]string{host}, all})
 			}
 			if diff := cmp.Diff(want, groups); diff != "" || got.header.Get("Content-Type") != "application/json" {
-				t.Errorf("%s, %d shards, Content-Type %q (-want +got):\n%s", scheme, shards, got.header.Get("Content-Type"), diff)
+				t.Errorf("%v, %d shards, Content-Type %q (-want +got):\n%s", metrics, shards, got.header.Get("Content-Type"), diff)
 			}
 		}
 	}
 	for _, query := range []string{"", "?shards=", "?shards=0", "?shards=101", "?shards=-1", "?shards=08", "?shards=%2B8", "?shards=eight", "?shards=8&shards=9", "?shard=8"} {
-		if got := w.get(h, "http://weixin.example/sd"+query); got.status != http.StatusBadRequest || !strings.Contains(got.plain, "/sd?shards=8") || !strings.Contains(got.plain, "100") {
+		if got := w.get(h, "http://weixin.example/sd"+query); got.status != http.StatusBadRequest || !strings.Contains(got.plain, "?shards=8") || !strings.Contains(got.plain, "100") || strings.Contains(got.plain, "[") {
 			t.Errorf("%s: %d %q", query, got.status, got.plain)
 		}
 	}
@@ -152,4 +158,20 @@ func hostless(h http.Handler) http.Handler {
 		r.Host = ""
 		h.ServeHTTP(w, r)
 	})
+}
+
+// TestQueriesThatCannotBeRead are not taken for queries without a parameter, which ask for everything.
+func TestQueriesThatCannotBeRead(t *testing.T) {
+	w := newWorld(t, someLive()...)
+	w.board.Publish(foreign())
+	for _, query := range []string{"shard=%zz", "shard=1/8;", "shard=1/8;name[]=up", "name%5B%5D=%", "%zz"} {
+		for name, h := range map[string]http.Handler{"/metrics": w.handler, "/sd": exposition.Discovery(nil)} {
+			for _, accept := range []string{asText, asProtobuf} {
+				got := w.get(h, "http://weixin.example"+name+"?shards=8&"+query, "Accept", accept)
+				if got.status != http.StatusBadRequest || !strings.Contains(got.plain, "the query of the URL cannot be read") {
+					t.Errorf("%s?%s: %d %q", name, query, got.status, got.plain)
+				}
+			}
+		}
+	}
 }

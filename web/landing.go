@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -37,13 +38,13 @@ func newLanding(o Options) (landing, error) {
 
 // landingPage is what the template shows.
 type landingPage struct {
-	Version       string
-	TelemetryPath string
-	Now           string
-	Ready         bool
-	Notices       []Notice
-	Accounts      []landingAccount
-	Troubled      int
+	Version  string
+	Metrics  string // a relative URL
+	Now      string
+	Ready    bool
+	Notices  []Notice
+	Accounts []landingAccount
+	Troubled int
 }
 
 type landingAccount struct {
@@ -80,7 +81,7 @@ func (l landing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (l landing) page() landingPage {
-	page := landingPage{Version: cmp.Or(l.Version, "unknown"), TelemetryPath: l.TelemetryPath, Now: moment(l.Now())}
+	page := landingPage{Version: cmp.Or(l.Version, "unknown"), Metrics: relative(l.TelemetryPath), Now: moment(l.Now())}
 	if l.Notices != nil {
 		page.Notices = l.Notices()
 	}
@@ -111,6 +112,9 @@ func (l landing) page() landingPage {
 	}
 	return page
 }
+
+// relative returns the URL of a path as seen from the landing page: a proxy may have put a prefix before it.
+func relative(path string) string { return (&url.URL{Path: "." + path}).String() }
 
 func day(d *summary.Day) *landingDay {
 	shown := &landingDay{

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-kit/log"
@@ -24,6 +26,8 @@ type Source interface {
 
 // Options are the parts behind the surface.
 type Options struct {
+	// Prefix stands before all paths: "" or one such as "/weixin".
+	Prefix string
 	// Metrics answers at TelemetryPath.
 	Metrics       http.Handler
 	TelemetryPath string
@@ -57,14 +61,22 @@ const (
 	reloadPath  = "/-/reload"
 )
 
+// CheckTelemetryPath returns an error that says what is allowed if the metrics cannot be served there.
+func CheckTelemetryPath(path string) error {
+	switch taken := []string{sdPath, configPath, healthyPath, readyPath, reloadPath}; {
+	case !strings.HasPrefix(path, "/"):
+		return fmt.Errorf("the path must begin with a slash, as /metrics does; not %q", path)
+	case slices.Contains(taken, path):
+		return fmt.Errorf("the path %s is taken; choose another than %s", path, strings.Join(taken, ", "))
+	}
+	return nil
+}
+
 // NewHandler returns the handler of all paths, or an error if the telemetry path is not
 // usable. With "/" as the telemetry path there is no landing page.
 func NewHandler(o Options) (http.Handler, error) {
-	switch taken := []string{sdPath, configPath, healthyPath, readyPath, reloadPath}; {
-	case o.TelemetryPath == "" || o.TelemetryPath[0] != '/':
-		return nil, fmt.Errorf("the telemetry path %q does not begin with a slash", o.TelemetryPath)
-	case slices.Contains(taken, o.TelemetryPath):
-		return nil, fmt.Errorf("the telemetry path %q is taken; choose another than %q", o.TelemetryPath, taken)
+	if err := CheckTelemetryPath(o.TelemetryPath); err != nil {
+		return nil, err
 	}
 	page, err := newLanding(o)
 	if err != nil {
@@ -79,13 +91,31 @@ func NewHandler(o Options) (http.Handler, error) {
 		reloadPath:  http.NewCrossOriginProtection().Handler(http.HandlerFunc(o.serveReload)),
 	}
 	paths[o.TelemetryPath] = readOnly(o.Metrics)
+	return o.route(paths), nil
+}
+
+// route answers each path below the prefix, and leads from the ways in to the landing page.
+func (o Options) route(paths map[string]http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h, ok := paths[r.URL.Path]
-		if !ok {
-			h = http.NotFoundHandler()
+		path, below := strings.CutPrefix(r.URL.Path, o.Prefix)
+		h, ok := paths[path]
+		switch {
+		case below && ok:
+			h.ServeHTTP(w, r)
+		case o.Prefix != "" && r.URL.Path == "/":
+			redirect(w, strings.TrimPrefix(o.Prefix, "/")+"/")
+		case o.Prefix != "" && r.URL.Path == o.Prefix:
+			redirect(w, o.Prefix[strings.LastIndexByte(o.Prefix, '/')+1:]+"/")
+		default:
+			http.NotFound(w, r)
 		}
-		h.ServeHTTP(w, r)
-	}), nil
+	})
+}
+
+// redirect leads to a relative URL: behind a proxy the absolute path may be another one.
+func redirect(w http.ResponseWriter, path string) {
+	w.Header().Set("Location", (&url.URL{Path: "./" + path}).String())
+	w.WriteHeader(http.StatusFound)
 }
 
 // pages is how many requests of a page are answered at a time: the text of a page is in memory until

@@ -193,7 +193,7 @@ func TestLandingPage(t *testing.T) {
 	w := s.ask("GET", "/")
 	page := w.Body.String()
 	for _, want := range []string{
-		"version 1.2.3", "<time>2026-03-10 09:02:03</time> China time", `href="/metrics"`,
+		"version 1.2.3", "<time>2026-03-10 09:02:03</time> China time", `<nav><a href="./metrics">Metrics</a><a href="./config">Configuration</a><a href="./-/healthy">Health</a><a href="./-/ready">Readiness</a></nav>`,
 		"<td>shop<small>wx1</small></td><td><span class=\"good\">known</span></td><td>2026-03-09</td><td class=\"n\">1,234,567</td>",
 		"<td class=\"n bad\">12,900</td><td class=\"n bad\">1.04 %</td><td class=\"n\">0.088 s</td><td class=\"n bad\">5.003 s</td>",
 		"<td>quiet<small>wx2</small></td><td><span class=\"soft\">waiting</span></td><td>2026-03-08</td><td class=\"n\">0</td>",
@@ -238,5 +238,43 @@ func TestLandingPageMarksWhatTheAlertsTellOf(t *testing.T) {
 		if marked := strings.Contains(s.ask("GET", "/").Body.String(), `class="n bad"`); marked != c.marked {
 			t.Errorf("%s: marked %v, want %v", name, marked, c.marked)
 		}
+	}
+}
+
+// TestRoutePrefix: all pages are below it, and what leads there is relative, since a proxy may have put
+// more before it.
+func TestRoutePrefix(t *testing.T) {
+	s := newSurface(t)
+	s.options.Prefix = "/teams/weixin"
+	s.board.Publish(&snapshot.Snapshot{})
+	for _, c := range []struct {
+		method, path string
+		code         int
+		location     string
+	}{
+		{"GET", "/teams/weixin/", 200, ""},
+		{"GET", "/teams/weixin/metrics", 200, ""},
+		{"GET", "/teams/weixin/sd", 200, ""},
+		{"GET", "/teams/weixin/config", 200, ""},
+		{"GET", "/teams/weixin/-/healthy", 200, ""},
+		{"GET", "/teams/weixin/-/ready", 200, ""},
+		{"POST", "/teams/weixin/-/reload", 200, ""},
+		{"GET", "/teams/weixin", 302, "./weixin/"},
+		{"GET", "/", 302, "./teams/weixin/"},
+		{"GET", "/metrics", 404, ""},
+		{"GET", "/-/healthy", 404, ""},
+		{"POST", "/-/reload", 404, ""},
+		{"GET", "/teams/weixinmetrics", 404, ""},
+	} {
+		if w := s.ask(c.method, c.path); w.Code != c.code || w.Header().Get("Location") != c.location {
+			t.Errorf("%s %s: %d to %q, want %d to %q", c.method, c.path, w.Code, w.Header().Get("Location"), c.code, c.location)
+		}
+	}
+	if page := s.ask("GET", "/teams/weixin/").Body.String(); strings.Contains(page, `href="/`) {
+		t.Errorf("a link of the page is not relative:\n%s", page)
+	}
+	s.options.TelemetryPath = "/{odd: path}"
+	if page := s.ask("GET", "/teams/weixin/").Body.String(); !strings.Contains(page, `href="./%7Bodd:%20path%7D"`) {
+		t.Errorf("the link to an odd telemetry path:\n%s", page)
 	}
 }
