@@ -7,42 +7,82 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/mdlayher/vsock"
 )
 
 const healthcheckTimeout = 5 * time.Second
 
-// Healthcheck asks the exporter that listens on the first address of web whether it is
-// healthy. Where TLS or authentication is in force and web does not know of it, the refusal
+// Healthcheck asks the exporter that listens on the first TCP address of web, or else the first one,
+// whether it is healthy. Where TLS or authentication is in force and web does not know of it, the refusal
 // shows as well that the exporter serves.
 func Healthcheck(ctx context.Context, web Web) error {
-	address := (*web.Toolkit.WebListenAddresses)[0]
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("--web.listen-address: %w", err)
+	if web.systemd() && !web.AddressGiven {
+		return fmt.Errorf("--web.systemd-socket: %w: only systemd knows the address of its socket; name it with --web.listen-address, too", ErrUsage)
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
+	// An address that is given is asked even if the exporter itself gets its socket from systemd.
+	off := false
+	web.Toolkit.WebSystemdSocket = &off
+	at, err := web.place()
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
 	defer cancel()
-	place := net.JoinHostPort(host, port) + "/-/healthy"
-	if *web.Toolkit.WebConfigFile != "" && askHealth(ctx, "https://"+place) == nil {
+	host, transport, err := web.door()
+	if err != nil {
+		return err
+	}
+	page := host + at.prefix + "/-/healthy"
+	if *web.Toolkit.WebConfigFile != "" && askHealth(ctx, transport, "https://"+page) == nil {
 		return nil
 	}
-	return askHealth(ctx, "http://"+place)
+	return askHealth(ctx, transport, "http://"+page)
 }
 
-func askHealth(ctx context.Context, target string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
-	if err != nil {
-		return fmt.Errorf("--web.listen-address: %w", err)
-	}
+// door returns the host and port to ask on this host, and how to get there.
+func (w Web) door() (string, *http.Transport, error) {
 	transport := &http.Transport{
 		// No proxy: the exporter is on this host. For the same reason its certificate, which
 		// is for another name, does not matter; nothing secret is sent.
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
 		DisableKeepAlives: true,
+	}
+	for _, address := range *w.Toolkit.WebListenAddresses {
+		if strings.HasPrefix(address, vsockScheme) {
+			continue
+		}
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return "", nil, fmt.Errorf("--web.listen-address: %w: %w", ErrUsage, err)
+		}
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = "localhost"
+		}
+		return net.JoinHostPort(host, port), transport, nil
+	}
+	address := (*w.Toolkit.WebListenAddresses)[0]
+	port, err := vsockPort(address)
+	if err != nil {
+		return "", nil, fmt.Errorf("--web.listen-address: %w: %w", ErrUsage, err)
+	}
+	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		conn, err := vsock.Dial(vsock.Local, port, nil)
+		if err != nil {
+			return nil, fmt.Errorf("%s of this machine: %w", address, err)
+		}
+		return conn, nil
+	}
+	return net.JoinHostPort("localhost", strconv.FormatUint(uint64(port), 10)), transport, nil
+}
+
+func askHealth(ctx context.Context, transport *http.Transport, target string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("--web.listen-address: %w: %w", ErrUsage, err)
 	}
 	answer, err := transport.RoundTrip(request)
 	if err != nil {
