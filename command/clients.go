@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/common/version"
 	"golang.org/x/time/rate"
 
 	"weixin_exporter/config"
@@ -64,7 +63,7 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 		Limiter:   rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10))),
 		Now:       c.now,
 		Observe:   c.observe,
-		UserAgent: program + "/" + version.Version,
+		UserAgent: userAgent(),
 	})
 	next := generation{baseURL: cfg.Weixin.BaseURL, accounts: make(map[string]client, len(cfg.Accounts))}
 	sources := sources{api: api}

@@ -3,16 +3,13 @@
 package command
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"io"
-	"log/slog"
 	"time"
 
-	"github.com/go-kit/log"
-	"github.com/go-kit/log/level"
+	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
-	sloggokit "github.com/tjhop/slog-gokit"
 )
 
 // ErrUsage is a command line that asks for what cannot be.
@@ -30,52 +27,18 @@ type Env struct {
 
 // Web is how the exporter serves.
 type Web struct {
-	Toolkit         *toolkit.FlagConfig
-	TelemetryPath   string
-	EnableLifecycle bool
+	Toolkit *toolkit.FlagConfig
+	// AddressGiven tells that the addresses to listen on are not just the default.
+	AddressGiven bool
+	// ExternalURL and RoutePrefix are for an exporter behind a proxy; "" if not given.
+	ExternalURL, RoutePrefix string
+	TelemetryPath            string
+	EnableLifecycle          bool
 	// MaxRequests bounds the scrapes that are served at a time; 0 means no limit.
 	MaxRequests int
 	// DisableExporterMetrics leaves out go_* and process_*.
 	DisableExporterMetrics bool
 }
 
-// logger returns the logger of the house, and one for libraries that log with slog.
-func (e Env) logger() (log.Logger, *slog.Logger) {
-	writer := log.NewSyncWriter(e.Stderr)
-	plain := log.NewLogfmtLogger(writer)
-	if e.LogFormat == "json" {
-		plain = log.NewJSONLogger(writer)
-	}
-	lowest, slogLevel := level.AllowInfo(), slog.LevelInfo
-	switch e.LogLevel {
-	case "debug":
-		lowest, slogLevel = level.AllowDebug(), slog.LevelDebug
-	case "warn":
-		lowest, slogLevel = level.AllowWarn(), slog.LevelWarn
-	case "error":
-		lowest, slogLevel = level.AllowError(), slog.LevelError
-	}
-	plain = level.NewFilter(plain, lowest)
-	now := log.TimestampFormat(func() time.Time { return e.Now().UTC() }, "2006-01-02T15:04:05.000Z07:00")
-	own := log.With(plain, "ts", now, "caller", log.DefaultCaller)
-	bridge := sloggokit.NewGoKitHandler(log.With(plain, "ts", now), slogLevel)
-	return own, slog.New(untimed{bridge})
-}
-
-// untimed takes the time off the records of a bridge that would write it under another
-// name than the rest of the log.
-type untimed struct{ slog.Handler }
-
-// Handle implements slog.Handler.
-func (u untimed) Handle(ctx context.Context, r slog.Record) error {
-	r.Time = time.Time{}
-	return u.Handler.Handle(ctx, r)
-}
-
-// WithAttrs implements slog.Handler.
-func (u untimed) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return untimed{u.Handler.WithAttrs(attrs)}
-}
-
-// WithGroup implements slog.Handler.
-func (u untimed) WithGroup(name string) slog.Handler { return untimed{u.Handler.WithGroup(name)} }
+// userAgent names the exporter and its version to the servers that it calls.
+func userAgent() string { return program + "/" + cmp.Or(version.Version, "unknown") }

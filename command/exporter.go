@@ -52,6 +52,7 @@ type exporter struct {
 	listening func(net.Addr)
 
 	clock     *clock.Clock
+	place     place
 	clients   clients
 	writers   *writers
 	refresher *refresh.Refresher
@@ -67,8 +68,12 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 	if now := x.now(); summary.DateOf(now) <= summary.FirstDate {
 		return fmt.Errorf("the clock of this host says %s, but Weixin's statistics begin at %s: set the clock", now.UTC().Format(time.RFC3339), summary.FirstDate)
 	}
+	var err error
+	if x.place, err = x.web.place(); err != nil {
+		return err
+	}
 	if err := toolkit.Validate(*x.web.Toolkit.WebConfigFile); err != nil {
-		return fmt.Errorf("--web.config.file=%s: %w", *x.web.Toolkit.WebConfigFile, err)
+		return fmt.Errorf("--web.config.file=%s: %w", *x.web.Toolkit.WebConfigFile, withoutPath(err))
 	}
 	level.Info(x.logger).Log("msg", "starting "+program, "version", version.Info(), "build", version.BuildContext())
 	held, err := store.TakeLock(cfg.Store.Path, x.now())
@@ -144,7 +149,10 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board, known *store.Store) (http.Handler, error) {
 	own := []prometheus.Collector{versioncollector.NewCollector(program)}
 	if !x.web.DisableExporterMetrics {
-		own = append(own, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		// OpenMetrics takes the counter go_memstats_alloc_bytes_total for a second family of this name.
+		// The gauge is the same as go_memstats_heap_alloc_bytes.
+		own = append(own, without{collectors.NewGoCollector(), "go_memstats_alloc_bytes"},
+			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	for _, c := range own {
 		if err := registry.Register(c); err != nil {
@@ -179,9 +187,10 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		return nil, err
 	}
 	return web.NewHandler(web.Options{
+		Prefix:        x.place.prefix,
 		Metrics:       metrics,
 		TelemetryPath: x.web.TelemetryPath,
-		Discovery:     exposition.Discovery(x.web.TelemetryPath),
+		Discovery:     exposition.Discovery(x.place.metrics),
 		Source:        board,
 		Config:        func() ([]byte, error) { return x.shown.Load().text() },
 		Reload:        x.reload,

@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/common/version"
 
 	"weixin_exporter/config"
 	"weixin_exporter/httpclient"
@@ -96,7 +95,7 @@ func (w *writers) newClient(c config.RemoteWrite) (*remotewrite.Client, error) {
 		Headers:    c.Headers,
 		Timeout:    time.Duration(c.RemoteTimeout),
 		Message:    remotewrite.Message(c.ProtobufMessage),
-		UserAgent:  program + "/" + version.Version,
+		UserAgent:  userAgent(),
 		Now:        w.now,
 		Logger:     log.With(w.logger, "endpoint", c.Label()),
 	}), nil

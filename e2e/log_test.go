@@ -21,11 +21,15 @@ func TestJSONLog(t *testing.T) {
 	w.waitComplete(t, x.web, w.accounts[0])
 	x.stop(t, syscall.SIGTERM)
 	messages := map[string]int{}
+	inOrder := regexp.MustCompile(`^\{"ts":"[^"]+","level":"[a-z]+","caller":"[^"]+","msg":"`)
 	for _, line := range x.stderr.lines() {
 		var fields struct{ TS, Level, Msg, Caller, Account, Reason, Err, Next, Advice string }
 		if err := json.Unmarshal([]byte(line), &fields); err != nil {
 			t.Errorf("no JSON object: %s", mask(line))
 			continue
+		}
+		if !inOrder.MatchString(line) {
+			t.Errorf("the keys do not begin with ts, level, caller and msg: %s", mask(line))
 		}
 		if _, err := time.Parse(time.RFC3339Nano, fields.TS); err != nil || fields.Level == "" || fields.Msg == "" || fields.Caller == "" {
 			t.Errorf("ts, level, msg or caller is missing: %s", mask(line))
@@ -102,11 +106,15 @@ func TestLogLinesSayWhenAndWhereOnce(t *testing.T) {
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
 	x.stop(t, syscall.SIGTERM)
+	inOrder := regexp.MustCompile(`^ts=\S+ level=\S+ caller=\S+ msg=`)
 	for _, line := range x.stderr.lines() {
 		for _, key := range []string{"ts", "level", "caller", "msg"} {
 			if n := strings.Count(" "+line, " "+key+"="); n != 1 {
 				t.Errorf("%s is there %d times: %s", key, n, mask(line))
 			}
+		}
+		if !inOrder.MatchString(line) {
+			t.Errorf("the keys do not begin with ts, level, caller and msg: %s", mask(line))
 		}
 		if strings.Contains(" "+line, " time=") {
 			t.Errorf("another time beside ts: %s", mask(line))
