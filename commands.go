@@ -11,13 +11,18 @@ import (
 
 // declare adds the commands and the flags that they share. It returns what each command does,
 // by its name; env and what the flags set are read only then.
-func declare(app *kingpin.Application, env *command.Env) map[string]func(context.Context) error {
+func declare(line *cli, env *command.Env) map[string]func(context.Context) error {
+	app := line.app
 	var configFile string
 	app.Flag("config.file", "Configuration file.").Default("config.yml").StringVar(&configFile)
 
 	web := command.Web{Toolkit: kingpinflag.AddFlags(app, ":9988")}
 	app.Flag("web.telemetry-path", "Path under which the metrics are served.").
 		Default("/metrics").StringVar(&web.TelemetryPath)
+	app.Flag("web.external-url", "URL under which the exporter is reached from outside, for links and targets behind a proxy. A path in it is the default of --web.route-prefix.").
+		PlaceHolder("URL").StringVar(&web.ExternalURL)
+	app.Flag("web.route-prefix", "Prefix of the paths of all pages; by default the path of --web.external-url.").
+		PlaceHolder("PATH").StringVar(&web.RoutePrefix)
 	app.Flag("web.enable-lifecycle", "Allow to reload the configuration with POST /-/reload.").
 		BoolVar(&web.EnableLifecycle)
 	app.Flag("web.max-requests", "Maximum number of scrapes that are served at a time; 0 means no limit.").
@@ -47,8 +52,11 @@ func declare(app *kingpin.Application, env *command.Env) map[string]func(context
 			extract.ConfigFile = configFile
 			return command.Export(ctx, *env, *extract)
 		},
-		demo.FullCommand():   func(ctx context.Context) error { return command.Demo(ctx, *env, web, *receivers) },
-		health.FullCommand(): func(ctx context.Context) error { return command.Healthcheck(ctx, web) },
+		demo.FullCommand(): func(ctx context.Context) error { return command.Demo(ctx, *env, web, *receivers) },
+		health.FullCommand(): func(ctx context.Context) error {
+			web.AddressGiven = line.isSet("web.listen-address")
+			return command.Healthcheck(ctx, web)
+		},
 	}
 }
 
@@ -56,7 +64,7 @@ func declareCheck(app *kingpin.Application) (*kingpin.CmdClause, *command.Checku
 	c, checkup := app.Command("check", "Read the configuration and say what is wrong with it."), &command.Checkup{}
 	c.Flag("online", "Examine the accounts against Weixin, too, with a few calls for each.").BoolVar(&checkup.Online)
 	c.Flag("account", "Examine only the account of this name.").StringVar(&checkup.Account)
-	c.Flag("output", "What --online writes: text or json.").Default("text").EnumVar(&checkup.Output, "text", "json")
+	c.Flag("output", "What --online writes: text, which is the default, or json.").SetValue(oneOf(&checkup.Output, "text", "json"))
 	return c, checkup
 }
 
@@ -73,10 +81,26 @@ func declareBackfill(app *kingpin.Application) (*kingpin.CmdClause, *command.Fil
 
 func declareExport(app *kingpin.Application) (*kingpin.CmdClause, *command.Extract) {
 	c, extract := app.Command("export", "Write what is stored, each hour and day with its own time."), &command.Extract{}
-	c.Flag("format", "What to write: openmetrics, csv or ndjson.").Required().EnumVar(&extract.Format, "openmetrics", "csv", "ndjson")
+	c.Flag("format", "What to write: openmetrics, csv or ndjson.").Required().SetValue(oneOf(&extract.Format, "openmetrics", "csv", "ndjson"))
 	c.Flag("since", "First day to export, YYYY-MM-DD in China.").SetText(&extract.Since)
 	c.Flag("until", "Last day to export, YYYY-MM-DD in China.").SetText(&extract.Until)
 	c.Flag("account", "Export only the account of this name; repeatable.").StringsVar(&extract.Accounts)
 	c.Flag("output", "File to write or replace; - is standard output.").Default("-").StringVar(&extract.Output)
 	return c, extract
+}
+
+// unusedFlags returns what the shared flags begin with that do not concern a command.
+func unusedFlags(command string) []string {
+	switch command {
+	case "serve":
+		return nil
+	case "demo":
+		return []string{"config.file"}
+	case "check":
+		return []string{"web.enable-lifecycle"}
+	case "healthcheck":
+		return []string{"config.file", "web.enable-lifecycle", "web.telemetry-path"}
+	default:
+		return []string{"web."}
+	}
 }

@@ -168,6 +168,14 @@ func TestDocsFlags(t *testing.T) {
 	if names := missing(documented, flags); len(names) > 0 {
 		t.Errorf("docs/command-line.md names the flags %q, which do not exist", names)
 	}
+	variables := found(`\(\$(WEIXIN_EXPORTER_[A-Z_]+)\)`, regexp.MustCompile(`\s+`).ReplaceAllString(strings.Join(help, "\n"), " "))
+	documented = found("(?m)^\\| `--.*\\| `(WEIXIN_EXPORTER_[A-Z_]+)` \\|", reference)
+	if names := missing(variables, documented); len(variables) == 0 || len(names) > 0 {
+		t.Errorf("docs/command-line.md lacks the variables %q of %d", names, len(variables))
+	}
+	if names := missing(documented, variables); len(names) > 0 {
+		t.Errorf("docs/command-line.md names the variables %q, which do not exist", names)
+	}
 }
 
 func TestDocsExampleConfiguration(t *testing.T) {

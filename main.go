@@ -4,16 +4,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
 
 	"weixin_exporter/command"
@@ -32,30 +33,20 @@ const name = "weixin_exporter"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	version.Version = buildVersion(version.Version, debug.ReadBuildInfo)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, time.Now))
 }
 
 // run is the program with its surroundings handed in; it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func() time.Time) int {
-	app := kingpin.New(name, "Prometheus exporter for the interface statistics of Weixin Official Accounts.").
-		DefaultEnvars().UsageWriter(stdout).ErrorWriter(stderr)
-	app.HelpFlag.Short('h').NoEnvar()
-	app.Version(version.Print(name)).VersionFlag.NoEnvar()
-	answered := false // by --help or --version
-	app.Terminate(func(int) { answered = true })
-
 	began := time.Now()
 	env := command.Env{Stdout: stdout, Stderr: stderr, Now: now, Elapsed: func() time.Duration { return time.Since(began) }}
-	app.Flag("log.level", "Only log messages of this severity or above: debug, info, warn or error.").
-		Default("info").EnumVar(&env.LogLevel, "debug", "info", "warn", "error")
-	app.Flag("log.format", "Form of the log: logfmt or json.").
-		Default("logfmt").EnumVar(&env.LogFormat, "logfmt", "json")
+	line := newCLI(&env)
+	commands := declare(line, &env)
 
-	commands := declare(app, &env)
-
-	chosen, err := app.Parse(args)
+	chosen, err := line.parse(args)
 	switch {
-	case answered:
+	case line.answered:
 		return done
 	case err != nil:
 		fmt.Fprintf(stderr, "%s: error: %v; see --help\n", name, err)
@@ -79,4 +70,29 @@ func codeOf(err error) int {
 	default:
 		return fault
 	}
+}
+
+// buildVersion returns the version that the linker was told or, without one, that of the module: what
+// was built with "go build", "go run" or "go install" says what it is, too.
+func buildVersion(stamped string, read func() (*debug.BuildInfo, bool)) string {
+	info, ok := read()
+	if stamped != "" || !ok {
+		return cmp.Or(stamped, "unknown")
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	settings := map[string]string{}
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	revision := settings["vcs.revision"]
+	if revision == "" {
+		return "devel"
+	}
+	revision = revision[:min(len(revision), 12)]
+	if settings["vcs.modified"] == "true" {
+		revision += "-dirty"
+	}
+	return revision
 }

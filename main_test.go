@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -44,8 +45,12 @@ func TestUsage(t *testing.T) {
 		{[]string{"--help"}, done, "healthcheck", ""},
 		{[]string{"--version"}, done, "weixin_exporter, version", ""},
 		{[]string{"--no-such-flag"}, usage, "", "unknown long flag '--no-such-flag'; see --help"},
-		{[]string{"no-such-command"}, usage, "", "see --help"},
-		{[]string{"--log.level=loud"}, usage, "", "must be one of debug,info,warn,error, got 'loud'"},
+		{[]string{"no-such-command"}, usage, "", `unexpected argument "no-such-command"; the commands are help, serve, check, `},
+		{[]string{"help"}, done, "healthcheck", ""},
+		{[]string{"help", "export"}, done, "usage: weixin_exporter export", ""},
+		{[]string{"help", "bogus"}, usage, "", `unexpected argument "bogus"; the commands are `},
+		{[]string{"--log.level=debug", "help", "bogus"}, usage, "", `unexpected argument "bogus"; the commands are `},
+		{[]string{"--log.level=loud"}, usage, "", `--log.level: must be debug, info, warn or error, not "loud"; see --help`},
 	} {
 		got := finish(t, time.Now, c.args...)
 		if got.code != c.code || !strings.Contains(got.stdout, c.stdout) || !strings.Contains(got.stderr, c.stderr) {
@@ -109,7 +114,7 @@ func TestPortTaken(t *testing.T) {
 
 func TestTelemetryPathTaken(t *testing.T) {
 	got := finish(t, time.Now, "demo", "--log.level=error", "--web.telemetry-path=/config")
-	if got.code != fault || !strings.Contains(got.stderr, `the telemetry path "/config" is taken`) {
+	if got.code != usage || !strings.Contains(got.stderr, `--web.telemetry-path: wrong usage: the path /config is taken`) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -226,7 +231,7 @@ func (p *program) shows(pattern string) (string, bool) {
 func TestDemo(t *testing.T) {
 	p := start(t, "demo")
 	p.output.wait(`Metrics    ` + p.base + `/metrics`)
-	p.output.wait(`account=support-bot.* api=hourly .*yesterday is known`)
+	p.output.wait(`yesterday is known.* account=support-bot .*api=hourly`)
 	p.output.wait(`account=not-verified.* errcode=48001`)
 	if metrics, ok := p.shows(`weixin_interface_daily_failures\{account="support-bot"\} (\d{3,})\n`); !ok {
 		t.Errorf("the account with an incident has no failures:\n%s", metrics)
@@ -260,7 +265,7 @@ func TestServeAndReload(t *testing.T) {
 	)
 	file := writeConfig(t, text(shopLine))
 	p := start(t, "serve", "--config.file="+file, "--web.enable-lifecycle", "--log.format=logfmt")
-	p.output.wait(`account=shop.* api=hourly .*yesterday is known`)
+	p.output.wait(`yesterday is known.* account=shop .*api=hourly`)
 	rewrite := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -272,7 +277,7 @@ func TestServeAndReload(t *testing.T) {
 	if code, body := p.request("POST", "/-/reload"); code != http.StatusOK {
 		t.Fatalf("%d %s", code, body)
 	}
-	p.output.wait(`account=bot.* api=hourly .*yesterday is known`)
+	p.output.wait(`yesterday is known.* account=bot .*api=hourly`)
 	if metrics, ok := p.shows(`weixin_interface_daily_callbacks\{account="bot"\}`); !ok {
 		t.Errorf("the second account has no figures:\n%s", metrics)
 	}
@@ -313,5 +318,71 @@ func TestServeAndReload(t *testing.T) {
 	// The second reload made new clients; the accounts kept their tokens.
 	if len(tokens) != 2 || tokens["token "+shop.AppID] != 1 || tokens["stable_token "+bot.AppID] != 1 {
 		t.Errorf("token calls: %v, want one for each account", tokens)
+	}
+}
+
+// TestOpenMetricsFamiliesDoNotCollide: strict parsers refuse a family whose name, with or without one of the
+// suffixes that its type gives to samples, is taken by another.
+func TestOpenMetricsFamiliesDoNotCollide(t *testing.T) {
+	p := start(t, "demo")
+	p.output.wait(`yesterday is known.* account=support-bot .*api=hourly`)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.base+"/metrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", "application/openmetrics-text;version=1.0.0")
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	suffixes := map[string][]string{
+		"counter": {"_total", "_created"}, "summary": {"_count", "_sum", "_created"}, "info": {"_info"},
+		"histogram": {"_bucket", "_count", "_sum", "_created"}, "gaugehistogram": {"_bucket", "_gcount", "_gsum"},
+	}
+	taken := map[string]string{}
+	for _, family := range regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(string(body), -1) {
+		for _, suffix := range append([]string{""}, suffixes[family[2]]...) {
+			name := family[1] + suffix
+			if other, ok := taken[name]; ok {
+				t.Errorf("the name %s belongs to the families %s and %s", name, other, family[1])
+			}
+			taken[name] = family[1]
+		}
+	}
+	for _, name := range []string{"go_memstats_alloc_bytes_total", "go_memstats_heap_alloc_bytes", "weixin_api_requests_total"} {
+		if taken[name] == "" {
+			t.Errorf("%s is not there", name)
+		}
+	}
+}
+
+func TestVersionOfTheBuild(t *testing.T) {
+	build := func(module string, settings ...debug.BuildSetting) func() (*debug.BuildInfo, bool) {
+		return func() (*debug.BuildInfo, bool) {
+			return &debug.BuildInfo{Main: debug.Module{Version: module}, Settings: settings}, true
+		}
+	}
+	revision := debug.BuildSetting{Key: "vcs.revision", Value: "5e17e8ec6de5e6fd423f7e7d8a7f0d2e3fa072fe"}
+	for _, c := range []struct {
+		stamped string
+		read    func() (*debug.BuildInfo, bool)
+		want    string
+	}{
+		{"1.2.3", build("v0.9.0"), "1.2.3"},
+		{"", build("v0.9.0"), "v0.9.0"},
+		{"", build("(devel)", revision), "5e17e8ec6de5"},
+		{"", build("(devel)", revision, debug.BuildSetting{Key: "vcs.modified", Value: "true"}), "5e17e8ec6de5-dirty"},
+		{"", build("(devel)"), "devel"},
+		{"", build(""), "devel"},
+		{"", func() (*debug.BuildInfo, bool) { return nil, false }, "unknown"},
+	} {
+		if got := buildVersion(c.stamped, c.read); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 }

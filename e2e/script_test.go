@@ -60,7 +60,10 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.CommandContext(ctx, suite.binary, args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = environment(ts.Getenv("WORK"))
-	for _, name := range []string{"CONFIG_FILE", "LOG_LEVEL", "LOG_FORMAT", "WEB_TELEMETRY_PATH", "WEB_LISTEN_ADDRESS", "WEB_ENABLE_LIFECYCLE", "HELP", "VERSION"} {
+	for _, name := range []string{
+		"CONFIG_FILE", "LOG_LEVEL", "LOG_FORMAT", "WEB_TELEMETRY_PATH", "WEB_LISTEN_ADDRESS", "WEB_SYSTEMD_SOCKET", "WEB_ENABLE_LIFECYCLE", "WEB_ROUTE_PREFIX",
+		"OUTPUT", "ACCOUNT", "CHECK_OUTPUT", "CHECK_ACCOUNT", "CHECK_ONLINE", "EXPORT_OUTPUT", "EXPORT_FORMAT", "HELP", "VERSION",
+	} {
 		if value := ts.Getenv("WEIXIN_EXPORTER_" + name); value != "" {
 			cmd.Env = append(cmd.Env, "WEIXIN_EXPORTER_"+name+"="+value)
 		}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+
+	"weixin_exporter/command"
+)
+
+// cli is the command line: which command was chosen, and where the values of flags come from.
+type cli struct {
+	app *kingpin.Application
+	// given are the flags on the command line; all others come from the environment or have their default.
+	given map[string]bool
+	// answered is set by --help, --version and the like.
+	answered bool
+}
+
+func newCLI(env *command.Env) *cli {
+	c := &cli{given: map[string]bool{}}
+	c.app = kingpin.New(name, "Prometheus exporter for the interface statistics of Weixin Official Accounts.").
+		UsageWriter(env.Stdout).ErrorWriter(io.Discard).UsageTemplate(usageTemplate()).
+		UsageFuncs(map[string]any{"FlagsOfAllCommands": flagsOfAllCommands}).
+		Terminate(func(int) { c.answered = true })
+	c.app.HelpFlag.Short('h')
+	c.app.Version(version.Print(name))
+	c.app.Flag("log.level", "Only log messages of this severity or above: debug, info, warn or error.").
+		Default("info").SetValue(oneOf(&env.LogLevel, "debug", "info", "warn", "error"))
+	c.app.Flag("log.format", "Form of the log: logfmt or json.").
+		Default("logfmt").SetValue(oneOf(&env.LogFormat, "logfmt", "json"))
+	return c
+}
+
+// parse returns the full name of the chosen command. All flags must have been declared.
+func (c *cli) parse(args []string) (string, error) {
+	c.equip(c.app, name)
+	line, err := c.app.ParseContext(args)
+	if err != nil {
+		return "", c.explain(line, err)
+	}
+	if line.SelectedCommand == c.app.HelpCommand {
+		// "help check" is "check --help", so that a command that does not exist is wrong usage.
+		args = append(argumentsOf(line), "--help")
+		if line, err = c.app.ParseContext(args); err != nil {
+			return "", c.explain(line, err)
+		}
+	}
+	for _, element := range line.Elements {
+		if flag, ok := element.Clause.(*kingpin.FlagClause); ok {
+			c.given[flag.Model().Name] = true
+		}
+	}
+	c.hideUnused(line.SelectedCommand)
+	return c.app.Parse(args)
+}
+
+func argumentsOf(line *kingpin.ParseContext) []string {
+	var arguments []string
+	for _, element := range line.Elements {
+		if _, ok := element.Clause.(*kingpin.ArgClause); ok {
+			arguments = append(arguments, *element.Value)
+		}
+	}
+	return arguments
+}
+
+// explain says what is allowed where there is no such command.
+func (c *cli) explain(line *kingpin.ParseContext, err error) error {
+	if line == nil || line.Peek().Type != kingpin.TokenArg || !strings.HasPrefix(err.Error(), "unexpected ") {
+		return err
+	}
+	var names []string
+	for _, command := range c.app.Model().Commands {
+		names = append(names, command.Name)
+	}
+	return fmt.Errorf("unexpected argument %q; the commands are %s", line.Peek().Value, strings.Join(names, ", "))
+}
+
+// clauses has flags and commands: the application, or a command.
+type clauses interface {
+	GetFlag(name string) *kingpin.FlagClause
+	GetCommand(name string) *kingpin.CmdClause
+}
+
+// equip gives each flag a variable of the environment, and errors that name flag or variable. The
+// variable has the names of application, command and flag in it, since flags of the same name may
+// mean different things in different commands.
+func (c *cli) equip(of clauses, prefix string) {
+	var flags []*kingpin.FlagModel
+	var commands []*kingpin.CmdModel
+	switch of := of.(type) {
+	case *kingpin.Application:
+		flags, commands = of.Model().Flags, of.Model().Commands
+	case *kingpin.CmdClause:
+		flags, commands = of.Model().Flags, of.Model().Commands
+	}
+	for _, flag := range flags {
+		clause, variable := of.GetFlag(flag.Name), variableOf(prefix, flag.Name)
+		if flag.Hidden || clause == c.app.HelpFlag || clause == c.app.VersionFlag {
+			continue
+		}
+		clause.Envar(variable).SetValue(&named{Value: flag.Value, flag: flag.Name, variable: variable, given: c.given})
+	}
+	for _, command := range commands {
+		c.equip(of.GetCommand(command.Name), prefix+"_"+command.Name)
+	}
+}
+
+// isSet reports whether a shared flag has a value of its own rather than its default.
+func (c *cli) isSet(flag string) bool { return c.given[flag] || c.app.GetFlag(flag).HasEnvarValue() }
+
+func variableOf(prefix, flag string) string {
+	return strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(prefix + "_" + flag))
+}
+
+// hideUnused leaves flags out of the help of commands that make no use of them. They are allowed all
+// the same, so that one environment or one list of arguments serves several commands.
+func (c *cli) hideUnused(chosen *kingpin.CmdClause) {
+	if chosen == nil {
+		return
+	}
+	hidden := unusedFlags(chosen.FullCommand())
+	for _, flag := range c.app.Model().Flags {
+		if slices.ContainsFunc(hidden, func(prefix string) bool { return strings.HasPrefix(flag.Name, prefix) }) {
+			c.app.GetFlag(flag.Name).Hidden()
+		}
+	}
+}
+
+// usageTemplate is kingpin's, except that the flags of a command stand before those that it shares
+// with others.
+func usageTemplate() string {
+	return strings.Replace(kingpin.DefaultUsageTemplate,
+		"{{if .Context.Flags -}}\nFlags:\n{{.Context.Flags|FlagsToTwoColumns|FormatTwoColumns}}\n{{end -}}\n",
+		`{{with .Context.SelectedCommand}}{{if .Flags -}}
+Flags:
+{{.Flags|FlagsToTwoColumns|FormatTwoColumns}}
+{{end}}{{end -}}
+{{if .Context.SelectedCommand}}Flags of all commands:{{else}}Flags:{{end}}
+{{FlagsOfAllCommands .Context.Flags .Context.SelectedCommand|FlagsToTwoColumns|FormatTwoColumns}}
+`, 1)
+}
+
+func flagsOfAllCommands(flags []*kingpin.FlagModel, chosen *kingpin.CmdModel) []*kingpin.FlagModel {
+	return slices.DeleteFunc(slices.Clone(flags), func(f *kingpin.FlagModel) bool {
+		return chosen != nil && slices.ContainsFunc(chosen.Flags, func(own *kingpin.FlagModel) bool { return own.Name == f.Name })
+	})
+}
+
+// named is a flag's value whose errors name the flag, or the variable that the value came from.
+type named struct {
+	kingpin.Value
+	flag, variable string
+	given          map[string]bool
+}
+
+// Set implements kingpin.Value.
+func (n *named) Set(text string) error {
+	err := n.Value.Set(text)
+	switch {
+	case err == nil:
+		return nil
+	case n.IsBoolFlag():
+		err = fmt.Errorf("must be true or false, not %q", text)
+	}
+	if n.given[n.flag] {
+		return fmt.Errorf("--%s: %w", n.flag, err)
+	}
+	return fmt.Errorf("%s: %w", n.variable, err)
+}
+
+// IsBoolFlag reports whether the flag stands without a value.
+func (n *named) IsBoolFlag() bool {
+	v, ok := n.Value.(interface{ IsBoolFlag() bool })
+	return ok && v.IsBoolFlag()
+}
+
+// IsCumulative reports whether the flag may be repeated.
+func (n *named) IsCumulative() bool {
+	v, ok := n.Value.(interface{ IsCumulative() bool })
+	return ok && v.IsCumulative()
+}
+
+// choice is a value that must be one of a few words.
+type choice struct {
+	target  *string
+	allowed []string
+}
+
+func oneOf(target *string, allowed ...string) *choice { return &choice{target, allowed} }
+
+// String implements kingpin.Value.
+func (c *choice) String() string { return *c.target }
+
+// Set implements kingpin.Value.
+func (c *choice) Set(text string) error {
+	if !slices.Contains(c.allowed, text) {
+		last := len(c.allowed) - 1
+		return fmt.Errorf("must be %s or %s, not %q", strings.Join(c.allowed[:last], ", "), c.allowed[last], text)
+	}
+	*c.target = text
+	return nil
+}
