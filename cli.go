@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -204,5 +205,21 @@ func (c *choice) Set(text string) error {
 		return fmt.Errorf("must be %s or %s, not %q", strings.Join(c.allowed[:last], ", "), c.allowed[last], text)
 	}
 	*c.target = text
+	return nil
+}
+
+// count is a value that must be a whole number, 0 or more.
+type count int
+
+// String implements kingpin.Value.
+func (c *count) String() string { return strconv.Itoa(int(*c)) }
+
+// Set implements kingpin.Value.
+func (c *count) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return fmt.Errorf("must be a whole number, 0 or more, not %q", text)
+	}
+	*c = count(n)
 	return nil
 }

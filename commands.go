@@ -26,7 +26,7 @@ func declare(line *cli, env *command.Env) map[string]func(context.Context) error
 	app.Flag("web.enable-lifecycle", "Allow to reload the configuration with POST /-/reload.").
 		BoolVar(&web.EnableLifecycle)
 	app.Flag("web.max-requests", "Maximum number of scrapes that are served at a time; 0 means no limit.").
-		Default("40").IntVar(&web.MaxRequests)
+		Default("40").SetValue((*count)(&web.MaxRequests))
 	app.Flag("web.disable-exporter-metrics", "Leave out the metrics of the process itself (go_*, process_*).").
 		BoolVar(&web.DisableExporterMetrics)
 
@@ -97,9 +97,9 @@ func unusedFlags(command string) []string {
 	case "demo":
 		return []string{"config.file"}
 	case "check":
-		return []string{"web.enable-lifecycle"}
+		return []string{"web.enable-lifecycle", "web.max-requests", "web.disable-exporter-metrics"}
 	case "healthcheck":
-		return []string{"config.file", "web.enable-lifecycle", "web.telemetry-path"}
+		return []string{"config.file", "web.enable-lifecycle", "web.telemetry-path", "web.max-requests", "web.disable-exporter-metrics"}
 	default:
 		return []string{"web."}
 	}

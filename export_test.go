@@ -106,9 +106,9 @@ func TestExportFaults(t *testing.T) {
 		stderr  string
 	}{
 		{"export", usage, "required flag(s) '--format' not provided; see --help"},
-		{"export --format=xlsx", usage, "enum value must be one of openmetrics,csv,ndjson, got 'xlsx'; see --help"},
-		{"export --format=csv --since=yesterday", usage, `"yesterday" is not a date of the form YYYY-MM-DD; see --help`},
-		{"export --format=csv --until=2024-02-30", usage, `"2024-02-30" is not a date of the form YYYY-MM-DD; see --help`},
+		{"export --format=xlsx", usage, "--format: must be openmetrics, csv or ndjson, not \"xlsx\"; see --help"},
+		{"export --format=csv --since=yesterday", usage, `--since: "yesterday" is not a date of the form YYYY-MM-DD; see --help`},
+		{"export --format=csv --until=2024-02-30", usage, `--until: "2024-02-30" is not a date of the form YYYY-MM-DD; see --help`},
 		{export + file + " --since=2024-03-01 --until=2024-02-29", usage, "--since=2024-03-01: wrong usage: it is after --until=2024-02-29"},
 		{export + bad, fault, bad + ":1:1: accounts"},
 		{export + file + " --account=shoe", usage, "--account=shoe: wrong usage: no account of " + file + " has that name, and none in the store has it as its app id"},

@@ -46,6 +46,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"--version"}, done, "weixin_exporter, version", ""},
 		{[]string{"--no-such-flag"}, usage, "", "unknown long flag '--no-such-flag'; see --help"},
 		{[]string{"no-such-command"}, usage, "", `unexpected argument "no-such-command"; the commands are help, serve, check, `},
+		{[]string{"--web.max-requests=-1"}, usage, "", `--web.max-requests: must be a whole number, 0 or more, not "-1"; see --help`},
+		{[]string{"--web.max-requests=many"}, usage, "", `--web.max-requests: must be a whole number, 0 or more, not "many"; see --help`},
 		{[]string{"help"}, done, "healthcheck", ""},
 		{[]string{"help", "export"}, done, "usage: weixin_exporter export", ""},
 		{[]string{"help", "bogus"}, usage, "", `unexpected argument "bogus"; the commands are `},
