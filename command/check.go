@@ -46,7 +46,11 @@ func Check(ctx context.Context, env Env, c Checkup) error {
 	if !c.Online {
 		return nil
 	}
-	return examine(ctx, env, c, cfg)
+	err = examine(ctx, env, c, cfg)
+	if c.Account == "" && ctx.Err() == nil {
+		err = oneFault(err, checkEndpoints(ctx, env, notes, cfg))
+	}
+	return err
 }
 
 // examine looks at the accounts online and writes what it found.

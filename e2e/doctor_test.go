@@ -262,3 +262,38 @@ func TestDoctorOnATerminal(t *testing.T) {
 		},
 	})
 }
+
+// check --online asks each endpoint of remote write whether it accepts requests, and stores nothing there.
+func TestCheckOfRemoteWrite(t *testing.T) {
+	t.Parallel()
+	shop := newAccount("shop", 1, 500)
+	w := newWorld(t, shop)
+	tls := httptest.NewTLSServer(http.NotFoundHandler())
+	defer tls.Close()
+	plain := strings.Replace(tls.URL, "https://", "http://", 1)
+	d := prometheusReceiver(t, "PROMETHEUS3", "10d")
+	w.write(t, w.yamlWith(history, fmt.Sprintf("url: %q", d.write), fmt.Sprintf("url: %q", plain+"/write")))
+	got := w.checkOnline(t)
+	if got.code != 1 || !strings.Contains(got.stderr, "remote-write endpoints with faults: 1 of 2") {
+		t.Errorf("exit code %d, stderr\n%s", got.code, mask(got.stderr))
+	}
+	for _, want := range []string{
+		"remote_write[0] (" + endpointOf(d.write) + "): accepts requests\n",
+		"warning: remote_write[0] (" + endpointOf(d.write) + "): the receiver keeps samples for 15d only",
+		"warning: remote_write[0] (" + endpointOf(d.write) + "): the receiver's storage.tsdb.out_of_order_time_window is 10d",
+	} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("stdout lacks %q:\n%s", want, mask(got.stdout))
+		}
+	}
+	want := "remote_write[1] (" + endpointOf(plain) + "/write): HTTP status 400: Client sent an HTTP request to an HTTPS server."
+	if !strings.Contains(got.stderr, want) {
+		t.Errorf("stderr lacks %q:\n%s", want, mask(got.stderr))
+	}
+	if n := total(d.samples(t)); n != 0 {
+		t.Errorf("the receiver has %d samples", n)
+	}
+	if got := w.checkOnline(t, "--account=shop"); got.code != 0 || strings.Contains(got.stdout, "remote_write") {
+		t.Errorf("for one account: exit code %d, stdout\n%s", got.code, mask(got.stdout))
+	}
+}

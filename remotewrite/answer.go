@@ -78,6 +78,16 @@ type Answer struct {
 	Text string
 }
 
+// advice says what to do about an answer that is not Accepted.
+func (a Answer) advice() string {
+	switch a.Verdict {
+	case Later:
+		return "see that the receiver is up and can be reached from this host"
+	default:
+		return "check the endpoint's url, authentication and headers under remote_write, and that its receiver is enabled"
+	}
+}
+
 // maxText bounds what is kept of an answer's body, in bytes.
 const maxText = 400
 

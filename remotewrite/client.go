@@ -100,13 +100,7 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) An
 	if err != nil {
 		return c.failed(err)
 	}
-	for name, value := range c.Headers {
-		request.Header.Set(name, value.Reveal())
-		if http.CanonicalHeaderKey(name) == "Host" {
-			request.Host = value.Reveal()
-		}
-	}
-	request.Header.Set("User-Agent", c.UserAgent)
+	c.sign(request)
 	request.Header.Set("Content-Encoding", "snappy")
 	if message == V2 {
 		request.Header.Set("Content-Type", "application/x-protobuf;proto="+string(V2))
@@ -139,6 +133,17 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) An
 		}
 	}
 	return answer
+}
+
+// sign adds the headers that each request of the endpoint has.
+func (c *Client) sign(request *http.Request) {
+	for name, value := range c.Headers {
+		request.Header.Set(name, value.Reveal())
+		if http.CanonicalHeaderKey(name) == "Host" {
+			request.Host = value.Reveal()
+		}
+	}
+	request.Header.Set("User-Agent", c.UserAgent)
 }
 
 // written reports whether an answer has any of the headers that a receiver of 2.0 must set.

@@ -127,12 +127,10 @@ func (w *Writer) logTrouble(answer Answer, wait time.Duration) {
 	}
 	t.logged, t.verdict = now, answer.Verdict
 	line := level.Warn(w.logger)
-	to := "nothing: samples wait in the store until the endpoint can be reached"
-	if answer.Verdict == Unusable {
+	if answer.Verdict != Later {
 		line = level.Error(w.logger)
-		to = "check the endpoint's url, authentication and headers under remote_write, and that its receiver is enabled; samples wait in the store"
 	}
-	line.Log("msg", "remote write does not get through", "answer", answer.Text, "to_do", to, "next", wait, "since", t.since.UTC().Format(time.RFC3339))
+	line.Log("msg", "remote write does not get through", "answer", answer.Text, "to_do", answer.advice()+"; samples wait in the store", "next", wait, "since", t.since.UTC().Format(time.RFC3339))
 }
 
 func (w *Writer) logRecovered() {
