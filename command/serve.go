@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"weixin_exporter/config"
@@ -23,9 +24,22 @@ func Serve(ctx context.Context, env Env, web Web, configFile string) error {
 	if err != nil {
 		return inOneLine(err)
 	}
+	collectSooner()
 	logger, slogger := env.logger()
 	x := exporter{web: web, logger: logger, slogger: slogger, now: env.Now, elapsed: env.Elapsed, load: load, hangups: hangups}
 	return x.run(ctx, cfg)
+}
+
+// gcPercent keeps the memory of a process with thousands of accounts near what it holds. Nearly all
+// of that lives long, so that collecting garbage at a growth of 30 % instead of 100 % takes
+// about 1 % of a processor under constant scraping.
+const gcPercent = 30
+
+// collectSooner sets gcPercent, unless the user has set GOGC.
+func collectSooner() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 }
 
 // inOneLine shortens the faults of a configuration to the first.

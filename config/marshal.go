@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -13,12 +15,9 @@ import (
 // Marshal returns the configuration in force as YAML: defaults filled in, the accounts of all files in
 // one list, and every secret as <secret>, also those in http_config and in URLs.
 func (c Config) Marshal() ([]byte, error) {
-	return marshal(&c, func(root *yaml.Node) {
-		if accounts := value(root, "accounts"); accounts != nil {
-			for _, account := range accounts.Content {
-				maskToken(value(account, "token"))
-			}
-		}
+	settings := c
+	settings.Accounts = nil
+	rest, err := marshal(&settings, func(root *yaml.Node) {
 		maskHTTPConfig(value(value(root, "weixin"), "http_config"))
 		if endpoints := value(root, "remote_write"); endpoints != nil {
 			for _, endpoint := range endpoints.Content {
@@ -26,6 +25,38 @@ func (c Config) Marshal() ([]byte, error) {
 			}
 		}
 	})
+	if err != nil || len(c.Accounts) == 0 {
+		return rest, err
+	}
+	accounts, err := marshalAccounts(c.Accounts)
+	if err != nil {
+		return nil, err
+	}
+	return append(accounts, bytes.TrimPrefix(rest, []byte("accounts: []\n"))...), nil
+}
+
+// accountsAtOnce bounds the tree that is made of accounts: it takes twenty times the memory of their
+// text.
+const accountsAtOnce = 100
+
+// marshalAccounts returns the key "accounts" with the list.
+func marshalAccounts(all []Account) ([]byte, error) {
+	heading := []byte("accounts:\n")
+	text := bytes.Clone(heading)
+	for some := range slices.Chunk(all, accountsAtOnce) {
+		part, err := marshal(&struct {
+			Accounts []Account `yaml:"accounts"`
+		}{some}, func(root *yaml.Node) {
+			for _, account := range value(root, "accounts").Content {
+				maskToken(value(account, "token"))
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		text = append(text, bytes.TrimPrefix(part, heading)...)
+	}
+	return text, nil
 }
 
 // String returns what Marshal returns.

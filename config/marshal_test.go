@@ -45,6 +45,21 @@ func TestMarshalMasks(t *testing.T) {
 	}
 }
 
+// TestMarshalManyAccounts: the list of accounts is written in parts.
+func TestMarshalManyAccounts(t *testing.T) {
+	var list strings.Builder
+	for i := range 250 {
+		fmt.Fprintf(&list, "  - {name: a%d, app_id: wx%016d, app_secret: sim-secret-%032d}\n", i, i, i)
+	}
+	c := mustParse(t, "config.yml", "accounts:\n"+list.String()+"refresh: {history: 3d}\n")
+	got := c.String()
+	mustNotLeak(t, got)
+	again := mustParse(t, "config.yml", strings.ReplaceAll(got, secret.Mask, "sim-secret-00000000000000000000000000000000"))
+	if len(again.Accounts) != 250 || again.Accounts[249].Name != "a249" || again.Refresh.History != c.Refresh.History {
+		t.Errorf("%d accounts, history %v, read from\n%s", len(again.Accounts), again.Refresh.History, got)
+	}
+}
+
 func TestMaskedURLs(t *testing.T) {
 	for url, want := range map[string]string{
 		"http://proxy:3128":                       "http://proxy:3128",
