@@ -60,7 +60,7 @@ type Rejection uint8
 const (
 	// OutOfRange is a row for a day that was not asked for.
 	OutOfRange Rejection = iota
-	// Duplicate is a second row for the same day, or hour of a day; the first one counts.
+	// Duplicate is a second row for the same day, or hour of a day.
 	Duplicate
 	// BadHour is a ref_hour that is none.
 	BadHour

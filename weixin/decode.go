@@ -2,24 +2,27 @@ package weixin
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 
 	"weixin_exporter/summary"
 )
 
 // DailyAnswer is what the daily call said about a range of days.
 type DailyAnswer struct {
-	// Days are in ascending order, each within the range asked for and at most once. A day
-	// without a row had no traffic, or its figures are not there yet.
+	// Days are in ascending order, each within the range asked for and at most once. A day that
+	// is neither here nor among Damaged had no traffic, or its figures are not there yet.
 	Days []summary.Day
+	// Damaged are the days, in ascending order, of which the answer says nothing because a row
+	// could not be understood or two rows contradict each other. None of them is among Days. A row
+	// without a date that can be read damages all days without another row.
+	Damaged []summary.Date
 	// Rejected counts the rows that were left out, indexed by Rejection.
 	Rejected [Rejections]int
+	// Reformatted counts rows that were taken although their numbers were written as strings, with
+	// a fraction of zeros or with an exponent.
+	Reformatted int
 }
 
 // HourlyAnswer is what the hourly call said about one day.
@@ -27,13 +30,18 @@ type HourlyAnswer struct {
 	// Hours holds zeros for an hour without a row.
 	Hours summary.Hours
 	// Rows is the number of rows that Hours was made of. 0 means a day without traffic, or
-	// one whose figures are not there yet.
+	// one whose figures are not there yet, unless the answer is Damaged.
 	Rows int
+	// Damaged means that a row could not be understood, or that two rows contradict each other:
+	// the answer says nothing about the day. Then Hours and Rows are zero.
+	Damaged bool
 	// Rejected counts the rows that were left out, indexed by Rejection.
 	Rejected [Rejections]int
 	// PlainHours counts rows that were taken although their ref_hour was 1 to 23, where
 	// the API is known to give hundreds.
 	PlainHours int
+	// Reformatted is that of DailyAnswer.
+	Reformatted int
 }
 
 // envelope is the JSON object that every answer is, as far as anybody here reads it.
@@ -76,15 +84,12 @@ func parseErrcode(raw json.RawMessage) (int, error) {
 	if raw == nil || string(raw) == "null" {
 		return 0, nil
 	}
-	text := string(raw)
-	if raw[0] == '"' {
-		text, _ = parseString(raw)
-	}
-	code, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
-	if err != nil {
+	var code whole
+	_ = code.UnmarshalJSON(raw) // it never fails
+	if !code.ok || code.value != int64(int32(code.value)) {
 		return 0, errors.New("the errcode of the answer is no number")
 	}
-	return int(code), nil
+	return int(code.value), nil
 }
 
 // parseString returns false where raw is no JSON string.
@@ -94,20 +99,6 @@ func parseString(raw json.RawMessage) (string, bool) {
 		return "", false
 	}
 	return *text, true
-}
-
-// whole is a JSON number without fraction or exponent that fits 64 bits. Anything else
-// leaves ok false instead of spoiling the object around it.
-type whole struct {
-	value int64
-	ok    bool
-}
-
-// UnmarshalJSON never fails.
-func (w *whole) UnmarshalJSON(raw []byte) error {
-	value, err := strconv.ParseInt(string(raw), 10, 64)
-	*w = whole{value: value, ok: err == nil}
-	return nil
 }
 
 // refDate is a JSON string of the form YYYY-MM-DD; ok is false for anything else.
@@ -132,6 +123,12 @@ type row struct {
 	FailCount     whole   `json:"fail_count"`
 	TotalTimeCost whole   `json:"total_time_cost"`
 	MaxTimeCost   whole   `json:"max_time_cost"`
+}
+
+// reformatted reports whether a number of the row is not written as the documents show it.
+func (r row) reformatted() bool {
+	return r.RefHour.reformatted || r.CallbackCount.reformatted || r.FailCount.reformatted ||
+		r.TotalTimeCost.reformatted || r.MaxTimeCost.reformatted
 }
 
 // figures returns false where one is missing, no whole number, negative, or where there
@@ -175,7 +172,7 @@ func eachRow(list json.RawMessage, visit func(row)) error {
 		return errors.New("the answer has neither list nor errcode")
 	}
 	if string(list) == "null" {
-		return nil
+		return errors.New("the list of the answer is null") // not an empty list
 	}
 	if list[0] != '[' {
 		return errors.New("the list of the answer is no array")
@@ -199,8 +196,8 @@ func eachRow(list json.RawMessage, visit func(row)) error {
 }
 
 // DecodeDaily reads an answer of the daily call that was asked for the days from begin to
-// end, both included. Rows that are not to be trusted are left out and counted. The error
-// is an *Error.
+// end, both included. Rows that are not to be trusted are counted and left out, and with them
+// the days that they may be about. The error is an *Error.
 func DecodeDaily(body []byte, begin, end summary.Date) (DailyAnswer, error) {
 	var result DailyAnswer
 	err := decode(summary.Daily, body, func(e envelope) error { return result.take(e, begin, end) })
@@ -208,7 +205,8 @@ func DecodeDaily(body []byte, begin, end summary.Date) (DailyAnswer, error) {
 }
 
 // DecodeHourly reads an answer of the hourly call that was asked for date. Rows that are
-// not to be trusted are left out and counted. The error is an *Error.
+// not to be trusted are counted; one that may be about date damages the answer. The error is
+// an *Error.
 func DecodeHourly(body []byte, date summary.Date) (HourlyAnswer, error) {
 	var result HourlyAnswer
 	err := decode(summary.Hourly, body, func(e envelope) error { return result.take(e, date) })
@@ -224,44 +222,66 @@ func decode(api summary.API, body []byte, take func(envelope) error) error {
 
 func (a *DailyAnswer) take(e envelope, begin, end summary.Date) error {
 	*a = DailyAnswer{}
-	seen := make(map[summary.Date]bool)
+	taken := make(map[summary.Date]row)
+	damaged := make(map[summary.Date]bool)
+	undated := false
 	err := eachRow(e.List, func(r row) {
 		figures, ok := r.figures()
 		date := r.RefDate.date
+		before, twice := taken[date]
 		switch {
 		case !r.RefDate.ok:
+			undated = true
 			a.Rejected[BadValue]++
 		case date < begin || date > end:
 			a.Rejected[OutOfRange]++
 		case !ok:
+			damaged[date] = true
 			a.Rejected[BadValue]++
-		case seen[date]:
+		case twice:
+			other, _ := before.figures()
+			damaged[date] = damaged[date] || figures != other
 			a.Rejected[Duplicate]++
 		default:
-			seen[date] = true
-			a.Days = append(a.Days, summary.Day{Date: date, Figures: figures})
+			taken[date] = r
 		}
 	})
-	slices.SortFunc(a.Days, func(x, y summary.Day) int { return cmp.Compare(x.Date, y.Date) })
+	for date := begin; date <= end; date++ {
+		r, ok := taken[date]
+		switch {
+		case damaged[date] || undated && !ok:
+			a.Damaged = append(a.Damaged, date)
+		case ok:
+			figures, _ := r.figures()
+			a.Days = append(a.Days, summary.Day{Date: date, Figures: figures})
+			if r.reformatted() {
+				a.Reformatted++
+			}
+		}
+	}
 	return err
 }
 
 func (a *HourlyAnswer) take(e envelope, date summary.Date) error {
 	*a = HourlyAnswer{}
 	var seen [summary.HoursPerDay]bool
-	return eachRow(e.List, func(r row) {
+	err := eachRow(e.List, func(r row) {
 		hour, isHour := r.hour()
 		figures, ok := r.figures()
 		switch {
 		case !r.RefDate.ok:
+			a.Damaged = true
 			a.Rejected[BadValue]++
 		case r.RefDate.date != date:
 			a.Rejected[OutOfRange]++
 		case !isHour:
+			a.Damaged = true
 			a.Rejected[BadHour]++
 		case !ok:
+			a.Damaged = true
 			a.Rejected[BadValue]++
 		case seen[hour]:
+			a.Damaged = a.Damaged || figures != a.Hours[hour]
 			a.Rejected[Duplicate]++
 		default:
 			seen[hour] = true
@@ -270,6 +290,13 @@ func (a *HourlyAnswer) take(e envelope, date summary.Date) error {
 			if r.RefHour.value%100 != 0 {
 				a.PlainHours++
 			}
+			if r.reformatted() {
+				a.Reformatted++
+			}
 		}
 	})
+	if a.Damaged {
+		*a = HourlyAnswer{Damaged: true, Rejected: a.Rejected}
+	}
+	return err
 }

@@ -1,9 +1,12 @@
 package weixin_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -31,46 +34,66 @@ func TestDecodeDaily(t *testing.T) {
 	good := dailyRow("2026-11-02", 196, 1, 17244, 3000)
 	figures := summary.Figures{Callbacks: 196, Failures: 1, TimeCostMillis: 17244, MaxTimeCostMillis: 3000}
 	one := []summary.Day{{Date: begin + 1, Figures: figures}}
+	first, second := []summary.Date{begin}, []summary.Date{begin + 1}
+	rejected := func(reason weixin.Rejection, n int) map[weixin.Rejection]int {
+		return map[weixin.Rejection]int{reason: n}
+	}
 	tests := []struct {
-		name     string
-		body     []byte
-		days     []summary.Day
-		rejected map[weixin.Rejection]int
+		name        string
+		body        []byte
+		days        []summary.Day
+		damaged     []summary.Date
+		reformatted int
+		rejected    map[weixin.Rejection]int
 	}{
-		{"empty", list(), nil, nil},
-		{"null", []byte(`{"list":null}`), nil, nil},
-		{"one", list(good), one, nil},
-		{"errcode 0 beside it", []byte(`{"errcode":0,"errmsg":"ok","list":[` + good + `]}`), one, nil},
-		{"errcode null beside it", []byte(`{"errcode":null,"list":[` + good + `]}`), one, nil},
-		{"foreign keys", []byte(` {"is_delay":false,"list":[{"x":[{}],` + good[1:] + `],"y":{}} `), one, nil},
+		{"empty", list(), nil, nil, 0, nil},
+		{"one", list(good), one, nil, 0, nil},
+		{"errcode 0 beside it", []byte(`{"errcode":0,"errmsg":"ok","list":[` + good + `]}`), one, nil, 0, nil},
+		{"errcode null beside it", []byte(`{"errcode":null,"list":[` + good + `]}`), one, nil, 0, nil},
+		{"errcode 0.0 beside it", []byte(`{"errcode":"0.0","list":[` + good + `]}`), one, nil, 0, nil},
+		{"foreign keys", []byte(` {"is_delay":false,"list":[{"x":[{}],` + good[1:] + `],"y":{}} `), one, nil, 0, nil},
 		{"any order", list(dailyRow("2026-11-03", 3, 0, 3, 3), dailyRow("2026-11-01", 1, 1, 1, 1)), []summary.Day{
 			{Date: begin, Figures: summary.Figures{Callbacks: 1, Failures: 1, TimeCostMillis: 1, MaxTimeCostMillis: 1}},
 			{Date: end, Figures: summary.Figures{Callbacks: 3, TimeCostMillis: 3, MaxTimeCostMillis: 3}},
-		}, nil},
+		}, nil, 0, nil},
 		{"64 bits", list(dailyRow("2026-11-01", int64(1)<<62, 0, int64(1)<<62, 5000)), []summary.Day{
 			{Date: begin, Figures: summary.Figures{Callbacks: 1 << 62, TimeCostMillis: 1 << 62, MaxTimeCostMillis: 5000}},
-		}, nil},
+		}, nil, 0, nil},
 		{"outside the range", list(dailyRow("2026-10-31", 1, 0, 1, 1), good, dailyRow("2026-11-04", 1, 0, 1, 1),
-			dailyRow("2024-11-02", -1, 0, 1, 1)), one, map[weixin.Rejection]int{weixin.OutOfRange: 3}},
-		{"doubled, the first counts", list(good, dailyRow("2026-11-02", 7, 0, 7, 7)), one,
-			map[weixin.Rejection]int{weixin.Duplicate: 1}},
-		{"a bad row is no first one", list(dailyRow("2026-11-02", -7, 0, 7, 7), good), one,
-			map[weixin.Rejection]int{weixin.BadValue: 1}},
+			dailyRow("2024-11-02", -1, 0, 1, 1)), one, nil, 0, rejected(weixin.OutOfRange, 3)},
+		{"doubled with the same figures", list(good, good, dailyRow("2026-11-02", `"196"`, 1, 17244, 3000)), one, nil, 0,
+			rejected(weixin.Duplicate, 2)},
+		{"doubled with other figures", list(good, dailyRow("2026-11-02", 7, 0, 7, 7)), nil, second, 0,
+			rejected(weixin.Duplicate, 1)},
+		{"a good row after a bad one", list(dailyRow("2026-11-02", -7, 0, 7, 7), good), nil, second, 0, rejected(weixin.BadValue, 1)},
+		{"a bad row after a good one", list(good, dailyRow("2026-11-02", 7, 8, 7, 7)), nil, second, 0, rejected(weixin.BadValue, 1)},
 		{"bad figures", list(dailyRow("2026-11-01", -1, 0, 1, 1), dailyRow("2026-11-01", 1, -1, 1, 1),
 			dailyRow("2026-11-01", 1, 0, -1, 1), dailyRow("2026-11-01", 1, 0, 1, -1), dailyRow("2026-11-01", 1, 2, 1, 1),
-			good), one, map[weixin.Rejection]int{weixin.BadValue: 5}},
-		{"figures that are no whole numbers", list(dailyRow("2026-11-01", `"1"`, 0, 1, 1), dailyRow("2026-11-01", 1.5, 0, 1, 1),
+			good), one, first, 0, rejected(weixin.BadValue, 5)},
+		{"whole numbers in other forms", list(dailyRow("2026-11-02", `"196"`, `"1"`, "172440e-1", "3000.0")), one, nil, 1, nil},
+		{"two rows in other forms", list(dailyRow("2026-11-02", "1.96e2", `" 1 "`, "17244", `"3E3"`), dailyRow("2026-11-01", "0.0", `"-0"`, "0e99", "-0"),
+			dailyRow("2026-11-03", `"9223372036854775807"`, `"0000"`, `"922337203685477580.70e1"`, "5")), []summary.Day{
+			{Date: begin},
+			{Date: begin + 1, Figures: figures},
+			{Date: end, Figures: summary.Figures{Callbacks: math.MaxInt64, TimeCostMillis: math.MaxInt64, MaxTimeCostMillis: 5}},
+		}, nil, 3, nil},
+		{"figures that are no whole numbers", list(dailyRow("2026-11-01", `"one"`, 0, 1, 1), dailyRow("2026-11-01", 1.5, 0, 1, 1),
 			dailyRow("2026-11-01", "1e30", 0, 1, 1), dailyRow("2026-11-01", "9223372036854775808", 0, 1, 1),
 			dailyRow("2026-11-01", "null", 0, 1, 1), dailyRow("2026-11-01", "{}", 0, 1, 1), dailyRow("2026-11-01", "[1]", 0, 1, 1),
-			dailyRow("2026-11-01", "true", 0, 1, 1), good), one, map[weixin.Rejection]int{weixin.BadValue: 8}},
+			dailyRow("2026-11-01", "true", 0, 1, 1), dailyRow("2026-11-01", `""`, 0, 1, 1), dailyRow("2026-11-01", `"0x10"`, 0, 1, 1),
+			dailyRow("2026-11-01", `"1 0"`, 0, 1, 1), dailyRow("2026-11-01", `"1_0"`, 0, 1, 1), dailyRow("2026-11-01", `"1,000"`, 0, 1, 1),
+			dailyRow("2026-11-01", `"--1"`, 0, 1, 1), dailyRow("2026-11-01", `"1e"`, 0, 1, 1), dailyRow("2026-11-01", `".5e1"`, 0, 1, 1),
+			dailyRow("2026-11-01", "1e-1", 0, 1, 1), dailyRow("2026-11-01", "1e999999999999999999999", 0, 1, 1),
+			dailyRow("2026-11-01", `"NaN"`, 0, 1, 1), dailyRow("2026-11-01", `"Infinity"`, 0, 1, 1),
+			good), one, first, 0, rejected(weixin.BadValue, 20)},
 		{"missing figure", list(`{"ref_date":"2026-11-01","callback_count":1,"fail_count":0,"total_time_cost":1}`, good), one,
-			map[weixin.Rejection]int{weixin.BadValue: 1}},
+			first, 0, rejected(weixin.BadValue, 1)},
 		{"bad dates", list(dailyRow("", 1, 0, 1, 1), dailyRow("2026-11-31", 1, 0, 1, 1), dailyRow("20261101", 1, 0, 1, 1),
 			`{"ref_date":20261101,"callback_count":1,"fail_count":0,"total_time_cost":1,"max_time_cost":1}`,
 			`{"callback_count":1,"fail_count":0,"total_time_cost":1,"max_time_cost":1}`, good), one,
-			map[weixin.Rejection]int{weixin.BadValue: 5}},
+			[]summary.Date{begin, end}, 0, rejected(weixin.BadValue, 5)},
 		{"no rows at all", list("1", `"x"`, "null", "[]", "{}", "true", good, "[[[]]]"), one,
-			map[weixin.Rejection]int{weixin.BadValue: 7}},
+			[]summary.Date{begin, end}, 0, rejected(weixin.BadValue, 7)},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -78,7 +101,7 @@ func TestDecodeDaily(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := weixin.DailyAnswer{Days: test.days, Rejected: counts(test.rejected)}
+			want := weixin.DailyAnswer{Days: test.days, Damaged: test.damaged, Reformatted: test.reformatted, Rejected: counts(test.rejected)}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -98,28 +121,23 @@ func TestDecodeHourly(t *testing.T) {
 	const ref = "2026-11-02"
 	day := date(t, ref)
 	tests := []struct {
-		name     string
-		body     []byte
-		hours    []int
-		plain    int
-		rejected map[weixin.Rejection]int
+		name        string
+		body        []byte
+		hours       []int
+		plain       int
+		reformatted int
+		rejected    map[weixin.Rejection]int
 	}{
-		{"empty", list(), nil, 0, nil},
+		{"empty", list(), nil, 0, 0, nil},
 		{"hundreds", list(hourlyRow(ref, 1800), hourlyRow(ref, 0), hourlyRow(ref, 2300), hourlyRow(ref, 100)),
-			[]int{0, 1, 18, 23}, 0, nil},
-		{"plain hours", list(hourlyRow(ref, 1), hourlyRow(ref, 23)), []int{1, 23}, 2, nil},
-		{"plain and hundredfold are the same hour", list(hourlyRow(ref, 100), hourlyRow(ref, 1)), []int{1}, 0,
+			[]int{0, 1, 18, 23}, 0, 0, nil},
+		{"plain hours", list(hourlyRow(ref, 1), hourlyRow(ref, 23)), []int{1, 23}, 2, 0, nil},
+		{"plain and hundredfold are the same hour", list(hourlyRow(ref, 100), hourlyRow(ref, 1)), []int{1}, 0, 0,
 			map[weixin.Rejection]int{weixin.Duplicate: 1}},
-		{"no hours", list(hourlyRow(ref, -1), hourlyRow(ref, -100), hourlyRow(ref, 24), hourlyRow(ref, 99),
-			hourlyRow(ref, 150), hourlyRow(ref, 2400), hourlyRow(ref, 2359), hourlyRow(ref, "1e2"), hourlyRow(ref, 1.5),
-			hourlyRow(ref, `"100"`), hourlyRow(ref, "null"), hourlyRow(ref, 100)), []int{1}, 0,
-			map[weixin.Rejection]int{weixin.BadHour: 11}},
-		{"missing hour", list(dailyRow(ref, 1, 0, 1, 1)), nil, 0, map[weixin.Rejection]int{weixin.BadHour: 1}},
-		{"another day", list(hourlyRow("2026-11-01", 100), hourlyRow("2024-11-02", 5000), hourlyRow(ref, 100)), []int{1}, 0,
+		{"hours in other forms", list(hourlyRow(ref, `"0900"`), hourlyRow(ref, `"1000"`), hourlyRow(ref, "1.1e3"), hourlyRow(ref, "1200.0"),
+			hourlyRow(ref, `"13"`), hourlyRow(ref, 0)), []int{0, 9, 10, 11, 12, 13}, 1, 5, nil},
+		{"another day", list(hourlyRow("2026-11-01", 100), hourlyRow("2024-11-02", 5000), hourlyRow(ref, 100)), []int{1}, 0, 0,
 			map[weixin.Rejection]int{weixin.OutOfRange: 2}},
-		{"bad date, bad figure", list(hourlyRow("yesterday", 100),
-			`{"ref_date":"2026-11-02","ref_hour":300,"callback_count":1,"fail_count":2,"total_time_cost":1,"max_time_cost":1}`,
-			hourlyRow(ref, 300)), []int{3}, 0, map[weixin.Rejection]int{weixin.BadValue: 2}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -127,7 +145,9 @@ func TestDecodeHourly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := weixin.HourlyAnswer{Rows: len(test.hours), PlainHours: test.plain, Rejected: counts(test.rejected)}
+			want := weixin.HourlyAnswer{
+				Rows: len(test.hours), PlainHours: test.plain, Reformatted: test.reformatted, Rejected: counts(test.rejected),
+			}
 			for _, hour := range test.hours {
 				want.Hours[hour] = summary.Figures{Callbacks: 196, Failures: 1, TimeCostMillis: 17244, MaxTimeCostMillis: 3000}
 			}
@@ -135,6 +155,50 @@ func TestDecodeHourly(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// One row that is not understood damages the whole day, for its hour may have had any figures.
+func TestDecodeHourlyDamaged(t *testing.T) {
+	const ref = "2026-11-02"
+	day := date(t, ref)
+	tests := map[string]struct {
+		row    string
+		reason weixin.Rejection
+	}{
+		"an hour below 0":         {hourlyRow(ref, -1), weixin.BadHour},
+		"a hundred below 0":       {hourlyRow(ref, -100), weixin.BadHour},
+		"no plain hour":           {hourlyRow(ref, 24), weixin.BadHour},
+		"no hundred":              {hourlyRow(ref, 99), weixin.BadHour},
+		"half past one":           {hourlyRow(ref, 150), weixin.BadHour},
+		"the end of the day":      {hourlyRow(ref, 2400), weixin.BadHour},
+		"a minute before the end": {hourlyRow(ref, 2359), weixin.BadHour},
+		"a fraction of an hour":   {hourlyRow(ref, 1.5), weixin.BadHour},
+		"an hour with a colon":    {hourlyRow(ref, `"09:00"`), weixin.BadHour},
+		"null for an hour":        {hourlyRow(ref, "null"), weixin.BadHour},
+		"no hour":                 {dailyRow(ref, 1, 0, 1, 1), weixin.BadHour},
+		"no date":                 {hourlyRow("yesterday", 100), weixin.BadValue},
+		"null":                    {"null", weixin.BadValue},
+		"an array":                {"[]", weixin.BadValue},
+		"more failures than callbacks": {
+			`{"ref_date":"2026-11-02","ref_hour":300,"callback_count":1,"fail_count":2,"total_time_cost":1,"max_time_cost":1}`, weixin.BadValue,
+		},
+		"a missing key": {`{"ref_date":"2026-11-02","ref_hour":300,"callback_count":1,"fail_count":1,"total_time_cost":1}`, weixin.BadValue},
+		"null for a figure": {
+			`{"ref_date":"2026-11-02","ref_hour":300,"callback_count":null,"fail_count":0,"total_time_cost":1,"max_time_cost":1}`, weixin.BadValue,
+		},
+		"the same hour with other figures": {
+			`{"ref_date":"2026-11-02","ref_hour":500,"callback_count":9,"fail_count":0,"total_time_cost":1,"max_time_cost":1}`, weixin.Duplicate,
+		},
+	}
+	for name, test := range tests {
+		for _, rows := range [][]string{{test.row, hourlyRow(ref, 500)}, {hourlyRow(ref, 500), test.row}} {
+			got, err := weixin.DecodeHourly(list(rows...), day)
+			want := weixin.HourlyAnswer{Damaged: true, Rejected: counts(map[weixin.Rejection]int{test.reason: 1})}
+			if err != nil || got != want {
+				t.Errorf("%s: got %+v, error %v", name, got, err)
+			}
+		}
 	}
 }
 
@@ -159,6 +223,9 @@ var noAnswers = map[string]string{
 	`{"list":{}}`:                          "list of the answer is no array",
 	`{"list":"[]"}`:                        "list of the answer is no array",
 	`{"list":0}`:                           "list of the answer is no array",
+	`{"list":null}`:                        "list of the answer is null",
+	`{"errcode":0,"list":null}`:            "list of the answer is null",
+	`{"errcode":4294967296,"list":[]}`:     "errcode of the answer is no number",
 	`{"errcode":true,"list":[]}`:           "errcode of the answer is no number",
 	`{"errcode":"","list":[]}`:             "errcode of the answer is no number",
 	`{"errcode":"ok","list":[]}`:           "errcode of the answer is no number",
@@ -186,7 +253,7 @@ func TestDecodeManyTinyRows(t *testing.T) {
 	const rows = 100_000
 	day := date(t, "2026-11-02")
 	got, err := weixin.DecodeHourly([]byte(`{"list":[`+strings.Repeat("0,", rows-1)+`0]}`), day)
-	if err != nil || got.Rejected[weixin.BadValue] != rows || got.Rows != 0 {
+	if err != nil || got.Rejected[weixin.BadValue] != rows || got.Rows != 0 || !got.Damaged {
 		t.Errorf("got %d rejected, %d rows, error %v; want %d rejected", got.Rejected[weixin.BadValue], got.Rows, err, rows)
 	}
 }
@@ -196,6 +263,8 @@ func seeds(f *testing.F) {
 	f.Add(list())
 	f.Add(list(dailyRow("2026-11-02", 196, 1, 17244, 3000), dailyRow("2026-11-03", 1, 2, 3, 4)))
 	f.Add(list(hourlyRow("2026-11-02", 100), hourlyRow("2026-11-02", 1), hourlyRow("2024-01-01", 2400)))
+	f.Add(list(dailyRow("2026-11-02", `"196"`, "1.0", "1.7244e4", `"03000"`), dailyRow("2026-11-03", "1e999", `""`, "-0", "1e-1")))
+	f.Add(list(hourlyRow("2026-11-02", `"0900"`), hourlyRow("2026-11-02", "9e2"), hourlyRow("2026-11-02", `"9"`), "null"))
 	f.Add([]byte(`{"errcode":40164,"errmsg":"invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 5f9b-0ba7"}`))
 	f.Add([]byte(`{"errcode":"45009","errmsg":"reach max api daily quota limit hint: [x], more details at https://x.example/y"}`))
 	f.Add([]byte(`{"access_token":"sim-token-1","expires_in":7200}`))
@@ -237,6 +306,22 @@ func FuzzDecodeDaily(f *testing.F) {
 			}
 			checkFigures(t, day.Figures)
 		}
+		damaged := map[summary.Date]bool{}
+		for i, date := range got.Damaged {
+			if date < begin || date > end || i > 0 && date <= got.Damaged[i-1] {
+				t.Errorf("damaged day %s is out of range or order", date)
+			}
+			damaged[date] = true
+		}
+		if slices.ContainsFunc(got.Days, func(day summary.Day) bool { return damaged[day.Date] }) {
+			t.Error("a day is damaged and has figures")
+		}
+		if got.Reformatted > len(got.Days) {
+			t.Errorf("%d rows in other forms for %d days", got.Reformatted, len(got.Days))
+		}
+		if len(got.Damaged) == 0 && got.Rejected[weixin.BadValue] > 0 && len(got.Days) < 30 {
+			t.Error("a row that was not understood damages no day")
+		}
 		if again, _ := weixin.DecodeDaily(body, begin, end); !slices.Equal(again.Days, got.Days) {
 			t.Error("a second reading gives other days")
 		}
@@ -252,8 +337,11 @@ func FuzzDecodeHourly(f *testing.F) {
 			checkError(t, err)
 			return
 		}
-		if got.Rows > summary.HoursPerDay || got.PlainHours > got.Rows {
-			t.Errorf("%d rows, %d plain hours", got.Rows, got.PlainHours)
+		if got.Rows > summary.HoursPerDay || got.PlainHours > got.Rows || got.Reformatted > got.Rows {
+			t.Errorf("%d rows, %d plain hours, %d in other forms", got.Rows, got.PlainHours, got.Reformatted)
+		}
+		if spoilt := got.Rejected[weixin.BadValue] + got.Rejected[weixin.BadHour]; spoilt > 0 && !got.Damaged || got.Damaged && got.Rows > 0 {
+			t.Errorf("%d rows not understood, damaged: %t, %d rows", spoilt, got.Damaged, got.Rows)
 		}
 		if got.Rows == 0 && got.Hours != (summary.Hours{}) {
 			t.Error("hours without rows")
@@ -298,4 +386,45 @@ func BenchmarkDecodeHourly(b *testing.B) {
 			b.Fatal(got.Rows, err)
 		}
 	}
+}
+
+// Numbers are read exactly where they are whole, whatever their form, and refused where they are not.
+func FuzzDecodeNumber(f *testing.F) {
+	for _, number := range []string{
+		"0", "-0", "10", "10.0", "1e1", `"10"`, `"0900"`, "1.5e1", "9223372036854775807", "9223372036854775808", "1e18", "1e19",
+		"92233720368547758.07e2", "1e-1", "100e-2", "0.0e-999999999", "1e999999999", `"1e1"`, `" 7 "`, `"+7"`, `""`, "null",
+	} {
+		f.Add(number)
+	}
+	day := date(f, "2026-11-02")
+	f.Fuzz(func(t *testing.T, number string) {
+		if !json.Valid([]byte(number)) || strings.ContainsAny(number, "{[") || len(number) > 60 {
+			return
+		}
+		got, err := weixin.DecodeDaily(list(dailyRow("2026-11-02", number, 0, 1, 1)), day, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.TrimSpace(number)
+		if strings.HasPrefix(text, `"`) {
+			if err := json.Unmarshal([]byte(text), &text); err != nil {
+				t.Fatal(err)
+			}
+			text = strings.TrimSpace(text)
+		}
+		if i := strings.IndexAny(text, "eE"); i >= 0 && len(strings.TrimLeft(text[i+1:], "+-0")) > 3 {
+			return // the other way of reading it would take too long
+		}
+		exact, ok := new(big.Rat).SetString(text)
+		decimal := strings.Trim(text, "0123456789.eE+-") == ""
+		if len(got.Days) == 1 {
+			if !ok || !decimal || exact.Cmp(new(big.Rat).SetInt64(got.Days[0].Figures.Callbacks)) != 0 {
+				t.Errorf("%s is read as %d", number, got.Days[0].Figures.Callbacks)
+			}
+			return
+		}
+		if json.Valid([]byte(text)) && ok && exact.IsInt() && exact.Sign() >= 0 && exact.Num().IsInt64() {
+			t.Errorf("%s is not read", number)
+		}
+	})
 }

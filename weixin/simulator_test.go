@@ -129,6 +129,7 @@ func TestStrayRowsAreLeftOut(t *testing.T) {
 	s := simulate(t)
 	s.Inject(weixintest.Fault{Stray: true})
 	account := s.account(theAppID)
+	strays := counts(map[weixin.Rejection]int{weixin.OutOfRange: 2, weixin.Duplicate: 1})
 	daily, err := account.InterfaceSummary(t.Context(), s.day-2, s.day)
 	if err != nil {
 		t.Fatal(err)
@@ -138,19 +139,44 @@ func TestStrayRowsAreLeftOut(t *testing.T) {
 			t.Errorf("day %d is %+v", i, day)
 		}
 	}
-	if len(daily.Days) != 3 || daily.Rejected != counts(map[weixin.Rejection]int{
-		weixin.OutOfRange: 2, weixin.BadValue: 2, weixin.Duplicate: 2,
-	}) {
-		t.Errorf("%d days, %v rejected", len(daily.Days), daily.Rejected)
+	if len(daily.Days) != 3 || daily.Rejected != strays || len(daily.Damaged) != 0 {
+		t.Errorf("%d days, %v rejected, damaged: %v", len(daily.Days), daily.Rejected, daily.Damaged)
 	}
 	hourly, err := account.InterfaceSummaryHour(t.Context(), s.day)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if hourly.Hours != s.Hours(theAppID, s.day) || hourly.Rejected != counts(map[weixin.Rejection]int{
-		weixin.OutOfRange: 2, weixin.BadValue: 2, weixin.Duplicate: 2, weixin.BadHour: 3,
-	}) {
-		t.Errorf("%d rows, %v rejected", hourly.Rows, hourly.Rejected)
+	if hourly.Hours != s.Hours(theAppID, s.day) || hourly.Rejected != strays || hourly.Damaged {
+		t.Errorf("%d rows, %v rejected, damaged: %t", hourly.Rows, hourly.Rejected, hourly.Damaged)
+	}
+}
+
+func TestGarbledRowsDamageTheirDays(t *testing.T) {
+	s := simulate(t)
+	s.Inject(weixintest.Fault{Garbled: true})
+	account := s.account(theAppID)
+	daily, err := account.InterfaceSummary(t.Context(), s.day-9, s.day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if daily.Rejected != counts(map[weixin.Rejection]int{weixin.BadValue: 2, weixin.Duplicate: 1}) {
+		t.Errorf("daily: %v rejected", daily.Rejected)
+	}
+	// The first and the last day, and the one of which another row says other figures.
+	if n := len(daily.Damaged); n != 2 && n != 3 || daily.Damaged[0] != s.day-9 || daily.Damaged[n-1] != s.day || len(daily.Days)+n != 10 {
+		t.Errorf("%d days, damaged: %v", len(daily.Days), daily.Damaged)
+	}
+	for _, day := range daily.Days {
+		if day.Figures != s.Day(theAppID, day.Date) {
+			t.Errorf("a day is %+v", day)
+		}
+	}
+	hourly, err := account.InterfaceSummaryHour(t.Context(), s.day)
+	want := weixin.HourlyAnswer{Damaged: true, Rejected: counts(map[weixin.Rejection]int{
+		weixin.BadValue: 2, weixin.Duplicate: 1, weixin.BadHour: 3,
+	})}
+	if err != nil || hourly != want {
+		t.Errorf("hourly: %d rows, %v rejected, damaged: %t, error %v", hourly.Rows, hourly.Rejected, hourly.Damaged, err)
 	}
 }
 

@@ -54,6 +54,9 @@ func (s *Server) interfaceSummary(r request, fault Fault) answer {
 	if fault.Stray {
 		rows = addStrays(rows, api, begin, end)
 	}
+	if fault.Garbled {
+		rows = addGarbled(rows, api, begin, end)
+	}
 	result := struct {
 		List    []row `json:"list"`
 		IsDelay *bool `json:"is_delay,omitempty"` // a key that no document of these calls has
@@ -125,34 +128,44 @@ func (s *Server) rows(a *account, api summary.API, begin, end summary.Date, now 
 	return rows
 }
 
-// addStrays adds the rows that Fault.Stray promises. Those with impossible figures stand in
-// front of the right rows and the doubled ones behind, so that it is certain which one counts.
+// addStrays adds the rows that Fault.Stray promises.
 func addStrays(rows []row, api summary.API, begin, end summary.Date) []row {
-	var hour *int
-	if api == summary.Hourly {
-		hour = new(int)
-		*hour = 1200
+	hour, some := someRow(api)
+	result := append([]row{newRow(begin-2*365, hour, some)}, rows...)
+	if len(rows) > 0 {
+		result = append(result, rows[0])
 	}
-	some := summary.Figures{Callbacks: 12, Failures: 1, TimeCostMillis: 1_500, MaxTimeCostMillis: 340}
+	return append(result, newRow(end+1, hour, some))
+}
+
+// addGarbled adds the rows that Fault.Garbled promises. Those with impossible figures stand in
+// front of the right rows and the other one behind, so that it is certain which comes first.
+func addGarbled(rows []row, api summary.API, begin, end summary.Date) []row {
+	hour, some := someRow(api)
 	negative, failing := some, some
 	negative.TimeCostMillis = -1_500
 	failing.Failures = failing.Callbacks + 1
 
-	result := []row{
-		newRow(begin-2*365, hour, some),
-		newRow(begin, hour, negative),
-		newRow(end, hour, failing),
-	}
-	result = append(result, rows...)
+	result := append([]row{newRow(begin, hour, negative), newRow(end, hour, failing)}, rows...)
 	if len(rows) > 0 {
-		same, other := rows[0], rows[0]
+		other := rows[0]
 		other.CallbackCount++
-		result = append(result, same, other)
+		result = append(result, other)
 	}
 	if api == summary.Hourly {
 		for _, bad := range []int{-100, 1234, 2400} {
 			result = append(result, newRow(begin, &bad, some))
 		}
 	}
-	return append(result, newRow(end+1, hour, some))
+	return result
+}
+
+// someRow returns an hour and figures that may stand in a row of a call.
+func someRow(api summary.API) (*int, summary.Figures) {
+	var hour *int
+	if api == summary.Hourly {
+		hour = new(int)
+		*hour = 1200
+	}
+	return hour, summary.Figures{Callbacks: 12, Failures: 1, TimeCostMillis: 1_500, MaxTimeCostMillis: 340}
 }

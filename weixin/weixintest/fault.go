@@ -8,7 +8,7 @@ import (
 
 // Fault is something that goes wrong on demand. Of several faults the first one injected that
 // matches a request applies, alone. What it says is done in this order: wait for Delay, then
-// Reset, Status, Empty, Body or Errcode, then NoRows or Stray. Status goes together with Empty, Body or
+// Reset, Status, Empty, Body or Errcode, then NoRows, Stray or Garbled. Status goes together with Empty, Body or
 // Errcode, which then say what the body is.
 type Fault struct {
 	// AppID is the account it happens to; "" = every account. A token is enough to know the
@@ -34,15 +34,18 @@ type Fault struct {
 	Status int
 	// Empty is an answer of type text/html; charset=gbk without a body.
 	Empty bool
-	// NoRows is an empty list although there is traffic. Like Stray it happens only to
+	// NoRows is an empty list although there is traffic. Like Stray and Garbled it happens only to
 	// interface calls with a valid token, and changes no answer that is an error.
 	NoRows bool
-	// Stray adds rows to the right ones that a client has to leave out: two of days outside the
-	// range, two with impossible figures (one negative, one with more failures than callbacks) in
-	// front of the right row of the same period, a row a second time with the same figures and
-	// again with other ones behind the right row (where there is any), and, in the hourly call,
-	// three with an hour that is none.
+	// Stray adds rows to the right ones that a client can leave out without losing anything: two of
+	// days outside the range, and a row a second time with the same figures behind the right row
+	// (where there is any).
 	Stray bool
+	// Garbled adds rows that leave a client in doubt about the first day of the range (and the last):
+	// two with impossible figures (one negative, one with more failures than callbacks) in front of the
+	// right row of the same period, a row a second time with other figures behind the right row (where
+	// there is any), and, in the hourly call, three with an hour that is none.
+	Garbled bool
 	// Body, if not nil, is exactly what is answered.
 	Body []byte
 }
@@ -100,7 +103,7 @@ func (f *Fault) matches(r *request, owner string, valid bool) bool {
 	default:
 		return false
 	}
-	return !f.NoRows && !f.Stray || valid && r.forFigures()
+	return !f.NoRows && !f.Stray && !f.Garbled || valid && r.forFigures()
 }
 
 // spoil returns the answer that a fault dictates, and false where it leaves that to the call.

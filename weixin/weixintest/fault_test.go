@@ -213,33 +213,52 @@ func TestFaultNoRows(t *testing.T) {
 	}
 }
 
-func TestFaultStray(t *testing.T) {
+func TestFaultsThatAddRows(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, weixintest.Options{Seed: 3})
-	token := w.token(shop)
-	right := w.hourly(token, yesterday)
-	daily := w.daily(token, "2026-11-10", yesterday)
-	w.Inject(weixintest.Fault{Stray: true})
+	for _, c := range []struct {
+		name                 string
+		fault                weixintest.Fault
+		hourly, daily, quiet map[string]int
+	}{
+		{
+			"stray", weixintest.Fault{Stray: true},
+			map[string]int{"range": 2, "double": 1}, map[string]int{"range": 2, "double": 1}, map[string]int{"range": 2},
+		},
+		{
+			"garbled", weixintest.Fault{Garbled: true},
+			map[string]int{"value": 2, "double": 1, "hour": 3}, map[string]int{"value": 2, "double": 1},
+			map[string]int{"value": 2, "hour": 3},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, weixintest.Options{Seed: 3})
+			token := w.token(shop)
+			right := w.hourly(token, yesterday)
+			daily := w.daily(token, "2026-11-10", yesterday)
+			w.Inject(c.fault)
 
-	got, counts := sift(t, w.hourly(token, yesterday), yesterday, yesterday)
-	if diff := cmp.Diff(*right.List, got); diff != "" {
-		t.Errorf("hourly: the right rows are not all there (-want +got):\n%s", diff)
+			got, counts := sift(t, w.hourly(token, yesterday), yesterday, yesterday)
+			if diff := cmp.Diff(*right.List, got); diff != "" {
+				t.Errorf("hourly: the right rows are not all there (-want +got):\n%s", diff)
+			}
+			if !cmp.Equal(counts, c.hourly) {
+				t.Errorf("hourly: %v, want %v", counts, c.hourly)
+			}
+			got, counts = sift(t, w.daily(token, "2026-11-10", yesterday), "2026-11-10", yesterday)
+			if diff := cmp.Diff(*daily.List, got); diff != "" {
+				t.Errorf("daily: the right rows are not all there (-want +got):\n%s", diff)
+			}
+			if !cmp.Equal(counts, c.daily) {
+				t.Errorf("daily: %v, want %v", counts, c.daily)
+			}
+			_, counts = sift(t, w.hourly(w.token(quiet), yesterday), yesterday, yesterday)
+			if !cmp.Equal(counts, c.quiet) {
+				t.Errorf("without traffic: %v, want %v", counts, c.quiet)
+			}
+			w.wantCode("an error stays one", w.daily(token, yesterday, "2026-11-18"), 61501)
+		})
 	}
-	if want := map[string]int{"range": 2, "value": 2, "double": 2, "hour": 3}; !cmp.Equal(counts, want) {
-		t.Errorf("hourly: %v, want %v", counts, want)
-	}
-	got, counts = sift(t, w.daily(token, "2026-11-10", yesterday), "2026-11-10", yesterday)
-	if diff := cmp.Diff(*daily.List, got); diff != "" {
-		t.Errorf("daily: the right rows are not all there (-want +got):\n%s", diff)
-	}
-	if want := map[string]int{"range": 2, "value": 2, "double": 2}; !cmp.Equal(counts, want) {
-		t.Errorf("daily: %v, want %v", counts, want)
-	}
-	_, counts = sift(t, w.hourly(w.token(quiet), yesterday), yesterday, yesterday)
-	if want := map[string]int{"range": 2, "value": 2, "hour": 3}; !cmp.Equal(counts, want) {
-		t.Errorf("without traffic: %v, want %v", counts, want)
-	}
-	w.wantCode("an error stays one", w.daily(token, yesterday, "2026-11-18"), 61501)
 }
 
 // sift returns the rows that a client keeps, and counts the others by what is wrong.
