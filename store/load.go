@@ -114,8 +114,9 @@ func (l *loader) integers(columns int, query string, take func([]int64) error, a
 
 // states reads most of the rows there are, so they have few columns.
 func (l *loader) states(since summary.Date) error {
-	return l.integers(5, `
-		SELECT 2 * account + api, date, status + 4 * empty + 8 * rechecked + 16 * asks, asked_at, known_at
+	return l.integers(6, `
+		SELECT 2 * account + api, date,
+			status + 4 * empty + 8 * rechecked + 16 * damaged + 256 * rechecks + 4096 * asks, checksum, asked_at, known_at
 		FROM day
 		WHERE account IN (SELECT value FROM json_each(?)) AND api IN (0, 1) AND date >= ?`,
 		func(row []int64) error {
@@ -124,9 +125,12 @@ func (l *loader) states(since summary.Date) error {
 				Status:    Status(flags & 3),
 				Empty:     flags&4 != 0,
 				Rechecked: flags&8 != 0,
-				Asks:      int(flags / 16),
-				AskedAt:   instant(row[3]),
-				KnownAt:   instant(row[4]),
+				Damaged:   int(flags / 16 % 16),
+				Rechecks:  int(flags / 256 % 16),
+				Asks:      int(flags / 4096),
+				Checksum:  uint32(row[3]),
+				AskedAt:   instant(row[4]),
+				KnownAt:   instant(row[5]),
 			})
 			return nil
 		}, l.numbers, int64(since))

@@ -43,10 +43,12 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 		{&s.addAccount, `INSERT INTO account (app_id) VALUES (?)`},
 		{&s.markAccount, `UPDATE account SET changed = ? WHERE id = ?`},
 		{&s.status, `SELECT status FROM day WHERE account = ? AND api = ? AND date = ?`},
-		{&s.putState, `INSERT INTO day (account, api, date, status, empty, asks, asked_at, known_at, rechecked, changed)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		{&s.putState, `INSERT INTO day (account, api, date, status, empty, asks, asked_at, known_at, rechecked,
+				damaged, rechecks, checksum, changed)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET status = excluded.status, empty = excluded.empty, asks = excluded.asks,
 				asked_at = excluded.asked_at, known_at = excluded.known_at, rechecked = excluded.rechecked,
+				damaged = excluded.damaged, rechecks = excluded.rechecks, checksum = excluded.checksum,
 				changed = max(changed, excluded.changed)`},
 		{&s.daily, `SELECT callbacks, failures, time_cost, max_time_cost
 			FROM daily WHERE account = ? AND date = ?`},
@@ -186,7 +188,8 @@ func (w *writer) save(r *Record) error {
 		changed = w.mark
 	}
 	return w.exec(w.statements.putState, account, int64(r.API), int64(r.Date), int64(st.Status),
-		st.Empty, int64(st.Asks), seconds(st.AskedAt), seconds(st.KnownAt), st.Rechecked, int64(changed))
+		st.Empty, int64(st.Asks), seconds(st.AskedAt), seconds(st.KnownAt), st.Rechecked,
+		int64(min(st.Damaged, mostDoubts)), int64(min(st.Rechecks, mostDoubts)), int64(st.Checksum), int64(changed))
 }
 
 // markAccounts notes for every account that there was an answer about it.

@@ -11,7 +11,7 @@ import (
 )
 
 // States are what the answers of one API said so far about the days of one account, by ref
-// date. A day takes 16 bytes, because a program may hold all days of thousands of accounts;
+// date. A day takes 20 bytes, because a program may hold all days of thousands of accounts;
 // so times are kept to the second, as the store does. The zero value is empty and ready for
 // use. A copy shares the days with its original: only one of the two may be changed.
 type States struct { //nolint:recvcheck // a value can be read and compared, only a variable be changed
@@ -22,14 +22,18 @@ type States struct { //nolint:recvcheck // a value can be read and compared, onl
 type packedState struct {
 	date             summary.Date
 	askedAt, knownAt uint32 // unix seconds, 0 for the zero time
+	checksum         uint32
 	asks             uint16
-	status           Status
-	flags            uint8
+	flags            uint8 // the status and the flags below
+	doubts           uint8 // damaged, and rechecks * 16
 }
 
 const (
-	flagEmpty = 1 << iota
-	flagRechecked
+	flagStatus    = 3
+	flagEmpty     = 4
+	flagRechecked = 8
+	// mostDoubts is up to where Damaged and Rechecks are counted.
+	mostDoubts = 15
 )
 
 // At returns the state of a day; the zero State, NeverAsked, where nothing is known of it.
@@ -102,11 +106,13 @@ func (s *States) grow() {
 
 func pack(date summary.Date, s State) packedState {
 	p := packedState{
-		date:    date,
-		askedAt: packTime(s.AskedAt),
-		knownAt: packTime(s.KnownAt),
-		asks:    uint16(min(max(s.Asks, 0), math.MaxUint16)),
-		status:  s.Status,
+		date:     date,
+		askedAt:  packTime(s.AskedAt),
+		knownAt:  packTime(s.KnownAt),
+		checksum: s.Checksum,
+		asks:     uint16(min(max(s.Asks, 0), math.MaxUint16)),
+		flags:    uint8(s.Status) & flagStatus,
+		doubts:   uint8(min(max(s.Damaged, 0), mostDoubts) + 16*min(max(s.Rechecks, 0), mostDoubts)),
 	}
 	if s.Empty {
 		p.flags |= flagEmpty
@@ -119,12 +125,15 @@ func pack(date summary.Date, s State) packedState {
 
 func (p packedState) unpack() State {
 	return State{
-		Status:    p.status,
+		Status:    Status(p.flags & flagStatus),
 		Empty:     p.flags&flagEmpty != 0,
 		Asks:      int(p.asks),
 		AskedAt:   instant(int64(p.askedAt)),
 		KnownAt:   instant(int64(p.knownAt)),
 		Rechecked: p.flags&flagRechecked != 0,
+		Damaged:   int(p.doubts % 16),
+		Rechecks:  int(p.doubts / 16),
+		Checksum:  p.checksum,
 	}
 }
 

@@ -35,6 +35,9 @@ func TestStatesAreLikeAMap(t *testing.T) {
 				Asks:      random.IntN(1 << 10),
 				AskedAt:   asked.Add(time.Duration(random.IntN(1e6)) * time.Second),
 				Rechecked: random.IntN(2) == 0,
+				Damaged:   random.IntN(16),
+				Rechecks:  random.IntN(16),
+				Checksum:  random.Uint32(),
 			}
 			if random.IntN(2) == 0 {
 				state.KnownAt = asked

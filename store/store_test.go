@@ -26,6 +26,7 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 		emptyList := store.State{Status: store.NotThere, Empty: true, Asks: 3, AskedAt: asked.Add(time.Hour)}
 		rechecked := store.State{
 			Status: store.Known, Asks: 2, AskedAt: asked.Add(24 * time.Hour), KnownAt: asked, Rechecked: true,
+			Damaged: 3, Rechecks: 15, Checksum: math.MaxUint32,
 		}
 		hour := hourly(shop, firstDay, hours)
 		hour.State = rechecked

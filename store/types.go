@@ -47,6 +47,14 @@ type State struct {
 	KnownAt time.Time
 	// Rechecked is true once a known day was asked for again.
 	Rechecked bool
+	// Damaged counts the latest answers in a row that could not be understood as far as the day is
+	// concerned; up to 15.
+	Damaged int
+	// Rechecks counts the answers that were understood since the day became Known, or, while it is
+	// NotThere, since its lack of rows has contradicted the other API; up to 15.
+	Rechecks int
+	// Checksum is that of the figures of a day that is Known, see Checksum; 0 where there is none.
+	Checksum uint32
 }
 
 // Record is what one answer says about one day. State replaces the one stored. Figures

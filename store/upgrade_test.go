@@ -14,7 +14,9 @@ func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path)
-	save(t, s, daily(shop, firstDay, 8))
+	morning := summary.Figures{Callbacks: 1 << 40, TimeCostMillis: 1 << 62, MaxTimeCostMillis: 7}
+	evening := summary.Figures{Callbacks: 3, Failures: 1, TimeCostMillis: 9_000_000_000, MaxTimeCostMillis: 5}
+	save(t, s, daily(shop, firstDay, 8), hourly(shop, firstDay, summary.Hours{9: morning, 23: evening}), hourly(bot, firstDay, summary.Hours{}))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -30,6 +32,9 @@ func TestUpgrade(t *testing.T) {
 		`DROP TABLE clock`,
 		`ALTER TABLE account DROP COLUMN changed`,
 		`ALTER TABLE day DROP COLUMN changed`,
+		`ALTER TABLE day DROP COLUMN damaged`,
+		`ALTER TABLE day DROP COLUMN rechecks`,
+		`ALTER TABLE day DROP COLUMN checksum`,
 		`DELETE FROM goose_db_version WHERE version_id > 1`,
 	} {
 		run(t, db, statement)
@@ -38,7 +43,22 @@ func TestUpgrade(t *testing.T) {
 	if got := load(t, s, firstDay)[shop]; got == nil || got.Daily.Figures.Callbacks != 8 || got.Days[summary.Daily] != 1 {
 		t.Errorf("of the first schema there is left: %+v", got)
 	}
-	if got, latest := changed(t, s, -1); len(got) != 1 || latest != 0 {
+	known := load(t, s, firstDay)
+	for _, c := range []struct {
+		appID string
+		api   summary.API
+		want  uint32
+	}{
+		{shop, summary.Daily, store.Checksum(*daily(shop, firstDay, 8).Daily)},
+		{shop, summary.Hourly, store.Checksum(morning, evening)},
+		{bot, summary.Hourly, store.Checksum(summary.Figures{})},
+		{bot, summary.Daily, 0},
+	} {
+		if got := known[c.appID].States[c.api].At(firstDay).Checksum; got != c.want {
+			t.Errorf("%s, %v: the checksum is %d, want %d", c.appID, c.api, got, c.want)
+		}
+	}
+	if got, latest := changed(t, s, -1); len(got) != 2 || latest != 0 {
 		t.Errorf("changed %q up to %d", got, latest)
 	}
 	save(t, s, daily(shop, firstDay+1, 1))
