@@ -179,7 +179,7 @@ func verdict(filled []refresh.Filled) error {
 			}
 		}
 		switch {
-		case reasons[false]:
+		case reasons[false] || a.Damaged != [summary.APIs]int{}:
 			failed = append(failed, a.Name)
 		case reasons[true]:
 			waiting = append(waiting, a.Name)

@@ -47,27 +47,35 @@ func unpadded(text string) string {
 
 // writeFilled says what came of a backfill.
 func writeFilled(w io.Writer, p refresh.FillPlan, filled []refresh.Filled, stopped bool) error {
-	var calls, failures, revisions, left int
-	var learned, empty, notThere [summary.APIs]int
+	var calls, failures, revisions, vanished, left int
+	var learned, empty, notThere, damaged [summary.APIs]int
 	for i := range filled {
 		a := &filled[i]
 		calls += a.Calls
 		failures += a.Failures
 		revisions += a.Revisions
+		vanished += a.Vanished
 		for api := range summary.APIs {
 			left += a.Left[api]
 			learned[api] += a.Learned[api]
 			empty[api] += a.Empty[api]
 			notThere[api] += a.NotThere[api]
+			damaged[api] += a.Damaged[api]
 		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v to %v, %d accounts: %d calls answered, %d failed, %d left.\n", p.Since, p.Until, len(filled), calls, failures, left)
 	for api := range summary.APIs {
 		fmt.Fprintf(&b, "  %v: %d days learned, %d of them without traffic; %d not there yet\n", api, learned[api], empty[api], notThere[api])
+		if n := damaged[api]; n > 0 {
+			fmt.Fprintf(&b, "  %v: %d days not done: the answer could not be understood; what was known of them is kept\n", api, n)
+		}
 	}
 	if revisions > 0 {
 		fmt.Fprintf(&b, "  %d known days came back with other figures, which are stored now\n", revisions)
+	}
+	if vanished > 0 {
+		fmt.Fprintf(&b, "  %d known days with traffic came back without rows; their figures are kept\n", vanished)
 	}
 	for i := range filled {
 		for api, end := range filled[i].Ended {

@@ -60,13 +60,11 @@ func All() []Family {
 			Values: [][]string{nil}, Read: func(*snapshot.Account, int) (float64, bool) { return 1, true },
 		},
 		{
-			Name:    "weixin_refresh_plain_hour_rows_total",
-			Help:    "Rows of Weixin's answers whose ref_hour was a plain hour (1 to 23) instead of a hundredfold one; they were taken as that hour.",
-			Counter: true, Values: [][]string{nil},
-			Read: func(a *snapshot.Account, _ int) (float64, bool) {
-				return float64(a.Work[summary.Hourly].PlainHours), true
-			},
+			Name:   "weixin_refresh_inconsistent_days",
+			Help:   "Days within refresh.history on which the daily and the hourly call contradict each other: other sums, or traffic by one of them alone.",
+			Values: [][]string{nil}, Read: func(a *snapshot.Account, _ int) (float64, bool) { return float64(a.Inconsistent), true },
 		},
+		reformatted(),
 	}
 	all = slices.Concat(all, daily(), hourly(), work(), quotas(), reasons())
 	slices.SortFunc(all, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
@@ -198,9 +196,34 @@ func work() []Family {
 			func(w *snapshot.Work) (float64, bool) { return unix(w.LastSuccess), true }),
 		ofWork("weixin_refresh_revisions_total", "Known days that came back from Weixin with other figures.",
 			func(w *snapshot.Work) (float64, bool) { return float64(w.Revisions), true }),
+		ofWork("weixin_refresh_vanished_dates_total",
+			"Answers without rows for known days that had traffic; the figures known before were kept.",
+			func(w *snapshot.Work) (float64, bool) { return float64(w.Vanished), true }),
+		ofWork("weixin_refresh_damaged_dates",
+			"Days of which Weixin's latest answer could not be understood, among those still asked for. What was known of them before stays.",
+			func(w *snapshot.Work) (float64, bool) { return float64(w.Damaged), true }),
 		ofWork("weixin_store_known_dates", "Dates known in the store, those without traffic included.",
 			func(w *snapshot.Work) (float64, bool) { return float64(w.Days), true }),
 	}
+}
+
+// reformatted returns the family of rows that are not of the documented form. Most accounts never
+// have one, so that its series begin with the first.
+func reformatted() Family {
+	f := Family{
+		Name: "weixin_refresh_reformatted_rows_total",
+		Help: "Rows of Weixin's answers that were taken although they are not of the documented form: " +
+			"plain_hour, whose ref_hour is 1 to 23 rather than a multiple of 100, and number, whose numbers are strings or have a fraction of zeros or an exponent.",
+		Counter: true, Labels: []string{"api", "form"},
+		Values: [][]string{{"daily", "number"}, {"hourly", "number"}, {"hourly", "plain_hour"}},
+	}
+	f.Read = func(a *snapshot.Account, i int) (float64, bool) {
+		rows := [...]int64{
+			a.Work[summary.Daily].Reformatted, a.Work[summary.Hourly].Reformatted, a.Work[summary.Hourly].PlainHours,
+		}[i]
+		return float64(rows), rows > 0
+	}
+	return f
 }
 
 func quotas() []Family {

@@ -57,7 +57,7 @@ func TestLabelValues(t *testing.T) {
 		"weixin_refresh_rows_rejected_total shop,hourly,bad_hour":   7,
 		"weixin_refresh_rows_rejected_total shop,daily,bad_hour":    0,
 		"weixin_store_known_dates shop,daily":                       0,
-		"weixin_refresh_plain_hour_rows_total shop":                 0,
+		"weixin_refresh_inconsistent_days shop":                     0,
 		"weixin_refresh_failures_total shop,hourly,store":           0,
 		"weixin_refresh_last_success_timestamp_seconds shop,hourly": 0,
 	} {

@@ -81,9 +81,16 @@ func newAccount(ctx context.Context, a Account, known *store.Account) *account {
 func (a *account) resume() {
 	for api := range a.calls {
 		work := &a.shown.Work[api]
+		var last time.Time
 		for _, state := range a.calls[api].ledger.All() {
-			if state.AskedAt.After(work.LastSuccess) {
-				work.Succeeded, work.LastSuccess = true, state.AskedAt
+			understood := state.Damaged == 0
+			if !state.AskedAt.Before(last) {
+				// One answer may have been understood for some of its days alone.
+				work.Succeeded = understood && (work.Succeeded || state.AskedAt.After(last))
+				last = state.AskedAt
+			}
+			if understood && state.AskedAt.After(work.LastSuccess) {
+				work.LastSuccess = state.AskedAt
 			}
 		}
 	}
@@ -146,9 +153,10 @@ func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
 	var best Call
 	var found bool
 	var wake time.Time
+	ledgers := a.ledgers()
 	for api := range a.calls {
 		state := &a.calls[api]
-		calls, again := Due(now, s, summary.API(api), state.ledger)
+		calls, again := Due(now, s, summary.API(api), ledgers)
 		ends := state.hold.ends(now)
 		held := now.Before(ends)
 		if held {

@@ -74,7 +74,7 @@ type filling struct {
 	// refused counts days in a row whose quota allowed no call at all.
 	refused [summary.APIs]int
 	// ledgers are nil while they are not needed or no longer right.
-	ledgers *[summary.APIs]Ledger
+	ledgers *Ledgers
 
 	running  bool
 	failing  [summary.APIs]time.Time // when the attempts began to fail; zero while they do not
@@ -286,8 +286,8 @@ func (b *Backfill) count(acc *filling, api summary.API) {
 }
 
 // load returns what is known of an account's days.
-func (b *Backfill) load(ctx context.Context, since summary.Date, appID string) ([summary.APIs]Ledger, error) {
-	ledgers := [summary.APIs]Ledger{}
+func (b *Backfill) load(ctx context.Context, since summary.Date, appID string) (Ledgers, error) {
+	ledgers := Ledgers{}
 	known, err := b.store.Load(ctx, since, appID)
 	if err != nil {
 		return ledgers, err
@@ -371,7 +371,7 @@ func (b *Backfill) keep(answered []filledResult) {
 		if !b.refreshed(acc) {
 			return
 		}
-		records[i], vanished[i] = absorb(now, acc.Account.AppID, res.call, acc.ledgers[res.call.API], res.answer)
+		records[i], vanished[i] = absorb(now, acc.Account.AppID, res.call, *acc.ledgers, res.answer)
 		all = append(all, records[i]...)
 	}
 	revisions, err := b.store.Save(b.life, all)
@@ -381,10 +381,14 @@ func (b *Backfill) keep(answered []filledResult) {
 	}
 	for i, res := range answered {
 		acc := res.filling
+		if len(res.answer.damaged) > 0 {
+			b.logDamaged(acc.Account, res.call, newDamage(res.call.API, res.answer), time.Time{})
+		}
 		b.logAnswer(acc.Account, res.call, res.answer, records[i])
 		for _, date := range vanished[i] {
 			b.logVanished(acc.Account, res.call.API, date)
 		}
+		acc.Vanished += len(vanished[i])
 		acc.learn(res.call, records[i])
 		b.count(acc, res.call.API)
 	}
@@ -399,20 +403,29 @@ func (b *Backfill) keep(answered []filledResult) {
 // learn takes over a stored answer.
 func (acc *filling) learn(c Call, records []store.Record) {
 	api := c.API
-	acc.Calls++
+	damaged := false
 	acc.cursors[api] = c.Begin - 1
 	acc.refused[api] = 0
 	acc.failing[api], acc.retries[api] = time.Time{}, nil
 	for _, r := range records {
-		if r.State.Status != store.Known {
+		switch {
+		case r.State.Damaged > 0:
+			acc.Damaged[api]++
+			damaged = true
+		case r.State.Status != store.Known:
 			acc.NotThere[api]++
-		} else if acc.ledgers[api].At(r.Date).Status != store.Known {
+		case acc.ledgers[api].At(r.Date).Status != store.Known:
 			acc.Learned[api]++
 			if r.State.Empty {
 				acc.Empty[api]++
 			}
 		}
 		acc.ledgers[api].Set(r.Date, r.State)
+	}
+	if damaged {
+		acc.Failures++
+	} else {
+		acc.Calls++
 	}
 }
 

@@ -266,12 +266,10 @@ func TestRowsLeftOutAreCountedAndLogged(t *testing.T) {
 		setClock(t, "2026-03-10 08:01")
 		w.wantDay("account00", "2026-03-09")
 		work := w.shown("account00").Work[summary.Hourly]
-		for reason, n := range work.Rejected {
-			if n == 0 {
-				t.Errorf("no row left out for the reason %s: %+v", weixin.Rejection(reason), work.Rejected)
-			}
+		if want := [weixin.Rejections]int64{weixin.OutOfRange: 4, weixin.Duplicate: 2}; work.Rejected != want || !work.Succeeded {
+			t.Errorf("rows left out %v, want %v; success %t", work.Rejected, want, work.Succeeded)
 		}
-		if lines := w.log.lines("level=warn", "left out", "api=hourly", "reason=bad_value"); len(lines) != 2 {
+		if lines := w.log.lines("level=warn", "left out", "api=hourly", "reason=duplicate"); len(lines) != 2 {
 			t.Errorf("%d lines about rows left out, want one for each of two days", len(lines))
 		}
 	})

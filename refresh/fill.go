@@ -46,11 +46,16 @@ func (p FillPlan) Total() int {
 type Filled struct {
 	Name  string
 	AppID string
-	// Calls were answered; Failures were not.
+	// Calls were answered; Failures were not, or not so that all of the answer could be understood.
 	Calls, Failures int
 	// Learned counts days that became known, Empty those of them without traffic, and
 	// NotThere days that Weixin did not have.
 	Learned, Empty, NotThere [summary.APIs]int
+	// Damaged counts days of which the answer could not be understood. What was known of them
+	// stays; they are not done.
+	Damaged [summary.APIs]int
+	// Vanished counts known days with traffic for which Weixin had no rows; their figures stay.
+	Vanished int
 	// Revisions counts known days that came back with other figures.
 	Revisions int
 	// Left is how many calls are still to be made, by each API.

@@ -37,6 +37,11 @@ func (s Settings) oldest(yesterday summary.Date) summary.Date {
 	return max(yesterday-summary.Date(s.HistoryDays)+1, summary.FirstDate)
 }
 
+// ready reports whether it is so late in the day that yesterday is asked for.
+func (s Settings) ready(now time.Time) bool {
+	return !now.Before(summary.DateOf(now).Start().Add(s.ReadyAt))
+}
+
 // remembered returns the first day that still matters at all: one filled on the last day on which
 // it was to be filled is asked for once more when it is RecheckAfter older. A day more
 // leaves time for attempts that fail.
@@ -106,24 +111,26 @@ func (l Ledger) laterRows(date, yesterday summary.Date) time.Time {
 	return first
 }
 
-// Due returns the calls that are due at now, the most urgent first, and when a yesterday
-// that was not there is to be asked for again: zero where nothing waits for that. It
-// depends on its arguments alone.
-func Due(now time.Time, s Settings, api summary.API, l Ledger) ([]Call, time.Time) {
+// Due returns the calls of api that are due at now, the most urgent first, and when a day that
+// was not there or not understood is to be asked for again: zero where nothing waits for that.
+// It depends on its arguments alone.
+func Due(now time.Time, s Settings, api summary.API, l Ledgers) ([]Call, time.Time) {
 	today := summary.DateOf(now)
 	yesterday := today - 1
 	var calls []Call
 	var again time.Time
 	oldest := s.oldest(yesterday)
+	d := newDoubts(api, l, oldest)
 	for date := yesterday; date >= s.remembered(yesterday); date-- {
-		purpose, due, at := dueDay(now, s, l, date)
+		purpose, due, at := dueDay(now, s, d.own, date)
+		if date >= oldest && !due && at.IsZero() && d.due(now, s, date) {
+			due = true
+		}
 		if date < oldest && purpose != Recheck {
 			continue
 		}
 		if !due {
-			if !at.IsZero() {
-				again = at
-			}
+			again = earlier(again, at)
 			continue
 		}
 		calls = appendDay(calls, api, purpose, date)
@@ -135,13 +142,16 @@ func Due(now time.Time, s Settings, api summary.API, l Ledger) ([]Call, time.Tim
 // when it will be.
 func dueDay(now time.Time, s Settings, l Ledger, date summary.Date) (Purpose, bool, time.Time) {
 	today := summary.DateOf(now)
-	ready := !now.Before(today.Start().Add(s.ReadyAt))
+	ready := s.ready(now)
 	state := l.At(date)
 	if state.AskedAt.After(now) {
 		// The clock was wrong then or is now; either way the moment says nothing.
 		state.AskedAt = time.Time{}
 	}
 	switch {
+	case state.Damaged > 0:
+		at := state.AskedAt.Add(damagedGap(state.Damaged))
+		return purposeOf(state, date, today), !now.Before(at), at
 	case state.Status == store.Known:
 		return Recheck, recheckDue(now, s, state), time.Time{}
 	case date == today-1:
@@ -154,13 +164,25 @@ func dueDay(now time.Time, s Settings, l Ledger, date summary.Date) (Purpose, bo
 		return History, true, time.Time{}
 	}
 	// Asked before, not there, and no longer yesterday: asked for when the answer can
-	// settle it, and else once a day.
+	// settle it, and else once a day, unless it is in doubt.
 	rows := l.laterRows(date, today-1)
 	settled := date.End().Add(emptyAfter)
 	due := rows.After(state.AskedAt) ||
 		!now.Before(settled) && state.AskedAt.Before(settled) ||
-		ready && summary.DateOf(state.AskedAt) < today
+		ready && summary.DateOf(state.AskedAt) < today && state.Rechecks == 0
 	return History, due, time.Time{}
+}
+
+// purposeOf says why a day that was asked for before is asked for again.
+func purposeOf(state store.State, date, today summary.Date) Purpose {
+	switch {
+	case state.Status == store.Known:
+		return Recheck
+	case date == today-1:
+		return Yesterday
+	default:
+		return History
+	}
 }
 
 // recheckDue reports whether a known day is to be asked for once more.

@@ -42,6 +42,13 @@ func ledger(known states) refresh.Ledger {
 	return l
 }
 
+// ledgersOf returns the ledgers of an account by what is known by a call and by the other one.
+func ledgersOf(api summary.API, own, other states) refresh.Ledgers {
+	var l refresh.Ledgers
+	l[api], l[summary.APIs-1-api] = ledger(own), ledger(other)
+	return l
+}
+
 func TestDue(t *testing.T) {
 	at := func(text string) time.Time { return china(t, text) }
 	day := func(text string) summary.Date { return date(t, "2026-"+text) }
@@ -184,7 +191,7 @@ func TestDue(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, again := refresh.Due(at(c.now), c.settings, c.api, ledger(c.ledger))
+			got, again := refresh.Due(at(c.now), c.settings, c.api, ledgersOf(c.api, c.ledger, nil))
 			if len(got) == 0 {
 				got = nil
 			}

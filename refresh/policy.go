@@ -51,6 +51,7 @@ var policies = [snapshot.Reasons]policy{
 	snapshot.Reason(weixin.Range):         {untilMidnight: true, person: true},
 	snapshot.Reason(weixin.Bug):           {wait: time.Hour, person: true},
 	snapshot.StoreFault:                   {account: true},
+	snapshot.InvalidRows:                  {}, // holds no call: each day has its own gaps, see damagedGap
 }
 
 // fault is a failed attempt with what follows from it.

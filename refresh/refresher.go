@@ -301,6 +301,9 @@ func (r *Refresher) place(acc *account, now time.Time) {
 	if r.blind {
 		return // the next look places all
 	}
+	if acc.assess(now, r.config.Settings) {
+		r.unpublished = true
+	}
 	call, due, wake := acc.plan(now, r.config.Settings)
 	if due {
 		acc.next = call

@@ -53,6 +53,12 @@ func (r reporter) logFault(a Account, c Call, f fault, msg string, next time.Tim
 	logger.Log(fields...)
 }
 
+// logDamaged says which days an answer says nothing about and, unless it is zero, when the first
+// of them is asked for again.
+func (r reporter) logDamaged(a Account, c Call, f fault, next time.Time) {
+	r.logFault(a, c, f, "rows of the answer cannot be understood; what was known before stays", next)
+}
+
 func (r reporter) logRecovered(a Account, c Call, t *snapshot.Trouble) {
 	level.Info(r.about(a, c.API)).Log("msg", "refresh works again", "failing_since", t.Since.In(summary.China).Format(time.RFC3339))
 }
@@ -60,18 +66,23 @@ func (r reporter) logRecovered(a Account, c Call, t *snapshot.Trouble) {
 func (r reporter) logAnswer(a Account, c Call, said answer, records []store.Record) {
 	logger := r.about(a, c.API, c.dates()...)
 	for reason, n := range said.rejected {
-		if n > 0 {
+		// Where there are damaged days, one line about them names the other reasons.
+		if n > 0 && (len(said.damaged) == 0 || weixin.Rejection(reason) == weixin.OutOfRange) {
 			level.Warn(logger).Log("msg", "rows of the answer left out", "reason", weixin.Rejection(reason), "rows", n)
 		}
 	}
 	if n := said.plainHours; n > 0 {
 		level.Warn(logger).Log("msg", "rows whose ref_hour is a plain hour, not a hundredfold one, taken as such", "rows", n)
 	}
+	if n := said.reformatted; n > 0 {
+		level.Warn(logger).Log("msg", "rows whose numbers are strings, or have a fraction of zeros or an exponent, taken as such", "rows", n)
+	}
 	if c.Purpose != Yesterday {
 		level.Debug(logger).Log("msg", "days stored", "purpose", c.Purpose, "days", len(records))
 		return
 	}
 	switch state := records[0].State; {
+	case state.Damaged > 0: // there is a line about it
 	case state.Status == store.Known:
 		level.Info(logger).Log("msg", "yesterday is known")
 	case state.Asks == 1:
@@ -95,8 +106,12 @@ func (r reporter) logVanished(a Account, api summary.API, date summary.Date) {
 }
 
 func (r reporter) logRevised(a Account, v store.Revision) {
+	msg := "Weixin revised the figures of a known day; the revised ones are stored"
+	if v.Before == (summary.Figures{}) {
+		msg = "Weixin has figures for a day that was known as one without traffic; they are stored"
+	}
 	level.Warn(r.about(a, v.API, "ref_date", v.Date)).Log(
-		"msg", "Weixin revised the figures of a known day; the revised ones are stored",
+		"msg", msg,
 		"callbacks_before", v.Before.Callbacks, "callbacks", v.After.Callbacks,
 		"failures_before", v.Before.Failures, "failures", v.After.Failures,
 		"time_cost_ms_before", v.Before.TimeCostMillis, "time_cost_ms", v.After.TimeCostMillis)

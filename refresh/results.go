@@ -14,14 +14,21 @@ import (
 func ask(ctx context.Context, caller Caller, c Call) (answer, error) {
 	if c.API == summary.Daily {
 		said, err := caller.InterfaceSummary(ctx, c.Begin, c.End)
-		a := answer{rejected: said.Rejected, daily: make(map[summary.Date]summary.Figures, len(said.Days))}
+		a := answer{
+			rejected: said.Rejected, reformatted: said.Reformatted,
+			daily: make(map[summary.Date]summary.Figures, len(said.Days)),
+		}
 		for _, day := range said.Days {
 			a.daily[day.Date] = day.Figures
 		}
+		a.damage(said.Damaged...)
 		return a.orNotReady(err)
 	}
 	said, err := caller.InterfaceSummaryHour(ctx, c.Begin)
-	a := answer{rejected: said.Rejected, plainHours: said.PlainHours}
+	a := answer{rejected: said.Rejected, plainHours: said.PlainHours, reformatted: said.Reformatted}
+	if said.Damaged {
+		a.damage(c.Begin)
+	}
 	if said.Rows > 0 {
 		a.hourly = &said.Hours
 	}
@@ -118,7 +125,7 @@ func (r *Refresher) keep(answered []result) {
 	var all []store.Record
 	for i, res := range answered {
 		acc := res.account
-		records[i], vanished[i] = absorb(now, acc.AppID, res.call, acc.calls[res.call.API].ledger, res.answer)
+		records[i], vanished[i] = absorb(now, acc.AppID, res.call, acc.ledgers(), res.answer)
 		all = append(all, records[i]...)
 	}
 	revisions, err := r.store.Save(r.life, all)
@@ -144,12 +151,17 @@ func (r *Refresher) keep(answered []result) {
 // learned takes over a stored answer.
 func (r *Refresher) learned(res result, records []store.Record, vanished []summary.Date) {
 	acc, api := res.account, res.call.API
-	ended := acc.succeed(api, r.now())
-	if ended != nil {
+	if len(res.answer.damaged) > 0 {
+		f, next := newDamage(api, res.answer), nextAsk(r.now(), records)
+		acc.damaged(api, r.now(), f, next)
+		r.logDamaged(acc.Account, res.call, f, next)
+	} else if ended := acc.succeed(api, r.now()); ended != nil {
 		r.logRecovered(acc.Account, res.call, ended)
 	}
 	work := &acc.shown.Work[api]
 	work.PlainHours += int64(res.answer.plainHours)
+	work.Reformatted += int64(res.answer.reformatted)
+	work.Vanished += int64(len(vanished))
 	for reason, n := range res.answer.rejected {
 		work.Rejected[reason] += int64(n)
 	}

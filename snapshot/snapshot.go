@@ -25,6 +25,9 @@ type Account struct {
 	// Daily and Hourly are the latest known days; nil until there is one.
 	Daily  *summary.Day
 	Hourly *summary.HourlyDay
+	// Inconsistent is the number of days that are kept filled on which the two calls contradict each
+	// other.
+	Inconsistent int64
 	// Work is indexed by summary.API.
 	Work [summary.APIs]Work
 }
@@ -43,8 +46,16 @@ type Work struct {
 	Rejected [weixin.Rejections]int64
 	// PlainHours counts rows whose ref_hour was an hour instead of a hundredfold hour.
 	PlainHours int64
+	// Reformatted counts rows whose numbers were strings, or had a fraction of zeros or an exponent.
+	Reformatted int64
 	// Revisions counts stored days that came back with other figures.
 	Revisions int64
+	// Vanished counts answers without rows for known days that had traffic.
+	Vanished int64
+	// Damaged is the number of days still asked for of which the latest answer could not be understood,
+	// and LatestDamaged the latest of them.
+	Damaged       int64
+	LatestDamaged summary.Date
 	// Days is the number of days known.
 	Days int64
 	// Quota is the call's quota as last asked for; nil if it is not known.
@@ -53,22 +64,28 @@ type Work struct {
 	Trouble *Trouble
 }
 
-// Reason says why an attempt failed: the class of Weixin's error, or StoreFault.
+// Reason says why an attempt failed: the class of Weixin's error, or one of those below.
 type Reason uint8
 
 const (
 	// StoreFault is an answer that could not be kept.
-	StoreFault = Reason(weixin.Classes)
+	StoreFault = Reason(weixin.Classes) + iota
+	// InvalidRows is an answer with rows that could not be understood.
+	InvalidRows
 	// Reasons is their number, for arrays indexed by Reason.
-	Reasons = StoreFault + 1
+	Reasons
 )
 
 // String returns the reason as it stands in the label "reason".
 func (r Reason) String() string {
-	if r == StoreFault {
+	switch r {
+	case StoreFault:
 		return "store"
+	case InvalidRows:
+		return "invalid_rows"
+	default:
+		return weixin.Class(r).String()
 	}
-	return weixin.Class(r).String()
 }
 
 // Trouble is a failed attempt in words for people. It holds no secret and no token.

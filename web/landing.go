@@ -53,6 +53,7 @@ type landingAccount struct {
 	Hourly      string // the latest day known by the hour, if that is another one
 	Known       bool   // by both calls
 	Troubles    []landingTrouble
+	Doubts      []string // about days; they pass, or a trouble of their own says what to do
 }
 
 type landingDay struct {
@@ -104,7 +105,8 @@ func (l landing) page() landingPage {
 				shown.Troubles = append(shown.Troubles, trouble(api, t))
 			}
 		}
-		if len(shown.Troubles) > 0 {
+		shown.Doubts = doubts(a)
+		if len(shown.Troubles) > 0 || len(shown.Doubts) > 0 {
 			page.Troubled++
 			shown.Troubles = sayOnce(shown.Troubles)
 		}
@@ -132,6 +134,29 @@ func day(d *summary.Day) *landingDay {
 		shown.FailureRatio = fmt.Sprintf("%.2f %%", 100*ratio)
 	}
 	return shown
+}
+
+// doubts says what is not sure about the days of an account.
+func doubts(a *snapshot.Account) []string {
+	var said []string
+	for api := range summary.APIs {
+		if w := &a.Work[api]; w.Damaged > 0 {
+			said = append(said, fmt.Sprintf("%v call: Weixin's latest answer could not be understood for %s, the latest being %v."+
+				" What was known before is kept, and they are asked for again.", api, count(w.Damaged, "day"), w.LatestDamaged))
+		}
+	}
+	if a.Inconsistent > 0 {
+		said = append(said, fmt.Sprintf("The daily and the hourly call contradict each other on %s. They are asked for again.",
+			count(a.Inconsistent, "day")))
+	}
+	return said
+}
+
+func count(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return grouped(n) + " " + what + "s"
 }
 
 func trouble(api summary.API, t *snapshot.Trouble) landingTrouble {

@@ -189,7 +189,9 @@ func TestLandingPage(t *testing.T) {
 	for api := range summary.APIs {
 		twice.Work[api].Trouble = &snapshot.Trouble{Since: at, At: at, Next: at, Text: "errcode 48001 (rid " + api.String() + ")", To: "Verify it."}
 	}
-	s.board.Publish(&snapshot.Snapshot{Accounts: []*snapshot.Account{failing, quiet, shop, twice}})
+	doubtful := &snapshot.Account{Name: "zebra", AppID: "wx5", Inconsistent: 2, Daily: shop.Daily, Hourly: shop.Hourly}
+	doubtful.Work[summary.Hourly].Damaged, doubtful.Work[summary.Hourly].LatestDamaged = 1, summary.DateOf(at)-3
+	s.board.Publish(&snapshot.Snapshot{Accounts: []*snapshot.Account{failing, quiet, shop, twice, doubtful}})
 	w := s.ask("GET", "/")
 	page := w.Body.String()
 	for _, want := range []string{
@@ -200,6 +202,8 @@ func TestLandingPage(t *testing.T) {
 		"<td>–<small>by the hour: 2026-03-09</small></td>",
 		"&lt;script&gt;alert(1)&lt;/script&gt;</strong></p>\n<p>hourly call: errcode 40164: invalid ip.",
 		"Put 203.0.113.7 on the allow list.", "Verify it.", "Failing since <time>2026-03-10 00:30:00</time>; tried again at <time>2026-03-10 00:40:00</time>", "both calls: errcode 48001 (rid daily).",
+		"<td>zebra<small>wx5</small></td><td><span class=\"bad\">in doubt</span></td>",
+		"could not be understood for 1 day, the latest being 2026-03-07.", "contradict each other on 2 days.",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not contain %q", want)
