@@ -45,7 +45,10 @@ func Backfill(ctx context.Context, env Env, c Filling) error {
 	// A terminal that is closed is a reason to stop, too.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
-	cfg, err := config.Load(c.ConfigFile)
+	cfg, err := loadConfig(ctx, c.ConfigFile)
+	if ctx.Err() != nil && err != nil {
+		return nil // ended before it began
+	}
 	if err != nil {
 		return inOneLine(err)
 	}

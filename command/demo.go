@@ -90,7 +90,7 @@ func Demo(ctx context.Context, env Env, web Web, receivers []string) error {
 	logger, slogger := env.logger()
 	x := exporter{
 		web: web, logger: logger, slogger: slogger, now: env.Now, elapsed: env.Elapsed,
-		load:      func() (*config.Config, error) { return &cfg, nil },
+		load:      func(context.Context) (*config.Config, error) { return &cfg, nil },
 		listening: func(address net.Addr) { welcome(env, address, web.TelemetryPath, len(accounts), endpoints) },
 	}
 	return x.run(ctx, &cfg)

@@ -43,7 +43,10 @@ func Export(ctx context.Context, env Env, e Extract) error {
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
 
-	cfg, err := config.Load(e.ConfigFile)
+	cfg, err := loadConfig(ctx, e.ConfigFile)
+	if ctx.Err() != nil && err != nil {
+		return stoppedExport(env)
+	}
 	if err != nil {
 		return inOneLine(err)
 	}
@@ -62,12 +65,17 @@ func Export(ctx context.Context, env Env, e Extract) error {
 	err = e.export(ctx, env, cfg)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		fmt.Fprintf(env.Stderr, "%s: stopped before the export was complete\n", program)
-		return nil
+		return stoppedExport(env)
 	case errors.Is(err, syscall.EPIPE):
 		return nil
 	}
 	return err
+}
+
+// stoppedExport says that a signal ended the export, which is no error.
+func stoppedExport(env Env) error {
+	fmt.Fprintf(env.Stderr, "%s: stopped before the export was complete\n", program)
+	return nil
 }
 
 // spare fails if the output would take the place of one of the files that the export needs.

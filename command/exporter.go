@@ -45,7 +45,7 @@ type exporter struct {
 	now     func() time.Time
 	elapsed func() time.Duration
 	// load reads the configuration anew.
-	load func() (*config.Config, error)
+	load func(context.Context) (*config.Config, error)
 	// hangups asks for a reload; may be nil.
 	hangups <-chan os.Signal
 	// listening is told each address that is served; may be nil.
@@ -72,8 +72,11 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 	if x.place, err = x.web.place(); err != nil {
 		return err
 	}
-	if err := toolkit.Validate(*x.web.Toolkit.WebConfigFile); err != nil {
-		return fmt.Errorf("--web.config.file=%s: %w", *x.web.Toolkit.WebConfigFile, withoutPath(err))
+	if err := x.web.checkWebConfig(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // ended before it began
+		}
+		return err
 	}
 	level.Info(x.logger).Log("msg", "starting "+program, "version", version.Info(), "build", version.BuildContext())
 	held, err := store.TakeLock(cfg.Store.Path, x.now())
@@ -247,7 +250,7 @@ func (x *exporter) reload(ctx context.Context) error {
 }
 
 func (x *exporter) tryReload(ctx context.Context) error {
-	cfg, err := x.load()
+	cfg, err := x.load(ctx)
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,11 @@ func Serve(ctx context.Context, env Env, web Web, configFile string) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	load := func() (*config.Config, error) { return config.Load(configFile) }
-	cfg, err := load()
+	load := func(ctx context.Context) (*config.Config, error) { return loadConfig(ctx, configFile) }
+	cfg, err := load(ctx)
+	if ctx.Err() != nil && err != nil {
+		return nil // ended before it began
+	}
 	if err != nil {
 		return inOneLine(err)
 	}

@@ -93,3 +93,37 @@ func TestHangupEndsTheDemonstration(t *testing.T) {
 	x.logged(t, "msg=stopped")
 	checkEmpty(t, x.cmd.Dir)
 }
+
+// A configuration that is never read to its end, on a network drive that hangs, say, does not keep a signal from
+// ending what waits for it.
+func TestSignalWhileTheConfigurationIsRead(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args   []string
+		code   int
+		stderr string
+	}{
+		{[]string{"serve"}, 0, ""},
+		{[]string{"backfill", "--since=2024-01-01"}, 0, ""},
+		{[]string{"export", "--format=csv"}, 0, "weixin_exporter: stopped before the export was complete\n"},
+		{[]string{"check"}, 1, "weixin_exporter: error: stopped before the check was complete\n"},
+	} {
+		pipe := t.TempDir() + "/config.yml"
+		if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		x := start(t, suite.binary, append(c.args, "--config.file="+pipe)...)
+		x.killed = true // its code is looked at here
+		// Opening the pipe for writing waits until the program reads it.
+		writer, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.signal(t, syscall.SIGTERM)
+		<-x.ended
+		_ = writer.Close() // nothing was written
+		if code := x.cmd.ProcessState.ExitCode(); code != c.code || x.stderr.String() != c.stderr {
+			t.Errorf("%q: exit code %d and %q, want %d and %q", c.args, code, mask(x.stderr.String()), c.code, c.stderr)
+		}
+	}
+}
