@@ -16,6 +16,10 @@ import (
 // maxSecret bounds a secret's length in bytes; a real app secret has 32.
 const maxSecret = 4096
 
+// minSecret is the least length of a secret. Each secret is masked wherever it might be shown, and a
+// shorter one could be a part of ordinary words.
+const minSecret = 8
+
 // validateAccounts checks the accounts of the list under the key and reads the files of their secrets.
 func (d *document) validateAccounts(accounts []Account, list string) {
 	for i := range accounts {
@@ -178,6 +182,8 @@ func badSecret(text, what string) string {
 		return "is longer than 4 KiB" + want
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return "holds a blank, a line break or another character that no secret has" + want
+	case len(text) < minSecret:
+		return fmt.Sprintf("has fewer than %d characters, too few to be kept out of logs and pages%s", minSecret, want)
 	}
 	return ""
 }

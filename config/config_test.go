@@ -207,10 +207,10 @@ func TestTextForms(t *testing.T) {
 
 func TestScalarsKeepTheirText(t *testing.T) {
 	c := mustParse(t, "config.yml", `accounts:
-  - {name: 007, app_id: 0123, app_secret: 1e5, token: &t {type: token}}
-  - {name: true, app_id: 0x10, app_secret: 08:00, token: *t}
+  - {name: 007, app_id: 0123, app_secret: 1e50000000, token: &t {type: token}}
+  - {name: true, app_id: 0x10, app_secret: 08:00:00, token: *t}
 `)
-	for i, want := range []string{"007 0123 1e5 token", "true 0x10 08:00 token"} {
+	for i, want := range []string{"007 0123 1e50000000 token", "true 0x10 08:00:00 token"} {
 		a := c.Accounts[i]
 		if got := fmt.Sprintf("%s %s %s %s", a.Name, a.AppID, a.Secret().Reveal(), a.Token.Type); got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -71,7 +71,7 @@ func FuzzAccountFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		folder(t, map[string]string{"accounts.d/fuzz.yml": string(content), "accounts.d/refresh/guest": marker})
-		c, err := config.Parse("config.yml", []byte(`{accounts: [{name: main, app_id: wxmain, app_secret: "x"}], account_files: ["accounts.d/*.yml"]}`))
+		c, err := config.Parse("config.yml", []byte(`{accounts: [{name: main, app_id: wxmain, app_secret: "abcdefgh"}], account_files: ["accounts.d/*.yml"]}`))
 		if err == nil {
 			reload(t, c)
 			return
@@ -138,7 +138,7 @@ func TestManyAccounts(t *testing.T) {
 	if len(c.Accounts) != n || c.Accounts[n-1].Name != "account 9999" {
 		t.Errorf("%d accounts, the last is %s", len(c.Accounts), c.Accounts[len(c.Accounts)-1].Name)
 	}
-	_, err = config.Parse("config.yml", append(manyAccounts(n), "  - {name: account 7, app_id: wx0, app_secret: x}\n"...))
+	_, err = config.Parse("config.yml", append(manyAccounts(n), "  - {name: account 7, app_id: wx0, app_secret: abcdefgh}\n"...))
 	want := "config.yml:30002:6: accounts[10000].name: is the same as accounts[7].name on line 23; each account needs its own"
 	if err == nil || err.Error() != want {
 		t.Errorf("another fault than the one that was made")

@@ -8,6 +8,7 @@ import (
 
 	promconfig "github.com/prometheus/common/config"
 
+	"weixin_exporter/internal/access"
 	"weixin_exporter/secret"
 )
 
@@ -224,16 +225,12 @@ func (d *document) validateRefreshToken(key string, t *Token) {
 	d.warnOpen(key, t.RefreshTokenFile)
 }
 
-// writable tries whether a file can be written into the folder, once for each folder.
+// writable fails where no file may be written into the folder. It looks once at each folder, and writes nothing.
 func (s *shared) writable(folder string) error {
 	if err, tried := s.folders[folder]; tried {
 		return err
 	}
-	f, err := os.CreateTemp(folder, ".weixin_exporter-*")
-	if err == nil {
-		_ = f.Close()
-		err = os.Remove(f.Name())
-	}
+	err := access.Write(folder)
 	if err != nil {
 		err = fmt.Errorf("no file can be written into %s: %w; the exporter's user must be allowed to, "+
 			"because the file is replaced whenever Weixin hands out another refresh token", folder, cause(err))
