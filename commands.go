@@ -41,7 +41,7 @@ func declare(line *cli, env *command.Env) map[string]func(context.Context) error
 	return map[string]func(context.Context) error{
 		serve.FullCommand(): func(ctx context.Context) error { return command.Serve(ctx, *env, web, configFile) },
 		check.FullCommand(): func(ctx context.Context) error {
-			checkup.ConfigFile = configFile
+			checkup.ConfigFile, checkup.Web = configFile, web
 			return command.Check(ctx, *env, *checkup)
 		},
 		backfill.FullCommand(): func(ctx context.Context) error {

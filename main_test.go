@@ -27,9 +27,12 @@ type outcome struct {
 	stdout, stderr string
 }
 
-// finish runs the program to its end.
+// finish runs the program to its end. A check tries the port to listen on, so it gets a free one.
 func finish(t *testing.T, now func() time.Time, args ...string) outcome {
 	t.Helper()
+	if args[0] == "check" {
+		args = append([]string{"--web.listen-address=127.0.0.1:0"}, args...)
+	}
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), args, &stdout, &stderr, now)
 	t.Logf("weixin_exporter %q\n%s%s", args, &stdout, &stderr)

@@ -333,6 +333,6 @@ func TestKubernetesConfiguration(t *testing.T) {
 	if !strings.Contains(text, "path: /var/lib/weixin_exporter/") {
 		t.Errorf("the database is not on the volume:\n%s", text)
 	}
-	writeFile(t, filepath.Join(folder, "config.yml"), strings.ReplaceAll(text, "/etc/weixin_exporter/secrets/", folder+"/"))
+	writeFile(t, filepath.Join(folder, "config.yml"), strings.NewReplacer("/etc/weixin_exporter/secrets/", folder+"/", "/var/lib/weixin_exporter/", folder+"/").Replace(text))
 	output(t, suite.binary, "check", "--config.file="+filepath.Join(folder, "config.yml"))
 }

@@ -200,7 +200,7 @@ func TestDoctorForOneAccount(t *testing.T) {
 		{"fine", "", 0},
 		{"late", "", 0},
 		{"unverified", "weixin_exporter: error: accounts with faults: 1 of 1\n", 1},
-		{"nobody", fmt.Sprintf("weixin_exporter: error: %s: no account has the name \"nobody\"\n", w.config), 1},
+		{"nobody", fmt.Sprintf("weixin_exporter: error: --account=nobody: wrong usage: no account of %s has that name\n", w.config), 2},
 	} {
 		got := w.checkOnline(t, "--account="+c.account)
 		if got.code != c.code || got.stderr != c.stderr {
@@ -213,7 +213,7 @@ func TestDoctorForOneAccount(t *testing.T) {
 			t.Errorf("%s: %d calls, although --account names others: %v", a.name, asked, !wanted)
 		}
 	}
-	if got := w.checkOnline(t, "--output=xml"); got.code != 2 || !strings.Contains(got.stderr, "text,json") {
+	if got := w.checkOnline(t, "--output=xml"); got.code != 2 || !strings.Contains(got.stderr, "--output: must be text or json") {
 		t.Errorf("another output: exit code %d, stderr %q; want 2 and what is possible", got.code, got.stderr)
 	}
 }

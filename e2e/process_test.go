@@ -126,6 +126,7 @@ func startTo(tb testing.TB, stdout *os.File, path string, args ...string) *proce
 func environment(home string) []string {
 	env := []string{
 		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + home,
+		"WEIXIN_EXPORTER_WEB_LISTEN_ADDRESS=127.0.0.1:0", // the default may be taken on this machine
 		// By default the race detector keeps a program for a second at its end.
 		"GORACE=atexit_sleep_ms=10",
 	}

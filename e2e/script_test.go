@@ -31,6 +31,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames: true,
 		UpdateScripts:      os.Getenv("E2E_UPDATE") != "",
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("WEIXIN_EXPORTER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
 			env.Setenv("VERSION", stampedVersion)
 			env.Setenv("REVISION", stampedRevision)
 			env.Setenv("GOVERSION", runtime.Version())
@@ -64,7 +65,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		"CONFIG_FILE", "LOG_LEVEL", "LOG_FORMAT", "WEB_TELEMETRY_PATH", "WEB_LISTEN_ADDRESS", "WEB_SYSTEMD_SOCKET", "WEB_ENABLE_LIFECYCLE", "WEB_ROUTE_PREFIX",
 		"OUTPUT", "ACCOUNT", "CHECK_OUTPUT", "CHECK_ACCOUNT", "CHECK_ONLINE", "EXPORT_OUTPUT", "EXPORT_FORMAT", "HELP", "VERSION",
 	} {
-		if value := ts.Getenv("WEIXIN_EXPORTER_" + name); value != "" {
+		if value := ts.Getenv("WEIXIN_EXPORTER_" + name); value != "" || name == "WEB_LISTEN_ADDRESS" {
 			cmd.Env = append(cmd.Env, "WEIXIN_EXPORTER_"+name+"="+value)
 		}
 	}

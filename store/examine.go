@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+)
+
+// Examine fails where Open would fail, as far as that can be found out without changing anything: no
+// file is created, not even those that SQLite puts beside a database, and no lock is taken. Other
+// processes may have the file open.
+func Examine(ctx context.Context, path string) error {
+	s := &Store{path: path, turn: make(chan struct{}, 1), busy: defaultBusyTimeout}
+	if err := s.examineAt(ctx); err != nil {
+		return s.failed(ctx, "open", err)
+	}
+	return nil
+}
+
+func (s *Store) examineAt(ctx context.Context) error {
+	found, err := inspect(s.path)
+	if err != nil || s.path == "" {
+		return err
+	}
+	target := s.path
+	if linked, err := filepath.EvalSymlinks(s.path); err == nil {
+		target = linked
+	}
+	if err := access(filepath.Dir(target)); err != nil {
+		return fmt.Errorf("this user may not create files in the folder %q; allow it or change store.path: %w", filepath.Dir(target), err)
+	}
+	if found.fresh {
+		return nil
+	}
+	option, whole := "&immutable=1", true // nothing is locked, and nothing put beside the file
+	if _, err := os.Stat(target + "-wal"); err == nil {
+		_, err = os.Stat(target + "-shm")
+		// What the file has by itself may be behind, so that damage would be seen where there is none.
+		if whole = err == nil; whole {
+			option = "&mode=ro"
+		}
+	}
+	dsn, err := dsnOf(s.path, s.busy)
+	if err != nil {
+		return err
+	}
+	base, err := sqlite.NewConnector(dsn + option)
+	if err != nil {
+		return err
+	}
+	s.read = pool(connector{base, reading}, 1)
+	s.write = s.read
+	return errors.Join(s.examineContent(ctx, found, whole), s.read.Close())
+}
+
+// examineContent looks into the file; unless it is whole, only whose it is.
+func (s *Store) examineContent(ctx context.Context, f found, whole bool) error {
+	empty, err := s.identify(ctx)
+	if err != nil || empty || !whole {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.read, mustSub(migrations, "migrations"),
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return fmt.Errorf("read the migrations: %w", err)
+	}
+	return s.examine(ctx, provider, f.check)
+}
