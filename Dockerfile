@@ -1,4 +1,10 @@
-FROM golang:1.26-bookworm AS build
+# Where images cannot be pulled from Docker Hub, or modules from the Go proxy, name others:
+#   docker build --build-arg BUILD_IMAGE=registry.example/golang:1.26-bookworm --build-arg GOPROXY=https://goproxy.example .
+ARG BUILD_IMAGE=golang:1.26-bookworm
+ARG BASE_IMAGE=scratch
+
+FROM ${BUILD_IMAGE} AS build
+ARG GOPROXY=https://proxy.golang.org,direct
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
@@ -10,7 +16,14 @@ ARG DATE=unknown
 RUN make build VERSION="$VERSION" REVISION="$REVISION" BRANCH="$BRANCH" DATE="$DATE"
 RUN mkdir -p /empty
 
-FROM scratch
+FROM ${BASE_IMAGE}
+ARG VERSION=devel
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="weixin_exporter" \
+      org.opencontainers.image.description="Prometheus exporter for the interface statistics of Weixin Official Accounts" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/build/weixin_exporter /bin/weixin_exporter
 # Where the store lies: the only folder that the program writes to.

@@ -19,7 +19,7 @@ func TestDockerfile(t *testing.T) {
 	}
 	stages := strings.Split(string(text), "\nFROM ")
 	final := stages[len(stages)-1]
-	if !strings.HasPrefix(final, "scratch\n") || strings.Contains(final, "\nRUN ") {
+	if !strings.HasPrefix(final, "${BASE_IMAGE}\n") || !strings.Contains(stages[0], "\nARG BASE_IMAGE=scratch\n") || strings.Contains(final, "\nRUN ") {
 		t.Error("the final image is not made of files alone")
 	}
 	for _, want := range []string{
@@ -59,7 +59,7 @@ func TestDockerfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)
-	if !strings.Contains(string(text), "FROM golang:"+string(version[1])) {
+	if !strings.Contains(string(text), "\nARG BUILD_IMAGE=golang:"+string(version[1])) {
 		t.Errorf("the image is not built with the Go version of go.mod, %s", version[1])
 	}
 }
