@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -9,6 +10,7 @@ import (
 	"weixin_exporter/config"
 	"weixin_exporter/httpclient"
 	"weixin_exporter/refresh"
+	"weixin_exporter/secret"
 	"weixin_exporter/weixin"
 )
 
@@ -45,6 +47,7 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 		},
 		Interval:      time.Duration(cfg.Refresh.Interval),
 		Concurrency:   cfg.Weixin.Concurrency,
+		Pace:          time.Duration(float64(time.Second) / cfg.Weixin.RequestsPerSecond),
 		RetentionDays: cfg.Store.RetentionDays(),
 	}
 	// It keeps up to 1000 idle connections to a host, the highest concurrency that a
@@ -78,7 +81,9 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 			made.weixin.AdoptToken(former.weixin)
 		}
 		next.accounts[a.AppID] = made
-		refreshed.Accounts = append(refreshed.Accounts, refresh.Account{Name: a.Name, AppID: a.AppID, Caller: made.weixin})
+		refreshed.Accounts = append(refreshed.Accounts, refresh.Account{
+			Name: a.Name, AppID: a.AppID, Caller: made.weixin, Credentials: credentialsOf(cfg, a),
+		})
 	}
 	next.idle = append(next.idle, sources.idle...)
 	for _, closeIdle := range c.kept.idle {
@@ -86,4 +91,22 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 	}
 	c.kept = next
 	return refreshed, nil
+}
+
+// credentialsOf returns all of the configuration that decides whether Weixin accepts the calls of
+// an account: what they are made with, and by which way.
+func credentialsOf(cfg *config.Config, a config.Account) secret.Value {
+	t := a.Token
+	proxy := ""
+	if p := cfg.Weixin.HTTPClient.ProxyURL.URL; p != nil {
+		proxy = p.String()
+	}
+	parts := []string{
+		cfg.Weixin.BaseURL, proxy, string(t.Type), a.Secret().Reveal(),
+		t.Path, t.URL.Reveal(), t.ComponentAppID, t.RefreshTokenFile,
+	}
+	if c := t.ComponentAccessToken; c != nil {
+		parts = append(parts, string(c.Type), c.Path, c.URL.Reveal())
+	}
+	return secret.New(strings.Join(parts, "\n"))
 }

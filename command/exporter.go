@@ -150,7 +150,7 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 
 // assemble makes the parts that do not depend on the configuration.
 func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board, known *store.Store) (http.Handler, error) {
-	own := []prometheus.Collector{versioncollector.NewCollector(program)}
+	own := []prometheus.Collector{versioncollector.NewCollector(program), collector.NewSummary(board)}
 	if !x.web.DisableExporterMetrics {
 		// OpenMetrics takes the counter go_memstats_alloc_bytes_total for a second family of this name.
 		// The gauge is the same as go_memstats_heap_alloc_bytes.

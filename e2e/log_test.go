@@ -40,9 +40,10 @@ func TestJSONLog(t *testing.T) {
 		}
 		messages[fields.Msg]++
 	}
-	// For each of the two calls a line, and none for each of the history's days.
+	// A line for each of the two calls that works, one for what both fail for, and none for each of the
+	// history's days.
 	for msg, want := range map[string]int{
-		"starting weixin_exporter": 1, "Listening on": 1, "yesterday is known": 2, "refresh failed": 2,
+		"starting weixin_exporter": 1, "Listening on": 1, "yesterday is known": 2, "refresh failed": 1,
 		"stopping; running requests may end": 1, "stopped": 1, "days stored": 0,
 	} {
 		if got := messages[msg]; got != want && day == summary.DateOf(clock()) { // another day begins with further lines
@@ -69,8 +70,7 @@ func TestLogLevels(t *testing.T) {
 			failing.Errcode = 48001
 			w := newWorld(t, newAccount("shop", 1, 9000), failing)
 			p := start(t, suite.binary, "--config.file="+w.config, "--web.listen-address=127.0.0.1:0", "--log.level="+c.level)
-			p.logged(t, "refresh failed", "api=daily")
-			p.logged(t, "refresh failed", "api=hourly")
+			p.logged(t, "refresh failed", "account=failing")
 			eventually(t, "days of the history", func() error {
 				if len(w.callsFor(w.accounts[0], 0)) < history {
 					return errNotYet

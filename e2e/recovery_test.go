@@ -21,7 +21,7 @@ func TestStartsWhileWeixinIsDownAndRecovers(t *testing.T) {
 	w.write(t, w.yaml(w.accounts...))
 	x := serve(t, w.config)
 
-	x.logged(t, "level=warn", "account=shop", "refresh failed", "reason=busy", "connection refused", "next=")
+	x.logged(t, "level=warn", "refresh failed", "reason=busy", "connection refused", "next=")
 	got := x.metrics(t)
 	for _, a := range w.accounts {
 		for _, api := range apis() {
@@ -47,7 +47,7 @@ func TestStartsWhileWeixinIsDownAndRecovers(t *testing.T) {
 	t.Cleanup(server.Close)
 	w.waitComplete(t, x.web, w.accounts...)
 	w.checkFigures(t, x.metrics(t), w.accounts...)
-	x.logged(t, "level=info", "account=shop", "refresh works again", "failing_since=")
+	x.logged(t, "level=info", "refresh works again", "failing_since=")
 	if page := x.get(t, "/").body; strings.Contains(page, "What is wrong") {
 		t.Error("the landing page still says that something is wrong")
 	}

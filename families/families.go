@@ -248,15 +248,29 @@ func quotas() []Family {
 // reasons returns the families with one sample for each call and reason.
 func reasons() []Family {
 	failures := byReason("weixin_refresh_failures_total",
-		"Failed attempts to ask Weixin and to keep its answer, by the class of the error.",
+		"Failed attempts to ask Weixin and to keep its answer, by the class of the error. Most reasons appear with their first event.",
 		snapshot.Reasons, func(w *snapshot.Work, reason snapshot.Reason) (int64, bool) {
+			// Most reasons never occur, and would be a fifth of all series: each is shown from its
+			// first event on. What an alert compares with itself a while ago starts at 0.
 			n := w.Failures[reason]
-			// Not ready is an answer rather than a failure, but for a token.
-			return n, n > 0 || reason != snapshot.Reason(weixin.NotReady)
+			return n, n > 0 || startsAtZero(reason)
 		})
-	rejected := byReason("weixin_refresh_rows_rejected_total", "Rows of Weixin's answers that were left out, by reason.",
-		weixin.Rejections, func(w *snapshot.Work, reason weixin.Rejection) (int64, bool) { return w.Rejected[reason], true })
+	rejected := byReason("weixin_refresh_rows_rejected_total", "Rows of Weixin's answers that were left out, by reason. A reason appears with its first event.",
+		weixin.Rejections, func(w *snapshot.Work, reason weixin.Rejection) (int64, bool) {
+			return w.Rejected[reason], w.Rejected[reason] > 0
+		})
 	return []Family{failures, rejected}
+}
+
+// startsAtZero reports whether a reason is shown before it has happened: those that repeat every
+// few minutes, of which the alerts have to see each repetition.
+func startsAtZero(reason snapshot.Reason) bool {
+	switch reason {
+	case snapshot.Reason(weixin.Busy), snapshot.Reason(weixin.Rate), snapshot.StoreFault:
+		return true
+	default:
+		return false
+	}
 }
 
 // byReason returns a family of counters by call and reason.

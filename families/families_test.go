@@ -44,6 +44,7 @@ func TestOrder(t *testing.T) {
 func TestLabelValues(t *testing.T) {
 	a := &snapshot.Account{Name: "shop", AppID: "wx1"}
 	a.Work[summary.Hourly].Rejected[weixin.BadHour] = 7
+	a.Work[summary.Hourly].Failures[weixin.Config] = 2
 	got := map[string]float64{}
 	for _, f := range families.All() {
 		for i := range f.Values {
@@ -55,14 +56,24 @@ func TestLabelValues(t *testing.T) {
 	for key, want := range map[string]float64{
 		"weixin_account_info shop,wx1":                              1,
 		"weixin_refresh_rows_rejected_total shop,hourly,bad_hour":   7,
-		"weixin_refresh_rows_rejected_total shop,daily,bad_hour":    0,
 		"weixin_store_known_dates shop,daily":                       0,
 		"weixin_refresh_inconsistent_days shop":                     0,
 		"weixin_refresh_failures_total shop,hourly,store":           0,
 		"weixin_refresh_last_success_timestamp_seconds shop,hourly": 0,
+		"weixin_refresh_failures_total shop,hourly,busy":            0,
+		"weixin_refresh_failures_total shop,hourly,config":          2,
 	} {
 		if value, ok := got[key]; !ok || value != want {
 			t.Errorf("%s is %v (there: %v), want %v", key, value, ok, want)
+		}
+	}
+	// What never happened, and no alert needs, is no series.
+	for _, key := range []string{
+		"weixin_refresh_rows_rejected_total shop,daily,bad_hour", "weixin_refresh_rows_rejected_total shop,hourly,duplicate",
+		"weixin_refresh_failures_total shop,daily,config", "weixin_refresh_failures_total shop,hourly,not_ready",
+	} {
+		if value, ok := got[key]; ok {
+			t.Errorf("%s is there, as %v", key, value)
 		}
 	}
 }

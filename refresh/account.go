@@ -6,6 +6,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"weixin_exporter/secret"
 	"weixin_exporter/snapshot"
 	"weixin_exporter/store"
 	"weixin_exporter/summary"
@@ -24,6 +25,10 @@ type Account struct {
 	Name   string
 	AppID  string
 	Caller Caller
+	// Credentials are all that decides whether Weixin accepts the account's calls: secret, source
+	// of the tokens, host and proxy. What was refused with others is tried again at once. Only a
+	// salted hash of them is kept.
+	Credentials secret.Value
 }
 
 // account is the refresher's view of one account. Only the loop touches it; a call under
@@ -51,12 +56,21 @@ type callState struct {
 	hold    hold
 	retries *backoff.ExponentialBackOff // nil unless the last attempt failed
 	quotaAt time.Time                   // when the quota was last asked for
+
+	date       summary.Date // the China day of the attempts
+	attempts   int          // that failed on it
+	purpose    Purpose      // of the last one that failed
+	unsaved    bool         // what is held is not stored
+	stored     bool         // a wait that may last is stored
+	group      *group       // of the cause for which it fails; nil while it does not
+	quotaGroup *group       // the same of the question for the quota
 }
 
 // hold keeps a call from being made for a while.
 type hold struct {
 	since, until time.Time
 	reason       snapshot.Reason
+	cause        snapshot.Cause
 }
 
 // ends returns when the call may be made again; not after now where it may be now.
@@ -93,7 +107,17 @@ func (a *account) resume() {
 				work.LastSuccess = state.AskedAt
 			}
 		}
+		a.noteNotThere(summary.API(api))
 	}
+}
+
+// noteNotThere finds out whether Weixin has the latest day that was asked for.
+func (a *account) noteNotThere(api summary.API) {
+	var latest store.State
+	for _, state := range a.calls[api].ledger.All() {
+		latest = state
+	}
+	a.shown.Work[api].NotThere = latest.Status == store.NotThere
 }
 
 // change makes what is shown the account's own again, so that it can be changed.
@@ -203,6 +227,7 @@ func (a *account) learn(records []store.Record) {
 			a.shown.Work[r.API].Days++
 		}
 		call.ledger.Set(r.Date, r.State)
+		a.noteNotThere(r.API)
 		switch {
 		case r.Daily != nil && (a.shown.Daily == nil || r.Date >= a.shown.Daily.Date):
 			a.shown.Daily = &summary.Day{Date: r.Date, Figures: *r.Daily}
@@ -212,30 +237,33 @@ func (a *account) learn(records []store.Record) {
 	}
 }
 
-// succeed notes that Weixin answered; it returns the trouble that this ended, if any.
-func (a *account) succeed(api summary.API, now time.Time) *snapshot.Trouble {
+// succeed notes that Weixin answered.
+func (a *account) succeed(api summary.API, now time.Time) {
 	a.change()
 	work := &a.shown.Work[api]
-	ended := work.Trouble
 	work.Succeeded, work.LastSuccess, work.Trouble = true, now, nil
 	a.calls[api].hold = hold{}
 	a.calls[api].retries = nil
-	return ended
 }
 
 // fail notes that an attempt failed; it returns when the next one may be made.
-func (a *account) fail(api summary.API, now time.Time, f fault) time.Time {
+func (a *account) fail(c Call, now time.Time, f fault) time.Time {
+	api := c.API
 	state := &a.calls[api]
+	state.purpose = c.Purpose
 	retries := state.retries
 	if retries == nil {
 		retries = newRetries()
 	}
 	next := f.next(now, retries)
+	if !f.shared {
+		next = state.spread(now, next)
+	}
 	state.retries = nil
-	if f.policy.wait == 0 && !f.policy.untilMidnight {
+	if f.backsOff() {
 		state.retries = retries
 	}
-	state.hold = hold{since: now, until: next, reason: f.reason}
+	state.hold = hold{since: now, until: next, reason: f.reason, cause: f.cause}
 	if f.policy.account {
 		for other := range a.calls {
 			if until := a.calls[other].hold.ends(now); until.Before(next) {
@@ -251,19 +279,28 @@ func (a *account) fail(api summary.API, now time.Time, f fault) time.Time {
 	if work.Trouble != nil {
 		since = work.Trouble.Since
 	}
-	work.Trouble = &snapshot.Trouble{Since: since, At: now, Text: f.text(), To: f.advice, Next: next}
+	work.Trouble = f.trouble(since, now, next)
 	return next
 }
 
-// configure takes over a changed configuration, which ends every wait. quota says whether
-// quotas are still asked for.
-func (a *account) configure(changed Account, known *store.Account, quota bool) {
+// configure takes over a changed configuration, which ends every wait but those for a quota, since
+// more calls are not to be had earlier, and those of a call that has failed too often today. With
+// other credentials it ends these, too. quota says whether quotas are still asked for.
+func (a *account) configure(changed Account, known *store.Account, quota bool, today summary.Date) {
+	same := a.Credentials.Equal(changed.Credentials)
 	a.Account = changed
 	a.change()
 	a.shown.Name = changed.Name
 	for api := range a.calls {
-		a.calls[api].hold = hold{}
-		a.calls[api].retries = nil
+		state := &a.calls[api]
+		if !same {
+			state.attempts = 0
+		}
+		tooOften := state.date == today && state.attempts >= mostAttempts
+		if !same || !tooOften && state.hold.reason != snapshot.Reason(weixin.Quota) {
+			state.hold = hold{}
+		}
+		state.retries = nil
 		if !quota {
 			a.calls[api].quotaAt = time.Time{}
 			a.shown.Work[api].Quota = nil

@@ -37,7 +37,8 @@ func newDamage(api summary.API, a answer) fault {
 	}
 	err := fmt.Errorf("the %v answer has rows that cannot be understood (%s), and so says nothing about %s",
 		api, strings.Join(rows, ", "), dates(slices.Sorted(maps.Keys(a.damaged))))
-	return fault{err: err, reason: snapshot.InvalidRows, policy: policies[snapshot.InvalidRows], advice: damageAdvice}
+	return fault{err: err, reason: snapshot.InvalidRows, policy: policies[snapshot.InvalidRows], advice: damageAdvice,
+		cause: snapshot.Cause{Reason: snapshot.InvalidRows}}
 }
 
 // dates names days in ascending order, those in a row by the first and the last of them, and
@@ -87,7 +88,7 @@ func (a *account) damaged(api summary.API, now time.Time, f fault, next time.Tim
 	if work.Trouble != nil {
 		since = work.Trouble.Since
 	}
-	work.Trouble = &snapshot.Trouble{Since: since, At: now, Text: f.text(), To: f.advice, Next: next}
+	work.Trouble = f.trouble(since, now, next)
 }
 
 // ledgers returns those of both calls.

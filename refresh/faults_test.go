@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weixin_exporter/refresh"
 	"weixin_exporter/snapshot"
 	"weixin_exporter/store"
 	"weixin_exporter/summary"
@@ -235,27 +234,6 @@ func (b brokenStore) Save(ctx context.Context, records []store.Record) ([]store.
 		return nil, errDiskFull
 	}
 	return b.Store.Save(ctx, records)
-}
-
-func TestStoreFaultLosesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
-		var broken atomic.Bool
-		broken.Store(true)
-		w.wrapped = func(s *store.Store) refresh.Store { return brokenStore{s, &broken} }
-		w.start()
-		setClock(t, "2026-03-10 08:01")
-		a := w.shown("account00")
-		if a.Daily != nil || a.Work[summary.Daily].Failures[snapshot.StoreFault] == 0 {
-			t.Errorf("an answer that could not be kept is shown: %+v", a)
-		}
-		if lines := w.log.lines("reason=store", "disk full"); len(lines) == 0 {
-			t.Error("the log does not say that the answer could not be kept")
-		}
-		broken.Store(false)
-		setClock(t, "2026-03-10 08:20")
-		w.wantDay("account00", "2026-03-09")
-	})
 }
 
 func TestRowsLeftOutAreCountedAndLogged(t *testing.T) {

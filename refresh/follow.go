@@ -78,7 +78,7 @@ func (w *watch) taken() { w.seen = w.next }
 
 // follow takes over what others have written, once it is time.
 func (r *Refresher) follow(now time.Time) {
-	if r.watch.others != nil && reached(r.nextFollow, now, followEvery) {
+	if r.watch.others != nil && !r.unwritable() && reached(r.nextFollow, now, followEvery) {
 		r.nextFollow = now.Add(followEvery)
 		r.catchUp()
 	}

@@ -91,7 +91,7 @@ func TestWhatIsReadyIsNotAskedForOnceOthersKnowIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1), account(2), account(3))
 		w.config.HistoryDays, w.config.Concurrency = 1, 1
-		w.sim.Inject(weixintest.Fault{Delay: 8 * time.Second})
+		w.sim.Inject(weixintest.Fault{Delay: 400 * time.Millisecond})
 		w.start()
 		yesterday := date(t, "2026-03-09")
 		w.write(account(3).AppID, yesterday)

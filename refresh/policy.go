@@ -35,7 +35,7 @@ const (
 
 // policies has one entry for each reason why an attempt fails. A new token is not
 // among them: the client gets it once within a call, and what arrives here as
-// weixin.Token was refused again. A new configuration ends every wait.
+// weixin.Token was refused again. spread bounds how often all this happens in a day.
 var policies = [snapshot.Reasons]policy{
 	snapshot.Reason(weixin.Unknown):       {wait: time.Hour, person: true},
 	snapshot.Reason(weixin.Busy):          {},
@@ -50,7 +50,7 @@ var policies = [snapshot.Reasons]policy{
 	snapshot.Reason(weixin.Retired):       {untilMidnight: true, person: true},
 	snapshot.Reason(weixin.Range):         {untilMidnight: true, person: true},
 	snapshot.Reason(weixin.Bug):           {wait: time.Hour, person: true},
-	snapshot.StoreFault:                   {account: true},
+	snapshot.StoreFault:                   {}, // Weixin answered; see unkept
 	snapshot.InvalidRows:                  {}, // holds no call: each day has its own gaps, see damagedGap
 }
 
@@ -61,6 +61,8 @@ type fault struct {
 	policy policy
 	advice string
 	stated time.Duration // how long Weixin itself says to wait
+	cause  snapshot.Cause
+	shared bool // no request was made: the source of the token has just failed for others
 }
 
 // storeError marks an answer that could not be kept.
@@ -73,17 +75,30 @@ func newFault(err error) fault {
 	f := fault{err: err, reason: snapshot.Reason(weixin.ClassOf(err))}
 	if _, ok := errors.AsType[storeError](err); ok {
 		f.reason = snapshot.StoreFault
-		f.advice = "The answer is asked for again; see to the database named in the error."
+		f.advice = "Make the database writable that the error names. Until then Weixin is asked for nothing more, " +
+			"and the figures that are shown but not stored are lost with a restart; then they are asked for again."
 	}
 	f.policy = policies[f.reason]
 	if said, ok := errors.AsType[*weixin.Error](err); ok {
 		f.advice = said.Advice()
-		f.stated = said.Wait
+		f.stated, f.shared = said.Wait, said.Shared
 		if said.API == "token" {
 			f.policy.account = true // without a token neither call can be made
 		}
 	}
+	f.cause = causeOf(err, f.reason)
 	return f
+}
+
+// backsOff reports whether it is tried again at growing intervals.
+func (f fault) backsOff() bool { return f.policy.wait == 0 && !f.policy.untilMidnight }
+
+// trouble returns the fault as it is shown.
+func (f fault) trouble(since, at, next time.Time) *snapshot.Trouble {
+	return &snapshot.Trouble{
+		Since: since, At: at, Text: f.text(), To: f.advice, Next: next, Cause: f.cause, Person: f.policy.person,
+		Fixed: f.reason == snapshot.Reason(weixin.Quota) || f.reason == snapshot.StoreFault || f.reason == snapshot.InvalidRows,
+	}
 }
 
 // text says what failed and why, for somebody who sees which call it was.

@@ -71,7 +71,7 @@ func TestUnknownQuotaIsNoFailureOfTheRefresh(t *testing.T) {
 		if work.Quota != nil || !work.Succeeded || work.Trouble != nil {
 			t.Errorf("a quota that cannot be had: %+v", work)
 		}
-		if lines := w.log.lines("level=warn", "cannot get the quota", "api=daily", "advice="); len(lines) != 1 {
+		if lines := w.log.lines("level=warn", "cannot get the quota", "account=account00", "advice="); len(lines) != 1 {
 			t.Errorf("%d log lines about it, want 1", len(lines))
 		}
 		remove()

@@ -3,6 +3,7 @@
 package refresh
 
 import (
+	"container/list"
 	"context"
 	"fmt"
 	"slices"
@@ -33,6 +34,9 @@ type Store interface {
 	Save(ctx context.Context, records []store.Record) ([]store.Revision, error)
 	// Prune removes all days before the given one and returns how many there were.
 	Prune(ctx context.Context, before summary.Date) (int64, error)
+	// SaveHolds keeps until when calls are not to be made again, and Holds returns that.
+	SaveHolds(ctx context.Context, holds []store.Hold) error
+	Holds(ctx context.Context, appIDs ...string) ([]store.Hold, error)
 }
 
 // Publisher shows what is known; *snapshot.Board is one. It owns what it is given.
@@ -48,8 +52,11 @@ type Config struct {
 	// Interval is how often the refresher looks what is due. It also looks when yesterday
 	// may be asked for, and after each answer.
 	Interval time.Duration
-	// Concurrency is how many calls are under way at once, at the most.
+	// Concurrency is how many calls are under way at once, at the most; those that have become
+	// slow do not count.
 	Concurrency int
+	// Pace is the shortest time between two requests to Weixin on average; 0 where there is none.
+	Pace time.Duration
 	// RetentionDays is how many days are kept; 0 keeps all.
 	RetentionDays int
 }
@@ -96,10 +103,11 @@ type Refresher struct {
 	life     context.Context //nolint:containedctx // that of Run; accounts' lives hang on it
 	accounts map[string]*account
 	ordered  []*account
-	ready    queue
+	ready    queue // accounts that answer
+	unsure   queue // those that are ready, too, and may hang
 	waiting  queue
-	running  int // calls under way
-	suspects int // calls under way for suspect accounts
+	workers  workers
+	nextSlow time.Time // when a call under way becomes slow; zero if none will
 	nextLook time.Time
 
 	arrived     []result     // what has ended and is still to be absorbed
@@ -107,6 +115,12 @@ type Refresher struct {
 	unpublished bool         // something has changed that is not shown yet
 	nextPublish time.Time    // when to show it although more is under way
 	pruned      summary.Date // the day on which the store was last pruned
+
+	causes      causes // of failed attempts
+	quotas      causes // of failed questions for quotas
+	unsaved     map[*account]struct{}
+	unkept      unkept
+	nextRelease time.Time // see otherAddress
 
 	watch      watch
 	nextFollow time.Time // when to look what others have written
@@ -119,12 +133,12 @@ type reconfigure struct {
 
 // result is how a call ended.
 type result struct {
-	account *account
-	call    Call
-	suspect bool
-	answer  answer
-	quota   weixin.CallQuota // of a call with the purpose Quota
-	err     error
+	account  *account
+	call     Call
+	underway *list.Element // among the workers
+	answer   answer
+	quota    weixin.CallQuota // of a call with the purpose Quota
+	err      error
 }
 
 // New returns a Refresher for Run. It starts nothing.
@@ -142,14 +156,20 @@ func New(o Options) *Refresher {
 		results:  make(chan result),
 		accounts: map[string]*account{},
 		ready:    queue{less: byUrgency},
+		unsure:   queue{less: byUrgency},
 		waiting:  queue{less: byWake},
 		watch:    watch{others: o.Others},
+		causes:   causes{reporter: reporter{o.Logger}, failing: "refresh failed", again: "refresh works again", groups: map[snapshot.Cause]*group{}},
+		quotas:   causes{reporter: reporter{o.Logger}, failing: "cannot get the quota of the call", again: "the quota of the call is known again", groups: map[snapshot.Cause]*group{}},
+		unsaved:  map[*account]struct{}{},
+		unkept:   unkept{calls: map[*account][]failedCall{}, counts: map[string]int64{}},
 	}
 }
 
 // Configure replaces the configuration of a running Refresher and returns once it is in
 // force: accounts that are gone make no further call and are shown no more, those that
-// stay keep what is known, and every wait ends. If it fails, nothing has changed.
+// stay keep what is known, and every wait ends but those that configure names. If it fails,
+// nothing has changed.
 func (r *Refresher) Configure(ctx context.Context, c Config) error {
 	done := make(chan error, 1)
 	select {
@@ -181,6 +201,7 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 		if r.absorbArrived() {
 			r.dispatch() //nolint:contextcheck // as above
 		}
+		r.tell()
 		r.publishChanges()
 		timer.Reset(r.untilNext())
 		select {
@@ -193,7 +214,7 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 		}
 	}
 	end()
-	for ; r.running > 0; r.running-- {
+	for range r.workers.calls.Len() {
 		<-r.results
 	}
 	return nil
@@ -216,7 +237,12 @@ func (r *Refresher) apply(c Config) error {
 			return fmt.Errorf("loading what is known: %w", err)
 		}
 	}
+	holds, fresh, err := r.heldBefore(c)
+	if err != nil {
+		return fmt.Errorf("loading what is known: %w", err)
+	}
 	r.adopt(c, known)
+	r.restore(holds, fresh)
 	r.config = c
 	r.since = since
 	r.look(now)
@@ -235,13 +261,14 @@ func (r *Refresher) adopt(c Config, known map[string]*store.Account) {
 		if acc == nil {
 			acc = newAccount(r.life, a, known[a.AppID])
 		} else {
-			acc.configure(a, known[a.AppID], c.Quota)
+			acc.configure(a, known[a.AppID], c.Quota, summary.DateOf(r.now()))
 		}
 		r.accounts[a.AppID] = acc
 		r.ordered = append(r.ordered, acc)
 	}
 	for _, gone := range former {
 		gone.cancel()
+		r.dropUnkept(gone)
 	}
 	slices.SortFunc(r.ordered, func(a, b *account) int { return strings.Compare(a.Name, b.Name) })
 	for i, acc := range r.ordered {
@@ -281,7 +308,10 @@ func (r *Refresher) remember(now time.Time) bool {
 func (r *Refresher) look(now time.Time) {
 	r.nextLook = r.config.nextLook(now)
 	r.prune()
+	r.causes.review(now)
+	r.quotas.review(now)
 	r.ready.clear()
+	r.unsure.clear()
 	r.waiting.clear()
 	if r.blind = !r.remember(now); r.blind {
 		r.nextLook = now.Add(recallEvery)
@@ -307,6 +337,10 @@ func (r *Refresher) place(acc *account, now time.Time) {
 	call, due, wake := acc.plan(now, r.config.Settings)
 	if due {
 		acc.next = call
+		if acc.unsure() {
+			r.unsure.add(acc)
+			return
+		}
 		r.ready.add(acc)
 		return
 	}
@@ -317,6 +351,7 @@ func (r *Refresher) place(acc *account, now time.Time) {
 // dispatch starts the calls that are due, as many as may be under way.
 func (r *Refresher) dispatch() {
 	now := r.now()
+	r.storeAgain(now)
 	if !now.Before(r.nextLook) || r.nextLook.After(now.Add(r.config.Interval)) {
 		r.look(now) // the second case is a clock that was put back
 	}
@@ -324,26 +359,29 @@ func (r *Refresher) dispatch() {
 	for acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && !now.Before(acc.wake); acc = r.waiting.first() {
 		r.place(r.waiting.take(), now)
 	}
-	for acc := r.ready.first(); acc != nil && r.running < r.config.Concurrency; acc = r.ready.first() {
-		if acc.suspect() && r.suspects > 0 && r.suspects >= r.config.Concurrency-1 {
-			return // one worker stays free for the healthy accounts
-		}
-		if acc.stale {
-			r.place(r.ready.take(), now)
-			continue
-		}
-		r.start(r.ready.take())
+	r.nextSlow = time.Time{}
+	if r.unwritable() {
+		return // for what is to be stored first
 	}
+	for r.ready.first() != nil || r.unsure.first() != nil {
+		r.nextSlow = r.workers.update(now, r.config)
+		from := r.nextReady()
+		if from == nil || r.workers.held() >= r.config.Concurrency {
+			return
+		}
+		if acc := from.take(); acc.stale {
+			r.place(acc, now)
+		} else {
+			r.start(acc)
+		}
+	}
+	r.nextSlow = time.Time{}
 }
 
 // start makes the account's next call beside the loop.
 func (r *Refresher) start(acc *account) {
-	res := result{account: acc, call: acc.next, suspect: acc.suspect()}
+	res := result{account: acc, call: acc.next, underway: r.workers.begin(acc, r.now())}
 	acc.running = true
-	r.running++
-	if res.suspect {
-		r.suspects++
-	}
 	ctx, caller := acc.ctx, acc.Caller
 	go func() {
 		if res.call.Purpose == Quota {
@@ -359,11 +397,19 @@ func (r *Refresher) start(acc *account) {
 func (r *Refresher) untilNext() time.Duration {
 	now := r.now()
 	next := r.nextLook
-	if r.watch.others != nil && r.nextFollow.Before(next) {
+	if r.watch.others != nil && !r.unwritable() && r.nextFollow.Before(next) {
 		next = r.nextFollow
 	}
 	if acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && acc.wake.Before(next) {
 		next = acc.wake
+	}
+	for _, at := range []time.Time{r.nextSlow, r.causes.due(now), r.quotas.due(now)} {
+		if !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	if r.unwritable() && r.unkept.next.Before(next) {
+		next = r.unkept.next
 	}
 	wait := next.Sub(now)
 	if len(r.arrived) > 0 {
@@ -378,14 +424,16 @@ func (r *Refresher) untilNext() time.Duration {
 // publishChanges shows what has changed once it is time: at once where nothing else is under
 // way or was shown just now.
 func (r *Refresher) publishChanges() {
-	if r.unpublished && (r.running == 0 || reached(r.nextPublish, r.now(), publishEvery)) {
+	if r.unpublished && (r.workers.calls.Len() == 0 || reached(r.nextPublish, r.now(), publishEvery)) {
 		r.publish()
 	}
 }
 
 // publish shows the state of all accounts.
 func (r *Refresher) publish() {
-	s := &snapshot.Snapshot{Accounts: make([]*snapshot.Account, len(r.ordered))}
+	s := &snapshot.Snapshot{
+		Accounts: make([]*snapshot.Account, len(r.ordered)), Store: r.unkept.trouble, StoreFailures: r.unkept.counts,
+	}
 	for i, acc := range r.ordered {
 		acc.published = true
 		s.Accounts[i] = acc.shown
@@ -397,7 +445,7 @@ func (r *Refresher) publish() {
 // prune removes what is older than the retention, once a day.
 func (r *Refresher) prune() {
 	today := summary.DateOf(r.believed())
-	if r.config.RetentionDays == 0 || r.pruned == today {
+	if r.config.RetentionDays == 0 || r.pruned == today || r.unwritable() {
 		return
 	}
 	before := today - summary.Date(r.config.RetentionDays)

@@ -1,7 +1,7 @@
 package refresh
 
 import (
-	"errors"
+	"strings"
 	"time"
 
 	"github.com/go-kit/log"
@@ -23,25 +23,45 @@ func (r reporter) about(a Account, api summary.API, dates ...any) log.Logger {
 }
 
 func (c Call) dates() []any {
+	if c.End == 0 {
+		return nil // of a quota, or before a restart
+	}
 	if c.Begin == c.End {
 		return []any{"ref_date", c.End}
 	}
 	return []any{"begin_date", c.Begin, "end_date", c.End}
 }
 
-func (r reporter) logFailed(a Account, c Call, f fault, next time.Time) {
-	r.logFault(a, c, f, "refresh failed", next)
+// level is that of a line about the fault.
+func (f fault) level(l log.Logger) log.Logger {
+	if f.policy.person {
+		return level.Error(l)
+	}
+	return level.Warn(l)
 }
 
 // logFault says what failed and, unless it is zero, when it is tried again.
 func (r reporter) logFault(a Account, c Call, f fault, msg string, next time.Time) {
-	logger := level.Warn(r.about(a, c.API, c.dates()...))
-	if f.policy.person {
-		logger = level.Error(r.about(a, c.API, c.dates()...))
-	}
-	fields := []any{"msg", msg, "reason", f.reason}
-	if said, ok := errors.AsType[*weixin.Error](f.err); ok && said.Code != 0 {
-		fields = append(fields, "errcode", said.Code)
+	f.log(f.level(r.about(a, c.API, c.dates()...)), msg, next)
+}
+
+// logRepeated says the same of an attempt about whose cause the log has a line.
+func (r reporter) logRepeated(c failedCall, msg string) {
+	c.fault.log(level.Debug(r.about(c.account.Account, c.call.API, c.call.dates()...)), msg+" again, or for another account", c.next)
+}
+
+// logShared says what failed for many accounts.
+func (r reporter) logShared(g *group, msg string) {
+	f := g.last.fault
+	f.log(f.level(r.logger), msg, g.last.next, "accounts", len(g.members), "first", strings.Join(g.names(), ", "), "failing_since", stamp(g.since))
+}
+
+// log writes what a line says of the fault, with what it says besides behind the message.
+func (f fault) log(logger log.Logger, msg string, next time.Time, besides ...any) {
+	fields := append([]any{"msg", msg}, besides...)
+	fields = append(fields, "reason", f.reason)
+	if f.cause.Code != 0 {
+		fields = append(fields, "errcode", f.cause.Code)
 	}
 	fields = append(fields, "err", f.err)
 	if !next.IsZero() {
@@ -59,8 +79,27 @@ func (r reporter) logDamaged(a Account, c Call, f fault, next time.Time) {
 	r.logFault(a, c, f, "rows of the answer cannot be understood; what was known before stays", next)
 }
 
-func (r reporter) logRecovered(a Account, c Call, t *snapshot.Trouble) {
-	level.Info(r.about(a, c.API)).Log("msg", "refresh works again", "failing_since", t.Since.In(summary.China).Format(time.RFC3339))
+func stamp(t time.Time) string { return t.In(summary.China).Format(time.RFC3339) }
+
+func (r reporter) logRecovered(a Account, c Call, msg string, since time.Time) {
+	level.Info(r.about(a, c.API)).Log("msg", msg, "failing_since", stamp(since))
+}
+
+func (r reporter) logAllRecovered(c snapshot.Cause, accounts int, msg string, since time.Time) {
+	level.Info(r.logger).Log("msg", msg, "accounts", accounts, "reason", c.Reason, "failing_since", stamp(since))
+}
+
+// logStoreFailed has one line at a level that is mostly shown for all attempts to store.
+func (r reporter) logStoreFailed(f fault, begins bool, next time.Time) {
+	logger := level.Debug(r.logger)
+	if begins {
+		logger = level.Error(r.logger)
+	}
+	f.log(logger, "cannot write into the store; what was answered is shown, and nothing more is asked for", next)
+}
+
+func (r reporter) logStoreWorks(since time.Time) {
+	level.Info(r.logger).Log("msg", "the store can be written again; all that was answered is stored", "failing_since", stamp(since))
 }
 
 func (r reporter) logAnswer(a Account, c Call, said answer, records []store.Record) {
@@ -90,14 +129,6 @@ func (r reporter) logAnswer(a Account, c Call, said answer, records []store.Reco
 	default:
 		level.Debug(logger).Log("msg", "yesterday is still not there", "asked", state.Asks, "not_ready", said.notReady)
 	}
-}
-
-func (r reporter) logQuotaUnknown(a Account, api summary.API, err error) {
-	fields := []any{"msg", "cannot get the quota of the call; asking again in an hour", "err", err}
-	if said, ok := errors.AsType[*weixin.Error](err); ok {
-		fields = append(fields, "advice", said.Advice())
-	}
-	level.Warn(r.about(a, api)).Log(fields...)
 }
 
 func (r reporter) logVanished(a Account, api summary.API, date summary.Date) {

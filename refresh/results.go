@@ -55,10 +55,7 @@ func (r *Refresher) take(res result) {
 		r.absorbAt = r.now().Add(gatherFor)
 	}
 	for {
-		r.running--
-		if res.suspect {
-			r.suspects--
-		}
+		r.workers.end(res.underway, r.now())
 		r.arrived = append(r.arrived, res)
 		select {
 		case res = <-r.results:
@@ -71,7 +68,7 @@ func (r *Refresher) take(res result) {
 // absorbArrived absorbs what has arrived once it is time, and reports whether it did: then
 // accounts may need another call.
 func (r *Refresher) absorbArrived() bool {
-	idle := r.running < r.config.Concurrency // then nothing is gained by waiting
+	idle := r.workers.held() < r.config.Concurrency // then nothing is gained by waiting
 	if len(r.arrived) == 0 || !idle && !reached(r.absorbAt, r.now(), gatherFor) {
 		return false
 	}
@@ -105,6 +102,7 @@ func (r *Refresher) absorb(results []result) {
 		}
 	}
 	r.keep(answered)
+	r.saveHolds()
 	now := r.now()
 	for _, res := range results {
 		if res.account.ctx.Err() == nil {
@@ -118,7 +116,9 @@ func (r *Refresher) keep(answered []result) {
 	if len(answered) == 0 {
 		return
 	}
-	r.catchUp() // what an answer means depends on what is known
+	if !r.unwritable() {
+		r.catchUp() // what an answer means depends on what is known
+	}
 	now := r.now()
 	records := make([][]store.Record, len(answered))
 	vanished := make([][]summary.Date, len(answered))
@@ -128,35 +128,40 @@ func (r *Refresher) keep(answered []result) {
 		records[i], vanished[i] = absorb(now, acc.AppID, res.call, acc.ledgers(), res.answer)
 		all = append(all, records[i]...)
 	}
-	revisions, err := r.store.Save(r.life, all)
-	if err != nil {
-		if r.life.Err() != nil {
-			return
+	var revisions []store.Revision
+	if !r.unwritable() {
+		var err error
+		if revisions, err = r.store.Save(r.life, all); err != nil {
+			r.storeFailed(fmt.Errorf("storing the answer: %w", err))
 		}
-		for _, res := range answered {
-			r.failed(res, storeError{fmt.Errorf("keeping the answer: %w", err)})
-		}
+	}
+	if r.life.Err() != nil {
 		return
 	}
 	for i, res := range answered {
 		r.learned(res, records[i], vanished[i])
+		if r.unwritable() {
+			r.keepLater(res, records[i])
+		}
 	}
-	for _, revision := range revisions {
-		acc := r.accounts[revision.AppID]
-		acc.shown.Work[revision.API].Revisions++
-		r.logRevised(acc.Account, revision)
-	}
+	r.revised(revisions)
 }
 
 // learned takes over a stored answer.
 func (r *Refresher) learned(res result, records []store.Record, vanished []summary.Date) {
 	acc, api := res.account, res.call.API
+	state := &acc.calls[api]
+	r.causes.leave(&state.group, acc, true)
 	if len(res.answer.damaged) > 0 {
 		f, next := newDamage(api, res.answer), nextAsk(r.now(), records)
 		acc.damaged(api, r.now(), f, next)
 		r.logDamaged(acc.Account, res.call, f, next)
-	} else if ended := acc.succeed(api, r.now()); ended != nil {
-		r.logRecovered(acc.Account, res.call, ended)
+	} else {
+		acc.succeed(api, r.now())
+	}
+	if state.stored { // a wait that a reload has ended
+		state.stored = false
+		r.noteHold(acc, api)
 	}
 	work := &acc.shown.Work[api]
 	work.PlainHours += int64(res.answer.plainHours)
@@ -181,17 +186,37 @@ func (r *Refresher) quotaKnown(res result) {
 	}
 	acc.calls[api].quotaAt = r.now()
 	acc.change()
+	group := &acc.calls[api].quotaGroup
 	if res.err != nil {
 		acc.shown.Work[api].Quota = nil
-		r.logQuotaUnknown(acc.Account, api, res.err)
+		f := newFault(res.err)
+		f.policy.person = false // figures come without it
+		failed := failedCall{acc, res.call, f, r.now().Add(quotaEvery)}
+		if !r.quotas.fail(group, failed, r.now()) {
+			r.logRepeated(failed, r.quotas.failing)
+		}
 		return
 	}
+	r.quotas.leave(group, acc, true)
 	acc.shown.Work[api].Quota = &res.quota
 }
 
 // failed takes over a failed attempt.
 func (r *Refresher) failed(res result, err error) {
-	f := newFault(err)
-	next := res.account.fail(res.call.API, r.now(), f)
-	r.logFailed(res.account.Account, res.call, f, next)
+	f, now, acc := newFault(err), r.now(), res.account
+	next := acc.fail(res.call, now, f)
+	failed := failedCall{acc, res.call, f, next}
+	if !r.causes.fail(&acc.calls[res.call.API].group, failed, now) {
+		r.logRepeated(failed, r.causes.failing)
+	}
+	if f.shared {
+		return // nothing was asked for, so nothing is to be remembered
+	}
+	for api := range acc.calls {
+		if f.policy.account || api == int(res.call.API) {
+			acc.calls[api].stored = true
+			r.noteHold(acc, summary.API(api))
+		}
+	}
+	r.otherAddress(f, now)
 }

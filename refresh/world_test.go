@@ -118,7 +118,7 @@ func (w *world) account(name string, a weixintest.Account) refresh.Account {
 		Now:        time.Now,
 	})
 	source := client.StableToken(weixin.Credentials{AppID: a.AppID, AppSecret: secret.New(a.AppSecret)})
-	return refresh.Account{Name: name, AppID: a.AppID, Caller: client.Account(source)}
+	return refresh.Account{Name: name, AppID: a.AppID, Caller: client.Account(source), Credentials: secret.New(a.AppSecret)}
 }
 
 // start opens the store and runs the refresher; the returned world's stop ends both.

@@ -16,6 +16,15 @@ import (
 type Snapshot struct {
 	// Accounts are all configured accounts, in the order of their names.
 	Accounts []*Account
+	// Store is what is wrong with the store; nil while it can be written.
+	Store *Trouble
+	// StoreFailures counts failed accesses to the store by StoreReasons.
+	StoreFailures map[string]int64
+}
+
+// StoreReasons are the reasons for which an access to the store fails.
+func StoreReasons() []string {
+	return []string{"damaged", "full", "io", "locked", "other", "read_only"}
 }
 
 // Account is what is known of one account and of the attempts to learn it.
@@ -58,6 +67,10 @@ type Work struct {
 	LatestDamaged summary.Date
 	// Days is the number of days known.
 	Days int64
+	// NotThere says that Weixin did not have the latest day yet when it was asked for it last.
+	NotThere bool
+	// Unstored says that the answer to the last attempt is shown and could not be stored.
+	Unstored bool
 	// Quota is the call's quota as last asked for; nil if it is not known.
 	Quota *weixin.CallQuota
 	// Trouble is what is wrong now; nil if the last attempt succeeded or none was made.
@@ -94,7 +107,72 @@ type Trouble struct {
 	At    time.Time // when the last attempt failed
 	Text  string    // what failed and why
 	To    string    // what to do about it
-	Next  time.Time // when it is tried again, unless the configuration changes before
+	Next  time.Time // when it is tried again, unless the configuration is reloaded before
+	// Cause is the same for all accounts and calls that fail for the same cause.
+	Cause Cause
+	// Person says that it does not pass by itself.
+	Person bool
+	// Fixed says that a reload of the configuration does not end the wait either.
+	Fixed bool
+}
+
+// Cause identifies what makes attempts fail, by what the error says in its fields.
+type Cause struct {
+	Reason Reason `json:"reason"`
+	// Code is Weixin's errcode; 0 where the fault lies below it, and then Kind says of which kind.
+	Code int    `json:"code,omitempty"`
+	Kind string `json:"kind,omitempty"`
+	// Source is the file or the server that a token comes from, where the fault lies there.
+	Source string `json:"source,omitempty"`
+	// Address is the address that Weixin saw and refused.
+	Address string `json:"address,omitempty"`
+}
+
+// State says in a word how an account is.
+type State uint8
+
+const (
+	// OK is an account whose latest days are known.
+	OK State = iota
+	// Waiting is one whose last attempts succeeded, but for whose latest day Weixin has no figures yet.
+	Waiting
+	// Pending is one that was not asked for yet.
+	Pending
+	// Failing is one whose last attempt failed for what passes by itself.
+	Failing
+	// NeedsAction is one whose last attempt failed for what does not.
+	NeedsAction
+	// States is their number.
+	States
+)
+
+// String returns the state as it stands in the label "state".
+func (s State) String() string {
+	return [...]string{"ok", "waiting", "pending", "failing", "needs_action"}[s]
+}
+
+// State returns how the account is: the worst of what its two calls say.
+func (a *Account) State() State {
+	state := OK
+	for api := range a.Work {
+		state = max(state, a.Work[api].state())
+	}
+	return state
+}
+
+func (w *Work) state() State {
+	switch {
+	case w.Trouble != nil && w.Trouble.Person:
+		return NeedsAction
+	case w.Trouble != nil:
+		return Failing
+	case w.LastSuccess.IsZero():
+		return Pending
+	case w.NotThere:
+		return Waiting
+	default:
+		return OK
+	}
 }
 
 // Board is where the latest snapshot hangs. Publishing and reading never wait.

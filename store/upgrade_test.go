@@ -29,6 +29,7 @@ func TestUpgrade(t *testing.T) {
 		`ALTER TABLE account DROP COLUMN hourly_days`,
 		`DROP TABLE delivery`,
 		`DROP TABLE mark`,
+		`DROP TABLE hold`,
 		`DROP TABLE clock`,
 		`ALTER TABLE account DROP COLUMN changed`,
 		`ALTER TABLE day DROP COLUMN changed`,

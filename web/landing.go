@@ -8,8 +8,8 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -44,7 +44,14 @@ type landingPage struct {
 	Ready    bool
 	Notices  []Notice
 	Accounts []landingAccount
-	Troubled int
+	Troubles []landingTrouble
+	// MoreTroubles is how many are left out.
+	MoreTroubles int
+	// Doubts are about days of accounts, and MoreDoubts is how many accounts are left out.
+	Doubts     []landingDoubt
+	MoreDoubts int
+	// Store is what is wrong with the store.
+	Store *landingTrouble
 }
 
 type landingAccount struct {
@@ -52,8 +59,8 @@ type landingAccount struct {
 	Daily       *landingDay
 	Hourly      string // the latest day known by the hour, if that is another one
 	Known       bool   // by both calls
-	Troubles    []landingTrouble
-	Doubts      []string // about days; they pass, or a trouble of their own says what to do
+	Troubled    bool
+	Doubtful    bool // about days; a trouble or a doubt of the page says more
 }
 
 type landingDay struct {
@@ -62,9 +69,20 @@ type landingDay struct {
 	ManyFailed, TimedOut bool
 }
 
+// landingTrouble is what is wrong with one account, or with many for the same cause.
 type landingTrouble struct {
+	Names                        []string // the first ones
+	More                         int      // how many accounts there are besides
 	Calls, Since, Text, To, Next string
+	// Fixed says that a reload does not end the wait.
+	Fixed bool
 }
+
+const (
+	// mostTroubles and mostNames bound the page, whatever is wrong with however many accounts.
+	mostTroubles = 50
+	mostNames    = 5
+)
 
 func (l landing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	var page bytes.Buffer
@@ -101,16 +119,18 @@ func (l landing) page() landingPage {
 		}
 		shown.Known = a.Daily != nil && a.Hourly != nil
 		for api := range summary.APIs {
-			if t := a.Work[api].Trouble; t != nil {
-				shown.Troubles = append(shown.Troubles, trouble(api, t))
-			}
+			shown.Troubled = shown.Troubled || a.Work[api].Trouble != nil
 		}
-		shown.Doubts = doubts(a)
-		if len(shown.Troubles) > 0 || len(shown.Doubts) > 0 {
-			page.Troubled++
-			shown.Troubles = sayOnce(shown.Troubles)
+		if about := doubts(a); len(about) > 0 {
+			shown.Doubtful = true
+			page.doubt(a.Name, about)
 		}
 		page.Accounts = append(page.Accounts, shown)
+	}
+	page.Troubles, page.MoreTroubles = troubles(latest.Accounts)
+	if latest.Store != nil {
+		store := (&cause{first: latest.Store, since: latest.Store.Since, next: latest.Store.Next}).shown()
+		page.Store = &store
 	}
 	return page
 }
@@ -136,6 +156,20 @@ func day(d *summary.Day) *landingDay {
 	return shown
 }
 
+// landingDoubt is what is not sure about the days of an account.
+type landingDoubt struct {
+	Name string
+	Said []string
+}
+
+func (p *landingPage) doubt(account string, said []string) {
+	if len(p.Doubts) == mostTroubles {
+		p.MoreDoubts++
+		return
+	}
+	p.Doubts = append(p.Doubts, landingDoubt{account, said})
+}
+
 // doubts says what is not sure about the days of an account.
 func doubts(a *snapshot.Account) []string {
 	var said []string
@@ -159,22 +193,72 @@ func count(n int64, what string) string {
 	return grouped(n) + " " + what + "s"
 }
 
-func trouble(api summary.API, t *snapshot.Trouble) landingTrouble {
-	return landingTrouble{Calls: api.String() + " call", Since: moment(t.Since), Text: t.Text, To: t.To, Next: moment(t.Next)}
+// cause is what makes calls of accounts fail.
+type cause struct {
+	first       *snapshot.Trouble
+	names       []string
+	accounts    int
+	last        *snapshot.Account
+	calls       [summary.APIs]bool
+	since, next time.Time // the earliest
 }
 
-// sayOnce makes one trouble of two that are the same but for the call and the rid.
-func sayOnce(troubles []landingTrouble) []landingTrouble {
-	if len(troubles) < 2 {
-		return troubles
+// troubles groups what is wrong by its cause, the causes of most accounts first, and returns how
+// many causes are left out.
+func troubles(accounts []*snapshot.Account) ([]landingTrouble, int) {
+	known := map[snapshot.Cause]*cause{}
+	var causes []*cause
+	for _, a := range accounts {
+		for api := range summary.APIs {
+			t := a.Work[api].Trouble
+			if t == nil {
+				continue
+			}
+			c := known[t.Cause]
+			if c == nil {
+				c = &cause{first: t, since: t.Since, next: t.Next}
+				known[t.Cause] = c
+				causes = append(causes, c)
+			}
+			c.add(a, api, t)
+		}
 	}
-	first, second := troubles[0], troubles[1]
-	withoutRID := func(text string) string { text, _, _ = strings.Cut(text, " (rid "); return text }
-	if first.To != second.To || withoutRID(first.Text) != withoutRID(second.Text) {
-		return troubles
+	slices.SortStableFunc(causes, func(a, b *cause) int { return cmp.Compare(b.accounts, a.accounts) })
+	var shown []landingTrouble
+	for _, c := range causes[:min(len(causes), mostTroubles)] {
+		shown = append(shown, c.shown())
 	}
-	first.Calls = "both calls"
-	return []landingTrouble{first}
+	return shown, len(causes) - len(shown)
+}
+
+func (c *cause) add(a *snapshot.Account, api summary.API, t *snapshot.Trouble) {
+	if c.last != a {
+		c.last = a
+		c.accounts++
+		if len(c.names) < mostNames {
+			c.names = append(c.names, a.Name)
+		}
+	}
+	c.calls[api] = true
+	if t.Since.Before(c.since) {
+		c.since = t.Since
+	}
+	if t.Next.Before(c.next) {
+		c.next = t.Next
+	}
+}
+
+func (c *cause) shown() landingTrouble {
+	calls := "both calls"
+	for api := range summary.APIs {
+		if !c.calls[1-api] {
+			calls = api.String() + " call"
+		}
+	}
+	return landingTrouble{
+		Names: c.names, More: c.accounts - len(c.names), Calls: calls,
+		Since: moment(c.since), Text: c.first.Text, To: c.first.To, Next: moment(c.next), Fixed: c.first.Fixed,
+	}
 }
 
 // moment writes a time in China, the zone of all dates on the page.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -183,11 +184,11 @@ func TestLandingPage(t *testing.T) {
 	quiet := &snapshot.Account{Name: "quiet", AppID: "wx2", Daily: &summary.Day{Date: summary.DateOf(at) - 2}}
 	failing := &snapshot.Account{Name: "<script>alert(1)</script>", AppID: "wx3", Hourly: &summary.HourlyDay{Date: summary.DateOf(at) - 1}}
 	failing.Work[summary.Hourly].Trouble = &snapshot.Trouble{
-		Since: at, At: at, Next: at.Add(10 * time.Minute), Text: "errcode 40164: invalid ip", To: "Put 203.0.113.7 on the allow list.",
+		Since: at, At: at, Next: at.Add(10 * time.Minute), Text: "errcode 40164: invalid ip", Cause: snapshot.Cause{Code: 40164}, To: "Put 203.0.113.7 on the allow list.",
 	}
 	twice := &snapshot.Account{Name: "twice", AppID: "wx4"}
 	for api := range summary.APIs {
-		twice.Work[api].Trouble = &snapshot.Trouble{Since: at, At: at, Next: at, Text: "errcode 48001 (rid " + api.String() + ")", To: "Verify it."}
+		twice.Work[api].Trouble = &snapshot.Trouble{Since: at, At: at, Next: at, Text: "errcode 48001 (rid " + api.String() + ")", Cause: snapshot.Cause{Code: 48001}, To: "Verify it."}
 	}
 	doubtful := &snapshot.Account{Name: "zebra", AppID: "wx5", Inconsistent: 2, Daily: shop.Daily, Hourly: shop.Hourly}
 	doubtful.Work[summary.Hourly].Damaged, doubtful.Work[summary.Hourly].LatestDamaged = 1, summary.DateOf(at)-3
@@ -280,5 +281,43 @@ func TestRoutePrefix(t *testing.T) {
 	s.options.TelemetryPath = "/{odd: path}"
 	if page := s.ask("GET", "/teams/weixin/").Body.String(); !strings.Contains(page, `href="./%7Bodd:%20path%7D"`) {
 		t.Errorf("the link to an odd telemetry path:\n%s", page)
+	}
+}
+
+// TestLandingPageTellsASharedCauseOnce: ten thousand accounts behind one server that is away, and the
+// store that fails, are two boxes. As many accounts with causes of their own have a bound, too.
+func TestLandingPageTellsASharedCauseOnce(t *testing.T) {
+	s := newSurface(t)
+	at := time.Date(2026, 3, 9, 16, 30, 0, 0, time.UTC)
+	shared, own := &snapshot.Snapshot{}, &snapshot.Snapshot{}
+	shared.Store = &snapshot.Trouble{Since: at, Next: at, Text: "the disk is full", To: "Make room.", Fixed: true}
+	for i := range 10_000 {
+		a, b := &snapshot.Account{Name: fmt.Sprintf("a%05d", i)}, &snapshot.Account{Name: fmt.Sprintf("b%05d", i)}
+		for api := range summary.APIs {
+			a.Work[api].Trouble = &snapshot.Trouble{
+				Since: at.Add(time.Duration(i) * time.Second), Next: at.Add(time.Hour), Text: "HTTP status 502", To: "See to the server.",
+				Cause: snapshot.Cause{Source: "https://tokens.example"},
+			}
+			b.Work[api].Trouble = &snapshot.Trouble{Since: at, Next: at, Text: "no file", Cause: snapshot.Cause{Source: b.Name}}
+		}
+		shared.Accounts, own.Accounts = append(shared.Accounts, a), append(own.Accounts, b)
+	}
+	s.board.Publish(shared)
+	page := s.ask("GET", "/").Body.String()
+	for _, want := range []string{
+		"<strong>a00000, a00001, a00002, a00003, a00004</strong> and 9995 more accounts", "both calls: HTTP status 502. <span class=\"soft\">Failing since <time>2026-03-10 00:30:00",
+		"The store cannot be written", "the disk is full", "Make room.",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not contain %q", want)
+		}
+	}
+	if n := strings.Count(page, "<article>"); n != 2 {
+		t.Errorf("%d boxes for two causes", n)
+	}
+	s.board.Publish(own)
+	page = s.ask("GET", "/").Body.String()
+	if n := strings.Count(page, "<article>"); n != 50 || !strings.Contains(page, "9950 more causes") {
+		t.Errorf("%d boxes, and whether the rest is told: %v", n, strings.Contains(page, "more causes"))
 	}
 }

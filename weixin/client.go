@@ -212,7 +212,7 @@ func (c *Client) timed(ctx context.Context, hide secret.Masker, send func(contex
 		return a
 	}
 	if limited.Err() != nil && ctx.Err() == nil {
-		a.err = fmt.Errorf("no answer within %s", c.timeout)
+		a.err = timeoutError(c.timeout)
 		return a
 	}
 	a.err = causeOf(a.err, hide)
@@ -307,11 +307,4 @@ func judge(q question, a answer, take func(envelope) error) *Error {
 		return &Error{API: q.api, Class: Busy, Err: err}
 	}
 	return nil
-}
-
-func statusError(status int) error {
-	if text := http.StatusText(status); text != "" {
-		return fmt.Errorf("HTTP status %d %s", status, text)
-	}
-	return fmt.Errorf("HTTP status %d", status)
 }

@@ -1,0 +1,59 @@
+package weixin
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// timeoutError is an answer that did not come in time.
+type timeoutError time.Duration
+
+func (e timeoutError) Error() string { return "no answer within " + time.Duration(e).String() }
+
+// statusError is an HTTP status that is no success.
+type statusError int
+
+func (e statusError) Error() string {
+	if text := http.StatusText(int(e)); text != "" {
+		return fmt.Sprintf("HTTP status %d %s", int(e), text)
+	}
+	return fmt.Sprintf("HTTP status %d", int(e))
+}
+
+// Kind says in a word what kind of fault lies below the errcode, so that equal faults of many
+// accounts can be told as one; "" where there is an errcode.
+func (e *Error) Kind() string {
+	if e.Code != 0 || e.Err == nil {
+		return ""
+	}
+	if status, ok := errors.AsType[statusError](e.Err); ok {
+		return "status " + strconv.Itoa(int(status))
+	}
+	_, timeout := errors.AsType[timeoutError](e.Err)
+	network, ofNetwork := errors.AsType[net.Error](e.Err)
+	_, ofDNS := errors.AsType[*net.DNSError](e.Err)
+	_, ofTLS := errors.AsType[*tls.CertificateVerificationError](e.Err)
+	switch {
+	case ofDNS:
+		return "dns"
+	case ofTLS:
+		return "tls"
+	case timeout || ofNetwork && network.Timeout():
+		return "timeout"
+	case errors.Is(e.Err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(e.Err, syscall.ECONNRESET), errors.Is(e.Err, io.EOF), errors.Is(e.Err, io.ErrUnexpectedEOF):
+		return "reset"
+	case ofNetwork:
+		return "network"
+	default:
+		return "other"
+	}
+}
