@@ -118,14 +118,14 @@ func TestOutdatedAnswersAreBounded(t *testing.T) {
 		w := newWorld(t, someLive()...)
 		now := time.Unix(1773108000, 0)
 		w.now = func() time.Time { return now }
-		w.board.Publish(numbered(20, 1))
+		w.board.Publish(numbered(60, 1))
 		size := len(w.get(w.handler, "/metrics", "Accept-Encoding", "gzip").body)
 		w.handler.KeepOutdated(3 * size)
 		var clients []*stalled
 		var over []<-chan struct{}
 		for i := range 6 {
 			now = now.Add(time.Minute)
-			w.board.Publish(numbered(20, int64(i)))
+			w.board.Publish(numbered(60, int64(i)))
 			clients = append(clients, newStalled())
 			over = append(over, clients[i].ask(t.Context(), w.handler, "gzip"))
 			synctest.Wait()
