@@ -49,7 +49,7 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 		if lines := w.log.loud("refresh failed"); len(lines) < 1 || len(lines) > 3 {
 			t.Errorf("%d lines about one cause: %q", len(lines), lines)
 		}
-		if lines := w.log.loud("level=warn", "refresh failed", `first="account00, `, "502", "next=", "advice="); len(lines) != 1 || told(lines[0]) < 290 {
+		if lines := w.log.loud("level=warn", "refresh failed", `first="account0`, "502", "next=", "advice="); len(lines) != 1 || told(lines[0]) < 290 {
 			t.Errorf("%d lines tell of all: %q", len(lines), w.log.loud("refresh failed"))
 		}
 		cause := w.shown("account00").Work[summary.Daily].Trouble.Cause
