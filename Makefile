@@ -1,7 +1,8 @@
 # Everything that is done with this repository. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit lint fmt bench cover fuzz tools clean
+SHELL := /usr/bin/env bash
+.PHONY: help build test check unit lint fmt tidy bench cover fuzz tools clean
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 REVISION ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null || echo unknown)
@@ -29,14 +30,21 @@ build: ## build/weixin_exporter: static, with its version in it
 test: ## everything that a change must pass; installs what it needs
 	bash scripts/test.sh
 
-unit: ## the tests without the end-to-end tests, quickly
-	go test -race -shuffle=on $$(go list ./... | grep -v /e2e)
+check: ## quickly: what was changed and what depends on it, tests and linter
+	bash scripts/check.sh
+
+unit: ## the tests without the end-to-end tests, with the race detector; cached
+	. scripts/env.sh && CGO_ENABLED=1 go test -race -vet=off $$(go list ./... | grep -v /e2e)
 
 lint: build/tools/golangci-lint ## what test checks of the source text
-	build/tools/golangci-lint run ./...
+	. scripts/env.sh && build/tools/golangci-lint run ./...
+	bash scripts/words.sh
 
 fmt: build/tools/golangci-lint ## write the source text as it must be
 	build/tools/golangci-lint fmt ./...
+
+tidy: ## go.mod and go.sum of all modules; downloads all that their tests would need
+	for module in . tools tools/manifests tools/prometheus; do (cd $$module && go mod tidy); done
 
 bench: ## all benchmarks, for benchstat
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
@@ -51,14 +59,14 @@ tools: build/tools/golangci-lint ## the tools that the tests need
 	bash scripts/install.sh
 
 build/tools/golangci-lint: tools/go.mod tools/go.sum
-	cd tools && go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	. scripts/env.sh && cd tools && go build -ldflags '-s -w' -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 # A module of its own, because what Prometheus needs would fix the versions of the other tools.
 build/tools/prometheus3/prometheus: tools/prometheus/go.mod tools/prometheus/go.sum
-	cd tools/prometheus && CGO_ENABLED=0 go build -tags remove_all_sd -ldflags '-s -w' -o ../../$@ github.com/prometheus/prometheus/cmd/prometheus
+	. scripts/env.sh && cd tools/prometheus && go build -tags remove_all_sd -ldflags '-s -w' -o ../../$@ github.com/prometheus/prometheus/cmd/prometheus
 
 build/tools/gotestsum: tools/go.mod tools/go.sum
-	cd tools && go build -o ../$@ gotest.tools/gotestsum
+	. scripts/env.sh && cd tools && go build -ldflags '-s -w' -o ../$@ gotest.tools/gotestsum
 
 clean: ## remove what was built
 	rm -rf build

@@ -165,6 +165,8 @@ func (o *output) Write(p []byte) (int, error) {
 func (o *output) wait(pattern string) []string {
 	o.t.Helper()
 	expression := regexp.MustCompile(pattern)
+	ctx, cancel := context.WithTimeout(o.t.Context(), 2*time.Minute)
+	defer cancel()
 	for {
 		o.mu.Lock()
 		found := expression.FindStringSubmatch(o.text.String())
@@ -174,7 +176,7 @@ func (o *output) wait(pattern string) []string {
 		}
 		select {
 		case <-o.grown:
-		case <-o.t.Context().Done():
+		case <-ctx.Done():
 			o.t.Fatalf("no line %q", pattern)
 		}
 	}

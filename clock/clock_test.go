@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ const year = 365 * 24 * time.Hour
 // host is a host whose clock can be set; the bubble's clock is the truth.
 type host struct {
 	*clock.Clock
+	mu   sync.Mutex    // for off while Run looks at the clock
 	off  time.Duration // of the host's clock, ahead
 	lost time.Duration // of the clock that cannot be set: the host slept
 	log  bytes.Buffer
@@ -27,7 +29,11 @@ func newHost(off time.Duration, seen time.Time) *host {
 	h := &host{off: off}
 	began := time.Now()
 	h.Clock = clock.New(clock.Options{
-		Now:     func() time.Time { return time.Now().Add(h.off) },
+		Now: func() time.Time {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return time.Now().Add(h.off)
+		},
 		Elapsed: func() time.Duration { return time.Since(began) - h.lost },
 		Seen:    seen,
 		Logger:  log.NewLogfmtLogger(&h.log),
@@ -241,7 +247,11 @@ func TestRunTellsTheStoreWhatIsSure(t *testing.T) {
 		"a jump is noticed": func(t *testing.T) {
 			var s told
 			h := newHost(0, time.Now())
-			time.AfterFunc(time.Minute, func() { h.off = year })
+			time.AfterFunc(time.Minute, func() {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				h.off = year
+			})
 			run(h, &s, 3*time.Minute)
 			h.wantLogged(t, "was set", 1)
 		},

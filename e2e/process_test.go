@@ -16,10 +16,11 @@ import (
 )
 
 const (
-	// patience bounds each wait for something that is to happen; nothing takes nearly as long.
-	patience = 60 * time.Second
-	// exitTime is how long the exporter may take to end.
-	exitTime = 5 * time.Second
+	// patience bounds each wait for something to happen. Nothing takes nearly as long, not even where
+	// twenty other processes want the same two processors.
+	patience = 5 * time.Minute
+	// exitTime is how long the exporter may take to end: far less than a call that hangs for patience.
+	exitTime = time.Minute
 )
 
 // clock is the one of the programs under test: they run in real time.
@@ -140,7 +141,7 @@ func environment(home string) []string {
 func (p *process) cleanUp(tb testing.TB) {
 	tb.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	timer := time.NewTimer(4 * exitTime)
+	timer := time.NewTimer(2 * exitTime)
 	defer timer.Stop()
 	select {
 	case <-p.ended:

@@ -142,7 +142,7 @@ func TestKilledWhileRefreshTokensRotate(t *testing.T) {
 // that does not come, since all is known already, it kills it anyway and returns false.
 func killAfter(t *testing.T, x *exporter, count func() int, wanted int) bool {
 	t.Helper()
-	deadline := time.NewTimer(5 * time.Second)
+	deadline := time.NewTimer(15 * time.Second)
 	defer deadline.Stop()
 	ticker := time.NewTicker(200 * time.Microsecond)
 	defer ticker.Stop()

@@ -125,8 +125,10 @@ func snapshots() map[string]*snapshot.Snapshot {
 }
 
 func TestEqualsPromhttp(t *testing.T) {
+	t.Parallel()
 	for name, s := range snapshots() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, someLive()...)
 			if s != nil {
 				w.board.Publish(s)
@@ -140,14 +142,13 @@ func TestEqualsPromhttp(t *testing.T) {
 				"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
 				"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.2,text/plain;version=0.0.4;q=0.3",
 			} {
+				w.same(t, "/metrics", "Accept", accept, "Accept-Encoding", "gzip")
 				for _, escaping := range []string{"", "allow-utf-8", "underscores", "dots", "values", "bogus"} {
-					for _, encoding := range []string{"identity", "gzip"} {
-						with := accept
-						if escaping != "" && accept != "" {
-							with = strings.ReplaceAll(accept, ",", ";escaping="+escaping+",") + ";escaping=" + escaping
-						}
-						w.same(t, "/metrics", "Accept", with, "Accept-Encoding", encoding)
+					with := accept
+					if escaping != "" && accept != "" {
+						with = strings.ReplaceAll(accept, ",", ";escaping="+escaping+",") + ";escaping=" + escaping
 					}
+					w.same(t, "/metrics", "Accept", with, "Accept-Encoding", "identity")
 				}
 			}
 		})
@@ -155,6 +156,7 @@ func TestEqualsPromhttp(t *testing.T) {
 }
 
 func TestManyAccountsEqualPromhttp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, someLive()...)
 	w.board.Publish(accounts(150, 1))
 	for _, accept := range []string{asText, asOpenMetrics, asProtobuf} {

@@ -1,75 +1,106 @@
 #!/usr/bin/env bash
 # Everything that a change must pass: source text, tests with the race detector, end-to-end
-# tests against real programs, coverage, and no secret in any output. Leaves its traces in
-# build/ alone.
+# tests against real programs, coverage, and no secret in any output. What the tests do not wait
+# for runs beside them. Leaves its traces in build/ alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/env.sh
 
 floor=80 # percent of the statements of every package
 
-# What the linter remembers stays in build/, too.
-export GOLANGCI_LINT_CACHE=$PWD/build/cache/golangci-lint
-
 step() { printf '\n== %s %s\n' "$(date -u +%H:%M:%S)" "$*"; }
 
-step "tools"
-bash scripts/install.sh
-make -s build/tools/golangci-lint build/tools/gotestsum build/tools/prometheus3/prometheus
+# beside runs a function beside what follows, with less of a claim to the processor; its output goes to
+# build/log. joined waits for it, shows what it wrote and ends everything if it failed.
+declare -A running
+beside() { # function
+  (set -e; renice -n 10 -p $BASHPID >/dev/null; "$1") >"build/log/$1.txt" 2>&1 &
+  running[$1]=$!
+}
+joined() { # function
+  local status=0
+  wait "${running[$1]}" || status=$?
+  unset "running[$1]"
+  step "$1"
+  grep -v '^go: downloading ' "build/log/$1.txt" || true
+  [ $status = 0 ] || { echo "$1 failed" >&2; exit $status; }
+}
 
-step "source text"
-build/tools/golangci-lint fmt --diff ./...
-go vet ./...
-build/tools/golangci-lint run ./...
-shellcheck scripts/*.sh deploy/packages/*.sh .ci/run
-go mod tidy -diff
-(cd tools && go mod tidy -diff)
-(cd tools/manifests && go mod tidy -diff && go vet ./...)
-(cd tools/prometheus && go mod tidy -diff)
+# kill_tree ends a process and what it started.
+kill_tree() {
+  local child
+  for child in $(pgrep -P "$1"); do kill_tree "$child"; done
+  kill "$1" 2>/dev/null || true
+}
+finish() {
+  local name
+  for name in "${!running[@]}"; do kill_tree "${running[$name]}"; done
+  [ -z "${memory:-}" ] || rm -rf "$memory"
+}
+trap finish EXIT
 
-step "boards"
-bash scripts/boards.sh
-
-step "build"
-make -s build
-build/weixin_exporter --version | head -n 1
-
+mkdir -p build/log
 rm -rf build/coverage build/artifacts
 mkdir -p build/coverage/tests build/coverage/program build/artifacts
 packages=$(go list ./... | grep -v /e2e)
 : >build/test.txt
 
+programs() { bash scripts/install.sh; }
+
+prometheus() { make -s build/tools/prometheus3/prometheus; }
+
+text() {
+  make -s build/tools/golangci-lint
+  build/tools/golangci-lint fmt --diff ./...
+  build/tools/golangci-lint run ./... # govet is one of its linters
+  bash scripts/words.sh
+  shellcheck scripts/*.sh deploy/packages/*.sh .ci/run
+  go mod tidy -diff
+}
+
+boards() { bash scripts/boards.sh; }
+
+# What is deployed, by the types of those who read it. Not from the cache, which does not see the
+# files outside of the module.
+manifests() { cd tools/manifests && go test -count=1 -shuffle=on ./...; }
+
 run_tests() { # name package… [flag…]
   local name=$1
   shift
   # The coverage that go test prints is of all packages together: it says nothing here.
-  build/tools/gotestsum --format standard-quiet --jsonfile "build/$name.json" -- \
-    -race -shuffle=on -timeout 10m "$@" 2>&1 | sed -u 's/\tcoverage:.*//' | tee -a build/test.txt
+  CGO_ENABLED=1 build/tools/gotestsum --format standard-quiet --hide-summary=skipped --jsonfile "build/$name.json" -- \
+    -race -vet=off -shuffle=on -timeout 30m "$@" 2>&1 |
+    sed -u -e 's/\tcoverage:.*//' -e '/^coverage: /d' -e '/^go: downloading /d' | tee -a build/test.txt
 }
 
-# Where the tests find the programs that they need; without them they fail rather than skip.
-export E2E_REQUIRED=1
-export PROMETHEUS=$PWD/build/tools/prometheus/usr/bin/prometheus
-export PROMETHEUS3=$PWD/build/tools/prometheus3/prometheus
-export VICTORIA_METRICS=$PWD/build/tools/victoria-metrics/usr/bin/victoria-metrics
-export PROMTOOL=$PWD/build/tools/prometheus/usr/bin/promtool
-export AMTOOL=$PWD/build/tools/prometheus-alertmanager/usr/bin/amtool
-export ALERTMANAGER=$PWD/build/tools/prometheus-alertmanager/usr/bin/prometheus-alertmanager
-export ARTIFACTS=$PWD/build/artifacts
-CHROMIUM=$(command -v chromium)
-export CHROMIUM
+beside programs
+step "build"
+make -s build build/tools/gotestsum
+build/weixin_exporter --version | head -n 1
+joined programs
+. scripts/programs.sh
+beside prometheus
+beside boards
+
+# Where the tests leave something for people; without their programs they fail rather than skip.
+export E2E_REQUIRED=1 ARTIFACTS=$PWD/build/artifacts
 
 step "tests"
 # shellcheck disable=SC2086 # a list of packages
-run_tests tests -cover -coverpkg "$(paste -sd, - <<<"$packages")" $packages \
+run_tests tests -p 4 -cover -coverpkg "$(paste -sd, - <<<"$packages")" $packages \
   -args -test.gocoverdir="$PWD/build/coverage/tests"
+joined boards
+joined prometheus
+. scripts/programs.sh
+beside text
+beside manifests
 
-# Without -cover: go test would set GOCOVERDIR, and what the program covers would be lost.
+# Without -cover: go test would set GOCOVERDIR, and what the program covers would be lost. Most of these
+# tests wait for programs, so more of them run at once than there are processors.
 step "end-to-end tests"
-GOCOVERDIR=$PWD/build/coverage/program run_tests e2e ./e2e/...
-
-step "what is deployed, by the types of those who read it"
-# Not from the cache, which does not see the files outside of the module.
-(cd tools/manifests && go test -count=1 -shuffle=on ./...)
+GOCOVERDIR=$PWD/build/coverage/program run_tests e2e -parallel 6 ./e2e/...
+joined manifests
+joined text
 
 step "secrets in the output of the tests"
 bash scripts/leaks.sh build/tests.json build/e2e.json build/artifacts
@@ -83,5 +114,5 @@ awk -v floor=$floor '
   END { if (NR == 0) { print "no coverage was collected"; low = 1 }; exit low }
 ' build/coverage.txt
 
-step "all is well"
+step "passed in $((SECONDS / 60)) min $((SECONDS % 60)) s"
 grep -E '^(ok|DONE)' build/test.txt

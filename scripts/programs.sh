@@ -1,0 +1,17 @@
+# Sourced by the other scripts: where the tests find the programs that scripts/install.sh unpacked and
+# that were built. What is not there is left to PATH.
+# shellcheck shell=bash
+tools=$PWD/build/tools
+
+named() { # variable path
+  [ ! -x "$2" ] || export "$1=$2"
+}
+
+named PROMETHEUS "$tools/prometheus/usr/bin/prometheus"
+named PROMETHEUS3 "$tools/prometheus3/prometheus"
+named VICTORIA_METRICS "$tools/victoria-metrics/usr/bin/victoria-metrics"
+named PROMTOOL "$tools/prometheus/usr/bin/promtool"
+named AMTOOL "$tools/prometheus-alertmanager/usr/bin/amtool"
+named ALERTMANAGER "$tools/prometheus-alertmanager/usr/bin/prometheus-alertmanager"
+CHROMIUM=$(command -v chromium || true)
+named CHROMIUM "$CHROMIUM"
