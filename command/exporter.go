@@ -155,7 +155,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		// OpenMetrics takes the counter go_memstats_alloc_bytes_total for a second family of this name.
 		// The gauge is the same as go_memstats_heap_alloc_bytes.
 		own = append(own, without{collectors.NewGoCollector(), "go_memstats_alloc_bytes"},
-			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+			collector.NewCached(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), time.Second, x.now))
 	}
 	for _, c := range own {
 		if err := registry.Register(c); err != nil {

@@ -3,10 +3,13 @@ package exposition_test
 import (
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	dto "github.com/prometheus/client_model/go"
+
+	"weixin_exporter/collector"
 )
 
 // over serves the handler on the loopback interface.
@@ -20,7 +23,7 @@ func (w *world) over(t *testing.T) *httptest.Server {
 // programs are the live metrics that the program has at the least.
 func programs() []prometheus.Collector {
 	return []prometheus.Collector{
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewGoCollector(), collector.NewCached(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), time.Second, time.Now),
 	}
 }
 
