@@ -93,7 +93,7 @@ func TestReleaseHasWhatItNames(t *testing.T) {
 	}
 	// The unit starts what the packages install, with the arguments that it has anyway.
 	command := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin(/.*)$`).FindStringSubmatch(document(t, "deploy/systemd/weixin_exporter.service"))
-	if command == nil || !strings.Contains(document(t, "deploy/packages/10-package.conf"), "\nExecStart=\nExecStart="+pack.Bindir+command[1]+"\n") {
+	if command == nil || !strings.Contains(document(t, "deploy/packages/10-package.conf"), "\nExecStart=\n"+"ExecStart="+pack.Bindir+command[1]+"\n") {
 		t.Errorf("the packages start something else than the unit, %q", command)
 	}
 }
