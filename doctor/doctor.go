@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -133,7 +134,9 @@ func examine(ctx context.Context, p Patient, yesterday summary.Date) Report {
 	}
 	r.Token = Check{State: OK}
 	r.Daily = r.outcome(err, "allowed")
-	if err == nil {
+	if err == nil && len(daily.Damaged) > 0 {
+		r.Daily = damaged(daily.Rejected) // and Yesterday stays open
+	} else if err == nil {
 		r.Yesterday = there(len(daily.Days) > 0, yesterday)
 	} else if weixin.ClassOf(err) == weixin.NotReady {
 		r.Yesterday = there(false, yesterday)
@@ -141,11 +144,14 @@ func examine(ctx context.Context, p Patient, yesterday summary.Date) Report {
 	if weixin.ClassOf(err) == weixin.AllowList {
 		return r
 	}
-	_, err = p.Caller.InterfaceSummaryHour(ctx, yesterday)
+	hourly, err := p.Caller.InterfaceSummaryHour(ctx, yesterday)
 	if r.tokenFailed(err) {
 		return r
 	}
 	r.Hourly = r.outcome(err, "allowed")
+	if err == nil && hourly.Damaged {
+		r.Hourly = damaged(hourly.Rejected)
+	}
 	if weixin.ClassOf(err) == weixin.AllowList {
 		return r
 	}
@@ -183,6 +189,20 @@ func (r *Report) outcome(err error, fine string) Check {
 		}
 	}
 	return c
+}
+
+// damaged says that an answer has rows that cannot be understood, and of which kind they are.
+func damaged(rejected [weixin.Rejections]int) Check {
+	var rows []string
+	for reason, n := range rejected {
+		if n > 0 && weixin.Rejection(reason) != weixin.OutOfRange {
+			rows = append(rows, fmt.Sprintf("%d %v", n, weixin.Rejection(reason)))
+		}
+	}
+	return Check{
+		State: Fault, Text: "the answer has rows that cannot be understood: " + strings.Join(rows, ", "), Reason: "invalid_rows",
+		Advice: "See whether a proxy changes Weixin's answers, and whether there is a newer version of this program.",
+	}
 }
 
 func there(is bool, yesterday summary.Date) Check {

@@ -64,6 +64,10 @@ func TestExamine(t *testing.T) {
 		{name: "healthy", account: weixintest.Account{Quota: 10}, want: all(ok, ok, ok, ok, ok, ok), calls: 4, says: []string{"2026-03-09 is there", "9 of 10 left"}},
 		{name: "not there yet", late: true, want: all(ok, ok, ok, waiting, ok, ok), calls: 4},
 		{name: "61503", faults: []weixintest.Fault{{API: "daily", Errcode: 61503}}, want: all(ok, ok, ok, waiting, ok, ok), calls: 4},
+		{
+			name: "rows that cannot be understood", faults: []weixintest.Fault{{Garbled: true}},
+			want: all(ok, fault, fault, skipped, ok, ok), calls: 4, says: []string{"cannot be understood: 1 duplicate, 2 bad_value", "newer version"},
+		},
 		{name: "wrong secret", faults: []weixintest.Fault{{API: "token", Errcode: 40125}}, want: all(fault, skipped, skipped, skipped, skipped, skipped), says: []string{"app secret"}},
 		{
 			name: "allow list", account: weixintest.Account{AllowList: []string{"192.0.2.1"}},
