@@ -16,16 +16,6 @@ import (
 const damageAdvice = "What was known of these days stays, and they are asked for again. If it goes on, Weixin or a proxy on the way " +
 	"has changed the form of its answers: look for a newer version of this program, or report what the answer looks like."
 
-// damage notes days of which the answer says nothing.
-func (a *answer) damage(dates ...summary.Date) {
-	for _, date := range dates {
-		if a.damaged == nil {
-			a.damaged = make(map[summary.Date]bool)
-		}
-		a.damaged[date] = true
-	}
-}
-
 // newDamage returns the fault that an answer with rows that could not be understood is. The
 // days without such rows are kept, so nothing follows from it for the next call.
 func newDamage(api summary.API, a answer) fault {

@@ -128,6 +128,7 @@ func TestOutageOfEmptyListsIsMended(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-01 07:00", nil, account(1))
 				w.config.HistoryDays = 30
+				w.others = alone
 				w.start()
 				setClock(t, "2026-03-10 07:00")
 				end := w.sim.Inject(weixintest.Fault{NoRows: true})
@@ -215,6 +216,7 @@ func TestCallsThatContradictEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 07:00", nil, account(1))
 		w.config.HistoryDays = 20
+		w.others = alone
 		end := w.sim.Inject(weixintest.Fault{API: "hourly", NoRows: true})
 		w.start()
 		setClock(t, "2026-03-10 07:30")

@@ -16,18 +16,21 @@ func ask(ctx context.Context, caller Caller, c Call) (answer, error) {
 		said, err := caller.InterfaceSummary(ctx, c.Begin, c.End)
 		a := answer{
 			rejected: said.Rejected, reformatted: said.Reformatted,
-			daily: make(map[summary.Date]summary.Figures, len(said.Days)),
+			damaged: make(map[summary.Date]bool, len(said.Damaged)),
+			daily:   make(map[summary.Date]summary.Figures, len(said.Days)),
 		}
 		for _, day := range said.Days {
 			a.daily[day.Date] = day.Figures
 		}
-		a.damage(said.Damaged...)
+		for _, date := range said.Damaged {
+			a.damaged[date] = true
+		}
 		return a.orNotReady(err)
 	}
 	said, err := caller.InterfaceSummaryHour(ctx, c.Begin)
 	a := answer{rejected: said.Rejected, plainHours: said.PlainHours, reformatted: said.Reformatted}
 	if said.Damaged {
-		a.damage(c.Begin)
+		a.damaged = map[summary.Date]bool{c.Begin: true}
 	}
 	if said.Rows > 0 {
 		a.hourly = &said.Hours
