@@ -85,6 +85,7 @@ func declareExport(app *kingpin.Application) (*kingpin.CmdClause, *command.Extra
 	c.Flag("since", "First day to export, YYYY-MM-DD in China.").SetText(&extract.Since)
 	c.Flag("until", "Last day to export, YYYY-MM-DD in China.").SetText(&extract.Until)
 	c.Flag("account", "Export only the account of this name; repeatable.").StringsVar(&extract.Accounts)
+	c.Flag("period", "Export only days or only hours: daily or hourly.").SetValue(oneOf(&extract.Period, "daily", "hourly"))
 	c.Flag("output", "File to write or replace; - is standard output.").Default("-").StringVar(&extract.Output)
 	return c, extract
 }

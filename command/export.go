@@ -27,6 +27,8 @@ type Extract struct {
 	Since, Until summary.Date
 	// Accounts are the names of the accounts to export; none means all in the store.
 	Accounts []string
+	// Period is "daily" or "hourly"; "" is both.
+	Period string
 	// Output is the file to write; "" and "-" are standard output.
 	Output string
 }
@@ -102,7 +104,7 @@ func (e *Extract) export(ctx context.Context, env Env, cfg *config.Config) error
 		if err != nil {
 			return err
 		}
-		return e.write(ctx, env, export.Job{Source: h, Accounts: accounts, Since: e.Since, Until: e.Until})
+		return e.write(ctx, env, cfg.Store.Path, export.Job{Source: h, Accounts: accounts, Since: e.Since, Until: e.Until})
 	})
 	if closed := known.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
 		err = fmt.Errorf("closing the store: %w", closed)
@@ -164,18 +166,29 @@ func note(env Env, appIDs []string) {
 	}
 }
 
-func (e *Extract) write(ctx context.Context, env Env, job export.Job) error {
+func (e *Extract) write(ctx context.Context, env Env, storePath string, job export.Job) error {
 	format := map[string]func(io.Writer, export.Job) error{
 		"openmetrics": export.OpenMetrics, "csv": export.CSV, "ndjson": export.NDJSON,
 	}[e.Format]
+	switch e.Period {
+	case "daily":
+		job.Periods = []summary.API{summary.Daily}
+	case "hourly":
+		job.Periods = []summary.API{summary.Hourly}
+	}
 	if e.Output == "" || e.Output == "-" {
-		if err := format(stoppable{ctx, env.Stdout}, job); err != nil {
+		job.Spool = spoolBeside(storePath)
+		err := format(stoppable{ctx, env.Stdout}, job)
+		switch {
+		case errors.Is(err, syscall.ENOSPC) && !job.Spool.Off:
+			return fmt.Errorf("exporting to standard output: %w; set TMPDIR to a folder with more room, or write to a file with --output", err)
+		case err != nil:
 			return fmt.Errorf("exporting to standard output: %w", err)
 		}
 		return nil
 	}
 	err := replaceFile(e.Output, func(file *os.File) error {
-		job.SpoolFolder = filepath.Dir(file.Name()) // where there is room for far more
+		job.Spool.Folder = filepath.Dir(file.Name()) // where there is room for far more
 		if err := format(file, job); err != nil {
 			return err
 		}
@@ -185,6 +198,29 @@ func (e *Extract) write(ctx context.Context, env Env, job export.Job) error {
 		return fmt.Errorf("exporting to %s: %w", e.Output, err)
 	}
 	return nil
+}
+
+// spoolBeside returns where to keep what cannot be written to standard output yet: in TMPDIR if that is
+// set, or else beside the store, since an image need not have a folder for temporary files; or in no
+// folder where none can be written to. Who reads standard output gets nothing before all has been read.
+func spoolBeside(path string) export.Spool {
+	folders := []string{filepath.Dir(path), os.TempDir()}
+	if os.Getenv("TMPDIR") != "" {
+		folders = []string{os.TempDir(), filepath.Dir(path)}
+	}
+	for _, folder := range folders {
+		file, err := os.CreateTemp(folder, ".weixin_exporter.spool-*")
+		if err != nil {
+			continue
+		}
+		_, err = file.WriteString("?")
+		_ = file.Close()           // it is not needed
+		_ = os.Remove(file.Name()) // any more
+		if err == nil {
+			return export.Spool{Folder: folder, Ahead: true}
+		}
+	}
+	return export.Spool{Off: true}
 }
 
 // stoppable is a writer whose Write ends with the context, though it waits for a reader.

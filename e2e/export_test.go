@@ -294,8 +294,8 @@ func TestExportRows(t *testing.T) {
 	}
 }
 
-// bigExport starts an export whose text does not fit a pipe, with its standard output in one.
-func bigExport(t *testing.T) (*process, *os.File) {
+// bigWorld has a store whose export does not fit a pipe, and has to be spooled.
+func bigWorld(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, newAccount("shop", 1, 1000))
 	known, err := store.Open(t.Context(), filepath.Join(w.folder, "store.db"), store.Options{})
@@ -303,7 +303,7 @@ func bigExport(t *testing.T) (*process, *os.File) {
 		t.Fatal(err)
 	}
 	var records []store.Record
-	for date := range summary.Date(200) {
+	for date := range summary.Date(1000) {
 		records = append(records, store.Record{
 			AppID: w.accounts[0].AppID, API: summary.Hourly, Date: summary.FirstDate + date, Hourly: &summary.Hours{},
 			State: store.State{Status: store.Known, AskedAt: clock(), KnownAt: clock()},
@@ -315,6 +315,13 @@ func bigExport(t *testing.T) (*process, *os.File) {
 	if err := known.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return w
+}
+
+// bigExport starts an export whose text does not fit a pipe, with its standard output in one.
+func bigExport(t *testing.T) (*process, *os.File) {
+	t.Helper()
+	w := bigWorld(t)
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -322,6 +329,23 @@ func bigExport(t *testing.T) (*process, *os.File) {
 	t.Cleanup(func() { _ = reader.Close() }) // it may be closed already
 	defer func() { _ = writer.Close() }()    // the process has a copy
 	return startTo(t, writer, suite.binary, "export", "--format=openmetrics", "--config.file="+w.config), reader
+}
+
+// TestExportWithoutTemporaryFolder: the image has none.
+func TestExportWithoutTemporaryFolder(t *testing.T) {
+	t.Parallel()
+	w := bigWorld(t)
+	cmd := exec.CommandContext(t.Context(), suite.binary, "export", "--format=openmetrics", "--config.file="+w.config)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(environment(t.TempDir()), "TMPDIR=/nowhere/at/all")
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil || stderr.Len() > 0 || !strings.HasSuffix(stdout.String(), "\n# EOF\n") || stdout.Len() < 1<<20 {
+		t.Errorf("%v with %q after %d bytes", err, mask(stderr.String()), stdout.Len())
+	}
+	if spools, err := filepath.Glob(filepath.Join(w.folder, ".*")); err != nil || len(spools) > 0 {
+		t.Errorf("there is left %v (%v)", spools, err)
+	}
 }
 
 // TestExportIntoHead: whoever reads may stop to.

@@ -82,7 +82,7 @@ func BenchmarkExport(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	job.SpoolFolder = folder
+	job.Spool.Folder = folder
 	for name, write := range formats() {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

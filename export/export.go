@@ -35,9 +35,27 @@ type Job struct {
 	Accounts []Account
 	// Since and Until are the first and the last day.
 	Since, Until summary.Date
-	// SpoolFolder is where OpenMetrics keeps what it cannot write yet, in files without a
-	// name that end with it; "" is the folder for temporary files. The other formats need none.
-	SpoolFolder string
+	// Periods are the calls to write the answers of; none means both.
+	Periods []summary.API
+	// Spool says where OpenMetrics keeps what it cannot write yet. The other formats need nothing.
+	Spool Spool
+}
+
+// Spool says where OpenMetrics keeps what belongs to later families: in files without a name that end
+// with it.
+type Spool struct {
+	// Folder is where the files are; "" is the folder for temporary files.
+	Folder string
+	// Ahead has all of it read and kept before anything is written, so that neither a full disk nor a
+	// source that fails leaves the beginning of a text behind.
+	Ahead bool
+	// Off needs no folder: the source is read for each family anew, four times as often.
+	Off bool
+}
+
+// wants reports whether the answers of a call are to be written.
+func (j *Job) wants(api summary.API) bool {
+	return len(j.Periods) == 0 || slices.Contains(j.Periods, api)
 }
 
 // FirstDate and LastDate are the Since and Until of a Job that leaves nothing out.

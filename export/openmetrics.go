@@ -16,12 +16,28 @@ const bufferSize = 64 << 10
 // by family, and within one by account and time. Timestamps are in seconds.
 //
 // The figures are read once for each of the two calls, though a day's answer is spread over
-// four families. The first of them is written at once; what belongs to the others is spooled.
+// four families. The first of them is written at once; what belongs to the others is spooled. Spool of the
+// job says what is done otherwise.
 func OpenMetrics(w io.Writer, j Job) error {
 	out := &openMetrics{w: w, buffer: make([]byte, 0, bufferSize+bufferSize/8)}
 	accounts := j.inOrder()
-	for families := range split(history.Families(), int(history.Figures)) {
-		if err := out.families(&j, accounts, families); err != nil {
+	var parts []*part
+	for families := range split(history.Families(), j.together()) {
+		if j.wants(families[0].API) {
+			p := newPart(&j, families)
+			defer p.close()
+			parts = append(parts, p)
+		}
+	}
+	if j.Spool.Ahead && !j.Spool.Off {
+		for _, p := range parts {
+			if err := p.read(&j, accounts, out); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range parts {
+		if err := p.write(&j, accounts, out); err != nil {
 			return err
 		}
 	}
@@ -29,7 +45,15 @@ func OpenMetrics(w io.Writer, j Job) error {
 	return out.flush()
 }
 
-// split yields the families of one call after the other.
+// together is for how many families the source is read at a time.
+func (j *Job) together() int {
+	if j.Spool.Off {
+		return 1
+	}
+	return int(history.Figures)
+}
+
+// split yields the families in groups of the size.
 func split(families []history.Family, size int) func(func([]history.Family) bool) {
 	return func(yield func([]history.Family) bool) {
 		for len(families) > 0 && yield(families[:size]) {
@@ -38,14 +62,35 @@ func split(families []history.Family, size int) func(func([]history.Family) bool
 	}
 }
 
-// families writes those of one call.
-func (o *openMetrics) families(j *Job, accounts []Account, families []history.Family) error {
-	p := periodsOf(families[0].API)
-	spools := make([]*spool, len(families)-1)
-	for i := range spools {
-		spools[i] = newSpool(j.SpoolFolder, p.number)
-		defer spools[i].close()
+// part is some families of one call, which are read at a time.
+type part struct {
+	periods periods
+	// direct is the family that is written while it is read; nil where all are spooled.
+	direct *history.Family
+	// spooled are the others, each with its spool.
+	spooled []history.Family
+	spools  []*spool
+}
+
+func newPart(j *Job, families []history.Family) *part {
+	p := &part{periods: periodsOf(families[0].API), spooled: families}
+	if !j.Spool.Ahead || j.Spool.Off {
+		p.direct, p.spooled = &families[0], families[1:]
 	}
+	for range p.spooled {
+		p.spools = append(p.spools, newSpool(j.Spool.Folder, p.periods.number))
+	}
+	return p
+}
+
+func (p *part) close() {
+	for _, s := range p.spools {
+		s.close()
+	}
+}
+
+// read fills the spools, up to the point where they can be read, and writes the other family.
+func (p *part) read(j *Job, accounts []Account, o *openMetrics) error {
 	var values [summary.HoursPerDay]int64
 	take := func(f history.Family, figures []summary.Figures) []int64 {
 		for i := range figures {
@@ -53,27 +98,49 @@ func (o *openMetrics) families(j *Job, accounts []Account, families []history.Fa
 		}
 		return values[:len(figures)]
 	}
-	o.begin(families[0])
+	if p.direct != nil {
+		o.begin(*p.direct)
+	}
 	for _, account := range accounts {
-		o.account(account.Name)
-		err := j.walk(p, account.AppID, func(date summary.Date, figures []summary.Figures) error {
-			for i, s := range spools {
-				if err := s.put(date, take(families[i+1], figures)); err != nil {
+		if p.direct != nil {
+			o.account(account.Name)
+		}
+		err := j.walk(p.periods, account.AppID, func(date summary.Date, figures []summary.Figures) error {
+			for i, s := range p.spools {
+				if err := s.put(date, take(p.spooled[i], figures)); err != nil {
 					return err
 				}
 			}
-			return o.day(p, date, take(families[0], figures))
+			if p.direct == nil {
+				return nil
+			}
+			return o.day(p.periods, date, take(*p.direct, figures))
 		})
 		if err != nil {
 			return err
 		}
-		for _, s := range spools {
+		for _, s := range p.spools {
 			s.endAccount()
 		}
 	}
-	for i, s := range spools {
-		o.begin(families[i+1])
-		if err := o.replay(p, accounts, s); err != nil {
+	for _, s := range p.spools {
+		if err := s.rewind(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes the families; those that are not ahead are read first.
+func (p *part) write(j *Job, accounts []Account, o *openMetrics) error {
+	if p.direct != nil {
+		if err := p.read(j, accounts, o); err != nil {
+			return err
+		}
+	}
+	for i, s := range p.spools {
+		o.begin(p.spooled[i])
+		if err := o.replay(p.periods, accounts, s); err != nil {
 			return err
 		}
 		s.close()
@@ -83,9 +150,6 @@ func (o *openMetrics) families(j *Job, accounts []Account, families []history.Fa
 
 // replay writes the samples of a family from its spool.
 func (o *openMetrics) replay(p periods, accounts []Account, s *spool) error {
-	if err := s.rewind(); err != nil {
-		return err
-	}
 	for _, account := range accounts {
 		o.account(account.Name)
 		for {

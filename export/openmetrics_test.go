@@ -124,12 +124,12 @@ func TestOpenMetricsHoldsEverySample(t *testing.T) {
 	t.Parallel()
 	for _, days := range []int{1, 30, 400} {
 		job := many(3, days)
-		job.SpoolFolder = t.TempDir()
+		job.Spool.Folder = t.TempDir()
 		text := written(t, export.OpenMetrics, job)
 		if want, got := expected(job), parse(t, text); !slices.Equal(want, got) {
 			t.Errorf("%d days (-want +got):\n%.3000s", days, cmp.Diff(want, got))
 		}
-		if left, err := os.ReadDir(job.SpoolFolder); err != nil || len(left) > 0 {
+		if left, err := os.ReadDir(job.Spool.Folder); err != nil || len(left) > 0 {
 			t.Errorf("%d days have left %v (%v)", days, left, err)
 		}
 		checkOrder(t, text)
@@ -170,7 +170,7 @@ func checkOrder(t *testing.T, text string) {
 func TestSpoolFolder(t *testing.T) {
 	t.Parallel()
 	job := many(2, 600)
-	job.SpoolFolder = filepath.Join(t.TempDir(), "nowhere")
+	job.Spool.Folder = filepath.Join(t.TempDir(), "nowhere")
 	if err := export.OpenMetrics(io.Discard, job); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "spooling: ") {
 		t.Errorf("with a folder that does not exist: %v", err)
 	}
@@ -182,7 +182,7 @@ func TestSpoolFolder(t *testing.T) {
 // TestMemory: the number of allocations does not depend on that of the days.
 func TestMemory(t *testing.T) {
 	few, plenty := many(2, 300), many(2, 900)
-	few.SpoolFolder, plenty.SpoolFolder = t.TempDir(), t.TempDir()
+	few.Spool.Folder, plenty.Spool.Folder = t.TempDir(), t.TempDir()
 	allocations := func(job export.Job) float64 {
 		return testing.AllocsPerRun(1, func() {
 			if err := export.OpenMetrics(io.Discard, job); err != nil {

@@ -34,6 +34,9 @@ func (j *Job) rows(each func(*row) error) error {
 	for _, account := range j.inOrder() {
 		r.Account, r.AppID = account.Name, account.AppID
 		for _, api := range []summary.API{summary.Daily, summary.Hourly} {
+			if !j.wants(api) {
+				continue
+			}
 			p := periodsOf(api)
 			r.Period, r.Hour = api.String(), nil
 			if api == summary.Hourly {
