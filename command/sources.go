@@ -36,9 +36,9 @@ func (s *sources) of(a config.Account) (weixin.TokenSource, error) {
 	case config.LegacyToken:
 		return s.api.LegacyToken(credentials), nil
 	case config.FileToken:
-		return weixin.FileToken(a.Token.Path), nil
+		return weixin.FileToken(a.Token.Path, weixin.TokenFormat{Path: a.Token.TokenPath}), nil
 	case config.URLToken:
-		return s.server(a.Token.URL, a.Token.HTTPClient)
+		return s.server(a.Token.URL, a.Token.HTTPClient, weixin.TokenFormat{Path: a.Token.TokenPath})
 	case config.AuthorizerToken:
 		shared, err := s.component(a.Token.ComponentAppID, *a.Token.ComponentAccessToken)
 		return s.api.AuthorizerToken(weixin.AuthorizerOptions{
@@ -59,10 +59,11 @@ func (s *sources) component(appID string, c config.ComponentToken) (weixin.Token
 			return known.source, nil
 		}
 	}
-	source := weixin.FileToken(c.Path)
+	format := weixin.TokenFormat{Path: c.TokenPath, Component: true}
+	source := weixin.FileToken(c.Path, format)
 	if c.Type == config.URLToken {
 		var err error
-		if source, err = s.server(c.URL, c.HTTPClient); err != nil {
+		if source, err = s.server(c.URL, c.HTTPClient, format); err != nil {
 			return nil, err
 		}
 	}
@@ -72,7 +73,9 @@ func (s *sources) component(appID string, c config.ComponentToken) (weixin.Token
 }
 
 // server returns a token server as a source.
-func (s *sources) server(address secret.URL, settings *promconfig.HTTPClientConfig) (weixin.TokenSource, error) {
+func (s *sources) server(
+	address secret.URL, settings *promconfig.HTTPClientConfig, format weixin.TokenFormat,
+) (weixin.TokenSource, error) {
 	httpClient := s.plain
 	if settings != nil || httpClient == nil {
 		chosen := config.DefaultHTTPClient()
@@ -88,7 +91,7 @@ func (s *sources) server(address secret.URL, settings *promconfig.HTTPClientConf
 			s.plain = httpClient
 		}
 	}
-	return s.api.URLToken(weixin.URLTokenOptions{URL: address, HTTPClient: httpClient}), nil
+	return s.api.URLToken(weixin.URLTokenOptions{URL: address, HTTPClient: httpClient, Format: format}), nil
 }
 
 // tokenOrigin says in words where an access token comes from; of a URL neither user nor

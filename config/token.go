@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
 
 	promconfig "github.com/prometheus/common/config"
 
@@ -20,6 +22,9 @@ type Token struct {
 	Path string `yaml:"path,omitempty"`
 	// URL is the http or https URL that answers the access token.
 	URL secret.URL `yaml:"url,omitempty"`
+	// TokenPath holds the keys that lead to the token in a JSON object, joined by dots; "" finds it by
+	// its usual names.
+	TokenPath string `yaml:"token_path,omitempty"`
 	// HTTPClient says how URL is called; nil is DefaultHTTPClient. Relative paths
 	// have been joined with the folder of the file that names them.
 	HTTPClient *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
@@ -38,6 +43,7 @@ type ComponentToken struct {
 	Type       TokenType                    `yaml:"type"`
 	Path       string                       `yaml:"path,omitempty"`
 	URL        secret.URL                   `yaml:"url,omitempty"`
+	TokenPath  string                       `yaml:"token_path,omitempty"`
 	HTTPClient *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
 }
 
@@ -58,15 +64,17 @@ const (
 	AuthorizerToken TokenType = "authorizer"
 )
 
-// typeOf returns the type that uses a key under token or component_access_token.
-func typeOf(key string) TokenType {
+// typesOf returns the types that use a key under token or component_access_token.
+func typesOf(key string) []TokenType {
 	switch key {
 	case "path":
-		return FileToken
+		return []TokenType{FileToken}
+	case "token_path":
+		return []TokenType{FileToken, URLToken}
 	case "url", "http_config":
-		return URLToken
+		return []TokenType{URLToken}
 	}
-	return AuthorizerToken
+	return []TokenType{AuthorizerToken}
 }
 
 // validateToken checks where a token comes from and reports whether the type is known.
@@ -80,7 +88,8 @@ func (d *document) validateToken(key string, t *Token) bool {
 	if !d.has(key) {
 		return true
 	}
-	d.refuseOthers(key, t.Type, "path", "url", "http_config", "component_app_id", "component_access_token", "refresh_token_file")
+	d.refuseOthers(key, t.Type, "path", "url", "token_path", "http_config", "component_app_id", "component_access_token", "refresh_token_file")
+	d.validateTokenKeys(key+".token_path", t.TokenPath)
 	switch t.Type {
 	case StableToken:
 	case LegacyToken:
@@ -103,9 +112,31 @@ func (d *document) validateToken(key string, t *Token) bool {
 // refuseOthers notes a fault for each of the keys that the type does not use.
 func (d *document) refuseOthers(key string, used TokenType, names ...string) {
 	for _, name := range names {
-		if owner := typeOf(name); owner != used && d.has(key+"."+name) {
-			d.fault(key+"."+name, fmt.Sprintf("belongs to token type %s, and this one is of type %s; remove it, or change the type", owner, used))
+		if owners := typesOf(name); !slices.Contains(owners, used) && d.has(key+"."+name) {
+			d.fault(key+"."+name, fmt.Sprintf("belongs to token type %s, and this one is of type %s; remove it, or change the type",
+				either(owners), used))
 		}
+	}
+}
+
+// either returns the types as an error names them.
+func either(types []TokenType) string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = string(t)
+	}
+	return strings.Join(names, " or ")
+}
+
+// validateTokenKeys checks where in a JSON object the token stands.
+func (d *document) validateTokenKeys(key, path string) {
+	const want = "the keys that lead to the token in a JSON object, joined by dots, such as data.token"
+	switch {
+	case !d.has(key) || d.broken[key]:
+	case looksLikeToken(path):
+		d.fault(key, "looks like the token itself; it must be "+want)
+	case slices.Contains(strings.Split(path, "."), "") || strings.ContainsFunc(path, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
+		d.fault(key, "must be "+want)
 	}
 }
 
@@ -193,7 +224,8 @@ func (d *document) validateComponent(key string, t *ComponentToken) {
 		d.refuse(key + ".type")
 		return
 	}
-	d.refuseOthers(key, t.Type, "path", "url", "http_config")
+	d.refuseOthers(key, t.Type, "path", "url", "token_path", "http_config")
+	d.validateTokenKeys(key+".token_path", t.TokenPath)
 }
 
 // validateRefreshToken checks that the file holds a token and that it can be replaced.

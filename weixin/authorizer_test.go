@@ -173,7 +173,7 @@ func TestRefusedComponentTokenIsRenewedOnce(t *testing.T) {
 func TestComponentSourceThatStillHoldsTheRefusedToken(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "component"), "sim-token-0")
 	api, store, client := onPlatform()
-	account := client.Account(authorizerOf(client, weixin.FileToken(path), store))
+	account := client.Account(authorizerOf(client, weixin.FileToken(path, weixin.TokenFormat{}), store))
 	err := hour(t.Context(), account)
 	wantClass(t, err, weixin.Token, "; the file "+path+" still holds the token that Weixin refused")
 	wantClean(t, err)
@@ -181,7 +181,7 @@ func TestComponentSourceThatStillHoldsTheRefusedToken(t *testing.T) {
 	if api.exchanges != 1 {
 		t.Errorf("%d exchanges, want 1", api.exchanges)
 	}
-	wantSource(t, hour(t.Context(), client.Account(authorizerOf(client, client.Keep(weixin.FileToken(path)), store))),
+	wantSource(t, hour(t.Context(), client.Account(authorizerOf(client, client.Keep(weixin.FileToken(path, weixin.TokenFormat{})), store))),
 		"the file "+path, "Renew the token in the file "+path)
 
 	write(t, path, "")
@@ -402,7 +402,7 @@ func TestFilesOfAnAuthorizer(t *testing.T) {
 	refresh := write(t, filepath.Join(dir, "refresh"), firstRefresh+"\n")
 	api, _, client := onPlatform()
 	for round := 1; round <= 3; round++ { // each a start of the program
-		account := client.Account(authorizerOf(client, weixin.FileToken(component), weixin.NewRefreshTokenFile(refresh)))
+		account := client.Account(authorizerOf(client, weixin.FileToken(component, weixin.TokenFormat{}), weixin.NewRefreshTokenFile(refresh)))
 		if err := hour(t.Context(), account); err != nil || api.exchanges != round {
 			t.Errorf("round %d: %v, %d exchanges", round, err, api.exchanges)
 		}
@@ -410,7 +410,7 @@ func TestFilesOfAnAuthorizer(t *testing.T) {
 			t.Errorf("round %d: the file does not hold the refresh token that is good", round)
 		}
 	}
-	err := hour(t.Context(), client.Account(authorizerOf(client, weixin.FileToken(component), weixin.NewRefreshTokenFile(component))))
+	err := hour(t.Context(), client.Account(authorizerOf(client, weixin.FileToken(component, weixin.TokenFormat{}), weixin.NewRefreshTokenFile(component))))
 	wantClass(t, err, weixin.Token, "reading the refresh token: the file "+component+": found JSON of another form instead of a token")
 	if strings.Count(err.Error(), component) != 1 {
 		t.Errorf("%v names the file more than once", err)

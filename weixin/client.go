@@ -233,6 +233,8 @@ func receive(client *http.Client, request *http.Request, limit int64) answer {
 		a.err = fmt.Errorf("reading the answer: %w", a.err)
 	case int64(len(a.body)) > limit:
 		a.err = fmt.Errorf("answer %w", tooLargeError{limit})
+	default:
+		a.body, a.err = decompressed(a.body, limit)
 	}
 	return a
 }
@@ -291,7 +293,7 @@ func judge(q question, a answer, take func(envelope) error) *Error {
 	var e envelope
 	unreadable := a.err
 	if unreadable == nil {
-		e, unreadable = parse(a.body)
+		e, unreadable = parse(legible(a.body))
 	}
 	switch {
 	case unreadable == nil && e.code != 0:

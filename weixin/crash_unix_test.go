@@ -43,7 +43,7 @@ func platformSource(base, dir string, transport http.RoundTripper, step func(str
 	client := clientOn(transport, func(o *weixin.Options) { o.BaseURL = base })
 	file := weixin.NewRefreshTokenFile(filepath.Join(dir, "refresh"))
 	file.BeforeStep = step
-	return client, authorizerFor(client, onPlatformID, weixin.FileToken(filepath.Join(dir, "component")), file)
+	return client, authorizerFor(client, onPlatformID, weixin.FileToken(filepath.Join(dir, "component"), weixin.TokenFormat{}), file)
 }
 
 // useToken gets an access token and makes a call with it, between which there is a point.

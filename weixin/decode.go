@@ -50,7 +50,7 @@ type envelope struct {
 	Errmsg      json.RawMessage `json:"errmsg"`
 	List        json.RawMessage `json:"list"`
 	AccessToken json.RawMessage `json:"access_token"`
-	ExpiresIn   whole           `json:"expires_in"`
+	ExpiresIn   json.RawMessage `json:"expires_in"`
 	Quota       json.RawMessage `json:"quota"`
 
 	AuthorizerAccessToken  json.RawMessage `json:"authorizer_access_token"`

@@ -114,9 +114,9 @@ var classAdvice = [Classes]string{
 // for which {source} stands, or with the refresh token.
 const (
 	fileAdvice = "See that {source} is there and readable, and that it holds the current access token: " +
-		"raw text, a JSON string, or a JSON object with access_token."
+		"raw text, a JSON string, or a JSON object with access_token, or with another key that token_path names."
 	urlAdvice = "See that the token server at {source} answers with the current access token (raw text, a JSON string, " +
-		"or a JSON object with access_token), and that the configured URL and its credentials are right."
+		"or a JSON object with access_token, or with another key that token_path names), and that the configured URL and its credentials are right."
 	urlBusyAdvice = "The token server at {source} could not be reached or could not answer, which mostly passes by itself: " +
 		"if it lasts, check that server and the network on the way to it."
 	staleAdvice = "Renew the token in {source}: Weixin has refused the one that is there, so what renews it does not work, " +

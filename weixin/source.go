@@ -23,9 +23,12 @@ const (
 // FileToken returns the source that reads the file at path, whose content ParseToken
 // describes. It is read for each call, so that a change counts at once; what it says of the
 // token's life does not matter.
-func FileToken(path string) TokenSource { return fileToken{path: path} }
+func FileToken(path string, format TokenFormat) TokenSource { return fileToken{path, format} }
 
-type fileToken struct{ path string }
+type fileToken struct {
+	path   string
+	format TokenFormat
+}
 
 func (f fileToken) name() string { return "the file " + f.path }
 
@@ -38,7 +41,7 @@ func (f fileToken) Fetch(ctx context.Context) (AccessToken, error) {
 	content, err := secret.ReadFile(f.path)
 	var token AccessToken
 	if err == nil {
-		token, err = ParseToken([]byte(content))
+		token, err = ParseToken([]byte(content), f.format)
 	}
 	if err != nil {
 		return AccessToken{}, &Error{API: apiToken, Class: Token, Source: f.name(), Err: err, advice: fileAdvice}
@@ -53,6 +56,8 @@ type URLTokenOptions struct {
 	// HTTPClient sends the requests; nil means Go's default transport. It is copied, and the
 	// copy follows no redirects.
 	HTTPClient *http.Client
+	// Format says where in an answer the token stands.
+	Format TokenFormat
 }
 
 // URLToken returns the source that asks a token server, whose answer ParseToken describes; a
@@ -60,7 +65,7 @@ type URLTokenOptions struct {
 // these requests, its limiter and observer do not: they are none of Weixin's. Errors name the
 // server without user and query.
 func (c *Client) URLToken(o URLTokenOptions) TokenSource {
-	u := urlToken{client: c, shown: "the token URL", hide: o.URL.Hidden()}
+	u := urlToken{client: c, shown: "the token URL", hide: o.URL.Hidden(), format: o.Format}
 	if o.HTTPClient != nil {
 		u.http = *o.HTTPClient
 	}
@@ -79,6 +84,7 @@ type urlToken struct {
 	url    secret.URL // zero: it is not one that can be asked
 	shown  string
 	hide   secret.Masker
+	format TokenFormat
 }
 
 func (u urlToken) name() string { return u.shown }
@@ -105,7 +111,7 @@ func (u urlToken) Fetch(ctx context.Context) (AccessToken, error) {
 	case a.err != nil:
 		return AccessToken{}, u.busy(a.err)
 	}
-	token, err := ParseToken(a.body)
+	token, err := ParseToken(a.body, u.format)
 	if err != nil {
 		return AccessToken{}, u.fault(err)
 	}

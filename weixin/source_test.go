@@ -32,7 +32,7 @@ func write(t *testing.T, path, content string) string {
 func TestFileIsReadForEachCall(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "token"), "sim-token-1\n")
 	api := &gate{errcode: 40001, accepted: map[string]bool{"sim-token-1": true, "sim-token-2": true, "sim-token-3": true}}
-	account := clientOn(api).Account(weixin.FileToken(path))
+	account := clientOn(api).Account(weixin.FileToken(path, weixin.TokenFormat{}))
 	for _, content := range []string{"", `{"access_token":"sim-token-2","expires_in":7200}`, `"sim-token-3"`} {
 		if content != "" {
 			write(t, path, content)
@@ -46,7 +46,7 @@ func TestFileIsReadForEachCall(t *testing.T) {
 			t.Errorf("call %d was not made with what the file held then", i)
 		}
 	}
-	token, err := weixin.FileToken(write(t, path, `{"access_token":"sim-token-2","expires_in":7200}`)).Fetch(t.Context())
+	token, err := weixin.FileToken(write(t, path, `{"access_token":"sim-token-2","expires_in":7200}`), weixin.TokenFormat{}).Fetch(t.Context())
 	if err != nil || token.Life != 0 {
 		t.Errorf("the token of a file has the life %s, error %v; it is not to be kept", token.Life, err)
 	}
@@ -59,7 +59,7 @@ func TestFileThatChangesWithTheRefusal(t *testing.T) {
 		response, err := api.RoundTrip(r)
 		write(t, path, "sim-token-2") // whoever renews it does so while the call is under way
 		return response, err
-	})).Account(weixin.FileToken(path))
+	})).Account(weixin.FileToken(path, weixin.TokenFormat{}))
 	if err := hour(t.Context(), account); err != nil || api.count() != 2 {
 		t.Errorf("%v after %d calls, want 2", err, api.count())
 	}
@@ -68,7 +68,7 @@ func TestFileThatChangesWithTheRefusal(t *testing.T) {
 func TestFileThatStillHoldsTheRefusedToken(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "token"), "sim-token-1")
 	api := &gate{errcode: 40001}
-	account := clientOn(api).Account(weixin.FileToken(path))
+	account := clientOn(api).Account(weixin.FileToken(path, weixin.TokenFormat{}))
 	for round := range 2 {
 		err := hour(t.Context(), account)
 		wantClass(t, err, weixin.Token, "hourly interface summary: errcode 40001: refused; the file "+path+
@@ -84,7 +84,7 @@ func TestFileThatStillHoldsTheRefusedToken(t *testing.T) {
 	account = clientOn(roundTripper(func(r *http.Request) (*http.Response, error) {
 		write(t, path, "sim-token-2")
 		return api.RoundTrip(r)
-	})).Account(weixin.FileToken(path))
+	})).Account(weixin.FileToken(path, weixin.TokenFormat{}))
 	write(t, path, "sim-token-1")
 	err := hour(t.Context(), account)
 	wantClass(t, err, weixin.Token, "errcode 40001: refused (rid")
@@ -119,7 +119,7 @@ func TestBadFiles(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			api := &gate{}
-			err := hour(t.Context(), clientOn(api).Account(weixin.FileToken(test.path)))
+			err := hour(t.Context(), clientOn(api).Account(weixin.FileToken(test.path, weixin.TokenFormat{})))
 			wantClass(t, err, weixin.Token, "getting an access token from the file "+test.path+": ")
 			wantClass(t, err, weixin.Token, test.says)
 			wantClean(t, err)
@@ -133,11 +133,11 @@ func TestBadFiles(t *testing.T) {
 			}
 		})
 	}
-	if err := hour(t.Context(), clientOn(&gate{}).Account(weixin.FileToken(filepath.Join(dir, "missing")))); !errors.Is(err, fs.ErrNotExist) {
+	if err := hour(t.Context(), clientOn(&gate{}).Account(weixin.FileToken(filepath.Join(dir, "missing"), weixin.TokenFormat{}))); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the cause of %v is lost", err)
 	}
 	largest := write(t, filepath.Join(dir, "largest"), theToken+strings.Repeat(" ", 64<<10-len(theToken)))
-	if _, err := weixin.FileToken(largest).Fetch(t.Context()); err != nil {
+	if _, err := weixin.FileToken(largest, weixin.TokenFormat{}).Fetch(t.Context()); err != nil {
 		t.Errorf("64 KiB: %v", err)
 	}
 }
@@ -147,7 +147,7 @@ func TestFileThatVanishesWithTheRefusal(t *testing.T) {
 	account := clientOn(roundTripper(func(*http.Request) (*http.Response, error) {
 		_ = os.Remove(path)
 		return respond(200, `{"errcode":40001}`), nil
-	})).Account(weixin.FileToken(path))
+	})).Account(weixin.FileToken(path, weixin.TokenFormat{}))
 	wantClass(t, hour(t.Context(), account), weixin.Token, "no such file")
 }
 
@@ -156,7 +156,7 @@ func TestSourcesEndWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	sources := map[string]weixin.TokenSource{
-		"file": weixin.FileToken(path),
+		"file": weixin.FileToken(path, weixin.TokenFormat{}),
 		"URL":  clientOn(nil).URLToken(weixin.URLTokenOptions{URL: secret.NewURL("https://tokens.example/a")}),
 	}
 	for name, source := range sources {

@@ -17,12 +17,17 @@ import (
 )
 
 // shapes are those in which the simulated token server hands out tokens.
-var shapes = []string{"raw", "string", "object", "object-without-life"}
+var shapes = []string{"raw", "string", "object", "object-without-life", "own", "nested"}
 
 // tokenURL is a source at the simulated token server, without network.
 func (s *simulation) tokenURL(path string) weixin.TokenSource {
+	format := weixin.TokenFormat{Component: strings.Contains(path, "/component/")}
+	if strings.HasPrefix(path, "nested/") {
+		format.Path = "data.token"
+	}
 	return s.URLToken(weixin.URLTokenOptions{
-		URL: secret.NewURL("https://tokens.example/" + path),
+		Format: format,
+		URL:    secret.NewURL("https://tokens.example/" + path),
 		HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			recorder := httptest.NewRecorder()
 			served := r.Clone(r.Context())
@@ -67,7 +72,7 @@ func TestTokenServerOverADay(t *testing.T) {
 			}
 		}
 		want := 24 * 4 // a token without a life is asked for with each call of these
-		if shape == "object" {
+		if shape == "object" || shape == "own" || shape == "nested" {
 			want = 13
 		}
 		if got := s.count("token_server"); got > want {
@@ -145,7 +150,7 @@ func TestFileOfAnotherService(t *testing.T) {
 		write(t, path, token.Text.Reveal()+"\n")
 	}
 	renew()
-	account := s.Account(weixin.FileToken(path))
+	account := s.Account(weixin.FileToken(path, weixin.TokenFormat{}))
 	for range 24 {
 		if err := s.yesterday(t, account); err != nil {
 			t.Fatal(err)
@@ -204,7 +209,7 @@ func TestFaultsOfThePlatform(t *testing.T) {
 	refresh := write(t, filepath.Join(dir, "refresh"), s.RefreshToken(onPlatformID))
 	options := weixin.AuthorizerOptions{
 		ComponentAppID: thePlatform, AppID: onPlatformID,
-		Component: weixin.FileToken(component), RefreshToken: weixin.NewRefreshTokenFile(refresh),
+		Component: weixin.FileToken(component, weixin.TokenFormat{}), RefreshToken: weixin.NewRefreshTokenFile(refresh),
 	}
 	account := s.Account(s.AuthorizerToken(options))
 	if err := s.yesterday(t, account); err != nil {

@@ -181,8 +181,9 @@ func (c *Client) fetch(ctx context.Context, q question) (AccessToken, error) {
 }
 
 // readToken reads the token that stands in an answer under the given key.
-func readToken(key string, raw json.RawMessage, expiresIn whole) (AccessToken, error) {
+func readToken(key string, raw, expiresIn json.RawMessage) (AccessToken, error) {
 	text, ok := parseString(raw)
+	life, err := parseLife(expiresIn)
 	switch {
 	case !ok || text == "":
 		return AccessToken{}, fmt.Errorf("the answer holds no %s", key)
@@ -190,9 +191,8 @@ func readToken(key string, raw json.RawMessage, expiresIn whole) (AccessToken, e
 		return AccessToken{}, fmt.Errorf("the %s of the answer is too long to be one", key)
 	case strings.ContainsFunc(text, unicode.IsControl):
 		return AccessToken{}, fmt.Errorf("the %s of the answer has control characters in it", key)
-	case !expiresIn.ok || expiresIn.value <= 0:
+	case err != nil || life <= 0:
 		return AccessToken{}, fmt.Errorf("the answer does not say how long the %s lives (expires_in)", key)
 	}
-	life := time.Duration(min(expiresIn.value, maxLife)) * time.Second
 	return AccessToken{Text: secret.New(text), Life: life}, nil
 }

@@ -14,17 +14,38 @@ import (
 	"weixin_exporter/secret"
 )
 
+// TokenFormat says where in a JSON object an access token stands.
+type TokenFormat struct {
+	// Path holds the keys that lead to the token, joined by dots, such as data.token; then nothing
+	// but a JSON object is taken. "" finds the token by the names that Weixin gives it, in the
+	// object itself or in the one under data.
+	Path string
+	// Component is set where the token is a platform's own, a component access token.
+	Component bool
+}
+
+// names returns what the token is called, by preference, and the name of a token that is of
+// another kind.
+func (f TokenFormat) names() ([]string, string) {
+	if f.Component {
+		return []string{"component_access_token", "access_token"}, "authorizer_access_token"
+	}
+	return []string{"access_token", "authorizer_access_token"}, "component_access_token"
+}
+
 // ParseToken reads an access token as files and token servers give it: raw text, a JSON
-// string, or a JSON object with access_token and, if it likes, expires_in in seconds. White
-// space and a byte order mark around it do not matter. Life is 0 where none is stated. The
-// error says in one line what was found, and shows nothing of it.
-func ParseToken(content []byte) (AccessToken, error) {
+// string, or a JSON object with the token and, optionally, expires_in in seconds beside it or at
+// the top. White space and a byte order mark around it do not matter. Life is 0 where none is
+// stated. The error says in one line what was found, and shows nothing of it.
+func ParseToken(content []byte, format TokenFormat) (AccessToken, error) {
 	text := secret.Trim(content)
 	switch {
 	case len(text) == 0:
 		return AccessToken{}, found("an empty text")
 	case text[0] == '{':
-		return parseTokenObject(text)
+		return parseTokenObject(legible(text), format)
+	case format.Path != "":
+		return AccessToken{}, found("text that is not a JSON object with " + format.Path)
 	case text[0] == '"':
 		var quoted string
 		if json.Unmarshal(text, &quoted) != nil {
@@ -41,33 +62,85 @@ func ParseToken(content []byte) (AccessToken, error) {
 	}
 }
 
-func parseTokenObject(text []byte) (AccessToken, error) {
-	// A map, because encoding/json does not compare the names of a struct's fields exactly.
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(text, &fields) != nil {
+// object is a JSON object. A map, because encoding/json does not compare the names of a struct's
+// fields exactly.
+type object map[string]json.RawMessage
+
+func parseTokenObject(text []byte, format TokenFormat) (AccessToken, error) {
+	var root object
+	if json.Unmarshal(text, &root) != nil {
 		return AccessToken{}, found("text that begins like a JSON object but is none")
 	}
-	code, err := parseErrcode(fields["errcode"])
-	if err != nil {
-		return AccessToken{}, found("a JSON object whose errcode is no number")
-	}
-	raw, there := fields["access_token"]
-	token, isString := parseString(raw)
+	code, err := parseErrcode(root["errcode"])
 	switch {
+	case err != nil:
+		return AccessToken{}, found("a JSON object whose errcode is no number")
 	case code != 0:
 		return AccessToken{}, found(fmt.Sprintf("a JSON object with errcode %d", code))
-	case !there:
-		return AccessToken{}, found("a JSON object without access_token")
-	case !isString:
-		return AccessToken{}, found("a JSON object whose access_token is no string")
-	case !isWord(token):
-		return AccessToken{}, found("a JSON object whose access_token is " + describe(token))
 	}
-	life, err := parseLife(fields["expires_in"])
+	holder, key, err := format.find(root)
+	if err != nil {
+		return AccessToken{}, err
+	}
+	shown := key
+	if format.Path != "" {
+		shown = format.Path
+	}
+	token, isString := parseString(holder[key])
+	switch {
+	case !isString:
+		return AccessToken{}, found("a JSON object whose " + shown + " is no string")
+	case !isWord(token):
+		return AccessToken{}, found("a JSON object whose " + shown + " is " + describe(token))
+	}
+	expiresIn, there := holder["expires_in"]
+	if !there {
+		expiresIn = root["expires_in"]
+	}
+	life, err := parseLife(expiresIn)
 	if err != nil {
 		return AccessToken{}, err
 	}
 	return AccessToken{Text: secret.New(token), Life: life}, nil
+}
+
+// find returns the object that holds the token, and its key there.
+func (f TokenFormat) find(root object) (object, string, error) {
+	if f.Path != "" {
+		keys := strings.Split(f.Path, ".")
+		holder, last := root, len(keys)-1
+		for _, key := range keys[:last] {
+			holder = holder.under(key)
+		}
+		if _, ok := holder[keys[last]]; !ok {
+			return nil, "", found("a JSON object without " + f.Path)
+		}
+		return holder, keys[last], nil
+	}
+	names, other := f.names()
+	holders := []object{root, root.under("data")}
+	for _, holder := range holders {
+		for _, name := range names {
+			if _, ok := holder[name]; ok {
+				return holder, name, nil
+			}
+		}
+	}
+	for _, holder := range holders {
+		if _, ok := holder[other]; ok {
+			return nil, "", found("a JSON object with " + other + ", which is a token of another kind,")
+		}
+	}
+	return nil, "", found("a JSON object without " + names[0])
+}
+
+// under returns the object that stands under a key; nil where there is none.
+func (o object) under(key string) object {
+	var inner object
+	if json.Unmarshal(o[key], &inner) != nil {
+		return nil
+	}
+	return inner
 }
 
 // parseLife reads expires_in, a number or a string with a number in it; 0 where it is absent

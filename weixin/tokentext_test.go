@@ -35,13 +35,13 @@ func TestParseToken(t *testing.T) {
 	}
 	for _, test := range tests {
 		content := strings.Replace(test.content, "T", theToken, 1)
-		got, err := weixin.ParseToken([]byte(content))
+		got, err := weixin.ParseToken([]byte(content), weixin.TokenFormat{})
 		if err != nil || !got.Text.Equal(secret.New(theToken)) || got.Life != test.life {
 			t.Errorf("%q: got a token: %t, life %s, error %v; want life %s", test.content, !got.Text.IsZero(), got.Life, err, test.life)
 		}
 	}
 	longest := strings.Repeat("T", 4096)
-	if got, err := weixin.ParseToken([]byte(longest)); err != nil || !got.Text.Equal(secret.New(longest)) {
+	if got, err := weixin.ParseToken([]byte(longest), weixin.TokenFormat{}); err != nil || !got.Text.Equal(secret.New(longest)) {
 		t.Errorf("a token of 4096 bytes: %v", err)
 	}
 }
@@ -75,7 +75,7 @@ func TestParseTokenSaysWhatItFound(t *testing.T) {
 		{`{"access_token":"T"`, "text that begins like a JSON object but is none"},
 		{`{"access_token":"T"}{}`, "text that begins like a JSON object but is none"},
 		{`{}`, "a JSON object without access_token"},
-		{`{"data":{"access_token":"T"}}`, "a JSON object without access_token"},
+		{`{"data":{"token":"T"}}`, "a JSON object without access_token"},
 		{`{"errcode":0,"errmsg":"T"}`, "a JSON object without access_token"},
 		{`{"errcode":40001,"errmsg":"T"}`, "a JSON object with errcode 40001"},
 		{`{"errcode":"-1","access_token":"T"}`, "a JSON object with errcode -1"},
@@ -95,7 +95,7 @@ func TestParseTokenSaysWhatItFound(t *testing.T) {
 		{`{"access_token":"T","expires_in":-1e999}`, ""},
 	}
 	for _, test := range tests {
-		token, err := weixin.ParseToken([]byte(strings.ReplaceAll(test.content, "T", theToken)))
+		token, err := weixin.ParseToken([]byte(strings.ReplaceAll(test.content, "T", theToken)), weixin.TokenFormat{})
 		want := "found " + test.found + " instead of a token"
 		if test.found == "" {
 			want = "found a JSON object that says that the token has expired (expires_in)"
@@ -113,11 +113,11 @@ func TestParseTokenSaysWhatItFound(t *testing.T) {
 
 // foundPattern is all that an error of ParseToken may say.
 var foundPattern = regexp.MustCompile(`^found (?:a JSON object that says that the token has expired \(expires_in\)|` +
-	`(?:a JSON string with |a JSON object whose access_token is )?` +
+	`(?:a JSON string with |a JSON object whose (?:authorizer_)?access_token is )?` +
 	`(?:an empty text|an HTML page|markup such as HTML or XML|JSON of another form|a single JSON value that is no string|` +
 	`text in UTF-16|\d+ bytes of binary data|\d+ (?:lines|words) of text|a word of \d+ bytes|a word with characters that no token has|` +
-	`text that begins like a JSON (?:string|object) but is none|a JSON object with errcode -?\d+|a JSON object without access_token|` +
-	`a JSON object whose (?:errcode|expires_in) is no number|a JSON object whose access_token is no string) instead of a token)$`)
+	`text that begins like a JSON (?:string|object) but is none|a JSON object with errcode -?\d+|a JSON object without access_token|a JSON object with component_access_token, which is a token of another kind,|` +
+	`a JSON object whose (?:errcode|expires_in) is no number|a JSON object whose (?:authorizer_)?access_token is no string) instead of a token)$`)
 
 func FuzzParseToken(f *testing.F) {
 	for _, seed := range []string{
@@ -129,7 +129,7 @@ func FuzzParseToken(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		before := bytes.Clone(content)
-		token, err := weixin.ParseToken(content)
+		token, err := weixin.ParseToken(content, weixin.TokenFormat{})
 		if !bytes.Equal(before, content) {
 			t.Error("the content was changed")
 		}
@@ -143,9 +143,48 @@ func FuzzParseToken(f *testing.F) {
 		if text == "" || len(text) > 4096 || token.Life < 0 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			t.Errorf("a token of %d bytes and life %s that cannot be used", len(text), token.Life)
 		}
-		again, err := weixin.ParseToken([]byte(`{"access_token":"` + strings.ReplaceAll(text, `\`, `\\`) + `"}`))
+		again, err := weixin.ParseToken([]byte(`{"access_token":"`+strings.ReplaceAll(text, `\`, `\\`)+`"}`), weixin.TokenFormat{})
 		if err != nil || !again.Text.Equal(token.Text) {
 			t.Errorf("as an object it is another token: %v", err)
 		}
 	})
+}
+
+// Where the token stands in an object: Weixin's own answers passed on, wrapped, or under another name.
+func TestTokenFormats(t *testing.T) {
+	account, component := weixin.TokenFormat{}, weixin.TokenFormat{Component: true}
+	at := func(path string) weixin.TokenFormat { return weixin.TokenFormat{Path: path} }
+	for _, c := range []struct {
+		format  weixin.TokenFormat
+		content string
+		life    time.Duration
+		says    string // of the error; "" where the token is found
+	}{
+		{account, `{"authorizer_access_token":"T","expires_in":"7200"}`, 2 * time.Hour, ""},
+		{account, `{"data":{"access_token":"T","expires_in":60}}`, time.Minute, ""},
+		{account, `{"code":0,"data":{"access_token":"T"},"expires_in":60}`, time.Minute, ""},
+		{account, `{"component_access_token":"T","expires_in":60}`, 0, "a JSON object with component_access_token, which is a token of another kind, instead of a token"},
+		{account, `{"data":null}`, 0, "a JSON object without access_token"},
+		{component, `{"component_access_token":"T","expires_in":7200}`, 2 * time.Hour, ""},
+		{component, `{"access_token":"T"}`, 0, ""},
+		{component, `{"data":{"component_access_token":"T","authorizer_access_token":"other"}}`, 0, ""},
+		{component, `{"authorizer_access_token":"T"}`, 0, "a JSON object with authorizer_access_token, which is a token of another kind, instead of a token"},
+		{component, `{}`, 0, "a JSON object without component_access_token"},
+		{at("token"), `{"token":"T","access_token":"other","expires_in":60}`, time.Minute, ""},
+		{at("data.token"), "\uFEFF{\"message\":\"\xb3\xc9\xb9\xa6\n\",\"data\":{\"token\":\"T\",\"expires_in\":60}}", time.Minute, ""},
+		{at("data"), `{"data":"T"}`, 0, ""},
+		{at("data.token"), `{"data":{"access_token":"T"}}`, 0, "a JSON object without data.token"},
+		{at("data.token"), `{"data":["T"]}`, 0, "a JSON object without data.token"},
+		{at("data.token"), `{"data":{"token":{}}}`, 0, "a JSON object whose data.token is no string"},
+		{at("data.token"), `{"errcode":40013}`, 0, "a JSON object with errcode 40013"},
+		{at("data.token"), `T`, 0, "text that is not a JSON object with data.token"},
+	} {
+		got, err := weixin.ParseToken([]byte(strings.ReplaceAll(c.content, "T", theToken)), c.format)
+		switch {
+		case c.says == "" && (err != nil || !got.Text.Equal(secret.New(theToken)) || got.Life != c.life):
+			t.Errorf("%+v of %s: life %s, error %v", c.format, c.content, got.Life, err)
+		case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), theToken)):
+			t.Errorf("%+v of %s: error %v, want %q in it", c.format, c.content, err, c.says)
+		}
+	}
 }

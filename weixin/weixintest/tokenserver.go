@@ -14,6 +14,8 @@ const (
 	shapeString = "string"              // a JSON string
 	shapeObject = "object"              // access_token and expires_in
 	shapeBare   = "object-without-life" // access_token
+	shapeOwn    = "own"                 // as Weixin itself answered, with component_access_token for a platform
+	shapeNested = "nested"              // {"code": 0, "message": …, "data": {"token": …, "expires_in": …}}
 )
 
 // holding names a token that the token server holds: that of an account, or of a platform.
@@ -35,8 +37,8 @@ type handout struct {
 //	GET /{shape}/{appid}               with the account's latest token of /cgi-bin/token
 //	GET /{shape}/component/{platform}  with the platform's component access token
 //
-// where shape is "raw", "string", "object" or "object-without-life", and 404 to whatever it
-// does not know.
+// where shape is "raw", "string", "object", "object-without-life", "own" or "nested", and 404 to
+// everything else.
 func (s *Server) TokenServer() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, s.parseTokenRequest) })
 }
@@ -63,7 +65,7 @@ func (s *Server) parseTokenRequest(address, method string, u *url.URL, _ []byte)
 		return r
 	}
 	r.shape = parts[0]
-	if slices.Contains([]string{shapeRaw, shapeString, shapeObject, shapeBare}, r.shape) {
+	if slices.Contains([]string{shapeRaw, shapeString, shapeObject, shapeBare, shapeOwn, shapeNested}, r.shape) {
 		r.api, r.known = apiTokenServer, true
 	}
 	return r
@@ -96,6 +98,13 @@ func (s *Server) handOut(r request) answer {
 		a = jsonAnswer(h.text)
 	case shapeObject:
 		a = jsonAnswer(object{h.text, h.expiresIn})
+	case shapeOwn:
+		a = jsonAnswer(object{h.text, h.expiresIn})
+		if r.holding.component {
+			a = jsonAnswer(map[string]any{"component_access_token": h.text, "expires_in": h.expiresIn})
+		}
+	case shapeNested:
+		a = jsonAnswer(map[string]any{"code": 0, "message": "成功", "data": map[string]any{"token": h.text, "expires_in": h.expiresIn}})
 	default:
 		a = jsonAnswer(object{AccessToken: h.text})
 	}
