@@ -422,7 +422,7 @@ func TestDocsTokens(t *testing.T) {
 	table, _, _ = strings.Cut(table, "\n\n")
 	forms := found("(?m)^\\| [^|`]+ \\| `([^`]+)`", table)
 	for form := range forms {
-		token, err := weixin.ParseToken([]byte(strings.ReplaceAll(form, "…", "sim")))
+		token, err := weixin.ParseToken([]byte(strings.ReplaceAll(form, "…", "sim")), weixin.TokenFormat{})
 		if err != nil || token.Text.IsZero() {
 			t.Errorf("the form %s is not a token: %v", form, err)
 		}

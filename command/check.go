@@ -72,6 +72,10 @@ func Check(ctx context.Context, env Env, c Checkup) error {
 		fmt.Fprintf(notes, "warning: %v\n", warning)
 	}
 	faults := say(env, found)
+	for _, f := range cfg.AccountFaults() {
+		fmt.Fprintf(env.Stderr, "%v\n", f)
+		faults++
+	}
 	if faults == 0 {
 		fmt.Fprintf(notes, "%s: no fault found; accounts: %d\n", c.ConfigFile, len(cfg.Accounts))
 	}

@@ -72,12 +72,12 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 	sources := sources{api: api}
 	next.idle = append(next.idle, httpClient.CloseIdleConnections)
 	for _, a := range cfg.Accounts {
-		source, err := sources.of(a)
-		if err != nil {
-			return refreshed, fmt.Errorf("account %s: %w", a.Name, err)
+		former, ok := c.kept.accounts[a.AppID]
+		if ok {
+			a = a.KeepSecret(former.config)
 		}
-		made := client{config: a, weixin: api.Account(source)}
-		if former, ok := c.kept.accounts[a.AppID]; ok && c.kept.baseURL == next.baseURL && former.config.SameCredentials(a) {
+		made := client{config: a, weixin: api.Account(sources.of(a))}
+		if ok && c.kept.baseURL == next.baseURL && former.config.SameCredentials(a) {
 			made.weixin.AdoptToken(former.weixin)
 		}
 		next.accounts[a.AppID] = made

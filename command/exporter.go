@@ -224,6 +224,14 @@ func (x *exporter) loaded(cfg *config.Config) {
 	for _, warning := range cfg.Warnings() {
 		level.Warn(x.logger).Log("msg", "configuration", "warning", warning)
 	}
+	if faults := cfg.AccountFaults(); len(faults) > 0 {
+		names := make([]string, len(faults))
+		for i, f := range faults {
+			names[i] = f.Account
+		}
+		level.Error(x.logger).Log("msg", "files of accounts cannot be used; all other accounts run, and each of these as soon as its file is mended",
+			"accounts", few(names), "faults", len(faults), "first", faults[0].Fault)
+	}
 	if cfg.Weixin.Quota {
 		x.requests.Expect("quota")
 	}

@@ -36,6 +36,14 @@ func (d *document) validateAccounts(accounts []Account, list string) {
 		}
 		d.validateSecret(key, account)
 	}
+	sortByPlace(d.fileFaults)
+	for _, f := range d.fileFaults {
+		for i := range accounts {
+			if strings.HasPrefix(f.Key, itemKey(list, i)+".") {
+				d.accountFaults = append(d.accountFaults, AccountFault{accounts[i].Name, f})
+			}
+		}
+	}
 }
 
 func (d *document) validateName(key, name string) {
@@ -124,7 +132,7 @@ func (d *document) validateGivenSecret(key string, account *Account) {
 	account.AppSecretFile = d.path(account.AppSecretFile)
 	text, err := readSecret(account.AppSecretFile, appSecret)
 	if err != nil {
-		d.fault(file, err.Error())
+		d.fileFault(file, err.Error())
 		return
 	}
 	account.fromFile = secret.New(text)

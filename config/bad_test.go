@@ -99,3 +99,56 @@ func TestFaultWithoutPlace(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong with a file of one account, in testdata/account, leaves the configuration in force and is
+// told with the account's name.
+func TestAccountFaults(t *testing.T) {
+	files, err := filepath.Glob("testdata/account/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found %d files, error %v", len(files), err)
+	}
+	for _, file := range files {
+		want, err := os.ReadFile(strings.TrimSuffix(file, ".yml") + ".txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := config.Load(file)
+		if err != nil {
+			mustNotLeak(t, err.Error())
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		var got strings.Builder
+		for _, fault := range c.AccountFaults() {
+			got.WriteString(fault.String() + "\n")
+		}
+		mustNotLeak(t, got.String())
+		if diff := cmp.Diff(string(want), got.String()); diff != "" {
+			t.Errorf("%s: faults differ (-want +got):\n%s", file, diff)
+		}
+	}
+}
+
+// A reload must not take a secret from an account because its file is gone for a moment.
+func TestKeepSecret(t *testing.T) {
+	folder(t, map[string]string{"shop": marker + "1\n"})
+	const text = "accounts: [{name: shop, app_id: wx0, app_secret_file: shop}, {name: bot, app_id: wx1, app_secret: sim-secret-2}]"
+	before := mustParse(t, "config.yml", text).Accounts
+	if err := os.Remove("shop"); err != nil {
+		t.Fatal(err)
+	}
+	after := mustParse(t, "config.yml", text).Accounts
+	if !after[0].Secret().IsZero() || after[0].SameCredentials(before[0]) {
+		t.Error("a file that is gone has a secret")
+	}
+	if kept := after[0].KeepSecret(before[0]); !kept.SameCredentials(before[0]) {
+		t.Error("the secret is not kept")
+	}
+	if !after[1].KeepSecret(before[0]).Secret().Equal(before[1].Secret()) {
+		t.Error("another account's secret is taken")
+	}
+	moved := mustParse(t, "config.yml", strings.Replace(text, "_file: shop", "_file: other", 1)).Accounts[0]
+	if !moved.KeepSecret(before[0]).Secret().IsZero() {
+		t.Error("a secret from another file is kept")
+	}
+}

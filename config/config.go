@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
@@ -31,7 +32,8 @@ type Config struct {
 	// RemoteWrite are the endpoints that the history is sent to.
 	RemoteWrite []RemoteWrite `yaml:"remote_write,omitempty"`
 
-	warnings []Fault
+	warnings      []Fault
+	accountFaults []AccountFault
 }
 
 // Account is a Weixin Official Account whose statistics are fetched.
@@ -52,7 +54,7 @@ type Account struct {
 }
 
 // Secret returns the app secret, given in the configuration or read from its file when the
-// configuration was loaded.
+// configuration was loaded; zero where the file could not be used.
 func (a Account) Secret() secret.Value {
 	if !a.AppSecret.IsZero() {
 		return a.AppSecret
@@ -68,9 +70,18 @@ func (a Account) RereadSecret() (secret.Value, error) {
 	}
 	text, err := readSecret(a.AppSecretFile, appSecret)
 	if err != nil {
-		return secret.Value{}, fmt.Errorf("reading the secret of account %q again: %w", a.Name, err)
+		return secret.Value{}, fmt.Errorf("reading the app secret of account %q: %w", a.Name, err)
 	}
 	return secret.New(text), nil
+}
+
+// KeepSecret returns a with the secret that former, the same account before a reload, had from the same
+// file, where the file cannot be used now.
+func (a Account) KeepSecret(former Account) Account {
+	if a.Secret().IsZero() && a.AppSecretFile != "" && a.AppSecretFile == former.AppSecretFile {
+		a.fromFile = former.fromFile
+	}
+	return a
 }
 
 // SameCredentials reports whether a token that was obtained for a serves b, too: both are the same
@@ -160,7 +171,7 @@ func Default() Config {
 }
 
 // Load reads and checks the file at path and the account files that it names. What is wrong with
-// their content comes back as Faults, all of them at once; a file that cannot be read as an error that wraps the cause.
+// their text comes back as Faults, all of them at once; a file that cannot be read as an error that wraps the cause.
 func Load(path string) (*Config, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -195,17 +206,26 @@ func Parse(file string, content []byte) (*Config, error) {
 	d.validateStore(&c.Store, c.Refresh)
 	d.validateRemoteWrite(c.RemoteWrite)
 	var faults Faults
+	broken := slices.ContainsFunc(documents, func(d *document) bool { return len(d.faults) > 0 })
 	for _, d := range documents {
+		if broken {
+			d.faults = append(d.faults, d.fileFaults...) // everything is told at once
+		}
 		sortByPlace(d.faults)
 		sortByPlace(d.warnings)
 		faults = append(faults, d.faults...)
 		c.warnings = append(c.warnings, d.warnings...)
+		c.accountFaults = append(c.accountFaults, d.accountFaults...)
 	}
 	if len(faults) > 0 {
 		return nil, faults
 	}
 	return &c, nil
 }
+
+// AccountFaults returns what is wrong with the files of single accounts, in the order of the files and
+// of what stands in them. The configuration holds nevertheless.
+func (c Config) AccountFaults() []AccountFault { return c.accountFaults }
 
 // Warnings returns what deserves the operator's attention and is no fault, in the order of the files
 // and of what stands in them.

@@ -37,6 +37,10 @@ type document struct {
 
 	faults   Faults
 	warnings []Fault
+	// fileFaults are those of files that concern an account alone.
+	fileFaults []Fault
+	// accountFaults are fileFaults with the names of their accounts.
+	accountFaults []AccountFault
 }
 
 // shared is what the files of one configuration have in common.
@@ -117,6 +121,23 @@ func (d *document) faultAt(at place, key, problem string) {
 	d.broken[key] = true
 	d.faults = append(d.faults, Fault{d.file, at.line, at.column, key, problem})
 }
+
+// fileFault notes what is wrong with a file that a key names: a fault of the account where it is one of
+// the account's, since a file can be mended while the others run, and else of the configuration.
+func (d *document) fileFault(key, problem string) {
+	if !strings.HasPrefix(key, "accounts[") && !strings.HasPrefix(key, "[") {
+		d.fault(key, problem)
+		return
+	}
+	if !d.broken[key] {
+		d.broken[key] = true
+		at := d.place(key)
+		d.fileFaults = append(d.fileFaults, Fault{d.file, at.line, at.column, key, problem})
+	}
+}
+
+// faulty returns how many faults of either kind there are, to tell whether more are added.
+func (d *document) faulty() int { return len(d.faults) + len(d.fileFaults) }
 
 // refuse notes that a key's value is not what it must be.
 func (d *document) refuse(key string) { d.fault(key, "must be "+allowed(key, "")) }

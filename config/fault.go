@@ -32,6 +32,18 @@ func (f Fault) String() string {
 	return b.String()
 }
 
+// AccountFault is what is wrong with a file of one account, such as that of its app secret. It keeps
+// that account from being asked, and no other one.
+type AccountFault struct {
+	Account string
+	Fault
+}
+
+// String returns the fault with the account's name.
+func (f AccountFault) String() string {
+	return fmt.Sprintf("%v (account %q alone)", f.Fault, f.Account)
+}
+
 // Faults is everything that is wrong in a configuration, in the order of the files.
 //
 //nolint:errname // the plural of Fault says what it is

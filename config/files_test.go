@@ -174,14 +174,11 @@ func TestManyHTTPConfigs(t *testing.T) {
 	}
 	b.WriteString("  - {name: b, app_id: b, token: {type: url, url: 'https://tokens.example', http_config: {tls_config: {ca_file: bad.pem}}}}\n")
 	b.WriteString("  - {name: c, app_id: c, token: {type: url, url: 'https://tokens.example/c', http_config: {tls_config: {ca_file: bad.pem}}}}\n")
-	_, err := config.Parse("config.yml", []byte(b.String()))
-	if err == nil {
-		t.Fatal("loads without a fault")
-	}
-	mustNotLeak(t, err.Error())
-	const want = "config.yml:42:90: accounts[40].token.http_config.tls_config: unable to use specified CA cert file bad.pem\n" +
-		"config.yml:43:92: accounts[41].token.http_config.tls_config: unable to use specified CA cert file bad.pem"
-	if diff := cmp.Diff(want, err.Error()); diff != "" {
+	got := fmt.Sprint(mustParse(t, "config.yml", b.String()).AccountFaults())
+	mustNotLeak(t, got)
+	const want = "[config.yml:42:90: accounts[40].token.http_config.tls_config: unable to use specified CA cert file bad.pem (account \"b\" alone) " +
+		"config.yml:43:92: accounts[41].token.http_config.tls_config: unable to use specified CA cert file bad.pem (account \"c\" alone)]"
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("faults differ (-want +got):\n%s", diff)
 	}
 }

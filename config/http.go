@@ -48,7 +48,7 @@ func (d *document) httpConfig(n *yaml.Node, c *promconfig.HTTPClientConfig, key 
 // httpBlock reads a structure that is or embeds an http_config. The faults in it begin at the number
 // returned.
 func (d *document) httpBlock(n *yaml.Node, v reflect.Value, key string) (*httpBlock, int) {
-	b, before := &httpBlock{}, len(d.faults)
+	b, before := &httpBlock{}, d.faulty()
 	d.block = b
 	d.structure(n, v, key)
 	d.block = nil
@@ -62,9 +62,9 @@ func (d *document) checkHTTPConfig(c *promconfig.HTTPClientConfig, key string, b
 		c.FollowRedirects = false
 		d.warn(key+".follow_redirects", "has no effect: redirects are not followed, since credentials would go along; remove it")
 	}
-	if len(d.faults) > before || c.Validate() != nil || !d.shared.isUsable(c) {
-		d.validateHTTPConfig(c, key, b, before)
-		if len(d.faults) > before {
+	if d.faulty() > before || c.Validate() != nil || !d.shared.isUsable(c) {
+		d.validateHTTPConfig(c, key, b)
+		if d.faulty() > before {
 			return
 		}
 		if len(d.shared.usable) < maxUsable {
@@ -90,29 +90,35 @@ func (s *shared) isUsable(c *promconfig.HTTPClientConfig) bool {
 }
 
 // validateHTTPConfig checks the block with the checks of prometheus/common, which stop at the first
-// fault, and tries whether a client can be built from it. The block's faults begin at before.
-func (d *document) validateHTTPConfig(c *promconfig.HTTPClientConfig, key string, b *httpBlock, before int) {
+// fault, and tries whether a client can be built from it.
+func (d *document) validateHTTPConfig(c *promconfig.HTTPClientConfig, key string, b *httpBlock) {
 	for _, file := range b.files {
 		if err := readable(d.path(file.path)); err != nil {
-			d.fault(file.key, err.Error())
+			d.fileFault(file.key, err.Error())
 		}
+	}
+	ofFile := d.fault
+	if len(b.files) > 0 {
+		ofFile = d.fileFault // what the files hold is read by these checks, too
 	}
 	checks := []struct {
 		key   string
 		check func() error
+		note  func(key, problem string)
 	}{
-		{key + ".tls_config", func() error { return validateTLS(&c.TLSConfig) }},
-		{key + ".oauth2", func() error { return validateOAuth2(c.OAuth2) }},
-		{key, c.Validate},
-		{key, func() error { return buildable(c) }},
+		{key + ".tls_config", c.TLSConfig.Validate, d.fault},
+		{key + ".tls_config", func() error { return readTLS(&c.TLSConfig) }, ofFile},
+		{key + ".oauth2", func() error { return validateOAuth2(c.OAuth2) }, d.fault},
+		{key + ".oauth2", func() error { return readOAuth2(c.OAuth2) }, ofFile},
+		{key, c.Validate, d.fault},
+		{key, func() error { return buildable(c) }, ofFile},
 	}
 	for _, check := range checks {
-		broken := slices.ContainsFunc(d.faults[before:], func(f Fault) bool { return strings.HasPrefix(f.Key, check.key) })
-		if broken {
+		if d.hasFaultUnder(check.key) {
 			continue
 		}
 		if err := check.check(); err != nil {
-			d.fault(check.key, b.masked(err))
+			check.note(check.key, b.masked(err))
 		}
 	}
 }
@@ -127,20 +133,34 @@ func buildable(c *promconfig.HTTPClientConfig) error {
 	return nil
 }
 
-// validateTLS also reads certificates and keys.
-func validateTLS(c *promconfig.TLSConfig) error {
-	err := c.Validate()
-	if err == nil {
-		_, err = promconfig.NewTLSConfig(c)
-	}
+// hasFaultUnder reports whether a key has a fault, or one below it.
+func (d *document) hasFaultUnder(key string) bool {
+	under := func(f Fault) bool { return f.Key == key || strings.HasPrefix(f.Key, key+".") }
+	return slices.ContainsFunc(d.faults, under) || slices.ContainsFunc(d.fileFaults, under)
+}
+
+// readTLS reads certificates and keys.
+func readTLS(c *promconfig.TLSConfig) error {
+	_, err := promconfig.NewTLSConfig(c)
 	return err
+}
+
+// readOAuth2 reads those for the server that gives out tokens.
+func readOAuth2(o *promconfig.OAuth2) error {
+	if o == nil {
+		return nil
+	}
+	if err := readTLS(&o.TLSConfig); err != nil {
+		return fmt.Errorf("tls_config: %w", err)
+	}
+	return nil
 }
 
 func validateOAuth2(o *promconfig.OAuth2) error {
 	if o == nil {
 		return nil
 	}
-	if err := validateTLS(&o.TLSConfig); err != nil {
+	if err := o.TLSConfig.Validate(); err != nil {
 		return fmt.Errorf("tls_config: %w", err)
 	}
 	if u, err := url.Parse(o.TokenURL); o.TokenURL != "" && (err != nil || !isHTTP(u)) {

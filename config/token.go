@@ -165,8 +165,7 @@ func (d *document) validateTokenPath(key string, path *string) bool {
 	}
 	*path = d.path(*path)
 	if info, err := os.Stat(*path); err == nil && info.IsDir() {
-		d.fault(key, *path+" is a folder; "+want)
-		return false
+		d.fileFault(key, *path+" is a folder; "+want)
 	}
 	return true
 }
@@ -247,11 +246,11 @@ func (d *document) validateRefreshToken(key string, t *Token) {
 	t.RefreshTokenFile = d.path(t.RefreshTokenFile)
 	d.unique(key, absolute(t.RefreshTokenFile), d.shared.rotated)
 	if _, err := readSecret(t.RefreshTokenFile, refreshToken); err != nil {
-		d.fault(key, err.Error())
+		d.fileFault(key, err.Error())
 		return
 	}
 	if err := d.shared.writable(filepath.Dir(t.RefreshTokenFile)); err != nil {
-		d.fault(key, err.Error())
+		d.fileFault(key, err.Error())
 		return
 	}
 	d.warnOpen(key, t.RefreshTokenFile)

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -146,14 +147,15 @@ func TestRefreshTokenInFolderThatCannotBeWritten(t *testing.T) {
 	if _, err := os.Stat(dir + "/boot_id"); err != nil {
 		t.Skip("there is no " + dir)
 	}
-	_, err := config.Parse("config.yml", []byte(`accounts:
+	c := mustParse(t, "config.yml", `accounts:
   - name: guest
     app_id: wx1
     token: {type: authorizer, component_app_id: wx2, component_access_token: {type: file, path: c}, refresh_token_file: `+dir+`/boot_id}
-`))
-	const want = "config.yml:4:101: accounts[0].token.refresh_token_file: no file can be written into " + dir + ": "
-	if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "the exporter's user must be allowed to") {
-		t.Errorf("got  %v\nwant %s…", err, want)
+`)
+	got := fmt.Sprint(c.AccountFaults())
+	const want = "[config.yml:4:101: accounts[0].token.refresh_token_file: no file can be written into " + dir + ": "
+	if !strings.HasPrefix(got, want) || !strings.Contains(got, "the exporter's user must be allowed to") {
+		t.Errorf("got  %v\nwant %s…", got, want)
 	}
 }
 
@@ -173,7 +175,7 @@ func TestRereadSecret(t *testing.T) {
 	}
 	write(t, "shop", marker+"4\n"+marker+"5\n")
 	_, err := shop.RereadSecret()
-	const want = `reading the secret of account "shop" again: the content of shop holds a blank, a line break or another character that no secret has; it must be the app secret, in printable ASCII without blanks`
+	const want = `reading the app secret of account "shop": the content of shop holds a blank, a line break or another character that no secret has; it must be the app secret, in printable ASCII without blanks`
 	if err == nil || strings.Contains(err.Error(), marker) || err.Error() != want {
 		t.Error("a broken secret gives another error")
 	}

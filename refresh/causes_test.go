@@ -134,6 +134,8 @@ type refreshToken struct {
 	text secret.Value
 }
 
+func (r *refreshToken) Lock(context.Context) (func(), error) { return func() {}, nil }
+
 func (r *refreshToken) Load() (secret.Value, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

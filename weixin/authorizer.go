@@ -14,6 +14,10 @@ import (
 // RefreshTokenStore keeps the refresh token with which a third-party platform gets the access
 // tokens of one account. Errors say where it is kept and do not show it.
 type RefreshTokenStore interface {
+	// Lock keeps other processes from exchanging the refresh token until unlock is called. It waits
+	// for one that does, for a bounded time or until ctx ends. It fails where Save could not replace
+	// the refresh token.
+	Lock(ctx context.Context) (unlock func(), err error)
 	// Load returns the refresh token.
 	Load() (secret.Value, error)
 	// Save replaces the refresh token. Once it has returned nil, the new one survives the
@@ -90,6 +94,13 @@ func (a *authorizer) Fetch(ctx context.Context) (AccessToken, error) {
 	case <-ctx.Done():
 		return AccessToken{}, ended(ctx, apiToken)
 	}
+	// Held from reading the refresh token to saving its successor: of two processes that use the same
+	// one, the slower would save a successor that Weixin has ended already.
+	unlock, err := a.store.Lock(ctx)
+	if err != nil {
+		return AccessToken{}, a.notLocked(ctx, err)
+	}
+	defer unlock()
 	refresh, err := a.refreshToken(r)
 	if err != nil {
 		return AccessToken{}, err
@@ -112,6 +123,19 @@ func (a *authorizer) Fetch(ctx context.Context) (AccessToken, error) {
 		}
 	}
 	return got.access, nil
+}
+
+// notLocked returns the error for a refresh token that must not be used now.
+func (a *authorizer) notLocked(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ended(ctx, apiToken)
+	}
+	fault := &Error{API: apiToken, Class: Token, advice: replaceAdvice}
+	if errors.Is(err, errLocked) {
+		fault.Class, fault.advice = Busy, lockedAdvice
+	}
+	fault.Err = fmt.Errorf("the refresh token is not used: %w", causeOf(err, nil))
+	return fault
 }
 
 // refreshToken returns the refresh token that is stored, after having stored one that could

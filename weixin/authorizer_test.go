@@ -75,6 +75,8 @@ type memory struct {
 	keepAlike bool // a Save that fails has stored the token all the same
 }
 
+func (m *memory) Lock(context.Context) (func(), error) { return func() {}, nil }
+
 func (m *memory) Load() (secret.Value, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -124,6 +124,14 @@ const (
 	replacedAdvice = "Weixin refuses every token from {source}: see that they are tokens of this account or platform, " +
 		"and whether another service keeps replacing them."
 
+	replaceAdvice = "Make the file that the error names writable for this program, with its whole folder: it is replaced whenever " +
+		"Weixin hands out another refresh token, and nothing is asked for the account until then."
+	lockedAdvice = "Another process, such as a check or a second exporter, uses the same refresh token; this mostly passes by itself: " +
+		"if it lasts, end that process."
+	secretAdvice = "Make the file that the error names hold the account's app secret, readable by this program; " +
+		"it is read again with each attempt."
+	clientAdvice = "Mend what the error names in the http_config of {source}: it is tried again with each attempt."
+
 	loadAdvice = "Put the account's authorizer refresh token into the file that the error names, readable by this program; " +
 		"if it is lost, the account's administrator has to authorise the third-party platform again."
 	saveAdvice = "Make the file that the error names writable, with its whole folder, before this program is stopped: only its memory " +

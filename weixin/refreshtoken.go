@@ -29,7 +29,7 @@ const (
 const maxLinks = 40
 
 // RefreshTokenFile is a RefreshTokenStore in a file of its own. It is safe for concurrent
-// use, but no other process may write the file at the same time.
+// use; other processes may replace the file while they hold its Lock.
 type RefreshTokenFile struct {
 	// BeforeStep is told of each step of Save before it is made, so that a test can end the
 	// process there. Nil in production.
@@ -72,7 +72,7 @@ func (f *RefreshTokenFile) replace(content string) error {
 	if err != nil {
 		return err
 	}
-	folder, pattern := filepath.Dir(target), "."+filepath.Base(target)+".tmp-"
+	folder, pattern := filepath.Dir(target), temporaryPrefix(target)
 	f.before(StepClean)
 	removeLeftovers(folder, pattern)
 	f.before(StepCreate)
@@ -92,6 +92,9 @@ func (f *RefreshTokenFile) replace(content string) error {
 	f.before(StepSyncFolder)
 	return syncFolder(folder)
 }
+
+// temporaryPrefix is how the names of the files begin from which target is replaced.
+func temporaryPrefix(target string) string { return "." + filepath.Base(target) + ".tmp-" }
 
 // fill writes content to the file and to the disk, and closes it in any case.
 func (f *RefreshTokenFile) fill(file *os.File, content string) error {

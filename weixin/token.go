@@ -27,8 +27,9 @@ type Credentials struct {
 	AppID     string
 	AppSecret secret.Value
 	// Reread gets the app secret anew when Weixin refuses the one that is used, so that it can
-	// be replaced while the program runs. Its error names the file. May be nil; possibly called
-	// from several goroutines, but by one at a time.
+	// be replaced while the program runs, and before the first use where AppSecret is zero. Its
+	// error names the file. May be nil; possibly called from several goroutines, but by one at
+	// a time.
 	Reread func() (secret.Value, error)
 }
 
@@ -131,6 +132,12 @@ func (s *appSecret) fetch(ask func(secret.Value) (AccessToken, error)) (AccessTo
 	s.mu.Lock()
 	used := s.current
 	s.mu.Unlock()
+	if used.IsZero() && s.reread != nil {
+		var err error
+		if used, err = s.other(used); err != nil {
+			return AccessToken{}, &Error{API: apiToken, Class: Token, Err: causeOf(err, nil), advice: secretAdvice}
+		}
+	}
 	token, err := ask(used)
 	refusal, ok := errors.AsType[*Error](err)
 	if !ok || s.reread == nil || !refusesSecret(refusal.Code) {

@@ -1,0 +1,120 @@
+package weixin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+const (
+	// lockWait bounds how long Lock waits for another process. An exchange under way there is bounded
+	// by the time-outs of its requests.
+	lockWait = 20 * time.Second
+	// lockPause is the time between two attempts.
+	lockPause = 50 * time.Millisecond
+)
+
+// errLocked says that another process has not let go of a refresh token in time.
+var errLocked = errors.New("another process is exchanging the refresh token")
+
+// Lock implements RefreshTokenStore: it locks the file itself against other processes that do the
+// same, on systems that have flock. Save replaces the file, so what is locked is only good as long as
+// it is still the one at its path.
+func (f *RefreshTokenFile) Lock(ctx context.Context) (func(), error) {
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the file %s: %w", f.path, withoutPath(err))
+	}
+	if err := f.try(); err != nil {
+		unlock()
+		return nil, fmt.Errorf("the file %s cannot be replaced: %w", f.path, withoutPath(err))
+	}
+	return unlock, nil
+}
+
+func (f *RefreshTokenFile) lock(ctx context.Context) (func(), error) {
+	limited, cancel := context.WithTimeout(ctx, lockWait)
+	defer cancel()
+	for {
+		file, locked, err := lockFile(f.path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return func() {}, nil // Load says so, and there is nothing that another process could use
+		case err != nil:
+			return nil, err
+		case locked:
+			return func() { _ = file.Close() }, nil // it was not written to
+		}
+		pause := time.NewTimer(lockPause)
+		select {
+		case <-pause.C:
+		case <-limited.Done():
+			pause.Stop()
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return nil, errLocked
+		}
+	}
+}
+
+// lockFile opens the file and tries to lock it. It returns false where another process has the lock, or
+// has replaced the file meanwhile. What is not a regular file is not opened, since that could block; it
+// needs no lock, because nothing is read from it.
+func lockFile(path string) (*os.File, bool, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, false, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, false, fs.ErrNotExist
+	}
+	// Some network file systems lock only what is open for writing.
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		file, err = os.Open(path)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	locked, err := tryLock(file)
+	if err == nil && locked {
+		if locked, err = isAt(file, path); locked {
+			return file, true, nil
+		}
+	}
+	_ = file.Close()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // it is being replaced
+	}
+	return nil, false, err
+}
+
+// isAt reports whether an open file is still the one at path.
+func isAt(file *os.File, path string) (bool, error) {
+	opened, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	current, err := os.Stat(path)
+	return err == nil && os.SameFile(opened, current), err
+}
+
+// try writes a file beside the one that Save replaces, and removes it: what would keep a new refresh
+// token from being saved must be known before the old one is used up.
+func (f *RefreshTokenFile) try() error {
+	target, err := behindLinks(f.path)
+	if err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(target), temporaryPrefix(target)+"*")
+	if err != nil {
+		return err
+	}
+	_, err = temporary.Write(make([]byte, maxToken))
+	return errors.Join(err, temporary.Close(), os.Remove(temporary.Name()))
+}
