@@ -32,7 +32,7 @@ type component struct {
 
 // of returns where the account's access token comes from.
 func (s *sources) of(a config.Account) weixin.TokenSource {
-	credentials := weixin.Credentials{AppID: a.AppID, AppSecret: a.Secret(), Reread: a.RereadSecret}
+	credentials := weixin.Credentials{AppID: a.AppID, AppSecret: a.Secret(), SecretFile: a.AppSecretFile, Reread: a.RereadSecret}
 	switch a.Token.Type {
 	case config.LegacyToken:
 		return s.api.LegacyToken(credentials)

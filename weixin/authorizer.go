@@ -130,11 +130,20 @@ func (a *authorizer) notLocked(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ended(ctx, apiToken)
 	}
-	fault := &Error{API: apiToken, Class: Token, advice: replaceAdvice}
+	fault := a.fault(nil, replaceAdvice)
 	if errors.Is(err, errLocked) {
 		fault.Class, fault.advice = Busy, lockedAdvice
 	}
 	fault.Err = fmt.Errorf("the refresh token is not used: %w", causeOf(err, nil))
+	return fault
+}
+
+// fault returns an error of the store, which names it where it has a name.
+func (a *authorizer) fault(err error, advice string) *Error {
+	fault := &Error{API: apiToken, Class: Token, Err: err, bySecret: true, advice: advice}
+	if named, ok := a.store.(interface{ Name() string }); ok {
+		fault.Source = named.Name()
+	}
 	return fault
 }
 
@@ -148,7 +157,7 @@ func (a *authorizer) refreshToken(r *rotation) (secret.Value, error) {
 	if r.unsaved.IsZero() {
 		if err != nil {
 			err = fmt.Errorf("reading the refresh token: %w", causeOf(err, secret.Masker{stored}))
-			return secret.Value{}, &Error{API: apiToken, Class: Token, Err: err, advice: loadAdvice}
+			return secret.Value{}, a.fault(err, loadAdvice)
 		}
 		return stored, nil
 	}
@@ -166,7 +175,7 @@ func (a *authorizer) save(r *rotation) error {
 	if err := a.store.Save(r.unsaved); err != nil {
 		err = fmt.Errorf("saving the new refresh token, before which no new access token is used: %w",
 			causeOf(err, secret.Masker{r.used, r.unsaved}))
-		return &Error{API: apiToken, Class: Token, Err: err, advice: saveAdvice}
+		return a.fault(err, saveAdvice)
 	}
 	r.used, r.unsaved = secret.Value{}, secret.Value{}
 	return nil

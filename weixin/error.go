@@ -35,8 +35,8 @@ type Error struct {
 	// Shared says that no request was made: the source of the token, which other accounts
 	// share, failed a moment before with this error, and Wait is how long it makes none.
 	Shared bool
-	// Source names the file or URL that the access token comes from, where the fault lies
-	// there and not with Weixin; else "".
+	// Source names the file or URL that the access token comes from, or the file of the app secret
+	// or refresh token, where the fault lies there and not with Weixin; else "".
 	Source string
 	// Err is the cause of a fault below the errcode, without URL; beside an errcode it is
 	// what kept this program from helping itself, and mostly nil.
@@ -44,12 +44,15 @@ type Error struct {
 
 	// advice is better than what class and errcode would give; "" if there is none.
 	advice string
+	// bySecret says that Source is where the app secret or the refresh token is: the access token
+	// would have come from Weixin.
+	bySecret bool
 }
 
 // Error says in one line what was being done and what came of it.
 func (e *Error) Error() string {
 	var b strings.Builder
-	if e.Source != "" && e.Code == 0 {
+	if e.Source != "" && e.Code == 0 && !e.bySecret {
 		b.WriteString(gettingFrom(e.Source))
 	} else {
 		b.WriteString(purpose(e.API))

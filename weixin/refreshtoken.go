@@ -43,6 +43,9 @@ type RefreshTokenFile struct {
 // symbolic link, the file behind it is replaced.
 func NewRefreshTokenFile(path string) *RefreshTokenFile { return &RefreshTokenFile{path: path} }
 
+// Name says where the refresh token is, for errors.
+func (f *RefreshTokenFile) Name() string { return "the file " + f.path }
+
 // Load reads the file: one word, with white space around it.
 func (f *RefreshTokenFile) Load() (secret.Value, error) {
 	text, err := secret.ReadFile(f.path)

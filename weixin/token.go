@@ -26,6 +26,8 @@ const maxLife = 365 * 24 * 60 * 60
 type Credentials struct {
 	AppID     string
 	AppSecret secret.Value
+	// SecretFile is where Reread reads, for errors; "" where the secret comes from no file.
+	SecretFile string
 	// Reread gets the app secret anew when Weixin refuses the one that is used, so that it can
 	// be replaced while the program runs, and before the first use where AppSecret is zero. Its
 	// error names the file. May be nil; possibly called from several goroutines, but by one at
@@ -117,13 +119,18 @@ func (l *legacyToken) Fetch(ctx context.Context) (AccessToken, error) {
 // concurrent use.
 type appSecret struct {
 	reread func() (secret.Value, error)
+	source string // where reread reads, as errors name it; "" where that is no file
 
 	mu      sync.Mutex // held while rereading, never during a request
 	current secret.Value
 }
 
 func newAppSecret(credentials Credentials) *appSecret {
-	return &appSecret{reread: credentials.Reread, current: credentials.AppSecret}
+	s := &appSecret{reread: credentials.Reread, current: credentials.AppSecret}
+	if credentials.SecretFile != "" {
+		s.source = "the file " + credentials.SecretFile
+	}
+	return s
 }
 
 // fetch asks with the secret that is known, and if Weixin refuses that, once more with the
@@ -135,7 +142,7 @@ func (s *appSecret) fetch(ask func(secret.Value) (AccessToken, error)) (AccessTo
 	if used.IsZero() && s.reread != nil {
 		var err error
 		if used, err = s.other(used); err != nil {
-			return AccessToken{}, &Error{API: apiToken, Class: Token, Err: causeOf(err, nil), advice: secretAdvice}
+			return AccessToken{}, &Error{API: apiToken, Class: Token, Err: causeOf(err, nil), Source: s.source, bySecret: true, advice: secretAdvice}
 		}
 	}
 	token, err := ask(used)
