@@ -38,29 +38,29 @@ func told(line string) int {
 	return n
 }
 
-// TestSharedCauseIsToldOnce: Weixin is away for 300 accounts for two hours.
+// TestSharedCauseIsToldOnce: Weixin is away for 60 accounts for an hour.
 func TestSharedCauseIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, accounts(300)...)
+		w := newWorld(t, "2026-03-10 08:00", nil, accounts(60)...)
 		w.config.HistoryDays = 1
 		remove := w.sim.Inject(weixintest.Fault{Status: 502})
 		w.start()
-		setClock(t, "2026-03-10 10:00")
+		setClock(t, "2026-03-10 09:00")
 		if lines := w.log.loud("refresh failed"); len(lines) < 1 || len(lines) > 3 {
 			t.Errorf("%d lines about one cause: %q", len(lines), lines)
 		}
-		if lines := w.log.loud("level=warn", "refresh failed", `first="account0`, "502", "next=", "advice="); len(lines) != 1 || told(lines[0]) < 290 {
+		if lines := w.log.loud("level=warn", "refresh failed", `first="account0`, "502", "next=", "advice="); len(lines) != 1 || told(lines[0]) < 50 {
 			t.Errorf("%d lines tell of all: %q", len(lines), w.log.loud("refresh failed"))
 		}
 		cause := w.shown("account00").Work[summary.Daily].Trouble.Cause
-		if want := (snapshot.Cause{Reason: reason("busy"), Kind: "status 502"}); cause != want || w.shown("account299").Work[summary.Daily].Trouble.Cause != want {
+		if want := (snapshot.Cause{Reason: reason("busy"), Kind: "status 502"}); cause != want || w.shown("account59").Work[summary.Daily].Trouble.Cause != want {
 			t.Errorf("the cause is %+v, want %+v for all", cause, want)
 		}
 		remove()
 		setClock(t, "2026-03-10 12:00")
 		w.wantDays(1)
 		lines := w.log.loud("works again")
-		if len(lines) < 1 || len(lines) > 3 || told(lines[len(lines)-1]) != 300 {
+		if len(lines) < 1 || len(lines) > 3 || told(lines[len(lines)-1]) != 60 {
 			t.Errorf("the end is told in %d lines: %q", len(lines), lines)
 		}
 	})
@@ -149,7 +149,7 @@ func (r *refreshToken) Save(text secret.Value) error {
 	return nil
 }
 
-// TestPlatformsTokenServerIsAway for a thousand accounts: it hears of it a few times a minute, and
+// TestPlatformsTokenServerIsAway for three hundred accounts: it hears of it a few times a minute, and
 // the log has a few lines.
 func TestPlatformsTokenServerIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestPlatformsTokenServerIsAway(t *testing.T) {
 		source := &tokens{}
 		shared := client.Keep(source)
 		w.config.Accounts = nil
-		for i := range 1000 {
+		for i := range 300 {
 			a := account(i)
 			w.config.Accounts = append(w.config.Accounts, refresh.Account{
 				Name: a.AppID, AppID: a.AppID, Credentials: secret.New("platform"),
@@ -179,7 +179,7 @@ func TestPlatformsTokenServerIsAway(t *testing.T) {
 		if n := source.fetched.Load(); n > 70 {
 			t.Errorf("%d requests to the token server in an hour", n)
 		}
-		if lines := w.log.loud("refresh failed"); len(lines) > 3 || told(lines[len(lines)-1]) < 990 || !strings.Contains(lines[0], "https://tokens.example/platform") {
+		if lines := w.log.loud("refresh failed"); len(lines) > 3 || told(lines[len(lines)-1]) < 290 || !strings.Contains(lines[0], "https://tokens.example/platform") {
 			t.Errorf("%d lines about one cause: %q", len(lines), lines)
 		}
 		if a := w.shown(account(7).AppID); a.State() != snapshot.Failing || a.Work[summary.Daily].Trouble.Cause.Source != "https://tokens.example" {

@@ -66,7 +66,7 @@ func (s *Store) Holds(ctx context.Context, appIDs ...string) ([]Hold, error) {
 		rows, err := tx.QueryContext(ctx, `
 			SELECT app_id, api, since, until, date, attempts, fingerprint, detail
 			FROM hold JOIN account ON account.id = hold.account
-			WHERE app_id IN (SELECT value FROM json_each(?))`, string(list)) //nolint:sqlclosecheck // each closes it
+			WHERE app_id IN (SELECT value FROM json_each(?))`, string(list))
 		if err != nil {
 			return err
 		}
