@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -36,6 +37,10 @@ func (s *Store) explain(err error) error {
 	if fault.Code() == sqlite3.SQLITE_IOERR_SHMSIZE {
 		kind = sqlite3.SQLITE_FULL
 	}
+	if strings.Contains(fault.Error(), "unsupported file format") {
+		// The number of the schema's format is part of the header. Every SQLite since 2005 knows all there are.
+		kind = sqlite3.SQLITE_CORRUPT
+	}
 	switch kind {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fmt.Errorf("another process has kept the file locked for more than %v;"+
@@ -49,7 +54,7 @@ func (s *Store) explain(err error) error {
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("the disk is full; make room, or set store.retention: %w", err)
 	case sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("this is no SQLite database, or its beginning is damaged;"+
+		return fmt.Errorf("this is not an SQLite database, or its beginning is damaged;"+
 			" change store.path, or move the file away: %w", err)
 	case sqlite3.SQLITE_CORRUPT:
 		return damaged(err)
@@ -61,8 +66,8 @@ func (s *Store) explain(err error) error {
 }
 
 func damaged(err error) error {
-	return fmt.Errorf("the file is damaged; restore it from a backup, or move it away"+
-		" together with its -wal and -shm files and what Weixin still has is fetched again: %w", err)
+	return fmt.Errorf("the file is damaged; stop the exporter, remove the file together with its -wal and -shm files, and copy"+
+		" a backup there, or nothing: then what Weixin still has is fetched again (weixin_exporter export saves what can be read): %w", err)
 }
 
 func isBusy(err error) bool {

@@ -130,9 +130,28 @@ func identify(ctx context.Context, tx *sql.Tx) (bool, error) {
 	case id == 0 && things == 0:
 		return true, nil
 	case id == 0:
-		return false, errors.New("this is a database of another program; change store.path")
+		return false, unmarked(ctx, tx)
 	default:
 		return false, fmt.Errorf("this is a database of another program (application id %d); change store.path", id)
+	}
+}
+
+// unmarked says what to do about a file without an application id. It may be one of this program's that
+// was restored from a dump in SQL, which does not hold the id. To adopt it is left to people: a dump of
+// a damaged file ends where the damage begins, and no check of the file could find that out.
+func unmarked(ctx context.Context, tx *sql.Tx) error {
+	const all = 5
+	var tables int
+	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE type = 'table'
+		AND name IN ('account', 'day', 'daily', 'hourly', 'goose_db_version')`).Scan(&tables)
+	switch {
+	case err != nil:
+		return err
+	case tables == all:
+		return fmt.Errorf("this has the tables of weixin_exporter but not its mark, which a restore from .dump loses;"+
+			" if it is complete, set the mark: sqlite3 FILE 'PRAGMA application_id = %d'", ApplicationID)
+	default:
+		return errors.New("this is a database of another program; change store.path")
 	}
 }
 
