@@ -34,6 +34,9 @@ func declare(line *cli, env *command.Env) map[string]func(context.Context) error
 	check, checkup := declareCheck(app)
 	backfill, filling := declareBackfill(app)
 	export, extract := declareExport(app)
+	stored := app.Command("store", "What can be done with the store.")
+	backup := stored.Command("backup", "Write a copy of the store into a file; works beside a running exporter.")
+	copyFile := backup.Arg("file", "File to write or replace.").Required().String()
 	demo := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.")
 	receivers := demo.Flag("remote-write.url", "Send the history to a receiver of remote write, too. Repeatable.").PlaceHolder("URL").Strings()
 	health := app.Command("healthcheck", "Ask a running exporter on this host whether it is healthy; for containers.")
@@ -52,7 +55,8 @@ func declare(line *cli, env *command.Env) map[string]func(context.Context) error
 			extract.ConfigFile = configFile
 			return command.Export(ctx, *env, *extract)
 		},
-		demo.FullCommand(): func(ctx context.Context) error { return command.Demo(ctx, *env, web, *receivers) },
+		backup.FullCommand(): func(ctx context.Context) error { return command.Backup(ctx, *env, configFile, *copyFile) },
+		demo.FullCommand():   func(ctx context.Context) error { return command.Demo(ctx, *env, web, *receivers) },
 		health.FullCommand(): func(ctx context.Context) error {
 			web.AddressGiven = line.isSet("web.listen-address")
 			return command.Healthcheck(ctx, web)

@@ -153,7 +153,7 @@ func TestDocsFlags(t *testing.T) {
 	_, list, _ := strings.Cut(help[0], "\nCommands:\n")
 	commands := found(`(?m)^([a-z]+)\b`, list)
 	delete(commands, "help")
-	if names := missing(commands, found("(?m)^\\|.* `weixin_exporter ([a-z]+)` \\|", reference)); len(commands) == 0 || len(names) > 0 {
+	if names := missing(commands, found("(?m)^\\|.* `weixin_exporter ([a-z]+)[^`]*` \\|", reference)); len(commands) == 0 || len(names) > 0 {
 		t.Errorf("docs/command-line.md lacks the commands %q of %d", names, len(commands))
 	}
 	for command := range commands {

@@ -32,8 +32,14 @@ func (x *exporter) observe(r weixin.Request) {
 }
 
 // notices returns what is wrong with the exporter as a whole.
-func (x *exporter) notices() []web.Notice {
+func (x *exporter) notices(known *store.Store) []web.Notice {
 	var notices []web.Notice
+	if fault := known.Fault(); fault != nil {
+		notices = append(notices, web.Notice{
+			Text: capital(fault.Error()),
+			To:   "see the log, which says what was done about it. What is shown below is what was known before; nothing is asked for or kept meanwhile.",
+		})
+	}
 	if fault := x.clock.Fault(); fault != "" {
 		notices = append(notices, web.Notice{
 			Text: capital(fault),

@@ -82,16 +82,24 @@ func stoppedExport(env Env) error {
 
 // spare fails if the output would take the place of one of the files that the export needs.
 func (e *Extract) spare(files ...string) error {
-	output, err := os.Stat(e.Output)
+	if file := sameAs(e.Output, files...); file != "" {
+		return fmt.Errorf("--output=%s: %w: that is %s itself; name another file", e.Output, ErrUsage, file)
+	}
+	return nil
+}
+
+// sameAs returns which of the files the path leads to; "" if to none of them.
+func sameAs(path string, files ...string) string {
+	output, err := os.Stat(path)
 	if err != nil {
-		return nil //nolint:nilerr // there is nothing that could be replaced
+		return "" // there is nothing that could be replaced
 	}
 	for _, file := range files {
 		if needed, err := os.Stat(file); err == nil && os.SameFile(output, needed) {
-			return fmt.Errorf("--output=%s: %w: that is %s itself; name another file", e.Output, ErrUsage, file)
+			return file
 		}
 	}
-	return nil
+	return ""
 }
 
 func (e *Extract) export(ctx context.Context, env Env, cfg *config.Config) error {

@@ -59,8 +59,10 @@ type exporter struct {
 	reloads   *collector.Reloads
 	requests  *collector.Requests
 	current   atomic.Pointer[config.Config]
-	shown     atomic.Pointer[shownConfig] // current, as /config shows it
-	reloading chan struct{}               // holds one token: one reload at a time
+	// storeFault is what was last logged of the store.
+	storeFault string
+	shown      atomic.Pointer[shownConfig] // current, as /config shows it
+	reloading  chan struct{}               // holds one token: one reload at a time
 }
 
 // run serves with the configuration until the context ends.
@@ -83,22 +85,32 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(x.open(ctx, cfg), held.Release())
+	return x.open(ctx, cfg, held)
 }
 
-// open serves with the store of the configuration, which is locked.
-func (x *exporter) open(ctx context.Context, cfg *config.Config) error {
-	known, err := store.Open(ctx, cfg.Store.Path, store.Options{})
-	if ctx.Err() != nil && err != nil {
-		return nil //nolint:nilerr // ended before it began
-	}
+// open serves with the store of the configuration, whose lock it releases at the end.
+func (x *exporter) open(ctx context.Context, cfg *config.Config, held *store.Lock) error {
+	known, err := store.Open(ctx, cfg.Store.Path, store.Options{Lock: held})
 	if err != nil {
-		return err
+		released := held.Release()
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // ended before it began
+		}
+		return errors.Join(err, released)
 	}
+	return x.unlessItHangs(ctx, known, func() error {
+		return errors.Join(x.use(ctx, cfg, known), held.Release())
+	})
+}
+
+// use serves with an open store, and closes it.
+func (x *exporter) use(ctx context.Context, cfg *config.Config, known *store.Store) error {
+	var err error
 	if x.clock, err = newClock(ctx, known, x.logger, x.now, x.elapsed); err == nil {
 		err = x.serve(ctx, cfg, known)
 	}
 	level.Info(x.logger).Log("msg", "stopped")
+	x.mend(ctx, known)
 	if closed := known.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
 		err = errors.Join(err, fmt.Errorf("closing the store: %w", closed))
 	}
@@ -132,6 +144,7 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 	})
 	parts.Go(func() error { return x.refresher.Run(ctx, refreshed) })
 	parts.Go(func() error { x.clock.Run(ctx, known); return nil })
+	parts.Go(func() error { x.keepMending(ctx, known); return nil })
 	parts.Go(func() error { x.writers.group.Run(ctx, endpoints); return nil })
 	parts.Go(func() error {
 		switch err := toolkit.ListenAndServe(server.Server, x.web.Toolkit, x.slogger); {
@@ -175,6 +188,9 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 	if err := registry.Register(collector.NewClock(x.clock.Offset)); err != nil {
 		return nil, err
 	}
+	if err := registry.Register(collector.NewStore(known.Fault)); err != nil {
+		return nil, err
+	}
 	x.clients = clients{now: x.now, observe: x.observe}
 	x.refresher = refresh.New(refresh.Options{Store: known, Others: known, Board: board, Logger: x.logger, Now: x.now, Believed: x.clock.Believed})
 	x.reloading = make(chan struct{}, 1)
@@ -198,7 +214,9 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		Config:        func() ([]byte, error) { return x.shown.Load().text() },
 		Reload:        x.reload,
 		Lifecycle:     x.web.EnableLifecycle,
-		Notices:       x.notices,
+		Unready:       known.Fault,
+		Unhealthy:     known.Hangs,
+		Notices:       func() []web.Notice { return x.notices(known) },
 		Version:       version.Version,
 		Now:           x.now,
 		Logger:        x.logger,

@@ -191,12 +191,17 @@ func TestSecondExporterOnTheSameStore(t *testing.T) {
 	w.waitComplete(t, first.web, w.accounts...)
 	known := first.metrics(t)
 	calls := len(w.sim.Calls())
+	f := finish(t, nil, "--config.file="+w.config, "--web.listen-address=127.0.0.1:0")
+	if want := fmt.Sprintf("another weixin_exporter serves from it (process %d on host ", first.cmd.Process.Pid); f.code != 1 || !strings.Contains(f.stderr, want) {
+		t.Errorf("a second exporter: %+v, want %q", f, want)
+	}
+	w.checkFigures(t, first.metrics(t), w.accounts...)
+	first.kill(t)
+	// The lock ends with the process.
 	second := serve(t, w.config)
 	w.checkFigures(t, second.metrics(t), w.accounts...)
 	w.checkNothingKnownWasAsked(t, known, calls, w.accounts...)
 	second.stop(t, syscall.SIGTERM)
-	w.checkFigures(t, first.metrics(t), w.accounts...)
-	first.stop(t, syscall.SIGTERM)
 }
 
 func TestOneAccountsFaultsLeaveTheOthersAlone(t *testing.T) {

@@ -128,6 +128,7 @@ type Refresher struct {
 
 type reconfigure struct {
 	config Config
+	reread bool // the store rather than the configuration
 	done   chan<- error
 }
 
@@ -210,6 +211,10 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 		case res := <-r.results:
 			r.take(res)
 		case change := <-r.configs:
+			if change.reread {
+				change.done <- r.reread()
+				continue
+			}
 			change.done <- r.apply(change.config)
 		}
 	}

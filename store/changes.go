@@ -11,7 +11,7 @@ import (
 func (s *Store) Changed(ctx context.Context, after Mark) ([]string, Mark, error) {
 	var changed []string
 	latest := after
-	err := inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, `SELECT latest FROM mark`).Scan(&latest); err != nil {
 			return err
 		}
@@ -38,8 +38,11 @@ func (s *Store) Changed(ctx context.Context, after Mark) ([]string, Mark, error)
 // anything that is not known. A store in memory has one version.
 func (s *Store) Version(ctx context.Context) (int64, error) {
 	var version int64
-	// The number belongs to a connection, so it has to be the one that writes.
-	if err := s.write.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&version); err != nil {
+	err := s.using(func(h *handle) error {
+		// The number belongs to a connection, so it has to be the one that writes.
+		return h.write.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&version)
+	})
+	if err != nil {
 		return 0, s.failed(ctx, "look whether another process has changed anything", err)
 	}
 	return version, nil

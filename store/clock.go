@@ -10,7 +10,7 @@ import (
 // answer came. It is zero where the store holds nothing, and in China time.
 func (s *Store) Seen(ctx context.Context) (time.Time, error) {
 	var seen int64
-	err := inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, `SELECT seen FROM clock`).Scan(&seen); err != nil || seen > 0 {
 			return err
 		}

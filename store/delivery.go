@@ -40,7 +40,7 @@ type Due struct {
 // particular order. The endpoint is a name that stays the same over restarts.
 func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, error) {
 	var appIDs []string
-	err := inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *sql.Tx) error {
 		//nolint:sqlclosecheck // each closes them
 		rows, err := tx.QueryContext(ctx, `
 			SELECT app_id FROM account
@@ -70,7 +70,7 @@ func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, err
 // only counted.
 func (s *Store) Due(ctx context.Context, endpoint string, since summary.Date, limit int, appIDs ...string) ([]Due, error) {
 	var dues []Due
-	err := inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *sql.Tx) error {
 		c := courier{ctx: ctx, tx: tx, endpoint: endpoint, since: since, left: limit, whole: true, prepared: make(map[string]*sql.Stmt)}
 		for _, appID := range appIDs {
 			if c.left <= 0 {
@@ -314,7 +314,7 @@ func (c *courier) dated(query string, account int64, dates []summary.Date, scan 
 // since on it lacks, by API.
 func (s *Store) CountDue(ctx context.Context, endpoint string, since summary.Date) (map[string][summary.APIs]int64, error) {
 	counts := make(map[string][summary.APIs]int64)
-	err := inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *sql.Tx) error {
 		//nolint:sqlclosecheck // each closes them
 		rows, err := tx.QueryContext(ctx, `
 			WITH behind (id, app_id, mark, date) AS MATERIALIZED (
@@ -372,7 +372,7 @@ func (s *Store) Delivered(ctx context.Context, endpoint string, at time.Time, du
 // LastDelivery returns when an endpoint last accepted samples, in China time; zero if never.
 func (s *Store) LastDelivery(ctx context.Context, endpoint string) (time.Time, error) {
 	var at int64
-	err := inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *sql.Tx) error {
 		return tx.QueryRowContext(ctx, `SELECT coalesce(max(sent_at), 0) FROM delivery WHERE endpoint = ?`, endpoint).Scan(&at)
 	})
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // file is created, not even those that SQLite puts beside a database, and no lock is taken. Other
 // processes may have the file open.
 func Examine(ctx context.Context, path string) error {
-	s := &Store{path: path, turn: make(chan struct{}, 1), busy: defaultBusyTimeout}
+	s := newStore(path, Options{})
 	if err := s.examineAt(ctx); err != nil {
 		return s.failed(ctx, "open", err)
 	}

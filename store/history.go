@@ -25,8 +25,12 @@ type History struct {
 // meantime is not among them. Writers do not wait, but until read returns SQLite cannot reset
 // its WAL file, which grows with what they save. What read returns is returned unchanged.
 func (s *Store) History(ctx context.Context, read func(*History) error) error {
+	return s.using(func(open *handle) error { return s.history(ctx, open.read, read) })
+}
+
+func (s *Store) history(ctx context.Context, db *sql.DB, read func(*History) error) error {
 	h := &History{ctx: ctx, store: s, numbers: make(map[string]int64)}
-	conn, err := s.read.Conn(ctx)
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return h.failed(err)
 	}

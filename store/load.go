@@ -15,7 +15,7 @@ import (
 // know are missing in the map. The caller owns what is returned.
 func (s *Store) Load(ctx context.Context, since summary.Date, appIDs ...string) (map[string]*Account, error) {
 	accounts := make(map[string]*Account)
-	err := inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *sql.Tx) error {
 		l := loader{ctx: ctx, tx: tx, byNumber: make(map[int64]*Account)}
 		if err := l.accounts(accounts, appIDs); err != nil {
 			return err

@@ -1,20 +1,29 @@
 package store
 
 import (
-	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
 // Lock is held by the one process that serves from a store. Others may still open the store.
 type Lock struct {
-	file *os.File // nil where nothing is locked
+	file   *os.File // nil where nothing is locked
+	holder string   // the line that names the holder
+	mu     sync.Mutex
+	text   string // of the file
+	// former is what the last process noted that did not release the lock: the files it had open.
+	former string
 }
+
+// held reports whether something is locked; nil is no lock.
+func (l *Lock) held() bool { return l != nil && l.file != nil }
 
 // errHeld means that another process holds a lock.
 var errHeld = errors.New("locked by another process")
@@ -67,20 +76,93 @@ func (l *Lock) sign(now time.Time) error {
 	if err != nil {
 		host = "unknown"
 	}
-	if err := l.file.Truncate(0); err != nil {
-		return err
-	}
-	_, err = l.file.WriteAt(fmt.Appendf(nil, "process %d on host %s since %s\n", os.Getpid(), host, now.UTC().Format(time.RFC3339)), 0)
-	return err
+	_, l.former = readLock(l.file)
+	l.holder = fmt.Sprintf("process %d on host %s since %s", os.Getpid(), host, now.UTC().Format(time.RFC3339))
+	return l.write(l.former) // which holds until this process has opened the store
 }
 
-// holderOf returns what the holder of a lock has written.
-func holderOf(file *os.File) string {
-	line, _ := bufio.NewReader(file).ReadString('\n') // what cannot be read says nothing
-	if line = strings.TrimSpace(line); line == "" {
-		return "it does not say which"
+// note puts down which files are open, so that it survives a crash.
+func (l *Lock) note(files string) error {
+	if !l.held() {
+		return nil
 	}
-	return line
+	err := l.write(files)
+	if err == nil {
+		err = l.touch()
+	}
+	if err != nil {
+		return fmt.Errorf("note in %s which files are open: %w", l.file.Name(), err)
+	}
+	return nil
+}
+
+func (l *Lock) write(files string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = l.holder + "\n" + files + "\n"
+	if _, err := l.file.WriteAt([]byte(l.text), 0); err != nil {
+		return err
+	}
+	return l.file.Truncate(int64(len(l.text)))
+}
+
+// touch writes the file once more, to the disk.
+func (l *Lock) touch() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.file.WriteAt([]byte(l.text), 0)
+	return errors.Join(err, l.file.Sync())
+}
+
+// dropStaleWAL puts a WAL file aside that does not belong to the file beside it: the process that
+// wrote it was killed, and since then another file was put in the place of the store or written over
+// it. SQLite would carry out in the one what was meant for the other.
+func (l *Lock) dropStaleWAL(path string) error {
+	if !l.held() || l.former == "" {
+		return nil
+	}
+	var file, wal string
+	var mark uint32
+	if _, err := fmt.Sscanf(l.former, "file %s wal %s mark %d", &file, &wal, &mark); err != nil {
+		return nil //nolint:nilerr // a note that was cut off says nothing
+	}
+	path = resolved(path)
+	header, err := os.Open(path)
+	if err != nil {
+		return nil //nolint:nilerr // without the file there is nothing to protect; SQLite ignores the rest
+	}
+	defer func() { _ = header.Close() }() // SQLite does not have it open yet
+	present, err := header.Stat()
+	if err != nil {
+		return nil //nolint:nilerr // to open it fails, too
+	}
+	left, err := os.Stat(path + "-wal")
+	if err != nil {
+		return nil //nolint:nilerr // there is none
+	}
+	found, err := readMark(header)
+	moved := fileID(present) != file && fileID(left) == wal // and not all of them copied elsewhere
+	if err == nil && found == mark && !moved {
+		return nil
+	}
+	l.former = ""
+	return putAside(path)
+}
+
+// holderOf returns who holds a lock.
+func holderOf(file *os.File) string {
+	holder, _ := readLock(file)
+	return cmp.Or(holder, "it does not say which")
+}
+
+// readLock returns the two lines of a lock file: the holder, and which files it has open.
+func readLock(file *os.File) (holder, files string) { //nolint:nonamedreturns // two of a kind need names
+	const most = 1000
+	text := make([]byte, most)
+	n, _ := file.ReadAt(text, 0) // what cannot be read says nothing
+	holder, rest, _ := strings.Cut(string(text[:n]), "\n")
+	files, _, _ = strings.Cut(rest, "\n")
+	return holder, files
 }
 
 // Release lets go of the lock and removes its file.

@@ -48,7 +48,7 @@ func TestLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, _ := os.ReadFile(path + ".lock"); strings.Contains(string(text), "gone") || strings.Count(string(text), "\n") != 1 {
+	if text, _ := os.ReadFile(path + ".lock"); strings.Contains(string(text), "gone") || strings.Count(string(text), "\n") != 2 {
 		t.Errorf("the lock file says %q", text)
 	}
 	if err := held.Release(); err != nil {

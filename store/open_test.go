@@ -73,8 +73,8 @@ func change(tb testing.TB, path string, edit func([]byte) []byte) {
 }
 
 const (
-	notOurs      = `this is no SQLite database, or its beginning is damaged; change store.path, or move the file away: file is not a database (26)`
-	isDamaged    = `the file is damaged; restore it from a backup, or move it away together with its -wal and -shm files and what Weixin still has is fetched again: `
+	notOurs      = `this is not an SQLite database, or its beginning is damaged; change store.path, or move the file away: file is not a database (26)`
+	isDamaged    = `the file is damaged; stop the exporter, remove the file together with its -wal and -shm files, and copy a backup there, or nothing: then what Weixin still has is fetched again (weixin_exporter export saves what can be read): `
 	otherProgram = `this is a database of another program; change store.path`
 )
 
@@ -176,6 +176,24 @@ func TestOpenSaysWhatIsWrongAndChangesNothing(t *testing.T) {
 				_ = db.Close()
 			},
 			otherProgram,
+		},
+		"restored from a dump": {
+			func(t *testing.T, path string) {
+				t.Helper()
+				closed(t, path, 1)
+				db := shell(t, path)
+				run(t, db, `PRAGMA application_id = 0`)
+				_ = db.Close()
+			},
+			`this has the tables of weixin_exporter but not its mark, which a restore from .dump loses; if it is complete, set the mark: sqlite3 FILE 'PRAGMA application_id = 1465402744'`,
+		},
+		"a format of the future": {
+			func(t *testing.T, path string) {
+				t.Helper()
+				closed(t, path, 1)
+				change(t, path, func(b []byte) []byte { b[47] = 9; return b })
+			},
+			isDamaged + `SQL logic error: unsupported file format (1)`,
 		},
 		"a mark of another program": {
 			func(t *testing.T, path string) {

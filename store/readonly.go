@@ -14,10 +14,7 @@ import (
 // is; the other methods may need what later versions added. SQLite needs to write the files that it
 // puts beside it, so the user must be allowed to write all the same.
 func OpenReadOnly(ctx context.Context, path string, o Options) (*Store, error) {
-	s := &Store{path: path, turn: make(chan struct{}, 1), busy: o.BusyTimeout}
-	if s.busy <= 0 {
-		s.busy = defaultBusyTimeout
-	}
+	s := newStore(path, o)
 	if err := s.openReadOnly(ctx); err != nil {
 		return nil, s.failed(ctx, "open for reading", errors.Join(err, s.Close())) //nolint:contextcheck // Close has its own time
 	}

@@ -110,9 +110,9 @@ func (s *Store) Save(ctx context.Context, records []Record) ([]Revision, error) 
 		return nil, nil
 	}
 	var revisions []Revision
-	err := s.inTurn(ctx, func(tx *sql.Tx) error {
-		w := writer{ctx: ctx, tx: tx, statements: &s.statements, accounts: make(map[string]int64)}
-		if err := w.row(s.statements.mark).Scan(&w.mark); err != nil {
+	err := s.writing(ctx, func(tx *sql.Tx, prepared *statements) error {
+		w := writer{ctx: ctx, tx: tx, statements: prepared, accounts: make(map[string]int64)}
+		if err := w.row(prepared.mark).Scan(&w.mark); err != nil {
 			return err
 		}
 		for i := range records {

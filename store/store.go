@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"weixin_exporter/summary"
@@ -31,6 +32,12 @@ const (
 
 // Options of a store.
 type Options struct {
+	// Lock is held by this process if it is the one that serves from the store. With it the file is
+	// watched and its disk probed.
+	Lock *Lock
+	// Probe writes something to the disk of the store and returns once it is there. It is called
+	// before the store is used, at most once a second. nil: it writes to the file of the lock.
+	Probe func()
 	// BusyTimeout is how long an access waits for another process that keeps the file
 	// locked before it fails; 0 means 5 seconds.
 	BusyTimeout time.Duration
@@ -39,13 +46,24 @@ type Options struct {
 // Store is an open database. Its methods may be called at the same time; writes queue up.
 // Their errors name the file and say what to do.
 type Store struct {
-	path  string
-	write *sql.DB // one connection
-	read  *sql.DB // the same as write for a store in memory
+	path    string
+	options Options
+	busy    time.Duration
 	// turn is held by whoever writes, so that waiting for it ends with the context.
-	turn       chan struct{}
+	turn chan struct{}
+	disk *disk // nil: it is not probed
+
+	// mu is held for reading by whoever uses the handle.
+	mu sync.RWMutex
+	*handle
+}
+
+// handle is what is open of one file.
+type handle struct {
+	write      *sql.DB // one connection
+	read       *sql.DB // the same as write for a store in memory
 	statements statements
-	busy       time.Duration
+	files      *files // as they were opened; nil: whether they change does not matter
 }
 
 // Open opens the database file at path and brings its schema up to date. A file that does
@@ -53,19 +71,33 @@ type Store struct {
 // everything in memory until Close. Where Open fails it leaves what the file holds as it
 // is. The context bounds Open alone, not the store.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
-	s := &Store{path: path, turn: make(chan struct{}, 1), busy: o.BusyTimeout}
-	if s.busy <= 0 {
-		s.busy = defaultBusyTimeout
-	}
+	s := newStore(path, o)
 	if err := s.open(ctx); err != nil {
 		return nil, s.failed(ctx, "open", errors.Join(err, s.Close())) //nolint:contextcheck // Close has its own time
 	}
 	return s, nil
 }
 
+func newStore(path string, o Options) *Store {
+	s := &Store{path: path, options: o, busy: o.BusyTimeout, turn: make(chan struct{}, 1), handle: &handle{}}
+	if s.busy <= 0 {
+		s.busy = defaultBusyTimeout
+	}
+	switch {
+	case o.Probe != nil:
+		s.disk = &disk{write: o.Probe}
+	case o.Lock.held():
+		s.disk = &disk{write: func() { _ = o.Lock.touch() }} // a disk that fails does answer; SQLite says what is wrong
+	}
+	return s
+}
+
 func (s *Store) open(ctx context.Context) error {
 	found, err := inspect(s.path)
 	if err != nil {
+		return err
+	}
+	if err := s.options.Lock.dropStaleWAL(s.path); err != nil {
 		return err
 	}
 	s.write, s.read, err = pools(s.path, s.busy)
@@ -75,7 +107,11 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.patiently(ctx, func() error { return s.prepareFile(ctx, found) }); err != nil {
 		return err
 	}
-	return s.statements.prepare(ctx, s.write)
+	if err := s.statements.prepare(ctx, s.write); err != nil || s.path == "" {
+		return err
+	}
+	s.files, err = openFiles(ctx, s.path, s.write, s.options.Lock)
+	return err
 }
 
 // patiently repeats what can be done twice until no other process is in its way or the
@@ -105,19 +141,29 @@ func (s *Store) patiently(ctx context.Context, work func() error) error {
 // Close waits for what is being read or written and closes the file. The store is of no
 // use afterwards.
 func (s *Store) Close() error {
-	var errs []error
-	errs = append(errs, s.statements.close())
-	if s.read != nil && s.read != s.write {
-		errs = append(errs, closePool(s.read))
+	err := s.leave()
+	if err == nil {
+		err = s.handle.close()
 	}
-	// The connection that closes last moves what stands in the WAL file to the main one.
-	if s.write != nil {
-		errs = append(errs, closePool(s.write))
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return fmt.Errorf("%s: close: %w", name(s.path), err)
 	}
 	return nil
+}
+
+func (h *handle) close() error {
+	errs := []error{h.statements.close()}
+	if h.read != nil && h.read != h.write {
+		errs = append(errs, closePool(h.read))
+	}
+	// The connection that closes last moves what stands in the WAL file to the main one.
+	if h.write != nil {
+		errs = append(errs, closePool(h.write))
+	}
+	if h.files != nil {
+		errs = append(errs, h.files.close())
+	}
+	return errors.Join(errs...)
 }
 
 // closePool closes a pool once none of its connections is in use. database/sql alone would not
@@ -139,17 +185,51 @@ func closePool(db *sql.DB) error {
 	return db.Close()
 }
 
-// inTurn runs work in a transaction that no other writer disturbs, and commits it unless
+// using lets work use what is open, unless the file has changed or its disk does not answer.
+func (s *Store) using(work func(*handle) error) error {
+	if err := s.disk.answers(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.unchanged(); err != nil {
+		return err
+	}
+	return work(s.handle)
+}
+
+// reading runs work in a transaction that only reads, as of one instant.
+func (s *Store) reading(ctx context.Context, work func(*sql.Tx) error) error {
+	return s.using(func(h *handle) error { return inTx(ctx, h.read, &sql.TxOptions{ReadOnly: true}, work) })
+}
+
+// writing runs work in a transaction that no other writer disturbs, and commits it unless
 // work fails or the context ends.
+func (s *Store) writing(ctx context.Context, work func(*sql.Tx, *statements) error) error {
+	if err := s.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer s.endTurn()
+	return s.using(func(h *handle) error {
+		return inTx(ctx, h.write, nil, func(tx *sql.Tx) error { return work(tx, &h.statements) })
+	})
+}
+
+// inTurn is writing without prepared statements.
 func (s *Store) inTurn(ctx context.Context, work func(*sql.Tx) error) error {
+	return s.writing(ctx, func(tx *sql.Tx, _ *statements) error { return work(tx) })
+}
+
+func (s *Store) takeTurn(ctx context.Context) error {
 	select {
 	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return inTx(ctx, s.write, nil, work)
 }
+
+func (s *Store) endTurn() { <-s.turn }
 
 // inTx runs work in a transaction and commits it unless work fails or the context ends.
 func inTx(ctx context.Context, db *sql.DB, o *sql.TxOptions, work func(*sql.Tx) error) error {

@@ -41,6 +41,9 @@ type Options struct {
 	Reload func(context.Context) error
 	// Lifecycle allows to reload over HTTP.
 	Lifecycle bool
+	// Unready and Unhealthy return why the store cannot be used, and why it would not even answer; nil
+	// if there is nothing, and nil functions if there never is.
+	Unready, Unhealthy func() error
 	// Notices returns what is wrong with the exporter as a whole, for the landing page; nil: nothing.
 	Notices func() []Notice
 	// Version is shown on the landing page.
@@ -86,7 +89,7 @@ func NewHandler(o Options) (http.Handler, error) {
 		landingPath: readOnly(bounded(page)),
 		sdPath:      readOnly(o.Discovery),
 		configPath:  readOnly(bounded(http.HandlerFunc(o.serveConfig))),
-		healthyPath: readOnly(http.HandlerFunc(serveHealthy)),
+		healthyPath: readOnly(http.HandlerFunc(o.serveHealthy)),
 		readyPath:   readOnly(http.HandlerFunc(o.serveReady)),
 		reloadPath:  http.NewCrossOriginProtection().Handler(http.HandlerFunc(o.serveReload)),
 	}
@@ -147,7 +150,15 @@ func readOnly(h http.Handler) http.Handler {
 	})
 }
 
-func serveHealthy(w http.ResponseWriter, _ *http.Request) { say(w, "weixin_exporter is healthy.\n") }
+func (o Options) serveHealthy(w http.ResponseWriter, _ *http.Request) {
+	if o.Unhealthy != nil {
+		if err := o.Unhealthy(); err != nil {
+			http.Error(w, fmt.Sprintf("weixin_exporter is not healthy: %v.", err), http.StatusServiceUnavailable)
+			return
+		}
+	}
+	say(w, "weixin_exporter is healthy.\n")
+}
 
 // serveReady depends on the store alone: the first snapshot is made from it. Whether Weixin
 // answers does not matter.
@@ -155,6 +166,12 @@ func (o Options) serveReady(w http.ResponseWriter, _ *http.Request) {
 	if o.Source.Latest() == nil {
 		http.Error(w, "weixin_exporter is not ready: the store is being read.", http.StatusServiceUnavailable)
 		return
+	}
+	if o.Unready != nil {
+		if err := o.Unready(); err != nil {
+			http.Error(w, fmt.Sprintf("weixin_exporter is not ready: %v.", err), http.StatusServiceUnavailable)
+			return
+		}
 	}
 	say(w, "weixin_exporter is ready.\n")
 }

@@ -321,3 +321,24 @@ func TestLandingPageTellsASharedCauseOnce(t *testing.T) {
 		t.Errorf("%d boxes, and whether the rest is told: %v", n, strings.Contains(page, "more causes"))
 	}
 }
+
+func TestStoreThatCannotBeUsed(t *testing.T) {
+	s := newSurface(t)
+	s.board.Publish(&snapshot.Snapshot{})
+	fault := errors.New("the file was deleted")
+	s.options.Unready = func() error { return fault }
+	s.options.Unhealthy = func() error { return nil }
+	for path, want := range map[string]int{"/-/ready": http.StatusServiceUnavailable, "/-/healthy": http.StatusOK} {
+		if got := s.ask(http.MethodGet, path); got.Code != want {
+			t.Errorf("%s: %d %s, want %d", path, got.Code, got.Body, want)
+		}
+	}
+	s.options.Unhealthy = s.options.Unready
+	if got := s.ask(http.MethodGet, "/-/healthy"); got.Code != http.StatusServiceUnavailable || got.Body.String() != "weixin_exporter is not healthy: the file was deleted.\n" {
+		t.Errorf("%d %q", got.Code, got.Body)
+	}
+	fault = nil
+	if got := s.ask(http.MethodGet, "/-/ready"); got.Code != http.StatusOK {
+		t.Errorf("usable again: %d %s", got.Code, got.Body)
+	}
+}

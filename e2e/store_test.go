@@ -1,0 +1,123 @@
+package e2e_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"weixin_exporter/store"
+	"weixin_exporter/summary"
+)
+
+// storedDays opens a store, which examines it, and returns how many days it has of an account.
+func storedDays(t *testing.T, path string, a account) int64 {
+	t.Helper()
+	known, err := store.Open(t.Context(), path, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer known.Close()
+	accounts, err := known.Load(t.Context(), summary.FirstDate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if accounts[a.AppID] == nil {
+		return 0
+	}
+	return accounts[a.AppID].Days[summary.Daily]
+}
+
+// backup writes a copy of the store.
+func (w *world) backup(t *testing.T, path string) {
+	t.Helper()
+	f := finish(t, nil, "--config.file="+w.config, "store", "backup", path)
+	if want := path + ": a copy of " + filepath.Join(w.folder, "store.db"); f.code != 0 || !strings.HasPrefix(f.stdout, want) {
+		t.Fatalf("backup: %+v, want %q", f, want)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the copy: %v, %v", info, err)
+	}
+}
+
+// TestTheStoreChangesUnderTheExporter does to the files of a running exporter what people do, and then
+// kills it or stops it.
+func TestTheStoreChangesUnderTheExporter(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		do    func(path, backup string) error
+		found string
+		days  func(before int64) int64
+	}{
+		"deleted": {
+			func(path, _ string) error { return os.Remove(path) },
+			"the file was deleted while it was open",
+			func(before int64) int64 { return before },
+		},
+		"its WAL file deleted": {
+			func(path, _ string) error { return os.Remove(path + "-wal") },
+			"its -wal or -shm file was deleted",
+			func(before int64) int64 { return before },
+		},
+		"a backup moved over it": {
+			func(path, backup string) error { return os.Rename(backup, path) },
+			"another file was put in the place of the open one",
+			func(before int64) int64 { return before },
+		},
+	} {
+		for _, kill := range []bool{true, false} {
+			way := map[bool]string{true: "killed", false: "stopped"}[kill]
+			t.Run(name+", "+way, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, newAccount("shop", 1, 9000))
+				path, backup := filepath.Join(w.folder, "store.db"), filepath.Join(t.TempDir(), "backup.db")
+				w.write(t, w.yaml(w.accounts...))
+				x := serve(t, w.config)
+				w.waitComplete(t, x.web, w.accounts...)
+				w.backup(t, backup)
+				before := storedDays(t, backup, w.accounts[0])
+				if err := errors.Join(os.Remove(backup+"-wal"), os.Remove(backup+"-shm")); err != nil && !errors.Is(err, os.ErrNotExist) {
+					t.Fatal(err)
+				}
+				if err := c.do(path, backup); err != nil {
+					t.Fatal(err)
+				}
+				x.logged(t, "level=error", "the store's file had changed and was opened anew", c.found)
+				w.waitComplete(t, x.web, w.accounts...)
+				x.get(t, "/-/ready")
+				if kill {
+					x.kill(t)
+				} else {
+					x.stop(t, syscall.SIGTERM)
+				}
+				if got := storedDays(t, path, w.accounts[0]); got != c.days(before) {
+					t.Errorf("%d days, want %d", got, c.days(before))
+				}
+			})
+		}
+	}
+}
+
+// TestABackupIsMovedOverTheStoreOfAKilledExporter leaves what the exporter had beside it.
+func TestABackupIsMovedOverTheStoreOfAKilledExporter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newAccount("shop", 1, 9000))
+	path, backup := filepath.Join(w.folder, "store.db"), filepath.Join(t.TempDir(), "backup.db")
+	w.write(t, w.yaml(w.accounts...))
+	x := serve(t, w.config)
+	w.waitComplete(t, x.web, w.accounts...)
+	w.backup(t, backup)
+	x.kill(t)
+	if err := os.Rename(backup, path); err != nil {
+		t.Fatal(err)
+	}
+	x = serve(t, w.config)
+	w.waitComplete(t, x.web, w.accounts...)
+	x.stop(t, syscall.SIGTERM)
+	storedDays(t, path, w.accounts[0]) // which finds damage
+	if _, err := os.Stat(path + "-wal.stale"); err != nil {
+		t.Errorf("the WAL file of the killed exporter was not put aside: %v", err)
+	}
+}
