@@ -14,8 +14,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"weixin_exporter/snapshot"
-	"weixin_exporter/summary"
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/weixin/datacube"
 )
 
 // The alerts are checked here as far as no running program is needed; e2e has the rest.
@@ -227,14 +227,14 @@ func TestAlertsJudgeAsThePage(t *testing.T) {
 	known := rules(t)
 	for name, want := range map[string]map[string]float64{
 		"WeixinCallbacksFailed": {
-			"failed callbacks in the day": summary.ManyFailures, "failure ratio of the day": summary.HighFailureRatio,
+			"failed callbacks in the day": datacube.ManyFailures, "failure ratio of the day": datacube.HighFailureRatio,
 		},
 		"weixin:interface_fail_ratio:bad_hours": {
-			"failed callbacks in the hour": summary.ManyFailures, "failure ratio of the hour": summary.HighHourFailureRatio,
+			"failed callbacks in the hour": datacube.ManyFailures, "failure ratio of the hour": datacube.HighHourFailureRatio,
 		},
 		"WeixinCallbacksTimedOut": {
-			"failed callbacks in the day": summary.ManyFailures, "failure ratio of the day": summary.TimeoutFailureRatio,
-			"the longest callback, in seconds; Weixin gives up after 5": summary.TimeoutSeconds,
+			"failed callbacks in the day": datacube.ManyFailures, "failure ratio of the day": datacube.TimeoutFailureRatio,
+			"the longest callback, in seconds; Weixin gives up after 5": datacube.TimeoutSeconds,
 		},
 	} {
 		got := map[string]float64{}

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // What the Grafana boards promise: they load as they are, keep their links, and say what they show.
@@ -196,14 +196,14 @@ func TestBoardsShowAlerts(t *testing.T) {
 // TestBoardsJudgeAsTheAlerts compares where boards use red for figures with the rule that page and alerts follow.
 func TestBoardsJudgeAsTheAlerts(t *testing.T) {
 	number := func(n float64) string { return strconv.FormatFloat(n, 'g', -1, 64) }
-	failures, ratio := " >= "+number(summary.ManyFailures), " >= "+number(summary.HighFailureRatio)
-	slow := " >= " + number(summary.TimeoutSeconds) + " and "
-	slowRatio := " >= " + number(summary.TimeoutFailureRatio)
+	failures, ratio := " >= "+number(datacube.ManyFailures), " >= "+number(datacube.HighFailureRatio)
+	slow := " >= " + number(datacube.TimeoutSeconds) + " and "
+	slowRatio := " >= " + number(datacube.TimeoutFailureRatio)
 	asBool := func(text string) string { return strings.ReplaceAll(text, ">=", ">= bool") }
 	for panel, parts := range map[string][]string{
 		"weixin-overview, Failure ratio":             {failures, ratio, `"bad"`},
 		"weixin-overview, Longest callback":          {failures, slow, slowRatio, `"bad"`},
-		"weixin-overview, Accounts":                  {asBool(failures), asBool(ratio), asBool(slowRatio), ">= bool " + number(summary.TimeoutSeconds)},
+		"weixin-overview, Accounts":                  {asBool(failures), asBool(ratio), asBool(slowRatio), ">= bool " + number(datacube.TimeoutSeconds)},
 		"weixin-overview, Highest failure ratio":     {failures},
 		"weixin-account, Failure ratio":              {failures, ratio, `"bad"`},
 		"weixin-account, Longest time":               {failures, slow, slowRatio, `"bad"`},
@@ -228,8 +228,8 @@ func TestBoardsJudgeAsTheAlerts(t *testing.T) {
 	}
 	// Where a threshold gives a color to a ratio, or draws a line, it is one of the rule.
 	allowed := map[string][]float64{
-		"percentunit": {summary.HighFailureRatio, summary.HighHourFailureRatio, 0.1}, // a tenth of the calls
-		"s":           {5, (66 * time.Hour).Seconds(), (102 * time.Hour).Seconds()},  // Weixin's limit, and the ages of WeixinStatisticsStale
+		"percentunit": {datacube.HighFailureRatio, datacube.HighHourFailureRatio, 0.1}, // a tenth of the calls
+		"s":           {5, (66 * time.Hour).Seconds(), (102 * time.Hour).Seconds()},    // Weixin's limit, and the ages of WeixinStatisticsStale
 	}
 	for _, b := range boards(t) {
 		for _, p := range b.Panels {
@@ -393,7 +393,7 @@ func TestBoardsAsk(t *testing.T) {
 func checkBoardMetrics(t *testing.T, shown map[string]bool) {
 	t.Helper()
 	known := maps.Clone(shown)
-	for _, api := range []summary.API{summary.Daily, summary.Hourly} {
+	for _, api := range []datacube.API{datacube.Daily, datacube.Hourly} {
 		for _, figure := range []string{"callbacks", "failures", "time_cost_seconds", "max_time_cost_seconds"} {
 			known["weixin_history_"+api.String()+"_"+figure] = true
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
 
-	"weixin_exporter/command"
+	"weixin_exporter/internal/command"
 )
 
 // cli is the command line: which command was chosen, and where the values of flags come from.

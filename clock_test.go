@@ -6,22 +6,22 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/store"
-	"weixin_exporter/summary"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
 )
 
 // fillStore saves the days of the daily call up to and including until.
-func fillStore(t *testing.T, path, appID string, until summary.Date, days int) {
+func fillStore(t *testing.T, path, appID string, until datacube.Date, days int) {
 	t.Helper()
 	known, err := store.Open(t.Context(), path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var records []store.Record
-	for date := until - summary.Date(days) + 1; date <= until; date++ {
+	for date := until - datacube.Date(days) + 1; date <= until; date++ {
 		at := date.End().Add(9 * time.Hour)
 		records = append(records, store.Record{
-			AppID: appID, API: summary.Daily, Date: date, Daily: &summary.Figures{Callbacks: 1},
+			AppID: appID, API: datacube.Daily, Date: date, Daily: &datacube.Figures{Callbacks: 1},
 			State: store.State{Status: store.Known, AskedAt: at, KnownAt: at, Rechecked: true},
 		})
 	}
@@ -41,16 +41,16 @@ func storedDays(t *testing.T, path, appID string) int64 {
 		t.Fatal(err)
 	}
 	defer known.Close()
-	accounts, err := known.Load(t.Context(), summary.FirstDate)
+	accounts, err := known.Load(t.Context(), datacube.FirstDate)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return accounts[appID].Days[summary.Daily]
+	return accounts[appID].Days[datacube.Daily]
 }
 
 func TestClockThatIsAYearAheadRemovesNothing(t *testing.T) {
 	_, file, path := simulate(t, "store: {retention: 100d}\n")
-	fillStore(t, path, shopID, summary.DateOf(time.Now())-2, 90)
+	fillStore(t, path, shopID, datacube.DateOf(time.Now())-2, 90)
 
 	p := startAt(t, func() time.Time { return time.Now().Add(365 * 24 * time.Hour) }, "serve", "--config.file="+file)
 	p.output.wait(`level=warn .*msg="the clock of this host is wrong: it is 1y ahead of Weixin's`)

@@ -6,7 +6,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
-	"weixin_exporter/command"
+	"weixin_exporter/internal/command"
 )
 
 // declare adds the commands and the flags that they share. It returns what each command does,

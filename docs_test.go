@@ -20,13 +20,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"weixin_exporter/collector"
-	"weixin_exporter/config"
-	"weixin_exporter/history"
-	"weixin_exporter/secret"
-	"weixin_exporter/snapshot"
-	"weixin_exporter/store"
-	"weixin_exporter/summary"
+	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/history"
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -246,7 +246,7 @@ func classes(t *testing.T) func(code int) weixin.Class {
 	account := client.Account(token{})
 	return func(code int) weixin.Class {
 		answer = fmt.Sprintf(`{"errcode":%d,"errmsg":"no"}`, code)
-		_, err := account.InterfaceSummaryHour(t.Context(), summary.FirstDate)
+		_, err := account.InterfaceSummaryHour(t.Context(), datacube.FirstDate)
 		if err == nil {
 			t.Fatalf("errcode %d is no error", code)
 		}
@@ -273,11 +273,11 @@ func TestDocsQuery(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer known.Close()
-	var hours summary.Hours
-	hours[15] = summary.Figures{Callbacks: 200, Failures: 30, TimeCostMillis: 1000, MaxTimeCostMillis: 9}
+	var hours datacube.Hours
+	hours[15] = datacube.Figures{Callbacks: 200, Failures: 30, TimeCostMillis: 1000, MaxTimeCostMillis: 9}
 	if _, err := known.Save(t.Context(), []store.Record{{
-		AppID: "wx0123456789abcdef", API: summary.Hourly, Date: summary.FirstDate, Hourly: &hours,
-		State: store.State{Status: store.Known, AskedAt: summary.FirstDate.End(), KnownAt: summary.FirstDate.End()},
+		AppID: "wx0123456789abcdef", API: datacube.Hourly, Date: datacube.FirstDate, Hourly: &hours,
+		State: store.State{Status: store.Known, AskedAt: datacube.FirstDate.End(), KnownAt: datacube.FirstDate.End()},
 	}}); err != nil {
 		t.Fatal(err)
 	}

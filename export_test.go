@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/store"
-	"weixin_exporter/summary"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
 )
 
 // exportable makes a store with a day of each account, named by app id, and a configuration
@@ -27,11 +27,11 @@ func exportable(t *testing.T, accounts string, appIDs ...string) string {
 		t.Fatal(err)
 	}
 	defer known.Close()
-	state := store.State{Status: store.Known, AskedAt: summary.FirstDate.End(), KnownAt: summary.FirstDate.End()}
+	state := store.State{Status: store.Known, AskedAt: datacube.FirstDate.End(), KnownAt: datacube.FirstDate.End()}
 	for _, appID := range appIDs {
 		_, err := known.Save(t.Context(), []store.Record{
-			{AppID: appID, API: summary.Daily, Date: summary.FirstDate, State: state, Daily: &summary.Figures{Callbacks: 7}},
-			{AppID: appID, API: summary.Hourly, Date: summary.FirstDate, State: state, Hourly: &summary.Hours{9: {Callbacks: 7}}},
+			{AppID: appID, API: datacube.Daily, Date: datacube.FirstDate, State: state, Daily: &datacube.Figures{Callbacks: 7}},
+			{AppID: appID, API: datacube.Hourly, Date: datacube.FirstDate, State: state, Hourly: &datacube.Hours{9: {Callbacks: 7}}},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 
 	"github.com/prometheus/common/version"
 
-	"weixin_exporter/command"
+	"weixin_exporter/internal/command"
 )
 
 // Exit codes.

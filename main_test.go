@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -259,7 +259,7 @@ func TestServeAndReload(t *testing.T) {
 	bot := weixintest.Account{AppID: "wxfedcba9876543210", AppSecret: "sim-secret-bot", CallbacksPerDay: 10_000}
 	simulated := weixintest.New(weixintest.Options{
 		Seed: 1, Now: time.Now, Accounts: []weixintest.Account{shop, bot},
-		Ready: func(_ string, d summary.Date) time.Time { return d.End() },
+		Ready: func(_ string, d datacube.Date) time.Time { return d.End() },
 	})
 	server := httptest.NewServer(simulated)
 	defer server.Close()

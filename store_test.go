@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -20,7 +20,7 @@ func simulate(t *testing.T, settings string) (*weixintest.Server, string, string
 	simulated := weixintest.New(weixintest.Options{
 		Seed: 1, Now: time.Now,
 		Accounts: []weixintest.Account{{AppID: shopID, AppSecret: "sim-secret-shop", CallbacksPerDay: 10_000}},
-		Ready:    func(_ string, d summary.Date) time.Time { return d.End() },
+		Ready:    func(_ string, d datacube.Date) time.Time { return d.End() },
 	})
 	server := httptest.NewServer(simulated)
 	t.Cleanup(server.Close)
@@ -42,7 +42,7 @@ func TestASecondServerOnTheSameStore(t *testing.T) {
 		t.Errorf("a second server: %d, %s\nwant %s", got.code, last, want)
 	}
 	for _, args := range [][]string{
-		{"check"}, {"export", "--format=csv"}, {"backfill", "--since=" + (summary.DateOf(time.Now()) - 9).String()},
+		{"check"}, {"export", "--format=csv"}, {"backfill", "--since=" + (datacube.DateOf(time.Now()) - 9).String()},
 	} {
 		if got := finish(t, time.Now, append(args, "--config.file="+file)...); got.code != done {
 			t.Errorf("%q beside a server: %d", args, got.code)

@@ -3,7 +3,7 @@ package collector
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"weixin_exporter/snapshot"
+	"weixin_exporter/internal/snapshot"
 )
 
 // Summary is a prometheus.Collector over what the latest snapshot says of all accounts together

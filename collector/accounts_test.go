@@ -9,15 +9,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"weixin_exporter/collector"
-	"weixin_exporter/snapshot"
-	"weixin_exporter/summary"
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/weixin/datacube"
 )
 
 // TestSummary counts each account once, by the worst of what its two calls say.
 func TestSummary(t *testing.T) {
 	at := time.Unix(1773108000, 0)
 	account := func(daily, hourly snapshot.Work) *snapshot.Account {
-		return &snapshot.Account{Work: [summary.APIs]snapshot.Work{daily, hourly}}
+		return &snapshot.Account{Work: [datacube.APIs]snapshot.Work{daily, hourly}}
 	}
 	well := snapshot.Work{Succeeded: true, LastSuccess: at}
 	waits := snapshot.Work{Succeeded: true, LastSuccess: at, NotThere: true}

@@ -4,8 +4,8 @@ package collector
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"weixin_exporter/families"
-	"weixin_exporter/snapshot"
+	"weixin_exporter/internal/families"
+	"weixin_exporter/internal/snapshot"
 )
 
 // Source has the latest snapshot; *snapshot.Board is one.

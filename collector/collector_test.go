@@ -17,9 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"weixin_exporter/collector"
-	"weixin_exporter/snapshot"
-	"weixin_exporter/summary"
+	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -27,7 +27,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // example has an account of which much is known and one of which nothing is.
 func example(t *testing.T) *snapshot.Snapshot {
 	t.Helper()
-	date, err := summary.ParseDate("2026-03-09")
+	date, err := datacube.ParseDate("2026-03-09")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,17 +35,17 @@ func example(t *testing.T) *snapshot.Snapshot {
 		Name:  "shop",
 		AppID: "wx0123456789abcdef",
 		// Tencent's own statistics page gives 87.98 ms for this day.
-		Daily:  &summary.Day{Date: date, Figures: summary.Figures{Callbacks: 196, Failures: 1, TimeCostMillis: 17244, MaxTimeCostMillis: 3000}},
-		Hourly: &summary.HourlyDay{Date: date},
+		Daily:  &datacube.Day{Date: date, Figures: datacube.Figures{Callbacks: 196, Failures: 1, TimeCostMillis: 17244, MaxTimeCostMillis: 3000}},
+		Hourly: &datacube.HourlyDay{Date: date},
 	}
-	shop.Hourly.Hours[0] = summary.Figures{Callbacks: 1, TimeCostMillis: 120, MaxTimeCostMillis: 120}
-	shop.Hourly.Hours[23] = summary.Figures{Callbacks: 195, Failures: 1, TimeCostMillis: 17124, MaxTimeCostMillis: 3000}
-	shop.Work[summary.Daily] = snapshot.Work{Succeeded: true, LastSuccess: time.Unix(1773108000, 500e6), Revisions: 2, Days: 30}
-	shop.Work[summary.Daily].Quota = &weixin.CallQuota{Limit: 10_000, Used: 4, Remaining: 9_996}
-	shop.Work[summary.Hourly] = snapshot.Work{Days: 29, PlainHours: 3}
-	shop.Work[summary.Hourly].Failures[weixin.Busy] = 4
-	shop.Work[summary.Hourly].Failures[snapshot.StoreFault] = 1
-	shop.Work[summary.Hourly].Rejected[weixin.BadHour] = 7
+	shop.Hourly.Hours[0] = datacube.Figures{Callbacks: 1, TimeCostMillis: 120, MaxTimeCostMillis: 120}
+	shop.Hourly.Hours[23] = datacube.Figures{Callbacks: 195, Failures: 1, TimeCostMillis: 17124, MaxTimeCostMillis: 3000}
+	shop.Work[datacube.Daily] = snapshot.Work{Succeeded: true, LastSuccess: time.Unix(1773108000, 500e6), Revisions: 2, Days: 30}
+	shop.Work[datacube.Daily].Quota = &weixin.CallQuota{Limit: 10_000, Used: 4, Remaining: 9_996}
+	shop.Work[datacube.Hourly] = snapshot.Work{Days: 29, PlainHours: 3}
+	shop.Work[datacube.Hourly].Failures[weixin.Busy] = 4
+	shop.Work[datacube.Hourly].Failures[snapshot.StoreFault] = 1
+	shop.Work[datacube.Hourly].Rejected[weixin.BadHour] = 7
 	return &snapshot.Snapshot{Accounts: []*snapshot.Account{shop, {Name: "客服\"号\\\n", AppID: "wxfedcba9876543210"}}}
 }
 
@@ -180,8 +180,8 @@ func TestSnapshotIsSwappedWhole(t *testing.T) {
 
 // numbered returns a snapshot in which everything is n.
 func numbered(n int64) *snapshot.Snapshot {
-	a := &snapshot.Account{Name: "a", AppID: "wx", Daily: &summary.Day{Date: summary.Date(n)}, Hourly: &summary.HourlyDay{Date: summary.Date(n)}}
-	a.Daily.Figures = summary.Figures{Callbacks: n, TimeCostMillis: n}
+	a := &snapshot.Account{Name: "a", AppID: "wx", Daily: &datacube.Day{Date: datacube.Date(n)}, Hourly: &datacube.HourlyDay{Date: datacube.Date(n)}}
+	a.Daily.Figures = datacube.Figures{Callbacks: n, TimeCostMillis: n}
 	for hour := range a.Hourly.Hours {
 		a.Hourly.Hours[hour] = a.Daily.Figures
 	}

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // rulesFile is the one that is delivered.
@@ -185,7 +185,7 @@ func checkDemonstration(t *testing.T, p prometheus, x *exporter) {
 	firing := p.waitFiring(t, excused, ofTheIncident...)
 
 	seconds := shown[series("weixin_interface_daily_data_timestamp_seconds", "account", "support-bot")]
-	day := summary.DateOf(time.Unix(int64(seconds), 0)).String()
+	day := datacube.DateOf(time.Unix(int64(seconds), 0)).String()
 	for name, alert := range firing {
 		text := alert.Annotations["summary"] + " " + alert.Annotations["description"]
 		if strings.Contains(text, "<error") || strings.Contains(text, "<no value>") || strings.Contains(text, "{{") {

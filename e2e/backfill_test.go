@@ -10,7 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -21,7 +21,7 @@ func (w *world) backfill(t *testing.T, daysAgo int, args ...string) finished {
 }
 
 func (w *world) backfillArgs(daysAgo int, args ...string) []string {
-	since := summary.DateOf(clock()) - summary.Date(daysAgo)
+	since := datacube.DateOf(clock()) - datacube.Date(daysAgo)
 	return append([]string{"backfill", "--config.file=" + w.config, "--since=" + since.String()}, args...)
 }
 
@@ -79,7 +79,7 @@ func TestBackfillBesideServe(t *testing.T) {
 		t.Errorf("%d calls were planned and %d made", planned, len(calls))
 	}
 	for _, c := range calls {
-		if latest := summary.DateOf(clock()) - 3; c.AppID == shop.AppID && c.End >= latest-1 && c.End < latest {
+		if latest := datacube.DateOf(clock()) - 3; c.AppID == shop.AppID && c.End >= latest-1 && c.End < latest {
 			t.Errorf("a day that serve had stored was asked for: %+v", c)
 		}
 	}
@@ -87,7 +87,7 @@ func TestBackfillBesideServe(t *testing.T) {
 	w.waitDays(t, x.web, days-2, quiet)
 	shown := x.metrics(t)
 	for _, api := range apis() {
-		if latest, ok := dateOf(shown, api, shop); !ok || latest < summary.DateOf(clock())-1 {
+		if latest, ok := dateOf(shown, api, shop); !ok || latest < datacube.DateOf(clock())-1 {
 			t.Errorf("%s: the latest day shown is %v, want yesterday", api, latest)
 		}
 		if n := shown[series("weixin_refresh_revisions_total", "account", "shop", "api", api)]; n != 0 {
@@ -177,7 +177,7 @@ func TestBackfillOnATerminal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, newAccount("shop", 1, 9000), newAccount("小店", 2, 700), newAccount("a-name-that-is-very-long-indeed", 3, 700))
 	w.sim.Inject(weixintest.Fault{Delay: 20 * time.Millisecond})
-	since := summary.DateOf(clock()) - 60
+	since := datacube.DateOf(clock()) - 60
 	testscript.Run(t, testscript.Params{
 		Files: []string{"testdata/backfill/terminal.txtar"},
 		Setup: func(env *testscript.Env) error {

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // The parts of a Grafana board that its queries and its drawing depend on.
@@ -168,7 +168,7 @@ func promDuration(t *testing.T, text string) time.Duration {
 
 // aligned is where Grafana puts the points of a query: on multiples of the step in the zone of the board.
 func aligned(at time.Time, step time.Duration) time.Time {
-	_, offset := at.In(summary.China).Zone()
+	_, offset := at.In(datacube.China).Zone()
 	local := at.Unix() + int64(offset)
 	return time.Unix(local-local%int64(step.Seconds())-int64(offset), 0)
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // frame draws scale, threshold and legend of a graph, and returns what is left for it.
@@ -60,8 +60,8 @@ func (d drawing) drawHours() {
 		}
 	}
 	in := d.frame(top, names)
-	slot := in.w / summary.HoursPerDay
-	for h := range summary.HoursPerDay {
+	slot := in.w / datacube.HoursPerDay
+	for h := range datacube.HoursPerDay {
 		hour := fmt.Sprintf("%02d", h)
 		x, base := in.x+float64(h)*slot, in.y+in.h
 		d.text(x+2, in.y+in.h+13, "label", hour)
@@ -137,7 +137,7 @@ func (d drawing) drawSeries() {
 // stamp writes a time: the day, or where only minutes are shown, the time of day in China.
 func stamp(at int64, s span) string {
 	if s.to.Sub(s.from) < 24*time.Hour {
-		return time.Unix(at, 0).In(summary.China).Format("15:04:05")
+		return time.Unix(at, 0).In(datacube.China).Format("15:04:05")
 	}
 	return day(at)
 }
@@ -265,7 +265,7 @@ func (d drawing) drawMatrix() {
 		rows[l.labels["account"]] = true
 	}
 	accounts := slices.Sorted(maps.Keys(rows))
-	wide := (d.w - 90) / summary.HoursPerDay
+	wide := (d.w - 90) / datacube.HoursPerDay
 	for _, l := range d.found["A"] {
 		value, _ := l.last()
 		var hour int
@@ -290,7 +290,7 @@ func (d drawing) drawPeriods() {
 			for at, value := range l.points {
 				period := day(at)[:len("2006-01")]
 				if title == "Week" {
-					year, week := time.Unix(at, 0).In(summary.China).ISOWeek()
+					year, week := time.Unix(at, 0).In(datacube.China).ISOWeek()
 					period = fmt.Sprintf("%d-W%02d", year, week)
 				}
 				if sums[period] == nil {

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // The pictures of the boards in docs are drawn from what the boards' own queries find in the demonstration. They
@@ -305,7 +305,7 @@ func (d drawing) renamed(ref string) string {
 	return ref
 }
 
-func day(at int64) string { return summary.DateOf(time.Unix(at, 0)).String() }
+func day(at int64) string { return datacube.DateOf(time.Unix(at, 0)).String() }
 
 // times returns all times at which any of the series has a value.
 func times(all []named) []int64 {

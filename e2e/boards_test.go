@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // emptyQueries are those that have no series in the demonstration, and why.
@@ -218,12 +218,12 @@ func checkHistory(t *testing.T, p prometheus, b board, scraped samples) {
 	want := func(what string, got map[int64]float64, at int64, value float64) {
 		t.Helper()
 		if shown, ok := got[at]; !ok || !near(shown, value) {
-			t.Errorf("%s at %v: %v (there: %v), want %v", what, time.Unix(at, 0).In(summary.China), shown, ok, value)
+			t.Errorf("%s at %v: %v (there: %v), want %v", what, time.Unix(at, 0).In(datacube.China), shown, ok, value)
 		}
 	}
 	const hour, day = 3600, 24 * 3600
 	hours := p.only(t, b, "Callbacks an hour", "A")
-	for h := range summary.HoursPerDay {
+	for h := range datacube.HoursPerDay {
 		name := fmt.Sprintf("%02d", h)
 		callbacks := of("weixin_interface_hourly_callbacks", "hour", name)
 		ref := string(rune('A' + h))
@@ -261,7 +261,7 @@ func checkDayBefore(t *testing.T, p prometheus, b board) {
 	_, then := b.find(t, "Callbacks, against the day before", "B")
 	sum := func(q target) float64 {
 		lines, err := p.show(t, b, in, q, everything)
-		if err != nil || len(lines) != summary.HoursPerDay {
+		if err != nil || len(lines) != datacube.HoursPerDay {
 			t.Fatalf("%s: %d hours, %v", q.Expr, len(lines), err)
 		}
 		var sum float64

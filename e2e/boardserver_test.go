@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // prometheuses returns the commands that evaluate the boards: the Prometheus of all tests, with classic and with
@@ -51,7 +51,7 @@ scrape_configs: [{job_name: demo, file_sd_configs: [{files: [%[2]q], refresh_int
 	for expression, want := range map[string]int{
 		`up{job="demo"} == 1`: 1,
 		`sum(count_over_time(weixin_history_daily_max_time_cost_seconds[40d]))`:  len(known) * history,
-		`sum(count_over_time(weixin_history_hourly_max_time_cost_seconds[40d]))`: len(known) * history * summary.HoursPerDay,
+		`sum(count_over_time(weixin_history_hourly_max_time_cost_seconds[40d]))`: len(known) * history * datacube.HoursPerDay,
 	} {
 		eventually(t, expression, func() error {
 			if got := p.query(t, expression); len(got) != 1 || got[0].value != float64(want) {

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // The accounts of the demonstration that have figures, and the one that has none.
@@ -69,7 +69,7 @@ Stop it with Ctrl-C; nothing is left behind.
 		if callbacks <= 0 {
 			t.Errorf("%s has no callbacks", name)
 		}
-		for hour := range summary.HoursPerDay {
+		for hour := range datacube.HoursPerDay {
 			if _, ok := got[series("weixin_interface_hourly_callbacks", "account", name, "hour", fmt.Sprintf("%02d", hour))]; !ok {
 				t.Errorf("%s: hour %02d is missing", name, hour)
 			}

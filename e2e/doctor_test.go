@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -48,7 +48,7 @@ func finish(t *testing.T, variables []string, args ...string) finished {
 	return finished{code, stdout.String(), stderr.String()}
 }
 
-// checkOnline runs the doctor.
+// checkOnline runs the check.
 func (w *world) checkOnline(t *testing.T, args ...string) finished {
 	t.Helper()
 	return finish(t, nil, append([]string{"check", "--online", "--config.file=" + w.config}, args...)...)
@@ -94,7 +94,7 @@ func clinic(t *testing.T) (*world, string) {
 	address.AllowList = []string{"198.51.100.1"}
 	unverified.Errcode = 48001
 	o := platforms()
-	o.Ready = func(appID string, date summary.Date) time.Time {
+	o.Ready = func(appID string, date datacube.Date) time.Time {
 		if appID == late.AppID {
 			return date.End().Add(72 * time.Hour)
 		}

@@ -16,8 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weixin_exporter/store"
-	"weixin_exporter/summary"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
 )
 
 // export runs the export command to its end and returns what it writes to standard output.
@@ -33,19 +33,19 @@ func (w *world) export(t *testing.T, args ...string) string {
 
 // knownDays returns, for each account, the known days of both calls, as the store has them. It fails
 // unless they are what the simulated Weixin says.
-func (w *world) knownDays(t *testing.T) map[string][summary.APIs][]summary.Date {
+func (w *world) knownDays(t *testing.T) map[string][datacube.APIs][]datacube.Date {
 	t.Helper()
 	known, err := store.OpenReadOnly(t.Context(), filepath.Join(w.folder, "store.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = known.Close() }() // it only reads
-	days := map[string][summary.APIs][]summary.Date{}
+	days := map[string][datacube.APIs][]datacube.Date{}
 	err = known.History(t.Context(), func(h *store.History) error {
 		for _, a := range w.accounts {
-			var of [summary.APIs][]summary.Date
-			err := h.Days(a.AppID, 0, summary.DateOf(clock()), func(date summary.Date, f summary.Figures) error {
-				of[summary.Daily] = append(of[summary.Daily], date)
+			var of [datacube.APIs][]datacube.Date
+			err := h.Days(a.AppID, 0, datacube.DateOf(clock()), func(date datacube.Date, f datacube.Figures) error {
+				of[datacube.Daily] = append(of[datacube.Daily], date)
 				if want := w.sim.Day(a.AppID, date); f != want {
 					t.Errorf("%s, %v: the store has %v, want %v", a.name, date, f, want)
 				}
@@ -54,8 +54,8 @@ func (w *world) knownDays(t *testing.T) map[string][summary.APIs][]summary.Date 
 			if err != nil {
 				return err
 			}
-			err = h.Hours(a.AppID, 0, summary.DateOf(clock()), func(date summary.Date, hours *summary.Hours) error {
-				of[summary.Hourly] = append(of[summary.Hourly], date)
+			err = h.Hours(a.AppID, 0, datacube.DateOf(clock()), func(date datacube.Date, hours *datacube.Hours) error {
+				of[datacube.Hourly] = append(of[datacube.Hourly], date)
 				if want := w.sim.Hours(a.AppID, date); *hours != want {
 					t.Errorf("%s, %v: the store has %v, want %v", a.name, date, hours, want)
 				}
@@ -96,8 +96,8 @@ func TestExportMakesBlocks(t *testing.T) {
 	p := servePrometheus(t, data)
 	days := w.knownDays(t)
 	for _, a := range w.accounts {
-		if a.CallbacksPerDay > 0 && len(days[a.name][summary.Daily]) < history || len(days[a.name][summary.Hourly]) < quietDays {
-			t.Errorf("%s: %d and %d days are known", a.name, len(days[a.name][summary.Daily]), len(days[a.name][summary.Hourly]))
+		if a.CallbacksPerDay > 0 && len(days[a.name][datacube.Daily]) < history || len(days[a.name][datacube.Hourly]) < quietDays {
+			t.Errorf("%s: %d and %d days are known", a.name, len(days[a.name][datacube.Daily]), len(days[a.name][datacube.Hourly]))
 		}
 	}
 	w.checkDays(t, p, days)
@@ -140,31 +140,31 @@ func (p prometheus) dayWindows(t *testing.T) []string {
 
 // checkDays compares the daily series, and the hourly ones summed up at the end of the day, with the
 // truth. Days that are not known must have neither.
-func (w *world) checkDays(t *testing.T, p prometheus, days map[string][summary.APIs][]summary.Date) {
+func (w *world) checkDays(t *testing.T, p prometheus, days map[string][datacube.APIs][]datacube.Date) {
 	t.Helper()
-	today := summary.DateOf(clock())
-	want := map[summary.Date]map[string]map[string]float64{} // by day, expression and account
+	today := datacube.DateOf(clock())
+	want := map[datacube.Date]map[string]map[string]float64{} // by day, expression and account
 	expressions := map[string]struct {
-		api  summary.API
-		read func(summary.Figures) float64
+		api  datacube.API
+		read func(datacube.Figures) float64
 	}{}
-	for name, read := range map[string]func(summary.Figures) float64{
-		"callbacks":             func(f summary.Figures) float64 { return float64(f.Callbacks) },
-		"failures":              func(f summary.Figures) float64 { return float64(f.Failures) },
-		"time_cost_seconds":     summary.Figures.TimeCostSeconds,
-		"max_time_cost_seconds": summary.Figures.MaxTimeCostSeconds,
+	for name, read := range map[string]func(datacube.Figures) float64{
+		"callbacks":             func(f datacube.Figures) float64 { return float64(f.Callbacks) },
+		"failures":              func(f datacube.Figures) float64 { return float64(f.Failures) },
+		"time_cost_seconds":     datacube.Figures.TimeCostSeconds,
+		"max_time_cost_seconds": datacube.Figures.MaxTimeCostSeconds,
 	} {
 		over := map[bool]string{true: "max_over_time", false: "sum_over_time"}[name == "max_time_cost_seconds"]
 		for _, window := range p.dayWindows(t) {
 			expressions[fmt.Sprintf("%s(weixin_history_hourly_%s[%s] @ %%d)", over, name, window)] = struct {
-				api  summary.API
-				read func(summary.Figures) float64
-			}{summary.Hourly, read}
+				api  datacube.API
+				read func(datacube.Figures) float64
+			}{datacube.Hourly, read}
 		}
 		expressions[fmt.Sprintf("weixin_history_daily_%s @ %%d", name)] = struct {
-			api  summary.API
-			read func(summary.Figures) float64
-		}{summary.Daily, read}
+			api  datacube.API
+			read func(datacube.Figures) float64
+		}{datacube.Daily, read}
 	}
 	for date := today - history - 2; date < today; date++ {
 		want[date] = map[string]map[string]float64{}
@@ -190,13 +190,13 @@ func (w *world) checkDays(t *testing.T, p prometheus, days map[string][summary.A
 }
 
 // checkHours compares the hours of the latest day and their number on each day with the truth.
-func (w *world) checkHours(t *testing.T, p prometheus, days map[string][summary.APIs][]summary.Date) {
+func (w *world) checkHours(t *testing.T, p prometheus, days map[string][datacube.APIs][]datacube.Date) {
 	t.Helper()
 	for _, a := range w.accounts {
-		known := days[a.name][summary.Hourly]
+		known := days[a.name][datacube.Hourly]
 		for _, date := range known {
 			got := p.byAccount(t, fmt.Sprintf("count_over_time(weixin_history_hourly_callbacks{account=%q}[23h59m] @ %d)", a.name, date.End().Unix()))
-			if got[a.name] != summary.HoursPerDay {
+			if got[a.name] != datacube.HoursPerDay {
 				t.Errorf("%s, %v: %v samples, want 24", a.name, date, got)
 			}
 		}
@@ -225,12 +225,12 @@ func TestExportRows(t *testing.T) {
 	w.waitComplete(t, x.web, w.accounts...)
 	days := w.knownDays(t)
 	chosen := w.accounts[:3]
-	since := days[chosen[0].name][summary.Hourly][5]
+	since := days[chosen[0].name][datacube.Hourly][5]
 	args := []string{"--since=" + since.String(), "--until=" + (since + 2).String()}
 	for _, a := range chosen {
 		args = append(args, "--account="+a.name)
 	}
-	want := map[string]summary.Figures{}
+	want := map[string]datacube.Figures{}
 	for _, a := range chosen {
 		for date := since; date <= since+2; date++ {
 			want[rowKey(a.name, a.AppID, "daily", date, "", date.End().Unix())] = w.sim.Day(a.AppID, date)
@@ -248,7 +248,7 @@ func TestExportRows(t *testing.T) {
 	if got := strings.Join(records[0], " "); got != header {
 		t.Errorf("the header is %s, want %s", got, header)
 	}
-	rows := map[string]summary.Figures{}
+	rows := map[string]datacube.Figures{}
 	for _, r := range records[1:] {
 		var numbers [4]int64
 		for i := range numbers {
@@ -256,7 +256,7 @@ func TestExportRows(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		rows[rowKey(r[0], r[1], r[2], r[3], r[4], r[5])] = summary.Figures{
+		rows[rowKey(r[0], r[1], r[2], r[3], r[4], r[5])] = datacube.Figures{
 			Callbacks: numbers[0], Failures: numbers[1], TimeCostMillis: numbers[2], MaxTimeCostMillis: numbers[3],
 		}
 	}
@@ -264,7 +264,7 @@ func TestExportRows(t *testing.T) {
 		t.Errorf("%d rows of CSV (-want +got):\n%s", len(records)-1, diff)
 	}
 
-	objects := map[string]summary.Figures{}
+	objects := map[string]datacube.Figures{}
 	lines := strings.Split(strings.TrimSuffix(w.export(t, append(args, "--format=ndjson")...), "\n"), "\n")
 	for _, line := range lines {
 		var o map[string]any
@@ -284,7 +284,7 @@ func TestExportRows(t *testing.T) {
 		if hour == nil {
 			hour = ""
 		}
-		objects[rowKey(o["account"], o["app_id"], o["period"], o["ref_date"], hour, o["timestamp"])] = summary.Figures{
+		objects[rowKey(o["account"], o["app_id"], o["period"], o["ref_date"], hour, o["timestamp"])] = datacube.Figures{
 			Callbacks: number("callbacks"), Failures: number("failures"),
 			TimeCostMillis: number("time_cost_ms"), MaxTimeCostMillis: number("max_time_cost_ms"),
 		}
@@ -303,9 +303,9 @@ func bigWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	var records []store.Record
-	for date := range summary.Date(1000) {
+	for date := range datacube.Date(1000) {
 		records = append(records, store.Record{
-			AppID: w.accounts[0].AppID, API: summary.Hourly, Date: summary.FirstDate + date, Hourly: &summary.Hours{},
+			AppID: w.accounts[0].AppID, API: datacube.Hourly, Date: datacube.FirstDate + date, Hourly: &datacube.Hours{},
 			State: store.State{Status: store.Known, AskedAt: clock(), KnownAt: clock()},
 		})
 	}

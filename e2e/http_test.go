@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/snapshot"
+	"weixin_exporter/internal/snapshot"
 )
 
 func TestMetricsAreTheTruth(t *testing.T) {

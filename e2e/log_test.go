@@ -8,14 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 func TestJSONLog(t *testing.T) {
 	t.Parallel()
 	failing := newAccount("failing", 9, 50)
 	failing.Errcode = 48001
-	day := summary.DateOf(clock())
+	day := datacube.DateOf(clock())
 	w := newWorld(t, newAccount("小店", 1, 9000), failing)
 	x := serve(t, w.config, "--log.format=json")
 	w.waitComplete(t, x.web, w.accounts[0])
@@ -46,7 +46,7 @@ func TestJSONLog(t *testing.T) {
 		"starting weixin_exporter": 1, "Listening on": 1, "yesterday is known": 2, "refresh failed": 1,
 		"stopping; running requests may end": 1, "stopped": 1, "days stored": 0,
 	} {
-		if got := messages[msg]; got != want && day == summary.DateOf(clock()) { // another day begins with further lines
+		if got := messages[msg]; got != want && day == datacube.DateOf(clock()) { // another day begins with further lines
 			t.Errorf("%d lines %q, want %d", got, msg, want)
 		}
 	}

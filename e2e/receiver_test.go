@@ -24,8 +24,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	past "weixin_exporter/history" // the number of days is called history here
-	"weixin_exporter/summary"
+	past "weixin_exporter/internal/history" // the number of days is called history here
+	"weixin_exporter/weixin/datacube"
 )
 
 // database is a receiver of remote write that can be asked like Prometheus and started again.
@@ -168,13 +168,13 @@ func (d *database) ask(t *testing.T, path string, parameters ...string) []row {
 }
 
 // historyOf returns the samples that a receiver is to have of the accounts for the days from first to last.
-func (w *world) historyOf(first, last summary.Date, accounts ...account) map[string]map[int64]float64 {
+func (w *world) historyOf(first, last datacube.Date, accounts ...account) map[string]map[int64]float64 {
 	want := map[string]map[int64]float64{}
 	for _, a := range accounts {
 		for _, family := range past.Families() {
 			values := map[int64]float64{}
 			for date := first; date <= last; date++ {
-				if family.API == summary.Daily {
+				if family.API == datacube.Daily {
 					values[past.DayTime(date).Unix()] = family.Value(w.sim.Day(a.AppID, date))
 					continue
 				}
@@ -189,7 +189,7 @@ func (w *world) historyOf(first, last summary.Date, accounts ...account) map[str
 }
 
 // lastDay returns the latest day of the accounts, which must be the same for all of them.
-func lastDay(t *testing.T, x *exporter, accounts ...account) summary.Date {
+func lastDay(t *testing.T, x *exporter, accounts ...account) datacube.Date {
 	t.Helper()
 	got := x.metrics(t)
 	last, ok := dateOf(got, "daily", accounts[0])

@@ -12,15 +12,15 @@ import (
 	"sync/atomic"
 	"testing"
 
-	past "weixin_exporter/history" // the number of days is called history here
-	"weixin_exporter/summary"
+	past "weixin_exporter/internal/history" // the number of days is called history here
+	"weixin_exporter/weixin/datacube"
 )
 
 const (
 	writeV1 = "prometheus.WriteRequest"
 	writeV2 = "io.prometheus.write.v2.Request"
 	// daySamples is how many samples one day of an account has: four figures of 24 hours and of the day.
-	daySamples = 4*summary.HoursPerDay + 4
+	daySamples = 4*datacube.HoursPerDay + 4
 )
 
 // yamlWith returns the world's configuration with so many days and entries of remote_write.
@@ -87,7 +87,7 @@ func TestRemoteWriteSurvivesOutage(t *testing.T) {
 }
 
 // checkDaySums asks for the sum of each day's hours as the documents show it.
-func (w *world) checkDaySums(t *testing.T, d *database, day string, last summary.Date) {
+func (w *world) checkDaySums(t *testing.T, d *database, day string, last datacube.Date) {
 	t.Helper()
 	first := last - history + 1
 	for _, a := range w.accounts {
@@ -295,7 +295,7 @@ func TestRemoteWriteOfDemo(t *testing.T) {
 		hours := sent[series("weixin_history_hourly_callbacks", "account", name)]
 		for date := last - history + 1; date <= last; date++ {
 			sum := 0.0
-			for hour := range summary.HoursPerDay {
+			for hour := range datacube.HoursPerDay {
 				sum += hours[past.HourTime(date, hour).Unix()]
 			}
 			if day, ok := sent[series("weixin_history_daily_callbacks", "account", name)][past.DayTime(date).Unix()]; !ok || day != sum || sum == 0 {
@@ -309,19 +309,19 @@ func TestRemoteWriteOfDemo(t *testing.T) {
 }
 
 // checkShown compares what was sent of an account's latest day with what is shown of it.
-func checkShown(t *testing.T, shown samples, sent map[string]map[int64]float64, name string, last summary.Date) {
+func checkShown(t *testing.T, shown samples, sent map[string]map[int64]float64, name string, last datacube.Date) {
 	t.Helper()
 	for _, family := range past.Families() {
 		gauge := strings.Replace(family.Name, "weixin_history_", "weixin_interface_", 1)
 		got := sent[series(family.Name, "account", name)]
-		if family.API == summary.Daily {
+		if family.API == datacube.Daily {
 			want, ok := shown[series(gauge, "account", name)]
 			if value, there := got[past.DayTime(last).Unix()]; !ok || !there || !near(want, value) {
 				t.Errorf("%s of %s is %v, want %v (there: %v)", family.Name, name, value, want, there)
 			}
 			continue
 		}
-		for hour := range summary.HoursPerDay {
+		for hour := range datacube.HoursPerDay {
 			want, ok := shown[series(gauge, "account", name, "hour", fmt.Sprintf("%02d", hour))]
 			if value, there := got[past.HourTime(last, hour).Unix()]; !ok || !there || !near(want, value) {
 				t.Errorf("%s of %s at %d is %v, want %v (there: %v)", family.Name, name, hour, value, want, there)

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/store"
-	"weixin_exporter/summary"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
 )
 
 // The benchmarks of this file run the real binary with many accounts and report what it takes:
@@ -227,23 +227,23 @@ func fillStore(b *testing.B, config string, accounts int) {
 		b.Fatal(err)
 	}
 	defer s.Close()
-	today := summary.DateOf(clock())
+	today := datacube.DateOf(clock())
 	for date := today - history; date <= today; date++ { // the last of them for the case that it becomes midnight
 		asked := date.Start()
 		state := store.State{Status: store.Known, Asks: 1, AskedAt: asked, KnownAt: asked, Rechecked: true}
 		var records []store.Record
 		for i := range accounts {
-			var hours summary.Hours
-			var day summary.Figures
+			var hours datacube.Hours
+			var day datacube.Figures
 			for h := range hours {
 				n := int64(1000 + 7*(i%977) + 31*h + int(date)%13)
-				hours[h] = summary.Figures{Callbacks: n, Failures: n / 300, TimeCostMillis: 83 * n, MaxTimeCostMillis: 3000 + n%1900}
+				hours[h] = datacube.Figures{Callbacks: n, Failures: n / 300, TimeCostMillis: 83 * n, MaxTimeCostMillis: 3000 + n%1900}
 				day.Callbacks += n
 			}
 			appID := fmt.Sprintf("wx%016d", i)
 			records = append(records,
-				store.Record{AppID: appID, API: summary.Daily, Date: date, State: state, Daily: &day},
-				store.Record{AppID: appID, API: summary.Hourly, Date: date, State: state, Hourly: &hours})
+				store.Record{AppID: appID, API: datacube.Daily, Date: date, State: state, Daily: &day},
+				store.Record{AppID: appID, API: datacube.Hourly, Date: date, State: state, Hourly: &hours})
 		}
 		if _, err := s.Save(b.Context(), records); err != nil {
 			b.Fatal(err)
@@ -348,7 +348,7 @@ type slowWeixin struct {
 
 func newSlowWeixin(calls int, latency time.Duration) *slowWeixin {
 	var rows []string
-	for hour := range summary.HoursPerDay {
+	for hour := range datacube.HoursPerDay {
 		rows = append(rows, fmt.Sprintf(`{"ref_date":"DATE","ref_hour":%d,"callback_count":1234,"fail_count":5,"total_time_cost":98765,"max_time_cost":4321}`, 100*hour))
 	}
 	return &slowWeixin{latency: latency, calls: int64(calls), answered: make(chan struct{}), rows: strings.Join(rows, ",")}

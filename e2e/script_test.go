@@ -14,7 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite" // as the exporter's own driver, to spoil its files
 
-	"weixin_exporter/store"
+	"weixin_exporter/internal/store"
 )
 
 // The command line, as scripts with the exact texts. Beside the usual commands of testscript they have:

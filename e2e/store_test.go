@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"testing"
 
-	"weixin_exporter/store"
-	"weixin_exporter/summary"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
 )
 
 // storedDays opens a store, which examines it, and returns how many days it has of an account.
@@ -20,14 +20,14 @@ func storedDays(t *testing.T, path string, a account) int64 {
 		t.Fatal(err)
 	}
 	defer known.Close()
-	accounts, err := known.Load(t.Context(), summary.FirstDate)
+	accounts, err := known.Load(t.Context(), datacube.FirstDate)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if accounts[a.AppID] == nil {
 		return 0
 	}
-	return accounts[a.AppID].Days[summary.Daily]
+	return accounts[a.AppID].Days[datacube.Daily]
 }
 
 // backup writes a copy of the store.

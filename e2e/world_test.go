@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -90,7 +90,7 @@ func newSim(o weixintest.Options, now func() time.Time, accounts []account) *wei
 		o.Accounts = append(o.Accounts, a.Account)
 	}
 	if o.Ready == nil {
-		o.Ready = func(_ string, date summary.Date) time.Time { return date.End() }
+		o.Ready = func(_ string, date datacube.Date) time.Time { return date.End() }
 	}
 	sim := weixintest.New(o)
 	suite.kept.know(sim)
@@ -162,18 +162,18 @@ func (w *world) waitFigures(t *testing.T, x web, accounts ...account) {
 	})
 }
 
-func apis() []string { return []string{summary.Daily.String(), summary.Hourly.String()} }
+func apis() []string { return []string{datacube.Daily.String(), datacube.Hourly.String()} }
 
 // dateOf returns the day that an account's figures describe; false if there are none.
-func dateOf(got samples, api string, a account) (summary.Date, bool) {
+func dateOf(got samples, api string, a account) (datacube.Date, bool) {
 	start, ok := got[series("weixin_interface_"+api+"_data_timestamp_seconds", "account", a.name)]
-	return summary.DateOf(time.Unix(int64(start), 0)), ok
+	return datacube.DateOf(time.Unix(int64(start), 0)), ok
 }
 
 // truth returns the series that an account is to have for the given days.
-func (w *world) truth(a account, daily, hourly summary.Date) samples {
+func (w *world) truth(a account, daily, hourly datacube.Date) samples {
 	want := samples{}
-	add := func(period string, f summary.Figures, labels ...string) {
+	add := func(period string, f datacube.Figures, labels ...string) {
 		name := func(what string) string { return series("weixin_interface_"+period+"_"+what, labels...) }
 		want[name("callbacks")] = float64(f.Callbacks)
 		want[name("failures")] = float64(f.Failures)
@@ -196,10 +196,10 @@ func (w *world) truth(a account, daily, hourly summary.Date) samples {
 // exactly these accounts.
 func (w *world) checkFigures(t *testing.T, got samples, accounts ...account) {
 	t.Helper()
-	today := summary.DateOf(clock())
+	today := datacube.DateOf(clock())
 	want := samples{}
 	for _, a := range accounts {
-		dates := map[string]summary.Date{}
+		dates := map[string]datacube.Date{}
 		for _, api := range apis() {
 			date, ok := dateOf(got, api, a)
 			latest := today - 1

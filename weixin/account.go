@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"net/url"
 
-	"weixin_exporter/secret"
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 )
 
 // Account makes the calls of one account. It keeps the account's access token in memory. It
@@ -35,9 +35,9 @@ func (a *Account) AdoptToken(from *Account) {
 // yesterday (China time).
 //
 // The error is an *Error, or wraps ctx's own error once ctx has ended.
-func (a *Account) InterfaceSummary(ctx context.Context, begin, end summary.Date) (DailyAnswer, error) {
+func (a *Account) InterfaceSummary(ctx context.Context, begin, end datacube.Date) (DailyAnswer, error) {
 	var result DailyAnswer
-	err := a.ask(ctx, summary.Daily, begin, end, func(e envelope) error {
+	err := a.ask(ctx, datacube.Daily, begin, end, func(e envelope) error {
 		return result.take(e, begin, end)
 	})
 	if err != nil {
@@ -50,9 +50,9 @@ func (a *Account) InterfaceSummary(ctx context.Context, begin, end summary.Date)
 // the latest: the hourly call, getinterfacesummaryhour.
 //
 // The error is an *Error, or wraps ctx's own error once ctx has ended.
-func (a *Account) InterfaceSummaryHour(ctx context.Context, date summary.Date) (HourlyAnswer, error) {
+func (a *Account) InterfaceSummaryHour(ctx context.Context, date datacube.Date) (HourlyAnswer, error) {
 	var result HourlyAnswer
-	err := a.ask(ctx, summary.Hourly, date, date, func(e envelope) error {
+	err := a.ask(ctx, datacube.Hourly, date, date, func(e envelope) error {
 		return result.take(e, date)
 	})
 	if err != nil {
@@ -63,11 +63,11 @@ func (a *Account) InterfaceSummaryHour(ctx context.Context, date summary.Date) (
 
 // ask asks for the figures of the days from begin to end.
 func (a *Account) ask(
-	ctx context.Context, api summary.API, begin, end summary.Date, take func(envelope) error,
+	ctx context.Context, api datacube.API, begin, end datacube.Date, take func(envelope) error,
 ) error {
 	type dates struct {
-		Begin summary.Date `json:"begin_date"`
-		End   summary.Date `json:"end_date"`
+		Begin datacube.Date `json:"begin_date"`
+		End   datacube.Date `json:"end_date"`
 	}
 	return a.call(ctx, api.String(), pathOf(api), dates{begin, end}, take)
 }
@@ -88,8 +88,8 @@ func (a *Account) call(ctx context.Context, api, path string, body any, take fun
 }
 
 // pathOf returns the path of an interface call, which is also its name for the quota call.
-func pathOf(api summary.API) string {
-	if api == summary.Hourly {
+func pathOf(api datacube.API) string {
+	if api == datacube.Hourly {
 		return "/datacube/getinterfacesummaryhour"
 	}
 	return "/datacube/getinterfacesummary"

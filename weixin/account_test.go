@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weixin_exporter/secret"
-	"weixin_exporter/summary"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 )
 
 // gate is an API that accepts some tokens and counts the calls made with each.
@@ -42,7 +42,7 @@ func (g *gate) count() int {
 }
 
 func hour(ctx context.Context, a *weixin.Account) error {
-	_, err := a.InterfaceSummaryHour(ctx, summary.FirstDate)
+	_, err := a.InterfaceSummaryHour(ctx, datacube.FirstDate)
 	return err
 }
 
@@ -121,7 +121,7 @@ func TestFailedRenewalIsTheError(t *testing.T) {
 	if err := hour(t.Context(), account); !errors.Is(err, wanted) || api.count() != 1 {
 		t.Errorf("got %v after %d calls, want %v after 1", err, api.count(), wanted)
 	}
-	daily, err := account.InterfaceSummary(t.Context(), summary.FirstDate, summary.FirstDate)
+	daily, err := account.InterfaceSummary(t.Context(), datacube.FirstDate, datacube.FirstDate)
 	if !errors.Is(err, wanted) || daily.Days != nil {
 		t.Errorf("daily: got %v, want %v", err, wanted)
 	}
@@ -229,7 +229,7 @@ func TestLateRefusalLeavesTheRenewedTokenAlone(t *testing.T) {
 		account := clientOn(slowForDaily, func(o *weixin.Options) { o.Now = time.Now }).Account(source)
 		var group sync.WaitGroup
 		group.Go(func() {
-			if _, err := account.InterfaceSummary(t.Context(), summary.FirstDate, summary.FirstDate); err != nil {
+			if _, err := account.InterfaceSummary(t.Context(), datacube.FirstDate, datacube.FirstDate); err != nil {
 				t.Error(err)
 			}
 		})

@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"sync/atomic"
 
-	"weixin_exporter/secret"
+	"weixin_exporter/weixin/secret"
 )
 
 // RefreshTokenStore keeps the refresh token with which a third-party platform gets the access

@@ -14,8 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weixin_exporter/secret"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/secret"
 )
 
 const (

@@ -12,14 +12,14 @@ import (
 	"net/url"
 	"time"
 
-	"weixin_exporter/redirect"
-	"weixin_exporter/secret"
+	"weixin_exporter/internal/redirect"
+	"weixin_exporter/weixin/secret"
 )
 
 // maxBody bounds what is read of an answer. A full hourly answer has about 3 KiB.
 const maxBody = 4 << 20
 
-// The calls as errors and observations name them, beside those of summary.API. apiToken is
+// The calls as errors and observations name them, beside those of datacube.API. apiToken is
 // every call that gives an access token.
 const (
 	apiToken = "token"

@@ -16,14 +16,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/time/rate"
 
-	"weixin_exporter/secret"
-	"weixin_exporter/summary"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 )
 
 // ask makes the hourly call of an account with a fixed token.
 func ask(ctx context.Context, c *weixin.Client) error {
-	_, err := c.Account(fixed(theToken)).InterfaceSummaryHour(ctx, summary.FirstDate)
+	_, err := c.Account(fixed(theToken)).InterfaceSummaryHour(ctx, datacube.FirstDate)
 	return err
 }
 
@@ -318,15 +318,15 @@ func TestCallersContext(t *testing.T) {
 				began := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				_, err := account.InterfaceSummaryHour(ctx, summary.FirstDate)
+				_, err := account.InterfaceSummaryHour(ctx, datacube.FirstDate)
 				wantEnd(t, err, context.DeadlineExceeded)
 
 				ctx, stop := context.WithCancelCause(t.Context())
 				time.AfterFunc(time.Second, func() { stop(errors.New("the program ends")) })
-				_, err = account.InterfaceSummary(ctx, summary.FirstDate, summary.FirstDate)
+				_, err = account.InterfaceSummary(ctx, datacube.FirstDate, datacube.FirstDate)
 				wantEnd(t, err, context.Canceled)
 
-				_, err = account.InterfaceSummary(ctx, summary.FirstDate, summary.FirstDate)
+				_, err = account.InterfaceSummary(ctx, datacube.FirstDate, datacube.FirstDate)
 				wantEnd(t, err, context.Canceled)
 				if took := time.Since(began); took != 2*time.Second {
 					t.Errorf("the calls went on for %s after the end of their contexts", took-2*time.Second)
@@ -362,7 +362,7 @@ func TestLimiterHoldsBackEveryRequest(t *testing.T) {
 	})
 	account := client.Account(client.StableToken(credentials()))
 	for range 2 {
-		if _, err := account.InterfaceSummaryHour(t.Context(), summary.FirstDate); err != nil {
+		if _, err := account.InterfaceSummaryHour(t.Context(), datacube.FirstDate); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -459,7 +459,7 @@ func TestLeaksInOtherSpellings(t *testing.T) {
 	client := clientOn(quote)
 	_, stable := client.StableToken(weixin.Credentials{AppID: theAppID, AppSecret: secret.New(odd)}).Fetch(t.Context())
 	_, legacy := client.LegacyToken(weixin.Credentials{AppID: theAppID, AppSecret: secret.New(odd)}).Fetch(t.Context())
-	_, daily := client.Account(fixed(odd)).InterfaceSummary(t.Context(), summary.FirstDate, summary.FirstDate)
+	_, daily := client.Account(fixed(odd)).InterfaceSummary(t.Context(), datacube.FirstDate, datacube.FirstDate)
 	for _, err := range []error{stable, legacy, daily} {
 		wantClean(t, err, "a/b c&d", "a%2Fb", "c\u0026d")
 	}

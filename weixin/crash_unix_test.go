@@ -15,8 +15,8 @@ import (
 	"syscall"
 	"testing"
 
-	"weixin_exporter/secret"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/secret"
 )
 
 // What the process that crashes is told, and its points besides the steps of a Save.

@@ -6,18 +6,18 @@ import (
 	"errors"
 	"fmt"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // DailyAnswer is what the daily call said about a range of days.
 type DailyAnswer struct {
 	// Days are in ascending order, each within the range asked for and at most once. A day that
 	// is neither here nor among Damaged had no traffic, or its figures are not there yet.
-	Days []summary.Day
+	Days []datacube.Day
 	// Damaged are the days, in ascending order, of which the answer says nothing because a row
 	// could not be understood or two rows contradict each other. None of them is among Days. A row
 	// without a date that can be read damages all days without another row.
-	Damaged []summary.Date
+	Damaged []datacube.Date
 	// Rejected counts the rows that were left out, indexed by Rejection.
 	Rejected [Rejections]int
 	// Reformatted counts rows that were taken although their numbers were written as strings, with
@@ -28,7 +28,7 @@ type DailyAnswer struct {
 // HourlyAnswer is what the hourly call said about one day.
 type HourlyAnswer struct {
 	// Hours holds zeros for an hour without a row.
-	Hours summary.Hours
+	Hours datacube.Hours
 	// Rows is the number of rows that Hours was made of. 0 means a day without traffic, or
 	// one whose figures are not there yet, unless the answer is Damaged.
 	Rows int
@@ -103,14 +103,14 @@ func parseString(raw json.RawMessage) (string, bool) {
 
 // refDate is a JSON string of the form YYYY-MM-DD; ok is false for anything else.
 type refDate struct {
-	date summary.Date
+	date datacube.Date
 	ok   bool
 }
 
 // UnmarshalJSON never fails.
 func (d *refDate) UnmarshalJSON(raw []byte) error {
 	text, isString := parseString(raw)
-	date, err := summary.ParseDate(text)
+	date, err := datacube.ParseDate(text)
 	*d = refDate{date: date, ok: isString && err == nil}
 	return nil
 }
@@ -133,13 +133,13 @@ func (r row) reformatted() bool {
 
 // figures returns false where one is missing, no whole number, negative, or where there
 // are more failures than callbacks.
-func (r row) figures() (summary.Figures, bool) {
+func (r row) figures() (datacube.Figures, bool) {
 	for _, w := range []whole{r.CallbackCount, r.FailCount, r.TotalTimeCost, r.MaxTimeCost} {
 		if !w.ok || w.value < 0 {
-			return summary.Figures{}, false
+			return datacube.Figures{}, false
 		}
 	}
-	return summary.Figures{
+	return datacube.Figures{
 		Callbacks:         r.CallbackCount.value,
 		Failures:          r.FailCount.value,
 		TimeCostMillis:    r.TotalTimeCost.value,
@@ -155,9 +155,9 @@ func (r row) hour() (int, bool) {
 	switch {
 	case !r.RefHour.ok || value < 0:
 		return 0, false
-	case value%100 == 0 && value/100 < summary.HoursPerDay:
+	case value%100 == 0 && value/100 < datacube.HoursPerDay:
 		return int(value / 100), true
-	case value < summary.HoursPerDay:
+	case value < datacube.HoursPerDay:
 		return int(value), true
 	default:
 		return 0, false
@@ -198,32 +198,32 @@ func eachRow(list json.RawMessage, visit func(row)) error {
 // DecodeDaily reads an answer of the daily call that was asked for the days from begin to
 // end, both included. Rows that are not to be trusted are counted and left out, and with them
 // the days that they may be about. The error is an *Error.
-func DecodeDaily(body []byte, begin, end summary.Date) (DailyAnswer, error) {
+func DecodeDaily(body []byte, begin, end datacube.Date) (DailyAnswer, error) {
 	var result DailyAnswer
-	err := decode(summary.Daily, body, func(e envelope) error { return result.take(e, begin, end) })
+	err := decode(datacube.Daily, body, func(e envelope) error { return result.take(e, begin, end) })
 	return result, err
 }
 
 // DecodeHourly reads an answer of the hourly call that was asked for date. Rows that are
 // not to be trusted are counted; one that may be about date damages the answer. The error is
 // an *Error.
-func DecodeHourly(body []byte, date summary.Date) (HourlyAnswer, error) {
+func DecodeHourly(body []byte, date datacube.Date) (HourlyAnswer, error) {
 	var result HourlyAnswer
-	err := decode(summary.Hourly, body, func(e envelope) error { return result.take(e, date) })
+	err := decode(datacube.Hourly, body, func(e envelope) error { return result.take(e, date) })
 	return result, err
 }
 
-func decode(api summary.API, body []byte, take func(envelope) error) error {
+func decode(api datacube.API, body []byte, take func(envelope) error) error {
 	if fault := judge(question{api: api.String()}, answer{body: body}, take); fault != nil {
 		return fault
 	}
 	return nil
 }
 
-func (a *DailyAnswer) take(e envelope, begin, end summary.Date) error {
+func (a *DailyAnswer) take(e envelope, begin, end datacube.Date) error {
 	*a = DailyAnswer{}
-	taken := make(map[summary.Date]row)
-	damaged := make(map[summary.Date]bool)
+	taken := make(map[datacube.Date]row)
+	damaged := make(map[datacube.Date]bool)
 	undated := false
 	err := eachRow(e.List, func(r row) {
 		figures, ok := r.figures()
@@ -253,7 +253,7 @@ func (a *DailyAnswer) take(e envelope, begin, end summary.Date) error {
 			a.Damaged = append(a.Damaged, date)
 		case ok:
 			figures, _ := r.figures()
-			a.Days = append(a.Days, summary.Day{Date: date, Figures: figures})
+			a.Days = append(a.Days, datacube.Day{Date: date, Figures: figures})
 			if r.reformatted() {
 				a.Reformatted++
 			}
@@ -262,9 +262,9 @@ func (a *DailyAnswer) take(e envelope, begin, end summary.Date) error {
 	return err
 }
 
-func (a *HourlyAnswer) take(e envelope, date summary.Date) error {
+func (a *HourlyAnswer) take(e envelope, date datacube.Date) error {
 	*a = HourlyAnswer{}
-	var seen [summary.HoursPerDay]bool
+	var seen [datacube.HoursPerDay]bool
 	err := eachRow(e.List, func(r row) {
 		hour, isHour := r.hour()
 		figures, ok := r.figures()

@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weixin_exporter/summary"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
 )
 
 func dailyRow(date string, callbacks, failures, total, longest any) string {
@@ -32,17 +32,17 @@ func list(rows ...string) []byte { return []byte(`{"list":[` + strings.Join(rows
 func TestDecodeDaily(t *testing.T) {
 	begin, end := date(t, "2026-11-01"), date(t, "2026-11-03")
 	good := dailyRow("2026-11-02", 196, 1, 17244, 3000)
-	figures := summary.Figures{Callbacks: 196, Failures: 1, TimeCostMillis: 17244, MaxTimeCostMillis: 3000}
-	one := []summary.Day{{Date: begin + 1, Figures: figures}}
-	first, second := []summary.Date{begin}, []summary.Date{begin + 1}
+	figures := datacube.Figures{Callbacks: 196, Failures: 1, TimeCostMillis: 17244, MaxTimeCostMillis: 3000}
+	one := []datacube.Day{{Date: begin + 1, Figures: figures}}
+	first, second := []datacube.Date{begin}, []datacube.Date{begin + 1}
 	rejected := func(reason weixin.Rejection, n int) map[weixin.Rejection]int {
 		return map[weixin.Rejection]int{reason: n}
 	}
 	tests := []struct {
 		name        string
 		body        []byte
-		days        []summary.Day
-		damaged     []summary.Date
+		days        []datacube.Day
+		damaged     []datacube.Date
 		reformatted int
 		rejected    map[weixin.Rejection]int
 	}{
@@ -52,12 +52,12 @@ func TestDecodeDaily(t *testing.T) {
 		{"errcode null beside it", []byte(`{"errcode":null,"list":[` + good + `]}`), one, nil, 0, nil},
 		{"errcode 0.0 beside it", []byte(`{"errcode":"0.0","list":[` + good + `]}`), one, nil, 0, nil},
 		{"foreign keys", []byte(` {"is_delay":false,"list":[{"x":[{}],` + good[1:] + `],"y":{}} `), one, nil, 0, nil},
-		{"any order", list(dailyRow("2026-11-03", 3, 0, 3, 3), dailyRow("2026-11-01", 1, 1, 1, 1)), []summary.Day{
-			{Date: begin, Figures: summary.Figures{Callbacks: 1, Failures: 1, TimeCostMillis: 1, MaxTimeCostMillis: 1}},
-			{Date: end, Figures: summary.Figures{Callbacks: 3, TimeCostMillis: 3, MaxTimeCostMillis: 3}},
+		{"any order", list(dailyRow("2026-11-03", 3, 0, 3, 3), dailyRow("2026-11-01", 1, 1, 1, 1)), []datacube.Day{
+			{Date: begin, Figures: datacube.Figures{Callbacks: 1, Failures: 1, TimeCostMillis: 1, MaxTimeCostMillis: 1}},
+			{Date: end, Figures: datacube.Figures{Callbacks: 3, TimeCostMillis: 3, MaxTimeCostMillis: 3}},
 		}, nil, 0, nil},
-		{"64 bits", list(dailyRow("2026-11-01", int64(1)<<62, 0, int64(1)<<62, 5000)), []summary.Day{
-			{Date: begin, Figures: summary.Figures{Callbacks: 1 << 62, TimeCostMillis: 1 << 62, MaxTimeCostMillis: 5000}},
+		{"64 bits", list(dailyRow("2026-11-01", int64(1)<<62, 0, int64(1)<<62, 5000)), []datacube.Day{
+			{Date: begin, Figures: datacube.Figures{Callbacks: 1 << 62, TimeCostMillis: 1 << 62, MaxTimeCostMillis: 5000}},
 		}, nil, 0, nil},
 		{"outside the range", list(dailyRow("2026-10-31", 1, 0, 1, 1), good, dailyRow("2026-11-04", 1, 0, 1, 1),
 			dailyRow("2024-11-02", -1, 0, 1, 1)), one, nil, 0, rejected(weixin.OutOfRange, 3)},
@@ -72,10 +72,10 @@ func TestDecodeDaily(t *testing.T) {
 			good), one, first, 0, rejected(weixin.BadValue, 5)},
 		{"whole numbers in other forms", list(dailyRow("2026-11-02", `"196"`, `"1"`, "172440e-1", "3000.0")), one, nil, 1, nil},
 		{"two rows in other forms", list(dailyRow("2026-11-02", "1.96e2", `" 1 "`, "17244", `"3E3"`), dailyRow("2026-11-01", "0.0", `"-0"`, "0e99", "-0"),
-			dailyRow("2026-11-03", `"9223372036854775807"`, `"0000"`, `"922337203685477580.70e1"`, "5")), []summary.Day{
+			dailyRow("2026-11-03", `"9223372036854775807"`, `"0000"`, `"922337203685477580.70e1"`, "5")), []datacube.Day{
 			{Date: begin},
 			{Date: begin + 1, Figures: figures},
-			{Date: end, Figures: summary.Figures{Callbacks: math.MaxInt64, TimeCostMillis: math.MaxInt64, MaxTimeCostMillis: 5}},
+			{Date: end, Figures: datacube.Figures{Callbacks: math.MaxInt64, TimeCostMillis: math.MaxInt64, MaxTimeCostMillis: 5}},
 		}, nil, 3, nil},
 		{"figures that are no whole numbers", list(dailyRow("2026-11-01", `"one"`, 0, 1, 1), dailyRow("2026-11-01", 1.5, 0, 1, 1),
 			dailyRow("2026-11-01", "1e30", 0, 1, 1), dailyRow("2026-11-01", "9223372036854775808", 0, 1, 1),
@@ -91,9 +91,9 @@ func TestDecodeDaily(t *testing.T) {
 		{"bad dates", list(dailyRow("", 1, 0, 1, 1), dailyRow("2026-11-31", 1, 0, 1, 1), dailyRow("20261101", 1, 0, 1, 1),
 			`{"ref_date":20261101,"callback_count":1,"fail_count":0,"total_time_cost":1,"max_time_cost":1}`,
 			`{"callback_count":1,"fail_count":0,"total_time_cost":1,"max_time_cost":1}`, good), one,
-			[]summary.Date{begin, end}, 0, rejected(weixin.BadValue, 5)},
+			[]datacube.Date{begin, end}, 0, rejected(weixin.BadValue, 5)},
 		{"no rows at all", list("1", `"x"`, "null", "[]", "{}", "true", good, "[[[]]]"), one,
-			[]summary.Date{begin, end}, 0, rejected(weixin.BadValue, 7)},
+			[]datacube.Date{begin, end}, 0, rejected(weixin.BadValue, 7)},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -149,7 +149,7 @@ func TestDecodeHourly(t *testing.T) {
 				Rows: len(test.hours), PlainHours: test.plain, Reformatted: test.reformatted, Rejected: counts(test.rejected),
 			}
 			for _, hour := range test.hours {
-				want.Hours[hour] = summary.Figures{Callbacks: 196, Failures: 1, TimeCostMillis: 17244, MaxTimeCostMillis: 3000}
+				want.Hours[hour] = datacube.Figures{Callbacks: 196, Failures: 1, TimeCostMillis: 17244, MaxTimeCostMillis: 3000}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
@@ -305,14 +305,14 @@ func FuzzDecodeDaily(f *testing.F) {
 			}
 			checkFigures(t, day.Figures)
 		}
-		damaged := map[summary.Date]bool{}
+		damaged := map[datacube.Date]bool{}
 		for i, date := range got.Damaged {
 			if date < begin || date > end || i > 0 && date <= got.Damaged[i-1] {
 				t.Errorf("damaged day %s is out of range or order", date)
 			}
 			damaged[date] = true
 		}
-		if slices.ContainsFunc(got.Days, func(day summary.Day) bool { return damaged[day.Date] }) {
+		if slices.ContainsFunc(got.Days, func(day datacube.Day) bool { return damaged[day.Date] }) {
 			t.Error("a day is damaged and has figures")
 		}
 		if got.Reformatted > len(got.Days) {
@@ -336,13 +336,13 @@ func FuzzDecodeHourly(f *testing.F) {
 			checkError(t, err)
 			return
 		}
-		if got.Rows > summary.HoursPerDay || got.PlainHours > got.Rows || got.Reformatted > got.Rows {
+		if got.Rows > datacube.HoursPerDay || got.PlainHours > got.Rows || got.Reformatted > got.Rows {
 			t.Errorf("%d rows, %d plain hours, %d in other forms", got.Rows, got.PlainHours, got.Reformatted)
 		}
 		if spoilt := got.Rejected[weixin.BadValue] + got.Rejected[weixin.BadHour]; spoilt > 0 && !got.Damaged || got.Damaged && got.Rows > 0 {
 			t.Errorf("%d rows not understood, damaged: %t, %d rows", spoilt, got.Damaged, got.Rows)
 		}
-		if got.Rows == 0 && got.Hours != (summary.Hours{}) {
+		if got.Rows == 0 && got.Hours != (datacube.Hours{}) {
 			t.Error("hours without rows")
 		}
 		for _, figures := range got.Hours {
@@ -365,7 +365,7 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-func checkFigures(t *testing.T, f summary.Figures) {
+func checkFigures(t *testing.T, f datacube.Figures) {
 	t.Helper()
 	if f.Callbacks < 0 || f.Failures < 0 || f.Failures > f.Callbacks || f.TimeCostMillis < 0 || f.MaxTimeCostMillis < 0 {
 		t.Errorf("figures %+v", f)
@@ -374,14 +374,14 @@ func checkFigures(t *testing.T, f summary.Figures) {
 
 func BenchmarkDecodeHourly(b *testing.B) {
 	var rows []string
-	for hour := range summary.HoursPerDay {
+	for hour := range datacube.HoursPerDay {
 		rows = append(rows, hourlyRow("2026-11-02", hour*100))
 	}
 	body, day := list(rows...), date(b, "2026-11-02")
 	b.ReportAllocs()
 	for b.Loop() {
 		got, err := weixin.DecodeHourly(body, day)
-		if err != nil || got.Rows != summary.HoursPerDay {
+		if err != nil || got.Rows != datacube.HoursPerDay {
 			b.Fatal(got.Rows, err)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/secret"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/secret"
 )
 
 // refusalOf has Weixin answer the daily call, or a token call, with body.

@@ -12,8 +12,8 @@ import (
 	"time"
 	"unicode"
 
-	"weixin_exporter/secret"
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 )
 
 // Error is a fault that Weixin reported, or that kept its answer from coming.
@@ -103,9 +103,9 @@ func purpose(api string) string {
 	switch api {
 	case apiToken:
 		return "asking Weixin for an access token"
-	case summary.Daily.String():
+	case datacube.Daily.String():
 		return "asking Weixin for the daily interface summary"
-	case summary.Hourly.String():
+	case datacube.Hourly.String():
 		return "asking Weixin for the hourly interface summary"
 	case apiQuota:
 		return "asking Weixin for the quota"

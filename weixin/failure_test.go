@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/secret"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/secret"
 )
 
 // tokenHost is one that a test switches off and on. It counts its requests.

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/secret"
-	"weixin_exporter/summary"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 )
 
 const (
@@ -28,9 +28,9 @@ func credentials() weixin.Credentials {
 }
 
 // date reads a day and fails the test if it is none.
-func date(tb testing.TB, text string) summary.Date {
+func date(tb testing.TB, text string) datacube.Date {
 	tb.Helper()
-	d, err := summary.ParseDate(text)
+	d, err := datacube.ParseDate(text)
 	if err != nil {
 		tb.Fatal(err)
 	}

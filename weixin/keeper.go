@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"weixin_exporter/secret"
+	"weixin_exporter/weixin/secret"
 )
 
 // A token is renewed when no more of its life is left than this or a tenth of it, whichever

@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"weixin_exporter/secret"
+	"weixin_exporter/weixin/secret"
 )
 
 // RetriedToken returns a source that is not there yet, because a file that it needs is missing, say:

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/text/encoding/simplifiedchinese"
 
-	"weixin_exporter/summary"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -65,7 +65,7 @@ func through(inner http.RoundTripper, header http.Header, change func([]byte) []
 func TestAnswersInOddForms(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	account := weixintest.Account{AppID: theAppID, AppSecret: theSecret, CallbacksPerDay: 9000}
-	yesterday := summary.DateOf(now) - 1
+	yesterday := datacube.DateOf(now) - 1
 	forms := map[string]struct {
 		header http.Header
 		change func([]byte) []byte
@@ -171,7 +171,7 @@ func FuzzForeign(f *testing.F) {
 	f.Add([]byte(`{"authorizer_access_token":"a","expires_in":"7200","authorizer_refresh_token":"b"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		client := clientOn(always(200, string(body)))
-		if _, err := client.Account(fixed(theToken)).Quota(t.Context(), summary.Daily); err != nil {
+		if _, err := client.Account(fixed(theToken)).Quota(t.Context(), datacube.Daily); err != nil {
 			checkError(t, err)
 		}
 		token, err := authorizerOf(client, fixed(theToken), &memory{text: firstRefresh}).Fetch(t.Context())

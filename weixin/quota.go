@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // CallQuota is how often an account may make a call within a day of China, as Weixin counts it.
@@ -17,7 +17,7 @@ type CallQuota struct {
 // Quota asks how many calls of api the account has: the call /cgi-bin/openapi/quota/get.
 //
 // The error is an *Error, or wraps ctx's own error once ctx has ended.
-func (a *Account) Quota(ctx context.Context, api summary.API) (CallQuota, error) {
+func (a *Account) Quota(ctx context.Context, api datacube.API) (CallQuota, error) {
 	type body struct {
 		Path string `json:"cgi_path"`
 	}

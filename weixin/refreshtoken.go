@@ -11,7 +11,7 @@ import (
 	"sync"
 	"syscall"
 
-	"weixin_exporter/secret"
+	"weixin_exporter/weixin/secret"
 )
 
 // The steps of RefreshTokenFile.Save, in their order.

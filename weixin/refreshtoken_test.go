@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"weixin_exporter/secret"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/secret"
 )
 
 // saveSteps are the steps of a Save that goes well.

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"weixin_exporter/secret"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/secret"
 )
 
 const newSecret = "sim-secret-new"

@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weixin_exporter/secret"
-	"weixin_exporter/summary"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -27,7 +27,7 @@ type simulation struct {
 	*weixin.Client
 	mu  sync.Mutex
 	at  time.Time
-	day summary.Date // yesterday at the beginning
+	day datacube.Date // yesterday at the beginning
 }
 
 // simulate begins at 12:00 China time of 2026-11-20.
@@ -93,7 +93,7 @@ func TestClientReturnsTheTruth(t *testing.T) {
 		}
 		var want weixin.DailyAnswer
 		for day := s.day - 29; day <= s.day; day++ {
-			want.Days = append(want.Days, summary.Day{Date: day, Figures: s.Day(theAppID, day)})
+			want.Days = append(want.Days, datacube.Day{Date: day, Figures: s.Day(theAppID, day)})
 		}
 		if diff := cmp.Diff(want, daily); diff != "" {
 			t.Error(name, diff)
@@ -135,7 +135,7 @@ func TestStrayRowsAreLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, day := range daily.Days {
-		if day.Date != s.day-2+summary.Date(i) || day.Figures != s.Day(theAppID, day.Date) {
+		if day.Date != s.day-2+datacube.Date(i) || day.Figures != s.Day(theAppID, day.Date) {
 			t.Errorf("day %d is %+v", i, day)
 		}
 	}

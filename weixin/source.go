@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"time"
 
-	"weixin_exporter/redirect"
-	"weixin_exporter/secret"
+	"weixin_exporter/internal/redirect"
+	"weixin_exporter/weixin/secret"
 )
 
 const (

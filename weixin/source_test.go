@@ -15,9 +15,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weixin_exporter/secret"
-	"weixin_exporter/summary"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 )
 
 // write puts content into a file and returns its path.
@@ -409,8 +409,8 @@ func TestQuota(t *testing.T) {
 		return respond(200, body), nil
 	}), func(o *weixin.Options) { o.Observe = seen.observe })
 	account := client.Account(&numbered{life: 2 * time.Hour})
-	for api, path := range map[summary.API]string{
-		summary.Daily: "/datacube/getinterfacesummary", summary.Hourly: "/datacube/getinterfacesummaryhour",
+	for api, path := range map[datacube.API]string{
+		datacube.Daily: "/datacube/getinterfacesummary", datacube.Hourly: "/datacube/getinterfacesummaryhour",
 	} {
 		got, err := account.Quota(t.Context(), api)
 		want := `POST /cgi-bin/openapi/quota/get {"cgi_path":"` + path + `"}`
@@ -430,7 +430,7 @@ func TestQuota(t *testing.T) {
 		`<html>`: "is no JSON object",
 	} {
 		body = wrong
-		got, err := account.Quota(t.Context(), summary.Daily)
+		got, err := account.Quota(t.Context(), datacube.Daily)
 		wantClass(t, err, weixin.Busy, "asking Weixin for the quota: ")
 		wantClass(t, err, weixin.Busy, says)
 		if got != (weixin.CallQuota{}) {
@@ -438,7 +438,7 @@ func TestQuota(t *testing.T) {
 		}
 	}
 	body = `{"errcode":76021,"errmsg":"cgi_path not found ` + "sim-token-2" + `"}`
-	_, err := account.Quota(t.Context(), summary.Daily)
+	_, err := account.Quota(t.Context(), datacube.Daily)
 	wantClass(t, err, weixin.Bug, "errcode 76021: cgi_path not found <secret>")
 	wantClean(t, err)
 }

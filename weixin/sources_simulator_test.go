@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/secret"
-	"weixin_exporter/summary"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -302,18 +302,18 @@ func TestQuotaOfTheSimulator(t *testing.T) {
 	s := simulate(t)
 	account := s.account("wxquota")
 	for used := range int64(2) {
-		got, err := account.Quota(t.Context(), summary.Hourly)
+		got, err := account.Quota(t.Context(), datacube.Hourly)
 		if err != nil || got != (weixin.CallQuota{Limit: 1, Used: used, Remaining: 1 - used}) {
 			t.Errorf("after %d calls: %+v, %v", used, got, err)
 		}
 		_ = s.yesterday(t, account)
 	}
-	if got, err := account.Quota(t.Context(), summary.Daily); err != nil || got.Used != 0 || got.Remaining != 1 {
+	if got, err := account.Quota(t.Context(), datacube.Daily); err != nil || got.Used != 0 || got.Remaining != 1 {
 		t.Errorf("of the other call: %+v, %v", got, err)
 	}
 	// The token has ended meanwhile: it is renewed as with any other call.
 	s.Inject(weixintest.Fault{API: "quota", Errcode: 42001, Times: 1})
-	if _, err := s.Account(s.LegacyToken(credentials())).Quota(t.Context(), summary.Daily); err != nil {
+	if _, err := s.Account(s.LegacyToken(credentials())).Quota(t.Context(), datacube.Daily); err != nil {
 		t.Error(err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode"
 
-	"weixin_exporter/secret"
+	"weixin_exporter/weixin/secret"
 )
 
 // maxToken bounds the length of an access token. The documents ask for room for 512

@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weixin_exporter/secret"
 	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/secret"
 	"weixin_exporter/weixin/weixintest"
 )
 

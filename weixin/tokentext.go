@@ -11,7 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"weixin_exporter/secret"
+	"weixin_exporter/weixin/secret"
 )
 
 // TokenFormat says where in a JSON object an access token stands.

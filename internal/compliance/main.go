@@ -26,8 +26,8 @@ import (
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v4"
 
-	"weixin_exporter/remotewrite"
-	"weixin_exporter/secret"
+	"weixin_exporter/internal/remotewrite"
+	"weixin_exporter/weixin/secret"
 )
 
 const (

@@ -3,7 +3,7 @@ package weixintest
 import (
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // maxDays is the longest range of the daily call, both ends included.
@@ -11,15 +11,15 @@ const maxDays = 30
 
 // row is one row of an answer, the fields in the order of the official documents.
 type row struct {
-	RefDate       summary.Date `json:"ref_date"`
-	RefHour       *int         `json:"ref_hour,omitempty"` // hour × 100; not in the daily call
-	CallbackCount int64        `json:"callback_count"`
-	FailCount     int64        `json:"fail_count"`
-	TotalTimeCost int64        `json:"total_time_cost"`
-	MaxTimeCost   int64        `json:"max_time_cost"`
+	RefDate       datacube.Date `json:"ref_date"`
+	RefHour       *int          `json:"ref_hour,omitempty"` // hour × 100; not in the daily call
+	CallbackCount int64         `json:"callback_count"`
+	FailCount     int64         `json:"fail_count"`
+	TotalTimeCost int64         `json:"total_time_cost"`
+	MaxTimeCost   int64         `json:"max_time_cost"`
 }
 
-func newRow(date summary.Date, refHour *int, f summary.Figures) row {
+func newRow(date datacube.Date, refHour *int, f datacube.Figures) row {
 	return row{date, refHour, f.Callbacks, f.Failures, f.TimeCostMillis, f.MaxTimeCostMillis}
 }
 
@@ -69,11 +69,11 @@ func (s *Server) interfaceSummary(r request, fault Fault) answer {
 
 // countCall takes a call from the quota of the China day, or returns the errcode that says that
 // it is used up.
-func (s *Server) countCall(a *account, api summary.API, now time.Time) int {
+func (s *Server) countCall(a *account, api datacube.API, now time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := &a.quota[api]
-	if today := summary.DateOf(now); q.day != today {
+	if today := datacube.DateOf(now); q.day != today {
 		q.day, q.used = today, 0
 	}
 	if a.Quota > 0 && q.used >= a.Quota {
@@ -93,33 +93,33 @@ func checkDates(r request, now time.Time) int {
 	if !ok {
 		return errDateFormat
 	}
-	days := summary.Date(1)
+	days := datacube.Date(1)
 	if r.api == apiDaily {
 		days = maxDays
 	}
-	yesterday := summary.DateOf(now) - 1
-	if begin > end || end-begin >= days || end > yesterday || begin < summary.FirstDate {
+	yesterday := datacube.DateOf(now) - 1
+	if begin > end || end-begin >= days || end > yesterday || begin < datacube.FirstDate {
 		return errDateRange
 	}
 	return 0
 }
 
 // rows returns those of the days that are ready, one for each period with traffic.
-func (s *Server) rows(a *account, api summary.API, begin, end summary.Date, now time.Time) []row {
+func (s *Server) rows(a *account, api datacube.API, begin, end datacube.Date, now time.Time) []row {
 	rows := []row{}
 	for date := begin; date <= end; date++ {
 		if now.Before(s.ready(a.AppID, date)) {
 			continue
 		}
 		hours := s.Hours(a.AppID, date)
-		if api == summary.Daily {
-			if day := dayOf(hours); day != (summary.Figures{}) {
+		if api == datacube.Daily {
+			if day := dayOf(hours); day != (datacube.Figures{}) {
 				rows = append(rows, newRow(date, nil, day))
 			}
 			continue
 		}
 		for hour, f := range hours {
-			if f != (summary.Figures{}) {
+			if f != (datacube.Figures{}) {
 				refHour := hour * 100
 				rows = append(rows, newRow(date, &refHour, f))
 			}
@@ -129,7 +129,7 @@ func (s *Server) rows(a *account, api summary.API, begin, end summary.Date, now 
 }
 
 // addStrays adds the rows that Fault.Stray promises.
-func addStrays(rows []row, api summary.API, begin, end summary.Date) []row {
+func addStrays(rows []row, api datacube.API, begin, end datacube.Date) []row {
 	hour, some := someRow(api)
 	result := append([]row{newRow(begin-2*365, hour, some)}, rows...)
 	if len(rows) > 0 {
@@ -140,7 +140,7 @@ func addStrays(rows []row, api summary.API, begin, end summary.Date) []row {
 
 // addGarbled adds the rows that Fault.Garbled promises. Those with impossible figures stand in
 // front of the right rows and the other one behind, so that it is certain which comes first.
-func addGarbled(rows []row, api summary.API, begin, end summary.Date) []row {
+func addGarbled(rows []row, api datacube.API, begin, end datacube.Date) []row {
 	hour, some := someRow(api)
 	negative, failing := some, some
 	negative.TimeCostMillis = -1_500
@@ -152,7 +152,7 @@ func addGarbled(rows []row, api summary.API, begin, end summary.Date) []row {
 		other.CallbackCount++
 		result = append(result, other)
 	}
-	if api == summary.Hourly {
+	if api == datacube.Hourly {
 		for _, bad := range []int{-100, 1234, 2400} {
 			result = append(result, newRow(begin, &bad, some))
 		}
@@ -161,11 +161,11 @@ func addGarbled(rows []row, api summary.API, begin, end summary.Date) []row {
 }
 
 // someRow returns an hour and figures that may stand in a row of a call.
-func someRow(api summary.API) (*int, summary.Figures) {
+func someRow(api datacube.API) (*int, datacube.Figures) {
 	var hour *int
-	if api == summary.Hourly {
+	if api == datacube.Hourly {
 		hour = new(int)
 		*hour = 1200
 	}
-	return hour, summary.Figures{Callbacks: 12, Failures: 1, TimeCostMillis: 1_500, MaxTimeCostMillis: 340}
+	return hour, datacube.Figures{Callbacks: 12, Failures: 1, TimeCostMillis: 1_500, MaxTimeCostMillis: 340}
 }

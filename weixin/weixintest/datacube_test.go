@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -19,11 +19,11 @@ func TestHourlyRowsAreTheTruth(t *testing.T) {
 	w := newWorld(t, weixintest.Options{Seed: 3})
 	for _, app := range []string{shop, bot, quiet} {
 		token := w.token(app)
-		for back := range summary.Date(20) {
+		for back := range datacube.Date(20) {
 			date := day(t, yesterday) - back
 			r := w.hourly(token, date.String())
 			w.wantCode(app, r, 0)
-			var got summary.Hours
+			var got datacube.Hours
 			for _, row := range *r.List {
 				if row.RefDate != date.String() || row.RefHour == nil || *row.RefHour%100 != 0 || *row.RefHour < 0 || *row.RefHour > 2300 {
 					t.Fatalf("%s %s: a row of another period: %+v", app, date, row)
@@ -48,16 +48,16 @@ func TestDailyRowsAreSumAndMaximumOfTheHours(t *testing.T) {
 	for _, app := range []string{shop, bot} {
 		r := w.daily(w.token(app), begin.String(), end.String())
 		w.wantCode(app, r, 0)
-		got := map[string]summary.Figures{}
+		got := map[string]datacube.Figures{}
 		for _, row := range *r.List {
 			if row.RefHour != nil {
 				t.Fatalf("%s: a daily row with ref_hour", app)
 			}
 			got[row.RefDate] = row.figures()
 		}
-		want := map[string]summary.Figures{}
+		want := map[string]datacube.Figures{}
 		for date := begin; date <= end; date++ {
-			var sum summary.Figures
+			var sum datacube.Figures
 			for _, f := range w.Hours(app, date) {
 				sum.Callbacks += f.Callbacks
 				sum.Failures += f.Failures
@@ -95,7 +95,7 @@ func TestUnknownKeyBesideList(t *testing.T) {
 	w := newWorld(t, weixintest.Options{Seed: 3})
 	token := w.token(shop)
 	with := 0
-	for back := range summary.Date(60) {
+	for back := range datacube.Date(60) {
 		r := w.hourly(token, (day(t, yesterday) - back).String())
 		w.wantCode("hourly", r, 0)
 		if bytes.Contains(r.Body, []byte(`,"is_delay":false}`)) {
@@ -203,7 +203,7 @@ func TestADayIsThereOnceItIsReady(t *testing.T) {
 func TestReadyIsTheCallersChoice(t *testing.T) {
 	t.Parallel()
 	late := day(t, "2026-11-18").Start().Add(13 * time.Hour)
-	w := newWorld(t, weixintest.Options{Ready: func(appID string, date summary.Date) time.Time {
+	w := newWorld(t, weixintest.Options{Ready: func(appID string, date datacube.Date) time.Time {
 		if appID == shop {
 			return late
 		}

@@ -9,12 +9,12 @@ import (
 	"slices"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // weekday is the shape of an ordinary day: a quiet night, a rise in the morning, lunch, and
 // the highest hours in the evening. Only the proportions matter.
-func weekday() [summary.HoursPerDay]float64 {
+func weekday() [datacube.HoursPerDay]float64 {
 	return [...]float64{
 		0.35, 0.18, 0.09, 0.06, 0.06, 0.12, 0.40, 0.95, 1.50, 1.85, 2.00, 2.05,
 		2.40, 1.95, 1.70, 1.70, 1.80, 1.85, 1.95, 2.35, 2.85, 2.80, 2.00, 0.95,
@@ -29,9 +29,9 @@ const (
 
 // profile is what distinguishes an account's traffic from that of others, for good.
 type profile struct {
-	weekday, weekend [summary.HoursPerDay]float64 // expected callbacks
-	latency          float64                      // mean of a callback in milliseconds: 40 to 300
-	failures         float64                      // share of callbacks on an ordinary day: up to 0.3 %
+	weekday, weekend [datacube.HoursPerDay]float64 // expected callbacks
+	latency          float64                       // mean of a callback in milliseconds: 40 to 300
+	failures         float64                       // share of callbacks on an ordinary day: up to 0.3 %
 }
 
 // newRandom returns the random numbers that belong to a purpose, and to nothing else.
@@ -85,26 +85,26 @@ func newProfile(seed uint64, a Account) profile {
 // revision names an hour whose figures were changed afterwards.
 type revision struct {
 	appID string
-	date  summary.Date
+	date  datacube.Date
 	hour  int
 }
 
 // Figures returns the truth about an hour, revisions included. Unknown accounts and hours
 // outside 0 to 23 have no traffic.
-func (s *Server) Figures(appID string, date summary.Date, hour int) summary.Figures {
-	if hour < 0 || hour >= summary.HoursPerDay {
-		return summary.Figures{}
+func (s *Server) Figures(appID string, date datacube.Date, hour int) datacube.Figures {
+	if hour < 0 || hour >= datacube.HoursPerDay {
+		return datacube.Figures{}
 	}
 	return s.Hours(appID, date)[hour]
 }
 
 // Day returns the truth about a day: its 24 hours together.
-func (s *Server) Day(appID string, date summary.Date) summary.Figures {
+func (s *Server) Day(appID string, date datacube.Date) datacube.Figures {
 	return dayOf(s.Hours(appID, date))
 }
 
-func dayOf(hours summary.Hours) summary.Figures {
-	var day summary.Figures
+func dayOf(hours datacube.Hours) datacube.Figures {
+	var day datacube.Figures
 	for _, f := range hours {
 		day.Callbacks += f.Callbacks
 		day.Failures += f.Failures
@@ -115,10 +115,10 @@ func dayOf(hours summary.Hours) summary.Figures {
 }
 
 // Hours returns the truth about the 24 hours of a day, whether it is ready or not.
-func (s *Server) Hours(appID string, date summary.Date) summary.Hours {
+func (s *Server) Hours(appID string, date datacube.Date) datacube.Hours {
 	a := s.accounts[appID]
 	if a == nil {
-		return summary.Hours{}
+		return datacube.Hours{}
 	}
 	hours := s.simulate(a, date)
 	s.mu.Lock()
@@ -136,8 +136,8 @@ func (s *Server) Hours(appID string, date summary.Date) summary.Hours {
 
 // Revise changes the truth about an hour afterwards. The figures are answered as they are; the zero
 // value takes the row away. It panics where the hour is none.
-func (s *Server) Revise(appID string, date summary.Date, hour int, f summary.Figures) {
-	if hour < 0 || hour >= summary.HoursPerDay {
+func (s *Server) Revise(appID string, date datacube.Date, hour int, f datacube.Figures) {
+	if hour < 0 || hour >= datacube.HoursPerDay {
 		panic(fmt.Sprintf("weixintest: %d is no hour", hour))
 	}
 	s.mu.Lock()
@@ -146,8 +146,8 @@ func (s *Server) Revise(appID string, date summary.Date, hour int, f summary.Fig
 }
 
 // simulate returns the figures of a day: a function of the seed, the account and the date.
-func (s *Server) simulate(a *account, date summary.Date) summary.Hours {
-	var hours summary.Hours
+func (s *Server) simulate(a *account, date datacube.Date) datacube.Hours {
+	var hours datacube.Hours
 	if a.CallbacksPerDay <= 0 {
 		return hours
 	}
@@ -159,10 +159,10 @@ func (s *Server) simulate(a *account, date summary.Date) summary.Hours {
 	busy := between(random, 0.88, 1.12)
 	first, last := incidentOf(random)
 	if random.Float64() >= incidentShare && !slices.Contains(a.Incidents, date) {
-		first, last = summary.HoursPerDay, -1
+		first, last = datacube.HoursPerDay, -1
 	}
 	for hour := range hours {
-		random := newRandom(s.seed, a.AppID, "hour", uint64(date)*summary.HoursPerDay+uint64(hour))
+		random := newRandom(s.seed, a.AppID, "hour", uint64(date)*datacube.HoursPerDay+uint64(hour))
 		callbacks := poisson(random, expected[hour]*busy*between(random, 0.94, 1.06))
 		if hour >= first && hour <= last {
 			hours[hour] = incident(random, a.profile, callbacks)
@@ -193,9 +193,9 @@ func poisson(random *rand.Rand, expected float64) int64 {
 }
 
 // ordinary returns an hour in which the account's server works as it should.
-func ordinary(random *rand.Rand, p profile, callbacks int64) summary.Figures {
+func ordinary(random *rand.Rand, p profile, callbacks int64) datacube.Figures {
 	if callbacks == 0 {
-		return summary.Figures{}
+		return datacube.Figures{}
 	}
 	mean := p.latency * between(random, 0.9, 1.15)
 	// The more callbacks, the longer the longest of them.
@@ -209,7 +209,7 @@ func ordinary(random *rand.Rand, p profile, callbacks int64) summary.Figures {
 
 // incident returns an hour in which a good part of the callbacks runs into the limit. Weixin
 // repeats those, so that there are more of them; a small account has some, too.
-func incident(random *rand.Rand, p profile, callbacks int64) summary.Figures {
+func incident(random *rand.Rand, p profile, callbacks int64) datacube.Figures {
 	share := between(random, 0.2, 0.6)
 	callbacks = int64(math.Round(float64(max(callbacks, 5)) * (1 + share)))
 	// Whole callbacks, within the bounds also where there are few of them.
@@ -221,8 +221,8 @@ func incident(random *rand.Rand, p profile, callbacks int64) summary.Figures {
 }
 
 // figures rounds and sees to it that max ≤ total ≤ callbacks × max.
-func figures(callbacks, failures int64, total, longest float64) summary.Figures {
-	f := summary.Figures{
+func figures(callbacks, failures int64, total, longest float64) datacube.Figures {
+	f := datacube.Figures{
 		Callbacks:      callbacks,
 		Failures:       failures,
 		TimeCostMillis: max(1, int64(math.Round(total))),

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -24,7 +24,7 @@ func TestFiguresAreAFunctionOfSeedAccountAndDate(t *testing.T) {
 	a := weixintest.Account{AppID: shop, CallbacksPerDay: 20_000}
 	first := truth(42, a)
 	hours := first.Hours(shop, monday)
-	golden := map[int]summary.Figures{
+	golden := map[int]datacube.Figures{
 		3:  {Callbacks: 28, Failures: 0, TimeCostMillis: 5_327, MaxTimeCostMillis: 569},
 		9:  {Callbacks: 1_014, Failures: 1, TimeCostMillis: 187_129, MaxTimeCostMillis: 2_575},
 		20: {Callbacks: 1_695, Failures: 2, TimeCostMillis: 324_284, MaxTimeCostMillis: 834},
@@ -60,7 +60,7 @@ func TestFiguresAreAlwaysPossible(t *testing.T) {
 		for seed := range uint64(6) {
 			app := fmt.Sprintf("wx%016d", size)
 			s := truth(seed, weixintest.Account{
-				AppID: app, CallbacksPerDay: size, Incidents: []summary.Date{first, first + 10},
+				AppID: app, CallbacksPerDay: size, Incidents: []datacube.Date{first, first + 10},
 			})
 			for date := first; date < first+60; date++ {
 				for hour, f := range s.Hours(app, date) {
@@ -68,7 +68,7 @@ func TestFiguresAreAlwaysPossible(t *testing.T) {
 						t.Fatalf("size %d, seed %d, %s hour %d: %+v", size, seed, date, hour, f)
 					}
 				}
-				if d := s.Day(app, date); !possible(d) || size == 0 && d != (summary.Figures{}) {
+				if d := s.Day(app, date); !possible(d) || size == 0 && d != (datacube.Figures{}) {
 					t.Fatalf("size %d, seed %d, %s: %+v", size, seed, date, d)
 				}
 			}
@@ -76,7 +76,7 @@ func TestFiguresAreAlwaysPossible(t *testing.T) {
 	}
 }
 
-func possible(f summary.Figures) bool {
+func possible(f datacube.Figures) bool {
 	return f.Failures >= 0 && f.Failures <= f.Callbacks &&
 		f.MaxTimeCostMillis <= f.TimeCostMillis && f.TimeCostMillis <= f.Callbacks*f.MaxTimeCostMillis &&
 		f.MaxTimeCostMillis <= 5010 && (f.Callbacks == 0) == (f.TimeCostMillis == 0)
@@ -142,13 +142,13 @@ func manyAccounts(n int, size int64) []weixintest.Account {
 }
 
 // incident tells by what an operator sees: callbacks at the limit of five seconds.
-func incident(f summary.Figures) bool { return f.MaxTimeCostMillis > 4900 }
+func incident(f datacube.Figures) bool { return f.MaxTimeCostMillis > 4900 }
 
 func TestIncidents(t *testing.T) {
 	t.Parallel()
 	first := day(t, "2026-06-01")
-	var asked []summary.Date
-	for i := range summary.Date(20) {
+	var asked []datacube.Date
+	for i := range datacube.Date(20) {
 		asked = append(asked, first+10*i)
 	}
 	for _, size := range []int64{3, 500, 2_000_000} {
@@ -171,7 +171,7 @@ func TestIncidents(t *testing.T) {
 	}
 }
 
-func checkIncident(t *testing.T, hours summary.Hours) {
+func checkIncident(t *testing.T, hours datacube.Hours) {
 	t.Helper()
 	first, n := -1, 0
 	for hour, f := range hours {
@@ -204,7 +204,7 @@ func TestSmallAccountsHaveHoursWithoutTraffic(t *testing.T) {
 	empty, some := 0, 0
 	for date := day(t, "2026-06-01"); date < day(t, "2026-07-01"); date++ {
 		for _, f := range s.Hours(bot, date) {
-			if f == (summary.Figures{}) {
+			if f == (datacube.Figures{}) {
 				empty++
 			} else {
 				some++
@@ -222,15 +222,15 @@ func TestReviseChangesTheTruth(t *testing.T) {
 	date := day(t, yesterday)
 	before, neighbour := w.Day(shop, date), w.Day(shop, date-1)
 	old := w.Figures(shop, date, 14)
-	revised := summary.Figures{Callbacks: old.Callbacks + 10, Failures: old.Failures, TimeCostMillis: old.TimeCostMillis + 7, MaxTimeCostMillis: 4_999}
+	revised := datacube.Figures{Callbacks: old.Callbacks + 10, Failures: old.Failures, TimeCostMillis: old.TimeCostMillis + 7, MaxTimeCostMillis: 4_999}
 	w.Revise(shop, date, 14, revised)
-	w.Revise(shop, date, 15, summary.Figures{})
+	w.Revise(shop, date, 15, datacube.Figures{})
 
 	if got := w.Figures(shop, date, 14); got != revised {
 		t.Errorf("Figures %+v, want %+v", got, revised)
 	}
 	gone := w.Figures(shop, date, 15)
-	if gone != (summary.Figures{}) {
+	if gone != (datacube.Figures{}) {
 		t.Errorf("an hour without traffic by revision has %+v", gone)
 	}
 	r := w.hourly(w.token(shop), yesterday)
@@ -260,12 +260,12 @@ func TestTruthOfNothing(t *testing.T) {
 	t.Parallel()
 	s := truth(1, weixintest.Account{AppID: shop, CallbacksPerDay: 1000})
 	date := day(t, yesterday)
-	for name, f := range map[string]summary.Figures{
+	for name, f := range map[string]datacube.Figures{
 		"unknown account": s.Day("wx9", date),
 		"hour -1":         s.Figures(shop, date, -1),
 		"hour 24":         s.Figures(shop, date, 24),
 	} {
-		if f != (summary.Figures{}) {
+		if f != (datacube.Figures{}) {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}
@@ -279,7 +279,7 @@ func TestMistakesOfTheCallerPanic(t *testing.T) {
 		"the same app id twice": func() {
 			weixintest.New(weixintest.Options{Now: now, Accounts: []weixintest.Account{{AppID: shop}, {AppID: shop}}})
 		},
-		"hour 24": func() { truth(1, weixintest.Account{AppID: shop}).Revise(shop, 0, 24, summary.Figures{}) },
+		"hour 24": func() { truth(1, weixintest.Account{AppID: shop}).Revise(shop, 0, 24, datacube.Figures{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -303,6 +303,6 @@ func BenchmarkNewWithTenThousandAccounts(b *testing.B) {
 func BenchmarkHoursOfFiftyMillionCallbacks(b *testing.B) {
 	s := truth(1, weixintest.Account{AppID: shop, CallbacksPerDay: 50_000_000})
 	for b.Loop() {
-		s.Hours(shop, summary.FirstDate)
+		s.Hours(shop, datacube.FirstDate)
 	}
 }

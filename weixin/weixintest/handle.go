@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // request is a request once it is taken apart. Nothing of it is checked yet.
@@ -57,12 +57,12 @@ func apiAt(path string) string {
 }
 
 // summaryAPI returns which of the two interface calls it is, false where it is none.
-func summaryAPI(api string) (summary.API, bool) {
+func summaryAPI(api string) (datacube.API, bool) {
 	switch api {
 	case apiDaily:
-		return summary.Daily, true
+		return datacube.Daily, true
 	case apiHourly:
-		return summary.Hourly, true
+		return datacube.Hourly, true
 	default:
 		return 0, false
 	}
@@ -88,12 +88,12 @@ func (r *request) text(name string) (string, bool) {
 }
 
 // date returns a date of the body, 0 and false where it is missing or has another form.
-func (r *request) date(name string) (summary.Date, bool) {
+func (r *request) date(name string) (datacube.Date, bool) {
 	s, ok := r.text(name)
 	if !ok {
 		return 0, false
 	}
-	d, err := summary.ParseDate(s)
+	d, err := datacube.ParseDate(s)
 	return d, err == nil
 }
 

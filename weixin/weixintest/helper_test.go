@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -44,9 +44,9 @@ func (c *clock) set(t time.Time) {
 
 func (c *clock) advance(d time.Duration) { c.set(c.now().Add(d)) }
 
-func day(tb testing.TB, s string) summary.Date {
+func day(tb testing.TB, s string) datacube.Date {
 	tb.Helper()
-	d, err := summary.ParseDate(s)
+	d, err := datacube.ParseDate(s)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -114,8 +114,8 @@ type replyRow struct {
 	MaxTimeCost   int64  `json:"max_time_cost"`
 }
 
-func (r replyRow) figures() summary.Figures {
-	return summary.Figures{
+func (r replyRow) figures() datacube.Figures {
+	return datacube.Figures{
 		Callbacks: r.CallbackCount, Failures: r.FailCount,
 		TimeCostMillis: r.TotalTimeCost, MaxTimeCostMillis: r.MaxTimeCost,
 	}

@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -265,7 +265,7 @@ func TestManyCallersAtOnce(t *testing.T) {
 			defer remove()
 			token := w.legacy(shop, shopSecret).AccessToken
 			for hour := range 5 {
-				w.Revise(bot, date, (i+hour)%24, summary.Figures{Callbacks: 1, TimeCostMillis: 1, MaxTimeCostMillis: 1})
+				w.Revise(bot, date, (i+hour)%24, datacube.Figures{Callbacks: 1, TimeCostMillis: 1, MaxTimeCostMillis: 1})
 				r, err := w.try(http.MethodPost, hourlyPath, url.Values{"access_token": {token}}, dates(yesterday, yesterday))
 				if err != nil || r.code() != 0 || len(*r.List) == 0 {
 					t.Errorf("the shop's call: %v, errcode %v", err, r.Errcode)

@@ -1,6 +1,6 @@
 package weixintest
 
-import "weixin_exporter/summary"
+import "weixin_exporter/weixin/datacube"
 
 // ampleQuota is the limit that is told of an account without one.
 const ampleQuota = 100_000
@@ -27,7 +27,7 @@ func (s *Server) quota(r request) answer {
 	s.mu.Lock()
 	q := a.quota[api]
 	s.mu.Unlock()
-	if q.day != summary.DateOf(now) {
+	if q.day != datacube.DateOf(now) {
 		q.used = 0
 	}
 	limit := a.Quota

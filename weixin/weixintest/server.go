@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"weixin_exporter/summary"
+	"weixin_exporter/weixin/datacube"
 )
 
 // The calls as they are named in Call.API and Fault.API.
@@ -48,7 +48,7 @@ type Options struct {
 	Platforms []Platform
 	// Ready says when the figures of a day become available; nil: 08:00 China time on the
 	// next day. It is called from any goroutine.
-	Ready func(appID string, date summary.Date) time.Time
+	Ready func(appID string, date datacube.Date) time.Time
 }
 
 // Account is an account that the simulated Weixin knows.
@@ -58,7 +58,7 @@ type Account struct {
 	// CallbacksPerDay is the mean of an ordinary weekday; 0 is an account without any traffic.
 	CallbacksPerDay int64
 	// Incidents are days with an incident for certain, besides those that the seed brings.
-	Incidents []summary.Date
+	Incidents []datacube.Date
 	// Quota is how many calls a China day each of the two interface calls allows; 0: no limit.
 	Quota int
 	// Errcode, if not 0, is what both interface calls always answer, such as 48001.
@@ -93,7 +93,7 @@ type Call struct {
 	// was not valid.
 	AppID string
 	// Begin and End are the dates asked for; 0 where there was none.
-	Begin, End summary.Date
+	Begin, End datacube.Date
 	// Errcode is what was answered; 0 = success, NoAnswer = no errcode at all.
 	Errcode int
 }
@@ -102,7 +102,7 @@ type Call struct {
 type Server struct {
 	seed      uint64
 	now       func() time.Time
-	ready     func(string, summary.Date) time.Time
+	ready     func(string, datacube.Date) time.Time
 	accounts  map[string]*account  // fixed from New on; what mu guards says account
 	platforms map[string]*platform // fixed from New on; what mu guards says platform
 
@@ -112,7 +112,7 @@ type Server struct {
 	secrets  []string          // the app secrets, in the order of the accounts, then those set later
 	tokens   map[string]*token // every access token ever issued
 	issued   []string          // the texts of all tokens, in order
-	revised  map[revision]summary.Figures
+	revised  map[revision]datacube.Figures
 	rotate   bool                // each refresh brings another refresh token
 	frozen   bool                // the token server repeats itself
 	handouts map[holding]handout // what the token server handed out last
@@ -127,8 +127,8 @@ type account struct {
 
 	legacy, stable *token // the latest of each kind, nil before the first
 	refresh        refreshTokens
-	quota          [summary.APIs]struct {
-		day  summary.Date
+	quota          [datacube.APIs]struct {
+		day  datacube.Date
 		used int
 	}
 }
@@ -149,7 +149,7 @@ func New(o Options) *Server {
 		panic("weixintest: Options.Now is required")
 	}
 	if o.Ready == nil {
-		o.Ready = func(_ string, date summary.Date) time.Time { return date.End().Add(readyAfter) }
+		o.Ready = func(_ string, date datacube.Date) time.Time { return date.End().Add(readyAfter) }
 	}
 	s := &Server{
 		seed:      o.Seed,
@@ -158,7 +158,7 @@ func New(o Options) *Server {
 		accounts:  make(map[string]*account, len(o.Accounts)),
 		platforms: make(map[string]*platform, len(o.Platforms)),
 		tokens:    make(map[string]*token),
-		revised:   make(map[revision]summary.Figures),
+		revised:   make(map[revision]datacube.Figures),
 		handouts:  make(map[holding]handout),
 	}
 	for _, p := range o.Platforms {

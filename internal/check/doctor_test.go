@@ -1,0 +1,176 @@
+package check_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weixin_exporter/internal/check"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// now is 10:00 in China; yesterday is 2026-03-09.
+var now = time.Date(2026, 3, 10, 2, 0, 0, 0, time.UTC)
+
+func clock() time.Time { return now }
+
+// patient returns an account at a simulated Weixin.
+func patient(sim *weixintest.Server, a weixintest.Account) check.Patient {
+	client := weixin.NewClient(weixin.Options{
+		BaseURL:    "http://weixin.test",
+		HTTPClient: &http.Client{Transport: sim.Transport()},
+		Timeout:    5 * time.Second,
+		Now:        clock,
+	})
+	source := client.StableToken(weixin.Credentials{AppID: a.AppID, AppSecret: secret.New(a.AppSecret)})
+	return check.Patient{Name: "shop", AppID: a.AppID, Token: "stable_token", Caller: client.Account(source)}
+}
+
+func states(r check.Report) map[string]check.State {
+	got := map[string]check.State{}
+	for _, c := range r.Checks() {
+		got[c.Name] = c.State
+	}
+	return got
+}
+
+func TestExamine(t *testing.T) {
+	const ok, waiting, fault, skipped = check.OK, check.Waiting, check.Fault, check.Skipped
+	all := func(token, daily, hourly, yesterday, dailyQuota, hourlyQuota check.State) map[string]check.State {
+		return map[string]check.State{
+			"token": token, "daily call": daily, "hourly call": hourly, "yesterday": yesterday,
+			"daily quota": dailyQuota, "hourly quota": hourlyQuota,
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		account weixintest.Account
+		faults  []weixintest.Fault
+		late    bool // yesterday's figures are not there
+		want    map[string]check.State
+		calls   int // besides those for tokens
+		says    []string
+		address string
+	}{
+		{name: "healthy", account: weixintest.Account{Quota: 10}, want: all(ok, ok, ok, ok, ok, ok), calls: 4, says: []string{"2026-03-09 is there", "9 of 10 left"}},
+		{name: "not there yet", late: true, want: all(ok, ok, ok, waiting, ok, ok), calls: 4},
+		{name: "61503", faults: []weixintest.Fault{{API: "daily", Errcode: 61503}}, want: all(ok, ok, ok, waiting, ok, ok), calls: 4},
+		{
+			name: "rows that cannot be understood", faults: []weixintest.Fault{{Garbled: true}},
+			want: all(ok, fault, fault, skipped, ok, ok), calls: 4, says: []string{"cannot be understood: 1 duplicate, 2 bad_value", "newer version"},
+		},
+		{name: "wrong secret", faults: []weixintest.Fault{{API: "token", Errcode: 40125}}, want: all(fault, skipped, skipped, skipped, skipped, skipped), says: []string{"app secret"}},
+		{
+			name: "allow list", account: weixintest.Account{AllowList: []string{"192.0.2.1"}},
+			want: all(fault, skipped, skipped, skipped, skipped, skipped), says: []string{weixintest.ClientAddress, "allow list"}, address: weixintest.ClientAddress,
+		},
+		{
+			name: "allow list of the calls alone", faults: []weixintest.Fault{{API: "daily", Errcode: 40164}},
+			want: all(ok, fault, skipped, skipped, skipped, skipped), calls: 1, address: weixintest.ClientAddress,
+		},
+		{
+			name: "allow list of the hourly call alone", faults: []weixintest.Fault{{API: "hourly", Errcode: 40164}},
+			want: all(ok, ok, fault, ok, skipped, skipped), calls: 2, address: weixintest.ClientAddress,
+		},
+		{name: "not authorised", account: weixintest.Account{Errcode: 48001}, want: all(ok, fault, fault, skipped, ok, ok), calls: 4, says: []string{"must be verified"}},
+		{name: "hourly call alone", faults: []weixintest.Fault{{API: "hourly", Errcode: 48001}}, want: all(ok, ok, fault, ok, ok, ok), calls: 4},
+		{name: "token refused", faults: []weixintest.Fault{{API: "hourly", Errcode: 40001}}, want: all(fault, ok, skipped, ok, skipped, skipped), calls: 2},
+		{name: "quota used up", account: weixintest.Account{Quota: 1}, want: all(ok, ok, ok, ok, fault, fault), calls: 4, says: []string{"0 of 1 left", "midnight"}},
+		{name: "busy", faults: []weixintest.Fault{{API: "quota", Status: 502}}, want: all(ok, ok, ok, ok, fault, fault), calls: 4, says: []string{"502"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.account.AppID, c.account.AppSecret, c.account.CallbacksPerDay = "wx1", "sim-secret-1", 5000
+			sim := weixintest.New(weixintest.Options{
+				Now: clock, Accounts: []weixintest.Account{c.account},
+				Ready: func(_ string, d datacube.Date) time.Time {
+					if c.late {
+						return d.End().Add(12 * time.Hour)
+					}
+					return d.End()
+				},
+			})
+			for _, f := range c.faults {
+				sim.Inject(f)
+			}
+			reports, err := check.Examine(t.Context(), []check.Patient{patient(sim, c.account)}, 2, clock)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := reports[0]
+			if diff := cmp.Diff(c.want, states(r)); diff != "" {
+				t.Errorf("states (-want +got):\n%s", diff)
+			}
+			if r.Address != c.address {
+				t.Errorf("address %q, want %q", r.Address, c.address)
+			}
+			healthy := true
+			var said strings.Builder
+			for _, check := range r.Checks() {
+				said.WriteString(check.Text + " " + check.Advice + "\n")
+				if check.State == fault {
+					healthy = false
+					if check.Advice == "" || check.Reason == "" {
+						t.Errorf("%s: a fault without advice or reason: %+v", check.Name, *check.Check)
+					}
+				}
+			}
+			if r.Healthy() != healthy {
+				t.Errorf("healthy: %v", r.Healthy())
+			}
+			for _, want := range c.says {
+				if !strings.Contains(said.String(), want) {
+					t.Errorf("the report does not say %q:\n%s", want, &said)
+				}
+			}
+			calls := 0
+			for _, call := range sim.Calls() {
+				if call.API != "token" && call.API != "stable_token" {
+					calls++
+				}
+			}
+			if calls != c.calls {
+				t.Errorf("%d calls, want %d", calls, c.calls)
+			}
+		})
+	}
+}
+
+func TestReportsComeInTheOrderOfTheAccounts(t *testing.T) {
+	var accounts []weixintest.Account
+	for i := range 50 {
+		accounts = append(accounts, weixintest.Account{AppID: fmt.Sprintf("wx%d", i), AppSecret: "sim-secret-x", CallbacksPerDay: 10})
+	}
+	sim := weixintest.New(weixintest.Options{Now: clock, Accounts: accounts})
+	var patients []check.Patient
+	for _, a := range accounts {
+		patients = append(patients, patient(sim, a))
+	}
+	reports, err := check.Examine(t.Context(), patients, 8, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range reports {
+		if r.AppID != accounts[i].AppID || !r.Healthy() {
+			t.Errorf("report %d is of %s: %+v", i, r.AppID, r)
+		}
+	}
+}
+
+func TestExamineEndsWithItsContext(t *testing.T) {
+	a := weixintest.Account{AppID: "wx1", AppSecret: "sim-secret-1"}
+	sim := weixintest.New(weixintest.Options{Now: clock, Accounts: []weixintest.Account{a}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := check.Examine(ctx, []check.Patient{patient(sim, a)}, 1, clock); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+}

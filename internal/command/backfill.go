@@ -1,0 +1,209 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+)
+
+// ErrQuota is what a backfill ends with where nothing but a day's quota kept it from asking
+// for all days.
+var ErrQuota = errors.New("the day's quota is used up")
+
+// backfillBusy is how long a backfill waits for another process that keeps the store locked.
+// Nobody waits for its answers, and to lose one means to ask again.
+const backfillBusy = time.Minute
+
+// Filling says what the backfill command is to do.
+type Filling struct {
+	ConfigFile string
+	// Since and Until are the first and the last day; Until 0 is the latest that there is.
+	Since, Until datacube.Date
+	// Accounts are the names of the accounts to fill; none means all.
+	Accounts []string
+	// Force asks for known days, too; Wait waits where a quota is used up; DryRun makes no call.
+	Force, Wait, DryRun bool
+}
+
+// Backfill fills the store from Weixin and says on standard output what came of it. A context
+// that ends stops it in good order, which is no error.
+func Backfill(ctx context.Context, env Env, c Filling) error {
+	// A terminal that is closed is a reason to stop, too.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
+	cfg, err := loadConfig(ctx, c.ConfigFile)
+	if ctx.Err() != nil && err != nil {
+		return nil // ended before it began
+	}
+	if err != nil {
+		return inOneLine(err)
+	}
+	if cfg.Store.Path == "" {
+		return fmt.Errorf("%s: store.path is \"\", which keeps nothing: name a file to fill", c.ConfigFile)
+	}
+	made := clients{now: env.Now, observe: func(weixin.Request) {}}
+	refreshed, err := made.replace(cfg)
+	if err != nil {
+		return err
+	}
+	fill, notes, err := c.fill(env.Now(), refreshed)
+	if err != nil {
+		return err
+	}
+	shown := newBars(env)
+	env.Stderr = shown
+	logger, _ := env.logger()
+	for _, warning := range cfg.Warnings() {
+		level.Warn(logger).Log("msg", "configuration", "warning", warning)
+	}
+	if c.rotates(cfg) && !c.DryRun {
+		notes = append(notes, "accounts whose token type is authorizer are among them: do not run another exporter with the same refresh_token_file meanwhile")
+	}
+	for _, note := range notes {
+		level.Warn(logger).Log("msg", note)
+	}
+	known, err := store.Open(ctx, cfg.Store.Path, store.Options{BusyTimeout: backfillBusy})
+	if ctx.Err() != nil && err != nil {
+		return nil // ended before it began
+	}
+	if err != nil {
+		return err
+	}
+	progress := &fillProgress{tally: tally{now: env.Now}, bars: shown, logger: logger}
+	b := refresh.NewBackfill(refresh.BackfillOptions{
+		Store: known, Others: known, Logger: logger, Now: env.Now, Progress: progress,
+	})
+	err = c.carryOut(ctx, env, b, fill, progress, cfg.Weixin.RequestsPerSecond)
+	if closed := known.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
+		err = errors.Join(err, fmt.Errorf("closing the store: %w", closed))
+	}
+	return err
+}
+
+// rotates reports whether the refresh token of an account to fill may be replaced meanwhile.
+func (c Filling) rotates(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool {
+		return a.Token.Type == config.AuthorizerToken && (len(c.Accounts) == 0 || slices.Contains(c.Accounts, a.Name))
+	})
+}
+
+// fill returns what is to be filled, and what the operator should know about it.
+func (c Filling) fill(now time.Time, cfg refresh.Config) (refresh.Fill, []string, error) {
+	f := refresh.Fill{Since: c.Since, Until: c.Until, Force: c.Force, Wait: c.Wait, Concurrency: cfg.Concurrency}
+	var notes []string
+	yesterday := datacube.DateOf(now) - 1
+	latest := yesterday
+	if now.Before(yesterday.End().Add(cfg.ReadyAt)) {
+		latest-- // its figures are not asked for yet
+	}
+	if f.Until == 0 {
+		f.Until = latest
+	}
+	first := yesterday + 1 - datacube.Date(cfg.RetentionDays)
+	switch {
+	case f.Since < datacube.FirstDate:
+		return f, nil, fmt.Errorf("--since=%v: %w: Weixin's statistics begin at %v; ask for that day or a later one",
+			f.Since, ErrUsage, datacube.FirstDate)
+	case f.Until > yesterday:
+		return f, nil, fmt.Errorf("--until=%v: %w: the latest day that Weixin has figures of is yesterday, %v",
+			f.Until, ErrUsage, yesterday)
+	case f.Since > f.Until:
+		return f, nil, fmt.Errorf("--since=%v: %w: there is no day up to %v", f.Since, ErrUsage, f.Until)
+	case cfg.RetentionDays > 0 && f.Since < first:
+		return f, nil, fmt.Errorf("--since=%v: %w: store.retention keeps %d days, so the days before %v would be removed at once;"+
+			" ask for %v or later, or set store.retention to 0", f.Since, ErrUsage, cfg.RetentionDays, first, first)
+	case f.Until > latest:
+		notes = append(notes, fmt.Sprintf("yesterday, %v, is left out: before refresh.ready_at it is not asked for", f.Until))
+		f.Until = latest
+	}
+	for _, name := range c.Accounts {
+		if !slices.ContainsFunc(cfg.Accounts, func(a refresh.Account) bool { return a.Name == name }) {
+			return f, nil, fmt.Errorf("--account=%s: %w: no account of %s has that name", name, ErrUsage, c.ConfigFile)
+		}
+	}
+	for _, a := range cfg.Accounts {
+		if len(c.Accounts) == 0 || slices.Contains(c.Accounts, a.Name) {
+			f.Accounts = append(f.Accounts, a)
+		}
+	}
+	return f, notes, nil
+}
+
+// carryOut plans, and then makes the calls or says how many there would be.
+func (c Filling) carryOut(
+	ctx context.Context, env Env, b *refresh.Backfill, f refresh.Fill, progress *fillProgress, perSecond float64,
+) error {
+	plan, err := b.Plan(ctx, f)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // ended before it began
+	}
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		return writePlan(env.Stdout, plan, perSecond)
+	}
+	progress.begin(plan)
+	filled, err := b.Run(ctx, plan)
+	progress.end()
+	stopped := ctx.Err() != nil
+	if written := writeFilled(env.Stdout, plan, filled, stopped || err != nil); written != nil {
+		err = errors.Join(err, fmt.Errorf("writing the summary: %w", written))
+	}
+	if err != nil || stopped {
+		return err
+	}
+	return verdict(filled)
+}
+
+// verdict returns nil where all days were asked for.
+func verdict(filled []refresh.Filled) error {
+	var failed, waiting []string
+	for i := range filled {
+		a := &filled[i]
+		reasons := map[bool]bool{}
+		for _, end := range a.Ended {
+			if end != nil {
+				reasons[end.Reason == snapshot.Reason(weixin.Quota)] = true
+			}
+		}
+		switch {
+		case reasons[false] || a.Damaged != [datacube.APIs]int{}:
+			failed = append(failed, a.Name)
+		case reasons[true]:
+			waiting = append(waiting, a.Name)
+		}
+	}
+	switch {
+	case len(failed) > 0:
+		return fmt.Errorf("accounts that could not be filled: %d of %d: %s", len(failed), len(filled), few(failed))
+	case len(waiting) > 0:
+		return fmt.Errorf("%w for %d of %d accounts: %s; run the same again after midnight in China, or with --wait",
+			ErrQuota, len(waiting), len(filled), few(waiting))
+	default:
+		return nil
+	}
+}
+
+// few joins names, but not too many.
+func few(names []string) string {
+	const most = 5
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}

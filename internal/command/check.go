@@ -1,0 +1,185 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+
+	"weixin_exporter/internal/check"
+	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin"
+)
+
+// Checkup says what the check command is to do.
+type Checkup struct {
+	ConfigFile string
+	// Web is how the exporter would serve.
+	Web Web
+	// Online examines the accounts against Weixin, too.
+	Online bool
+	// Account is the name of the only account to examine; "" examines all. Output is "text", which is also
+	// what "" means, or "json". Both concern Online alone.
+	Account, Output string
+}
+
+// Check reads the configuration and says what is wrong with it and with what else the exporter needs to
+// start: on stderr, one line for each fault. Online it says the same of each account. It changes nothing.
+// The returned error tells how many faults or faulty accounts there are.
+func Check(ctx context.Context, env Env, c Checkup) error {
+	if _, err := c.Web.place(); err != nil {
+		return err
+	}
+	switch {
+	case c.Account != "" && !c.Online:
+		return fmt.Errorf("--account: %w: accounts are examined with --online alone", ErrUsage)
+	case c.Output != "" && !c.Online:
+		return fmt.Errorf("--output: %w: there is a report with --online alone", ErrUsage)
+	}
+	cfg, err := loadConfig(ctx, c.ConfigFile)
+	if faults, ok := errors.AsType[config.Faults](err); ok {
+		for _, f := range faults {
+			fmt.Fprintf(env.Stderr, "%v\n", f)
+		}
+		n := len(faults) + say(env, c.surroundings(ctx, nil))
+		return fmt.Errorf("%s: faults: %d", c.ConfigFile, n)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return errCheckStopped
+	case err != nil:
+		return err
+	case c.Account != "" && !slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool { return a.Name == c.Account }):
+		return fmt.Errorf("--account=%s: %w: no account of %s has that name", c.Account, ErrUsage, c.ConfigFile)
+	}
+	notes := env.Stdout
+	if c.Output == "json" {
+		notes = env.Stderr // standard output is for machines
+	}
+	for _, warning := range cfg.Warnings() {
+		fmt.Fprintf(notes, "warning: %v\n", warning)
+	}
+	found := c.surroundings(ctx, cfg)
+	if ctx.Err() != nil {
+		return errCheckStopped
+	}
+	for _, warning := range found.warnings {
+		fmt.Fprintf(notes, "warning: %v\n", warning)
+	}
+	faults := say(env, found)
+	for _, f := range cfg.AccountFaults() {
+		fmt.Fprintf(env.Stderr, "%v\n", f)
+		faults++
+	}
+	if faults == 0 {
+		fmt.Fprintf(notes, "%s: no fault found; accounts: %d\n", c.ConfigFile, len(cfg.Accounts))
+	}
+	if c.Online {
+		err = examine(ctx, env, c, cfg)
+		if c.Account == "" && ctx.Err() == nil {
+			err = oneFault(err, checkEndpoints(ctx, env, notes, cfg))
+		}
+	}
+	if faults > 0 {
+		err = oneFault(fmt.Errorf("%s: faults: %d", c.ConfigFile, faults), err)
+	}
+	return err
+}
+
+var errCheckStopped = errors.New("stopped before the check was complete")
+
+// findings are what was found beside the configuration itself.
+type findings struct{ faults, warnings []error }
+
+// say writes the faults and returns how many there are.
+func say(env Env, found findings) int {
+	for _, fault := range found.faults {
+		fmt.Fprintf(env.Stderr, "%v\n", fault)
+	}
+	return len(found.faults)
+}
+
+// surroundings looks at what the exporter needs to start beside its configuration, which may be nil.
+func (c Checkup) surroundings(ctx context.Context, cfg *config.Config) findings {
+	var found findings
+	if err := c.Web.checkWebConfig(ctx); err != nil {
+		found.faults = append(found.faults, err)
+	}
+	if !c.Web.systemd() {
+		for _, address := range *c.Web.Toolkit.WebListenAddresses {
+			if strings.HasPrefix(address, vsockScheme) {
+				continue // whether there is such a thing differs from machine to machine
+			}
+			found.checkPort(ctx, address)
+		}
+	}
+	if cfg != nil {
+		if err := store.Examine(ctx, cfg.Store.Path); err != nil {
+			found.faults = append(found.faults, fmt.Errorf("%s: store.path: %w", c.ConfigFile, err))
+		}
+	}
+	return found
+}
+
+// checkPort tries whether the exporter could listen on the address. It is no fault where a running exporter
+// may have the port, or where another user may be allowed to have it.
+func (f *findings) checkPort(ctx context.Context, address string) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	switch {
+	case err == nil:
+		_ = listener.Close() // nobody has connected
+	case errors.Is(err, syscall.EADDRINUSE):
+		f.warnings = append(f.warnings, fmt.Errorf("--web.listen-address=%s: the address is in use, perhaps by a running %s; serve needs it", address, program))
+	case errors.Is(err, fs.ErrPermission):
+		f.warnings = append(f.warnings, fmt.Errorf("--web.listen-address=%s: this user may not listen there: %w", address, err))
+	default:
+		f.faults = append(f.faults, fmt.Errorf("--web.listen-address=%s: %w", address, err))
+	}
+}
+
+// examine looks at the accounts online and writes what it found.
+func examine(ctx context.Context, env Env, c Checkup, cfg *config.Config) error {
+	patients, err := patientsOf(env, cfg, c)
+	if err != nil {
+		return err
+	}
+	reports, err := check.Examine(ctx, patients, cfg.Weixin.Concurrency, env.Now)
+	if err != nil {
+		return err
+	}
+	if err := writeReports(env, reports, c.Output); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	faulty := 0
+	for i := range reports {
+		if !reports[i].Healthy() {
+			faulty++
+		}
+	}
+	if faulty > 0 {
+		return fmt.Errorf("accounts with faults: %d of %d", faulty, len(reports))
+	}
+	return nil
+}
+
+// patientsOf returns the accounts to examine: the named one, or all.
+func patientsOf(env Env, cfg *config.Config, c Checkup) ([]check.Patient, error) {
+	made := clients{now: env.Now, observe: func(weixin.Request) {}}
+	if _, err := made.replace(cfg); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.ConfigFile, err)
+	}
+	var patients []check.Patient
+	for _, a := range cfg.Accounts {
+		if c.Account == "" || a.Name == c.Account {
+			patients = append(patients, check.Patient{
+				Name: a.Name, AppID: a.AppID, Token: tokenOrigin(a.Token), Caller: made.kept.accounts[a.AppID].weixin,
+			})
+		}
+	}
+	return patients, nil
+}

@@ -1,0 +1,63 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/go-kit/log"
+	"golang.org/x/sync/errgroup"
+
+	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/remotewrite"
+)
+
+// checkEndpoints asks all endpoints of remote write at once whether they accept requests, without sending
+// samples. What is well and warnings go to notes, faults to stderr; the error says how many have one.
+func checkEndpoints(ctx context.Context, env Env, notes io.Writer, cfg *config.Config) error {
+	findings := make([]remotewrite.Finding, len(cfg.RemoteWrite))
+	makes := writers{logger: log.NewNopLogger(), now: env.Now}
+	var probes errgroup.Group
+	for i, c := range cfg.RemoteWrite {
+		client, err := makes.newClient(c)
+		if err != nil {
+			return fmt.Errorf("remote_write[%d]: %w", i, err)
+		}
+		probes.Go(func() error {
+			findings[i] = client.Probe(ctx, time.Duration(c.MaxAge))
+			client.HTTPClient.CloseIdleConnections()
+			return nil
+		})
+	}
+	_ = probes.Wait() // what is wrong stands in the findings
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	faulty := 0
+	for i, f := range findings {
+		place := fmt.Sprintf("remote_write[%d] (%s)", i, cfg.RemoteWrite[i].Label())
+		if f.Fault != "" {
+			faulty++
+			fmt.Fprintf(env.Stderr, "%s: %s; to do: %s\n", place, f.Fault, f.ToDo)
+			continue
+		}
+		fmt.Fprintf(notes, "%s: accepts requests\n", place)
+		for _, warning := range f.Warnings {
+			fmt.Fprintf(notes, "warning: %s: %s\n", place, warning)
+		}
+	}
+	if faulty > 0 {
+		return fmt.Errorf("remote-write endpoints with faults: %d of %d", faulty, len(findings))
+	}
+	return nil
+}
+
+// oneFault returns two errors as one whose text is one line.
+func oneFault(first, second error) error {
+	if first == nil || second == nil {
+		return errors.Join(first, second)
+	}
+	return fmt.Errorf("%w; %w", first, second)
+}

@@ -1,0 +1,258 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/export"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+// Extract says what the export command is to write.
+type Extract struct {
+	ConfigFile string
+	// Format is "openmetrics", "csv" or "ndjson".
+	Format string
+	// Since and Until are the first and the last day; zero leaves that side open.
+	Since, Until datacube.Date
+	// Accounts are the names of the accounts to export; none means all in the store.
+	Accounts []string
+	// Period is "daily" or "hourly"; "" is both.
+	Period string
+	// Output is the file to write; "" and "-" are standard output.
+	Output string
+}
+
+// Export writes what the store knows. It writes nothing to the store, and works beside an
+// exporter that does. A file is replaced once it is complete, and stays as it is otherwise. If
+// the context ends, Export says so on stderr and returns nil, as if a reader of standard
+// output goes away, which it does not mention.
+func Export(ctx context.Context, env Env, e Extract) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // a terminal that is closed leaves no half file
+	defer stop()
+	// Else Go ends the program on the spot when nobody reads its standard output any more.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
+
+	cfg, err := loadConfig(ctx, e.ConfigFile)
+	if ctx.Err() != nil && err != nil {
+		return stoppedExport(env)
+	}
+	if err != nil {
+		return inOneLine(err)
+	}
+	if e.Until == 0 {
+		e.Until = export.LastDate
+	}
+	if e.Since > e.Until {
+		return fmt.Errorf("--since=%v: %w: it is after --until=%v", e.Since, ErrUsage, e.Until)
+	}
+	if cfg.Store.Path == "" {
+		return fmt.Errorf(`%s: store.path is "": the exporter keeps everything in memory, so there is nothing to export`, e.ConfigFile)
+	}
+	if err := e.spare(e.ConfigFile, cfg.Store.Path, cfg.Store.Path+"-wal", cfg.Store.Path+"-shm"); err != nil {
+		return err
+	}
+	err = e.export(ctx, env, cfg)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return stoppedExport(env)
+	case errors.Is(err, syscall.EPIPE):
+		return nil
+	}
+	return err
+}
+
+// stoppedExport says that a signal ended the export, which is no error.
+func stoppedExport(env Env) error {
+	fmt.Fprintf(env.Stderr, "%s: stopped before the export was complete\n", program)
+	return nil
+}
+
+// spare fails if the output would take the place of one of the files that the export needs.
+func (e *Extract) spare(files ...string) error {
+	if file := sameAs(e.Output, files...); file != "" {
+		return fmt.Errorf("--output=%s: %w: that is %s itself; name another file", e.Output, ErrUsage, file)
+	}
+	return nil
+}
+
+// sameAs returns which of the files the path leads to; "" if to none of them.
+func sameAs(path string, files ...string) string {
+	output, err := os.Stat(path)
+	if err != nil {
+		return "" // there is nothing that could be replaced
+	}
+	for _, file := range files {
+		if needed, err := os.Stat(file); err == nil && os.SameFile(output, needed) {
+			return file
+		}
+	}
+	return ""
+}
+
+func (e *Extract) export(ctx context.Context, env Env, cfg *config.Config) error {
+	known, err := store.OpenReadOnly(ctx, cfg.Store.Path, store.Options{})
+	if err != nil {
+		return err
+	}
+	err = known.History(ctx, func(h *store.History) error {
+		accounts, err := e.choose(env, cfg, h.Accounts())
+		if err != nil {
+			return err
+		}
+		return e.write(ctx, env, cfg.Store.Path, export.Job{Source: h, Accounts: accounts, Since: e.Since, Until: e.Until})
+	})
+	if closed := known.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
+		err = fmt.Errorf("closing the store: %w", closed)
+	}
+	return err
+}
+
+// choose returns the accounts to export: those of the configuration by their names, and those
+// that only the store still knows by their app ids.
+func (e *Extract) choose(env Env, cfg *config.Config, stored []string) ([]export.Account, error) {
+	var accounts []export.Account
+	byName, configured := map[string]export.Account{}, map[string]bool{}
+	add := func(a export.Account) {
+		accounts, byName[a.Name] = append(accounts, a), a
+	}
+	for _, a := range cfg.Accounts {
+		configured[a.AppID] = true
+		add(export.Account{Name: a.Name, AppID: a.AppID})
+	}
+	var former []string
+	for _, appID := range stored {
+		if configured[appID] {
+			continue
+		}
+		if namesake, taken := byName[appID]; taken {
+			return nil, fmt.Errorf("%s: account %s is called %q, which is the app id of another account in the store: give it another name",
+				e.ConfigFile, namesake.AppID, appID)
+		}
+		add(export.Account{Name: appID, AppID: appID})
+		former = append(former, appID)
+	}
+	if len(e.Accounts) == 0 {
+		note(env, former)
+		return accounts, nil
+	}
+	var chosen []export.Account
+	for _, name := range e.Accounts {
+		account, ok := byName[name]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("--account=%s: %w: no account of %s has that name, and none in the store has it as its app id", name, ErrUsage, e.ConfigFile)
+		case !slices.Contains(chosen, account):
+			chosen = append(chosen, account)
+		}
+	}
+	return chosen, nil
+}
+
+// note tells of the accounts that are not in the configuration.
+func note(env Env, appIDs []string) {
+	const shown = 3
+	switch n := len(appIDs); {
+	case n > shown:
+		fmt.Fprintf(env.Stderr, "%s: note: not in the configuration, so the app id is the name: %s and %d more\n",
+			program, strings.Join(appIDs[:shown], ", "), n-shown)
+	case n > 0:
+		fmt.Fprintf(env.Stderr, "%s: note: not in the configuration, so the app id is the name: %s\n",
+			program, strings.Join(appIDs, ", "))
+	}
+}
+
+func (e *Extract) write(ctx context.Context, env Env, storePath string, job export.Job) error {
+	format := map[string]func(io.Writer, export.Job) error{
+		"openmetrics": export.OpenMetrics, "csv": export.CSV, "ndjson": export.NDJSON,
+	}[e.Format]
+	switch e.Period {
+	case "daily":
+		job.Periods = []datacube.API{datacube.Daily}
+	case "hourly":
+		job.Periods = []datacube.API{datacube.Hourly}
+	}
+	if e.Output == "" || e.Output == "-" {
+		job.Spool = spoolBeside(storePath)
+		err := format(stoppable{ctx, env.Stdout}, job)
+		switch {
+		case errors.Is(err, syscall.ENOSPC) && !job.Spool.Off:
+			return fmt.Errorf("exporting to standard output: %w; set TMPDIR to a folder with more room, or write to a file with --output", err)
+		case err != nil:
+			return fmt.Errorf("exporting to standard output: %w", err)
+		}
+		return nil
+	}
+	err := replaceFile(e.Output, func(file *os.File) error {
+		job.Spool.Folder = filepath.Dir(file.Name()) // where there is room for far more
+		if err := format(file, job); err != nil {
+			return err
+		}
+		return ctx.Err() // the last moment to leave the former file as it is
+	})
+	if err != nil {
+		return fmt.Errorf("exporting to %s: %w", e.Output, err)
+	}
+	return nil
+}
+
+// spoolBeside returns where to keep what cannot be written to standard output yet: in TMPDIR if that is
+// set, or else beside the store, since an image need not have a folder for temporary files; or in no
+// folder where none can be written to. Who reads standard output gets nothing before all has been read.
+func spoolBeside(path string) export.Spool {
+	folders := []string{filepath.Dir(path), os.TempDir()}
+	if os.Getenv("TMPDIR") != "" {
+		folders = []string{os.TempDir(), filepath.Dir(path)}
+	}
+	for _, folder := range folders {
+		file, err := os.CreateTemp(folder, ".weixin_exporter.spool-*")
+		if err != nil {
+			continue
+		}
+		_, err = file.WriteString("?")
+		_ = file.Close()           // it is not needed
+		_ = os.Remove(file.Name()) // any more
+		if err == nil {
+			return export.Spool{Folder: folder, Ahead: true}
+		}
+	}
+	return export.Spool{Off: true}
+}
+
+// stoppable is a writer whose Write ends with the context, though it waits for a reader.
+type stoppable struct {
+	ctx context.Context // it lives as long as the command
+	w   io.Writer
+}
+
+// Write implements io.Writer. After the context's end p may still be read, until the program
+// ends as well.
+func (s stoppable) Write(p []byte) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	written := make(chan result, 1)
+	go func() {
+		n, err := s.w.Write(p)
+		written <- result{n, err}
+	}()
+	select {
+	case r := <-written:
+		return r.n, r.err
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
+	}
+}

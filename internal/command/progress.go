@@ -1,0 +1,128 @@
+package command
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+
+	"weixin_exporter/internal/refresh"
+	"weixin_exporter/weixin/datacube"
+)
+
+// linesEvery is how often a backfill that shows no bars says how far it is.
+const linesEvery = 10 * time.Second
+
+// fillProgress shows how a backfill goes on: with bars on a terminal, and otherwise with a
+// line now and then.
+type fillProgress struct {
+	tally
+	bars   *bars
+	logger log.Logger
+	said   time.Time // when the last line was written
+}
+
+// begin takes over what is to be done.
+func (p *fillProgress) begin(plan refresh.FillPlan) {
+	p.tally.begin(plan)
+	p.said = p.now()
+	level.Info(p.logger).Log("msg", "filling the store", "since", plan.Since, "until", plan.Until,
+		"accounts", len(plan.Accounts), "calls", p.left, "force", plan.Force)
+	p.bars.begin()
+}
+
+// end leaves nothing of the bars.
+func (p *fillProgress) end() { p.bars.end() }
+
+// Show implements refresh.FillProgress.
+func (p *fillProgress) Show(s refresh.FillStatus) {
+	p.add(s)
+	if p.bars.shown() {
+		p.bars.show(s, p.done, p.left, p.text())
+		return
+	}
+	if now := p.now(); now.Sub(p.said) >= linesEvery {
+		p.said = now
+		level.Info(p.logger).Log("msg", "backfill goes on", "calls", p.done, "calls_left", p.left,
+			"calls_per_second", math.Round(10*p.perSecond())/10, "time_left", p.timeLeft())
+	}
+}
+
+// tally adds up how it stands with the accounts.
+type tally struct {
+	now        func() time.Time
+	latest     map[string]refresh.FillStatus // by account; those that ended are left out
+	done, left int
+	points     []point // of the last while, the oldest first
+}
+
+// point is how many calls were done at a time.
+type point struct {
+	at   time.Time
+	done int
+}
+
+// paceTime is how far back the pace is measured: long enough to be steady, short enough to
+// follow what happens.
+const paceTime = 30 * time.Second
+
+func (t *tally) begin(plan refresh.FillPlan) {
+	t.latest = make(map[string]refresh.FillStatus, len(plan.Accounts))
+	for i, a := range plan.Accounts {
+		calls := plan.Calls[i]
+		t.latest[a.Name] = refresh.FillStatus{Account: a.Name, Left: calls[datacube.Daily] + calls[datacube.Hourly]}
+	}
+	t.left = plan.Total()
+	t.points = []point{{t.now(), 0}}
+}
+
+// add takes over how it stands with one account.
+func (t *tally) add(s refresh.FillStatus) {
+	former, ok := t.latest[s.Account]
+	if !ok {
+		return // it has ended
+	}
+	left := s.Left
+	if s.Ended {
+		left = 0 // nobody makes them
+	}
+	t.done += s.Done - former.Done
+	t.left += left - former.Left
+	t.latest[s.Account] = s
+	if s.Ended {
+		delete(t.latest, s.Account)
+	}
+	now := t.now()
+	if last := t.points[len(t.points)-1]; now.Sub(last.at) >= time.Second {
+		t.points = append(t.points, point{now, t.done})
+	}
+	for len(t.points) > 2 && now.Sub(t.points[1].at) >= paceTime {
+		t.points = t.points[1:]
+	}
+}
+
+// perSecond returns how many calls were answered in a second of late.
+func (t *tally) perSecond() float64 {
+	first := t.points[0]
+	passed := t.now().Sub(first.at).Seconds()
+	if passed <= 0 {
+		return 0
+	}
+	return float64(t.done-first.done) / passed
+}
+
+// timeLeft returns how long the rest takes at the pace of late, in words.
+func (t *tally) timeLeft() string {
+	pace := t.perSecond()
+	if t.left == 0 || pace <= 0 {
+		return "unknown"
+	}
+	return roughly(time.Duration(float64(t.left) / pace * float64(time.Second)))
+}
+
+// text is what stands behind the bar of the whole.
+func (t *tally) text() string {
+	return fmt.Sprintf("%.1f/s, %s left", t.perSecond(), t.timeLeft())
+}

@@ -1,0 +1,204 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"unicode"
+
+	"weixin_exporter/weixin/secret"
+)
+
+// maxSecret bounds a secret's length in bytes; a real app secret has 32.
+const maxSecret = 4096
+
+// minSecret is the least length of a secret. Each secret is masked wherever it might be shown, and a
+// shorter one could be a part of ordinary words.
+const minSecret = 8
+
+// validateAccounts checks the accounts of the list under the key and reads the files of their secrets.
+func (d *document) validateAccounts(accounts []Account, list string) {
+	for i := range accounts {
+		key := itemKey(list, i)
+		if d.broken[key] {
+			continue
+		}
+		account := &accounts[i]
+		d.validateName(key+".name", account.Name)
+		d.validateAppID(key+".app_id", account.AppID)
+		if !d.validateToken(key+".token", &account.Token) {
+			d.validateGivenSecret(key, account)
+			continue
+		}
+		d.validateSecret(key, account)
+	}
+	sortByPlace(d.fileFaults)
+	for _, f := range d.fileFaults {
+		for i := range accounts {
+			if strings.HasPrefix(f.Key, itemKey(list, i)+".") {
+				d.accountFaults = append(d.accountFaults, AccountFault{accounts[i].Name, f})
+			}
+		}
+	}
+}
+
+func (d *document) validateName(key, name string) {
+	const want = "it must be text without control characters, different for each account"
+	switch {
+	case !d.has(key):
+		d.fault(key, "is missing; "+want)
+	case d.broken[key]:
+	case strings.TrimSpace(name) == "":
+		d.fault(key, "is empty; "+want)
+	case strings.ContainsFunc(name, unicode.IsControl):
+		d.fault(key, "holds a control character; "+want)
+	default:
+		d.unique(key, name, d.shared.names)
+	}
+}
+
+func (d *document) validateAppID(key, appID string) {
+	const want = "it must be the account's AppID, such as wx0123456789abcdef: letters, digits, _ and - only"
+	switch {
+	case !d.has(key):
+		d.fault(key, "is missing; "+want)
+	case d.broken[key]:
+	case appID == "":
+		d.fault(key, "is empty; "+want)
+	case strings.ContainsFunc(appID, notInAppID):
+		d.fault(key, "holds a character that no AppID has; "+want)
+	default:
+		d.unique(key, appID, d.shared.appIDs)
+	}
+}
+
+// notInAppID is lenient on the form, wx and 16 hex digits, since simulated accounts need not have it.
+func notInAppID(r rune) bool {
+	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '_' && r != '-'
+}
+
+// unique notes a fault where the value has been seen before.
+func (d *document) unique(key, value string, seen map[string]origin) {
+	if first := d.first(key, value, seen); first != "" {
+		d.fault(key, "is the same as "+first+"; each account needs its own")
+	}
+}
+
+// validateSecret checks that a token is obtained with the account's secret, or without one.
+func (d *document) validateSecret(key string, account *Account) {
+	inline, file := key+".app_secret", key+".app_secret_file"
+	if t := account.Token.Type; t != StableToken && t != LegacyToken {
+		for _, given := range []string{inline, file} {
+			if d.has(given) {
+				d.fault(given, fmt.Sprintf("is not used with token type %s; remove it", t))
+			}
+		}
+		return
+	}
+	if !d.has(inline) && !d.has(file) {
+		d.fault(inline, "is missing; give app_secret, or app_secret_file with the path of a file that holds it")
+		return
+	}
+	d.validateGivenSecret(key, account)
+}
+
+// validateGivenSecret checks the secret, if there is one, and reads its file.
+func (d *document) validateGivenSecret(key string, account *Account) {
+	inline, file := key+".app_secret", key+".app_secret_file"
+	switch {
+	case d.has(inline) && d.has(file):
+		d.fault(file, fmt.Sprintf("stands beside app_secret on line %d; give only one of the two", d.place(inline).line))
+		return
+	case d.broken[inline] || d.broken[file]:
+		return
+	case d.has(inline):
+		if problem := badSecret(account.AppSecret.Reveal(), appSecret); problem != "" {
+			d.fault(inline, problem)
+		}
+		return
+	case !d.has(file):
+		return
+	case account.AppSecretFile == "":
+		d.fault(file, "is empty; it must be the path of a file that holds the secret")
+		return
+	case looksLikeSecret(account.AppSecretFile):
+		d.fault(file, "looks like the secret itself; it must be the path of a file, and the secret belongs under app_secret")
+		return
+	}
+	account.AppSecretFile = d.path(account.AppSecretFile)
+	text, err := readSecret(account.AppSecretFile, appSecret)
+	if err != nil {
+		d.fileFault(file, err.Error())
+		return
+	}
+	account.fromFile = secret.New(text)
+	d.warnOpen(file, account.AppSecretFile)
+}
+
+// warnOpen notes if others than its owner may open the file, which holds a secret.
+func (d *document) warnOpen(key, path string) {
+	if runtime.GOOS == "windows" {
+		return // Its modes say nothing of who may read.
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		d.warn(key, fmt.Sprintf("%s is open to others than its owner, with mode %04o; chmod 600 %s keeps them out", path, info.Mode().Perm(), path))
+	}
+}
+
+// What a secret's file holds.
+const (
+	appSecret    = "the app secret"
+	refreshToken = "the refresh token"
+)
+
+// readSecret returns the text of a file that holds what.
+func readSecret(path, what string) (string, error) {
+	text, err := secret.ReadFile(path)
+	if err != nil {
+		return "", unreadable(path, err)
+	}
+	if problem := badSecret(text, what); problem != "" {
+		return "", fmt.Errorf("the content of %s %s", path, problem)
+	}
+	return text, nil
+}
+
+// unreadable names the file and the cause.
+func unreadable(path string, err error) error {
+	return fmt.Errorf("%s cannot be read: %w; it must be a file that the exporter's user may read", path, cause(err))
+}
+
+// cause returns what an error of the file system says beside the operation and the path.
+func cause(err error) error {
+	if inner, ok := errors.AsType[*fs.PathError](err); ok {
+		return inner.Err
+	}
+	return err
+}
+
+// badSecret says what keeps text from being what it must be; "" if nothing does.
+func badSecret(text, what string) string {
+	want := "; it must be " + what + ", in printable ASCII without blanks"
+	switch {
+	case text == "":
+		return "is empty" + want
+	case len(text) > maxSecret:
+		return "is longer than 4 KiB" + want
+	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "holds a blank, a line break or another character that no secret has" + want
+	case len(text) < minSecret:
+		return fmt.Sprintf("has fewer than %d characters, too few to be kept out of logs and pages%s", minSecret, want)
+	}
+	return ""
+}
+
+// looksLikeSecret reports whether a file's name is 32 hex digits, as every app secret is. Such a name
+// is not shown.
+func looksLikeSecret(path string) bool {
+	name := filepath.Base(path)
+	return len(name) == 32 && strings.Trim(strings.ToLower(name), "0123456789abcdef") == ""
+}

@@ -1,0 +1,239 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	promconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v4"
+
+	"weixin_exporter/internal/history"
+	"weixin_exporter/weixin/secret"
+)
+
+const maxSamplesPerSend = 100_000
+
+// ProtobufMessage is a version of remote write, by the name that Prometheus gives its message.
+type ProtobufMessage string
+
+const (
+	// WriteV1 is remote write 1.0.
+	WriteV1 ProtobufMessage = "prometheus.WriteRequest"
+	// WriteV2 is remote write 2.0.
+	WriteV2 ProtobufMessage = "io.prometheus.write.v2.Request"
+)
+
+// RemoteWrite is an endpoint that the history is sent to. Its keys are those of Prometheus.
+type RemoteWrite struct {
+	// URL is http or https with a host; user, password and query may be secrets.
+	URL secret.URL `yaml:"url"`
+	// Name, if there is one, is what the store calls the endpoint; unique.
+	Name string `yaml:"name,omitempty"`
+	// Headers are sent with each request.
+	Headers map[string]secret.Value `yaml:"headers,omitempty"`
+	// RemoteTimeout bounds one request.
+	RemoteTimeout model.Duration `yaml:"remote_timeout"`
+	// ProtobufMessage is the version of the protocol to begin with.
+	ProtobufMessage ProtobufMessage `yaml:"protobuf_message"`
+	// MaxSamplesPerSend is how many samples a request holds at the most.
+	MaxSamplesPerSend int `yaml:"max_samples_per_send"`
+	// MaxAge is how old a day may be to be sent.
+	MaxAge model.Duration `yaml:"max_age"`
+	// ExternalLabels are added to all series.
+	ExternalLabels map[string]string `yaml:"external_labels,omitempty"`
+	// HTTPClient holds authentication, TLS and proxy; its relative paths have been joined with the
+	// folder of the configuration.
+	HTTPClient promconfig.HTTPClientConfig `yaml:",inline"`
+
+	label string
+}
+
+// DefaultRemoteWrite returns an endpoint with the defaults; its URL is missing.
+func DefaultRemoteWrite() RemoteWrite {
+	return RemoteWrite{
+		RemoteTimeout:     model.Duration(30 * time.Second),
+		ProtobufMessage:   WriteV1,
+		MaxSamplesPerSend: 2000,
+		MaxAge:            model.Duration(30 * day),
+		HTTPClient:        DefaultHTTPClient(),
+	}
+}
+
+// NewRemoteWrite returns endpoints with these URLs and the defaults.
+func NewRemoteWrite(urls ...string) ([]RemoteWrite, error) {
+	endpoints := make([]RemoteWrite, len(urls))
+	for i, text := range urls {
+		if _, ok := parseEndpoint(text); !ok {
+			return nil, fmt.Errorf("must be %s", allowed("remote_write[].url", ""))
+		}
+		endpoints[i] = DefaultRemoteWrite()
+		endpoints[i].URL = secret.NewURL(text)
+	}
+	label(endpoints)
+	for i, e := range endpoints {
+		if slices.ContainsFunc(endpoints[:i], func(other RemoteWrite) bool { return other.Key() == e.Key() }) {
+			return nil, fmt.Errorf("%s is given twice", e.Key())
+		}
+	}
+	return endpoints, nil
+}
+
+// Key is what the store calls the endpoint: the name, or the URL without user and query. It holds
+// no secret.
+func (w RemoteWrite) Key() string {
+	if w.Name != "" {
+		return w.Name
+	}
+	u, ok := parseEndpoint(w.URL.Reveal())
+	if !ok {
+		return ""
+	}
+	return u.Scheme + "://" + address(u)
+}
+
+// Label is what metrics and the log call the endpoint: host and path, and the name where another
+// endpoint has the same. It holds no secret.
+func (w RemoteWrite) Label() string { return w.label }
+
+// label gives the endpoints their labels.
+func label(endpoints []RemoteWrite) {
+	count := map[string]int{}
+	for i := range endpoints {
+		if u, ok := parseEndpoint(endpoints[i].URL.Reveal()); ok {
+			endpoints[i].label = address(u)
+			count[endpoints[i].label]++
+		}
+	}
+	for i := range endpoints {
+		if e := &endpoints[i]; count[e.label] > 1 {
+			e.label += " (" + e.Key() + ")"
+		}
+	}
+}
+
+// address returns the host and path of a URL.
+func address(u *url.URL) string { return u.Host + u.EscapedPath() }
+
+func parseEndpoint(text string) (*url.URL, bool) {
+	u, err := url.Parse(text)
+	if err != nil || !isHTTP(u) || strings.Contains(text, "#") {
+		return nil, false
+	}
+	return u, true
+}
+
+func allowedRemoteWrite(key, what string) string {
+	switch key[strings.LastIndexByte(key, ']')+1:] {
+	case ".url":
+		return "an http or https URL with a host and no fragment, such as http://prometheus:9090/api/v1/write"
+	case ".remote_timeout":
+		return "a duration above 0, such as 30s"
+	case ".max_samples_per_send":
+		return "a whole number from 1 to 100000"
+	case ".max_age":
+		return "a duration from 1d to 4000d, such as 30d"
+	}
+	return what
+}
+
+// remoteWrite reads an endpoint, in which the keys of an http_config stand beside its own.
+func (d *document) remoteWrite(n *yaml.Node, w *RemoteWrite, key string) {
+	*w = DefaultRemoteWrite()
+	b, before := d.httpBlock(n, reflect.ValueOf(w).Elem(), key)
+	for _, value := range w.Headers {
+		b.hidden = append(b.hidden, value)
+	}
+	d.checkHTTPConfig(&w.HTTPClient, key, b, before)
+}
+
+func (d *document) validateRemoteWrite(endpoints []RemoteWrite) {
+	seen := map[string]origin{}
+	for i := range endpoints {
+		w, key := &endpoints[i], itemKey("remote_write", i)
+		if d.broken[key] {
+			continue
+		}
+		_, ok := parseEndpoint(w.URL.Reveal())
+		switch {
+		case !d.has(key + ".url"):
+			d.fault(key+".url", "is missing; name the receiver's address, such as http://prometheus:9090/api/v1/write")
+		case !ok:
+			d.refuse(key + ".url")
+		}
+		if d.has(key+".name") && (w.Name == "" || strings.ContainsFunc(w.Name, isControl)) {
+			d.fault(key+".name", "must be text without control characters, or leave the key out")
+		}
+		if w.RemoteTimeout <= 0 {
+			d.refuse(key + ".remote_timeout")
+		}
+		if w.MaxSamplesPerSend < 1 || w.MaxSamplesPerSend > maxSamplesPerSend {
+			d.refuse(key + ".max_samples_per_send")
+		}
+		if age := time.Duration(w.MaxAge); age < day || age > maxHistoryDays*day {
+			d.refuse(key + ".max_age")
+		}
+		d.validateHeaders(w.Headers, key+".headers")
+		d.validateExternalLabels(w.ExternalLabels, key+".external_labels")
+		if name := w.Key(); name != "" {
+			if first := d.first(key, name, seen); first != "" {
+				d.fault(key, "is the same endpoint as "+first+"; give each of them a name of its own, since the store tells them apart by name, or else by URL without user and query")
+			}
+		}
+	}
+	label(endpoints)
+}
+
+// reserved are the headers that the protocol, the connection or another key sets.
+func reserved() []string {
+	return []string{
+		"Accept-Encoding", "Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Keep-Alive",
+		"Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
+		"X-Prometheus-Remote-Write-Version",
+	}
+}
+
+func (d *document) validateHeaders(headers map[string]secret.Value, key string) {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		child := join(key, shown(name))
+		switch canonical := http.CanonicalHeaderKey(name); {
+		case canonical == "Authorization":
+			d.fault(child, "is set by authorization, basic_auth or oauth2; use one of these")
+		case slices.Contains(reserved(), canonical):
+			d.fault(child, "is set by the protocol; remove it")
+		case !isToken(name):
+			d.fault(child, "is no name of a header; it may have letters, digits and hyphens")
+		case strings.ContainsFunc(headers[name].Reveal(), isControl):
+			d.fault(child, "must be text without control characters")
+		}
+	}
+}
+
+func (d *document) validateExternalLabels(labels map[string]string, key string) {
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		child := join(key, shown(name))
+		switch {
+		case name == history.AccountLabel || name == model.MetricNameLabel:
+			d.fault(child, "every series of the history has this label already; choose another name")
+		case !model.LegacyValidation.IsValidLabelName(name) || strings.HasPrefix(name, model.ReservedLabelPrefix):
+			d.fault(child, "is no name of a label: letters, digits and _, not beginning with a digit or __")
+		case labels[name] == "":
+			d.fault(child, "has no value; remove it")
+		}
+	}
+}
+
+// isToken reports whether a name is one that HTTP allows for a header.
+func isToken(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("!#$%&'*+-.^_`|~", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }

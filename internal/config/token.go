@@ -1,0 +1,286 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+
+	promconfig "github.com/prometheus/common/config"
+
+	"weixin_exporter/internal/access"
+	"weixin_exporter/weixin/secret"
+)
+
+// Token says where an account's access token comes from. The keys that its type does not use are zero.
+type Token struct {
+	Type TokenType `yaml:"type"`
+	// Path is the file that holds the access token. It has been joined with the folder of the file
+	// that names it, and need not exist yet.
+	Path string `yaml:"path,omitempty"`
+	// URL is the http or https URL that answers the access token.
+	URL secret.URL `yaml:"url,omitempty"`
+	// TokenPath holds the keys that lead to the token in a JSON object, joined by dots; "" finds it by
+	// its usual names.
+	TokenPath string `yaml:"token_path,omitempty"`
+	// HTTPClient says how URL is called; nil is DefaultHTTPClient. Relative paths
+	// have been joined with the folder of the file that names them.
+	HTTPClient *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
+	// ComponentAppID is the app id of the third-party platform that calls for the account.
+	ComponentAppID string `yaml:"component_app_id,omitempty"`
+	// ComponentAccessToken says where the platform's own access token comes from.
+	ComponentAccessToken *ComponentToken `yaml:"component_access_token,omitempty"`
+	// RefreshTokenFile holds the account's refresh token; a relative path has been joined as Path has.
+	RefreshTokenFile string `yaml:"refresh_token_file,omitempty"`
+}
+
+// ComponentToken says where the access token of a third-party platform comes from. Its fields are as
+// those of Token.
+type ComponentToken struct {
+	// Type is FileToken or URLToken.
+	Type       TokenType                    `yaml:"type"`
+	Path       string                       `yaml:"path,omitempty"`
+	URL        secret.URL                   `yaml:"url,omitempty"`
+	TokenPath  string                       `yaml:"token_path,omitempty"`
+	HTTPClient *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
+}
+
+// TokenType is the way by which an access token is had.
+type TokenType string
+
+const (
+	// StableToken is /cgi-bin/stable_token, which leaves the tokens of other services alone.
+	StableToken TokenType = "stable_token"
+	// LegacyToken is /cgi-bin/token, which invalidates the token that other services obtained from it.
+	LegacyToken TokenType = "token"
+	// FileToken is a file that somebody else writes.
+	FileToken TokenType = "file"
+	// URLToken is the answer of a token server.
+	URLToken TokenType = "url"
+	// AuthorizerToken is /cgi-bin/component/api_authorizer_token, for a third-party platform that calls
+	// for the account.
+	AuthorizerToken TokenType = "authorizer"
+)
+
+// typesOf returns the types that use a key under token or component_access_token.
+func typesOf(key string) []TokenType {
+	switch key {
+	case "path":
+		return []TokenType{FileToken}
+	case "token_path":
+		return []TokenType{FileToken, URLToken}
+	case "url", "http_config":
+		return []TokenType{URLToken}
+	}
+	return []TokenType{AuthorizerToken}
+}
+
+// validateToken checks where a token comes from and reports whether the type is known.
+func (d *document) validateToken(key string, t *Token) bool {
+	if d.broken[key] || d.broken[key+".type"] {
+		return false
+	}
+	if t.Type == "" {
+		t.Type = StableToken
+	}
+	if !d.has(key) {
+		return true
+	}
+	d.refuseOthers(key, t.Type, "path", "url", "token_path", "http_config", "component_app_id", "component_access_token", "refresh_token_file")
+	d.validateTokenKeys(key+".token_path", t.TokenPath)
+	switch t.Type {
+	case StableToken:
+	case LegacyToken:
+		d.warn(key+".type", "every token from /cgi-bin/token invalidates the one that other services of this account use, "+
+			"which logs them out; stable_token does not")
+	case FileToken:
+		if d.validateTokenPath(key+".path", &t.Path) {
+			d.warnShared(key+".path", absolute(t.Path))
+		}
+	case URLToken:
+		if d.validateTokenURL(key+".url", t.URL) {
+			d.warnShared(key+".url", t.URL.Reveal())
+		}
+	case AuthorizerToken:
+		d.validateAuthorizer(key, t)
+	}
+	return true
+}
+
+// refuseOthers notes a fault for each of the keys that the type does not use.
+func (d *document) refuseOthers(key string, used TokenType, names ...string) {
+	for _, name := range names {
+		if owners := typesOf(name); !slices.Contains(owners, used) && d.has(key+"."+name) {
+			d.fault(key+"."+name, fmt.Sprintf("belongs to token type %s, and this one is of type %s; remove it, or change the type",
+				either(owners), used))
+		}
+	}
+}
+
+// either returns the types as an error names them.
+func either(types []TokenType) string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = string(t)
+	}
+	return strings.Join(names, " or ")
+}
+
+// validateTokenKeys checks where in a JSON object the token stands.
+func (d *document) validateTokenKeys(key, path string) {
+	const want = "the keys that lead to the token in a JSON object, joined by dots, such as data.token"
+	switch {
+	case !d.has(key) || d.broken[key]:
+	case looksLikeToken(path):
+		d.fault(key, "looks like the token itself; it must be "+want)
+	case slices.Contains(strings.Split(path, "."), "") || strings.ContainsFunc(path, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
+		d.fault(key, "must be "+want)
+	}
+}
+
+// warnShared notes if two accounts have their access token from the same place.
+func (d *document) warnShared(key, source string) {
+	if first := d.first(key, source, d.shared.sources); first != "" {
+		d.warn(key, "is the same as "+first+"; an access token belongs to one account, whose figures both would show")
+	}
+}
+
+// validateTokenPath joins the path and reports whether it is good.
+func (d *document) validateTokenPath(key string, path *string) bool {
+	const want = "it must be the path of the file that holds the access token"
+	switch {
+	case d.broken[key]:
+		return false
+	case !d.has(key):
+		d.fault(key, "is missing; "+want)
+		return false
+	case *path == "":
+		d.fault(key, "is empty; "+want)
+		return false
+	case looksLikeToken(*path):
+		d.fault(key, "looks like the token itself; "+want)
+		return false
+	}
+	*path = d.path(*path)
+	if info, err := os.Stat(*path); err == nil && info.IsDir() {
+		d.fileFault(key, *path+" is a folder; "+want)
+	}
+	return true
+}
+
+// validateTokenURL reports whether the URL is good.
+func (d *document) validateTokenURL(key string, given secret.URL) bool {
+	const want = "an http or https URL with a host and no fragment, such as https://tokens.example/shop"
+	u, err := given.Parse()
+	switch {
+	case d.broken[key]:
+		return false
+	case !d.has(key):
+		d.fault(key, "is missing; it must be "+want)
+		return false
+	case err != nil || !isHTTP(u) || strings.Contains(given.Reveal(), "#"):
+		d.fault(key, "must be "+want)
+		return false
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		d.warn(key, "access tokens cross the network in the clear; https protects them")
+	}
+	return true
+}
+
+func (d *document) validateAuthorizer(key string, t *Token) {
+	const want = "it must be the AppID of the third-party platform: letters, digits, _ and - only"
+	switch id := key + ".component_app_id"; {
+	case !d.has(id):
+		d.fault(id, "is missing; "+want)
+	case t.ComponentAppID == "":
+		d.fault(id, "is empty; "+want)
+	case strings.ContainsFunc(t.ComponentAppID, notInAppID):
+		d.fault(id, "holds a character that no AppID has; "+want)
+	}
+	d.validateComponent(key+".component_access_token", t.ComponentAccessToken)
+	d.validateRefreshToken(key+".refresh_token_file", t)
+}
+
+func (d *document) validateComponent(key string, t *ComponentToken) {
+	switch {
+	case d.broken[key] || d.broken[key+".type"]:
+		return
+	case t == nil:
+		d.fault(key, "is missing; it must say where the platform's own access token comes from: type file with path, or type url with url")
+		return
+	}
+	switch t.Type {
+	case FileToken:
+		d.validateTokenPath(key+".path", &t.Path)
+	case URLToken:
+		d.validateTokenURL(key+".url", t.URL)
+	case "":
+		d.fault(key+".type", "is missing; it must be "+allowed(key+".type", ""))
+		return
+	default:
+		d.refuse(key + ".type")
+		return
+	}
+	d.refuseOthers(key, t.Type, "path", "url", "token_path", "http_config")
+	d.validateTokenKeys(key+".token_path", t.TokenPath)
+}
+
+// validateRefreshToken checks that the file holds a token and that it can be replaced.
+func (d *document) validateRefreshToken(key string, t *Token) {
+	const want = "it must be the path of a file that holds the account's refresh token"
+	switch {
+	case d.broken[key]:
+		return
+	case !d.has(key):
+		d.fault(key, "is missing; "+want)
+		return
+	case t.RefreshTokenFile == "":
+		d.fault(key, "is empty; "+want)
+		return
+	case looksLikeToken(t.RefreshTokenFile):
+		d.fault(key, "looks like the token itself; "+want)
+		return
+	}
+	t.RefreshTokenFile = d.path(t.RefreshTokenFile)
+	d.unique(key, absolute(t.RefreshTokenFile), d.shared.rotated)
+	if _, err := readSecret(t.RefreshTokenFile, refreshToken); err != nil {
+		d.fileFault(key, err.Error())
+		return
+	}
+	if err := d.shared.writable(filepath.Dir(t.RefreshTokenFile)); err != nil {
+		d.fileFault(key, err.Error())
+		return
+	}
+	d.warnOpen(key, t.RefreshTokenFile)
+}
+
+// writable fails where no file may be written into the folder. It looks once at each folder, and writes nothing.
+func (s *shared) writable(folder string) error {
+	if err, tried := s.folders[folder]; tried {
+		return err
+	}
+	err := access.Write(folder)
+	if err != nil {
+		err = fmt.Errorf("no file can be written into %s: %w; the exporter's user must be allowed to, "+
+			"because the file is replaced whenever Weixin hands out another refresh token", folder, cause(err))
+	}
+	s.folders[folder] = err
+	return err
+}
+
+// looksLikeToken reports whether a file's name is as long as an access token and has no other
+// characters, or has the mark of a refresh token, or is a secret. Such a name is not shown.
+func looksLikeToken(path string) bool {
+	name := filepath.Base(path)
+	return len(name) >= 80 && !strings.ContainsFunc(name, notInAppID) || strings.Contains(path, "@@@") || looksLikeSecret(path)
+}
+
+// absolute returns a form of the path that is the same however the file is named.
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
+}

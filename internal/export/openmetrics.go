@@ -1,0 +1,243 @@
+package export
+
+import (
+	"io"
+	"strconv"
+	"strings"
+
+	"weixin_exporter/internal/history"
+	"weixin_exporter/weixin/datacube"
+)
+
+// bufferSize is how much is gathered before it is written.
+const bufferSize = 64 << 10
+
+// OpenMetrics writes the families of package history in the text format of OpenMetrics: family
+// by family, and within one by account and time. Timestamps are in seconds.
+//
+// The figures are read once for each of the two calls, though a day's answer is spread over
+// four families. The first of them is written at once; what belongs to the others is spooled. Spool of the
+// job says what is done otherwise.
+func OpenMetrics(w io.Writer, j Job) error {
+	out := &openMetrics{w: w, buffer: make([]byte, 0, bufferSize+bufferSize/8)}
+	accounts := j.inOrder()
+	var parts []*part
+	for families := range split(history.Families(), j.together()) {
+		if j.wants(families[0].API) {
+			p := newPart(&j, families)
+			defer p.close()
+			parts = append(parts, p)
+		}
+	}
+	if j.Spool.Ahead && !j.Spool.Off {
+		for _, p := range parts {
+			if err := p.read(&j, accounts, out); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range parts {
+		if err := p.write(&j, accounts, out); err != nil {
+			return err
+		}
+	}
+	out.buffer = append(out.buffer, "# EOF\n"...)
+	return out.flush()
+}
+
+// together is for how many families the source is read at a time.
+func (j *Job) together() int {
+	if j.Spool.Off {
+		return 1
+	}
+	return int(history.Figures)
+}
+
+// split yields the families in groups of the size.
+func split(families []history.Family, size int) func(func([]history.Family) bool) {
+	return func(yield func([]history.Family) bool) {
+		for len(families) > 0 && yield(families[:size]) {
+			families = families[size:]
+		}
+	}
+}
+
+// part is some families of one call, which are read at a time.
+type part struct {
+	periods periods
+	// direct is the family that is written while it is read; nil where all are spooled.
+	direct *history.Family
+	// spooled are the others, each with its spool.
+	spooled []history.Family
+	spools  []*spool
+}
+
+func newPart(j *Job, families []history.Family) *part {
+	p := &part{periods: periodsOf(families[0].API), spooled: families}
+	if !j.Spool.Ahead || j.Spool.Off {
+		p.direct, p.spooled = &families[0], families[1:]
+	}
+	for range p.spooled {
+		p.spools = append(p.spools, newSpool(j.Spool.Folder, p.periods.number))
+	}
+	return p
+}
+
+func (p *part) close() {
+	for _, s := range p.spools {
+		s.close()
+	}
+}
+
+// read fills the spools, up to the point where they can be read, and writes the other family.
+func (p *part) read(j *Job, accounts []Account, o *openMetrics) error {
+	var values [datacube.HoursPerDay]int64
+	take := func(f history.Family, figures []datacube.Figures) []int64 {
+		for i := range figures {
+			values[i] = f.Figure.Of(figures[i])
+		}
+		return values[:len(figures)]
+	}
+	if p.direct != nil {
+		o.begin(*p.direct)
+	}
+	for _, account := range accounts {
+		if p.direct != nil {
+			o.account(account.Name)
+		}
+		err := j.walk(p.periods, account.AppID, func(date datacube.Date, figures []datacube.Figures) error {
+			for i, s := range p.spools {
+				if err := s.put(date, take(p.spooled[i], figures)); err != nil {
+					return err
+				}
+			}
+			if p.direct == nil {
+				return nil
+			}
+			return o.day(p.periods, date, take(*p.direct, figures))
+		})
+		if err != nil {
+			return err
+		}
+		for _, s := range p.spools {
+			s.endAccount()
+		}
+	}
+	for _, s := range p.spools {
+		if err := s.rewind(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes the families; those that are not ahead are read first.
+func (p *part) write(j *Job, accounts []Account, o *openMetrics) error {
+	if p.direct != nil {
+		if err := p.read(j, accounts, o); err != nil {
+			return err
+		}
+	}
+	for i, s := range p.spools {
+		o.begin(p.spooled[i])
+		if err := o.replay(p.periods, accounts, s); err != nil {
+			return err
+		}
+		s.close()
+	}
+	return nil
+}
+
+// replay writes the samples of a family from its spool.
+func (o *openMetrics) replay(p periods, accounts []Account, s *spool) error {
+	for _, account := range accounts {
+		o.account(account.Name)
+		for {
+			date, values, err := s.next()
+			if err != nil {
+				return err
+			}
+			if values == nil {
+				break
+			}
+			if err := o.day(p, date, values); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// openMetrics formats samples of the present family and account.
+type openMetrics struct {
+	w      io.Writer
+	buffer []byte
+	family history.Family
+	// series is what the present account's samples begin with, up to the value.
+	series []byte
+}
+
+// begin starts a family.
+func (o *openMetrics) begin(f history.Family) {
+	o.family = f
+	o.buffer = append(o.buffer, "# HELP "+f.Name+" "+escaper().Replace(f.Help)+"\n# TYPE "+f.Name+" gauge\n"...)
+	if f.Figure.InMillis() {
+		o.buffer = append(o.buffer, "# UNIT "+f.Name+" seconds\n"...)
+	}
+}
+
+// account goes on to the next account of the family.
+func (o *openMetrics) account(name string) {
+	name = escaper().Replace(strings.ToValidUTF8(name, "\uFFFD"))
+	o.series = append(o.series[:0], o.family.Name+"{"+history.AccountLabel+`="`+name+`"} `...)
+}
+
+// escaper escapes what is special in the values of labels and in help texts.
+func escaper() *strings.Replacer { return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`) }
+
+// day writes the samples of one day.
+func (o *openMetrics) day(p periods, date datacube.Date, values []int64) error {
+	b, end := o.buffer, p.first(date)
+	millis := o.family.Figure.InMillis()
+	for _, v := range values {
+		b = append(b, o.series...)
+		if millis {
+			b = appendSeconds(b, v)
+		} else {
+			b = strconv.AppendInt(b, v, 10)
+		}
+		b = append(b, ' ')
+		b = strconv.AppendInt(b, end, 10)
+		b = append(b, '\n')
+		end += p.step
+	}
+	o.buffer = b
+	if len(b) < bufferSize {
+		return nil
+	}
+	return o.flush()
+}
+
+func (o *openMetrics) flush() error {
+	_, err := o.w.Write(o.buffer)
+	o.buffer = o.buffer[:0]
+	return err
+}
+
+// appendSeconds appends milliseconds in seconds, to the last digit and without needless ones.
+func appendSeconds(b []byte, millis int64) []byte {
+	whole, rest := millis/1000, millis%1000
+	if millis < 0 {
+		b = append(b, '-')
+		whole, rest = -whole, -rest
+	}
+	b = strconv.AppendInt(b, whole, 10)
+	if rest == 0 {
+		return b
+	}
+	b = append(b, '.', byte('0'+rest/100), byte('0'+rest/10%10), byte('0'+rest%10))
+	for b[len(b)-1] == '0' {
+		b = b[:len(b)-1]
+	}
+	return b
+}

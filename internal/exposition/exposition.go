@@ -1,0 +1,284 @@
+// Package exposition serves the metrics. Nearly all series describe accounts and change a few
+// times a day, so they are rendered from the snapshot when it has changed and kept compressed; a
+// scrape gets these bytes, followed by the few series that are gathered anew for each.
+package exposition
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"weixin_exporter/collector"
+	"weixin_exporter/internal/gate"
+	"weixin_exporter/internal/snapshot"
+)
+
+// Options are the parts behind a Handler.
+type Options struct {
+	// Source has the snapshots; what a scrape shows of an account is read from one of them.
+	Source collector.Source
+	// Live has all other metrics. They are gathered for each scrape.
+	Live *prometheus.Registry
+	// ErrorLog is told what goes wrong during a scrape.
+	ErrorLog Logger
+	Now      func() time.Time
+	// MaxRequests bounds the scrapes that are served at a time: one half for those that are
+	// prepared from what is kept, the other for those that are rendered while they are sent.
+	// Sending what is kept does not count, since it takes neither memory nor time. Further
+	// requests wait, and are refused with 503 after ten seconds. 0 means no limit.
+	MaxRequests int
+}
+
+// maxNames bounds the parameter name[]; there are fewer families than that.
+const maxNames = 200
+
+// Logger takes a line of text; *log.Logger is one.
+type Logger interface{ Println(v ...any) }
+
+// Handler serves what promhttp.HandlerFor would, with OpenMetrics and over one registry of both
+// parts, except that the series of accounts stand before all others. With the parameter shard
+// (see Shard) it serves a part of the accounts.
+//
+// No scrape waits for anything but the CPU. What Prometheus asks for, gzip, may show accounts as
+// they were a little earlier (see pause); without compression it is always the latest snapshot.
+type Handler struct {
+	options Options
+	forms   map[expfmt.FormatType]*form
+	formats []expfmt.Format
+	kept    keeper
+	buffers sync.Pool // of *buffers
+
+	preparing, streaming gate.Gate
+}
+
+// New returns a Handler, or an error if Live has a metric of the same name as one of accounts.
+func New(o Options) (*Handler, error) {
+	if err := distinct(o); err != nil {
+		return nil, err
+	}
+	h := &Handler{
+		options: o,
+		forms:   forms(),
+		formats: expfmt.DefaultOpenMetricsAcceptedFormats(),
+		kept:    keeper{now: o.Now, source: o.Source, mostOutdated: mostOutdated},
+
+		preparing: gate.New((o.MaxRequests + 1) / 2),
+		streaming: gate.New((o.MaxRequests + 1) / 2),
+	}
+	h.buffers.New = func() any { return newBuffers() }
+	return h, nil
+}
+
+// distinct returns an error if a metric of accounts is among the live ones, too.
+func distinct(o Options) error {
+	both := prometheus.NewRegistry()
+	if err := both.Register(o.Live); err != nil {
+		return fmt.Errorf("joining the metrics: %w", err)
+	}
+	if err := both.Register(collector.New(o.Source)); err != nil {
+		return fmt.Errorf("a metric of accounts is among the others, too: %w", err)
+	}
+	return nil
+}
+
+// scrape is one request for metrics.
+type scrape struct {
+	at     time.Time
+	shard  Shard
+	format expfmt.Format
+	form   *form
+	latest *snapshot.Snapshot // may be nil
+	wanted map[string]bool    // the names of families; nil for all
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := scrape{at: h.options.Now(), format: expfmt.NegotiateAccept(r.Header, h.formats...), latest: h.options.Source.Latest()}
+	query, err := queryOf(r)
+	if err == nil {
+		s.shard, err = shardOf(query)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	names := query["name[]"]
+	if len(names) > maxNames {
+		http.Error(w, fmt.Sprintf("%d names are asked for with name[]; %d are the most", len(names), maxNames), http.StatusBadRequest)
+		return
+	}
+	if len(names) > 0 {
+		s.wanted = map[string]bool{}
+		for _, name := range names {
+			s.wanted[name] = true
+		}
+	}
+	s.form = h.forms[s.format.FormatType()] // all that can be negotiated are there
+	h.serve(w, r, s)
+}
+
+// serve answers from what is kept, if it can, and renders the answer otherwise. The live part is made
+// before anything is sent, so that what is wrong with it can still be said.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s scrape) {
+	compressed := acceptsGzip(r.Header["Accept-Encoding"])
+	// Families by name are too many choices to keep the bytes of each.
+	if !compressed || s.wanted != nil || !s.form.kept || r.Method == http.MethodHead {
+		h.stream(w, r, s, compressed)
+		return
+	}
+	p, tail, err := h.prepare(r.Context(), s)
+	switch {
+	case errors.Is(err, errNotKept):
+		h.stream(w, r, s, compressed)
+	case err != nil:
+		h.fail(w, err)
+	default:
+		defer h.kept.release(p)
+		s.writeHead(w.Header(), compressed)
+		h.sent(p.send(w, tail))
+	}
+}
+
+// prepare returns what is kept and what follows it, or errNotKept.
+func (h *Handler) prepare(ctx context.Context, s scrape) (*packed, []byte, error) {
+	if !h.preparing.Enter(ctx) {
+		return nil, nil, h.busy()
+	}
+	defer h.preparing.Leave()
+	b := h.buffers.Get().(*buffers)
+	defer h.buffers.Put(b)
+	if err := h.gather(&b.live, s); err != nil {
+		return nil, nil, err
+	}
+	p, err := h.kept.get(ctx, s, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	return p, p.finish(b), nil
+}
+
+// stream renders the answer while it sends it, in constant memory.
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, s scrape, compressed bool) {
+	if !h.streaming.Enter(r.Context()) {
+		h.fail(w, h.busy())
+		return
+	}
+	defer h.streaming.Leave()
+	b := h.buffers.Get().(*buffers)
+	defer h.buffers.Put(b)
+	if err := h.gather(&b.live, s); err != nil {
+		h.fail(w, err)
+		return
+	}
+	s.writeHead(w.Header(), compressed)
+	switch {
+	case r.Method == http.MethodHead:
+	case compressed:
+		h.sent(streamMember(w, s, b))
+	default:
+		h.sent(s.render(w, b))
+	}
+}
+
+func (s scrape) writeHead(header http.Header, compressed bool) {
+	header.Add("Vary", "Accept")
+	header.Add("Vary", "Accept-Encoding")
+	header.Set("Content-Type", string(s.format))
+	if compressed {
+		header.Set("Content-Encoding", "gzip")
+	}
+}
+
+// unavailableError says why there is no answer now.
+type unavailableError struct{ text string }
+
+func (e unavailableError) Error() string { return e.text }
+
+func (h *Handler) busy() error {
+	return unavailableError{fmt.Sprintf("The limit of concurrent scrapes is reached (--web.max-requests=%d). Try again later.", h.options.MaxRequests)}
+}
+
+// fail answers as promhttp does. Nothing may have been sent yet.
+func (h *Handler) fail(w http.ResponseWriter, err error) {
+	if unavailable, ok := errors.AsType[unavailableError](err); ok {
+		http.Error(w, unavailable.text, http.StatusServiceUnavailable)
+		return
+	}
+	h.options.ErrorLog.Println("error gathering metrics:", err)
+	http.Error(w, "An error has occurred while serving metrics:\n\n"+err.Error(), http.StatusInternalServerError)
+}
+
+// sent takes note of an answer that could not be sent; the client cannot be told any more.
+func (h *Handler) sent(err error) {
+	if err != nil {
+		h.options.ErrorLog.Println("error sending metrics:", err)
+	}
+}
+
+// gather writes the live part with what ends the whole.
+func (h *Handler) gather(live *bytes.Buffer, s scrape) error {
+	live.Reset()
+	encoder := expfmt.NewEncoder(live, s.format)
+	if s.shard.first() {
+		found, err := h.options.Live.Gather()
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			if s.wanted != nil && !s.wanted[f.GetName()] {
+				continue
+			}
+			if err := encoder.Encode(f); err != nil {
+				return err
+			}
+		}
+	}
+	if closer, ok := encoder.(expfmt.Closer); ok {
+		return closer.Close() // the line "# EOF" of OpenMetrics
+	}
+	return nil
+}
+
+// render writes all of the answer, in constant memory.
+func (s scrape) render(w io.Writer, b *buffers) error {
+	if err := s.form.render(w, &b.lines, s.shard.accounts(s.latest), s.wanted); err != nil {
+		return err
+	}
+	_, err := w.Write(b.live.Bytes())
+	return err
+}
+
+// acceptsGzip says whether gzip is preferred over no compression, as promhttp understands a
+// well-formed header: gzip must be named, and with a higher weight than identity and the asterisk.
+func acceptsGzip(header []string) bool {
+	gzip, others := 0.0, 0.0
+	for _, line := range header {
+		for offer := range strings.SplitSeq(line, ",") {
+			name, parameter, weighted := strings.Cut(offer, ";")
+			weight := 1.0
+			if weighted {
+				text, _ := strings.CutPrefix(strings.TrimSpace(parameter), "q=")
+				var err error
+				if weight, err = strconv.ParseFloat(text, 64); err != nil {
+					break
+				}
+			}
+			switch strings.TrimSpace(name) {
+			case "gzip":
+				gzip = max(gzip, weight)
+			case "identity", "*":
+				others = max(others, weight)
+			}
+		}
+	}
+	return gzip > others
+}

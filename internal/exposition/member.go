@@ -1,0 +1,159 @@
+package exposition
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+	"weak"
+
+	"github.com/klauspost/compress/flate"
+
+	"weixin_exporter/internal/snapshot"
+)
+
+// gzipHeader says: deflate, no name, no time, compressed the fastest way.
+const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
+
+// sums are the CRC and the length of the plain text, with which a gzip member ends.
+type sums struct {
+	crc    uint32
+	length uint32 // modulo 2^32
+}
+
+func (s *sums) add(text []byte) {
+	s.crc = crc32.Update(s.crc, crc32.IEEETable, text)
+	s.length += uint32(len(text))
+}
+
+func (s *sums) trailer() []byte {
+	return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, s.crc), s.length)
+}
+
+// summing adds up what is written through it.
+type summing struct {
+	*sums
+	to io.Writer
+}
+
+func (s summing) Write(text []byte) (int, error) {
+	s.add(text)
+	return s.to.Write(text)
+}
+
+// packed is the beginning of a gzip member: its header and a deflate stream that ends in a flush,
+// so that another one can follow. (A second member would be allowed by RFC 1952, but curl
+// refuses it.)
+type packed struct {
+	chunks chunks
+	sums   sums
+
+	// Set by the keeper. The weak pointer tells snapshots apart without keeping one alive.
+	of      weak.Pointer[snapshot.Snapshot]
+	names   uint64
+	at      time.Time
+	readers int         // who is sending it
+	cut     atomic.Bool // it is to be sent no further
+}
+
+// pack renders and compresses the series of accounts.
+func pack(s scrape, b *buffers) *packed {
+	p := &packed{of: weak.Make(s.latest)}
+	_, _ = p.chunks.Write([]byte(gzipHeader))
+	b.deflate.Reset(&p.chunks)
+	// Memory takes all that is written to it.
+	_ = s.form.render(summing{&p.sums, b.deflate}, &b.lines, s.shard.accounts(s.latest), s.wanted)
+	_ = b.deflate.Flush()
+	return p
+}
+
+// finish returns the end of the member: the live part, compressed, and the trailer.
+func (p *packed) finish(b *buffers) []byte {
+	live, sums := b.live.Bytes(), p.sums
+	sums.add(live)
+	var tail bytes.Buffer
+	b.deflate.Reset(&tail)
+	_, _ = b.deflate.Write(live)
+	_ = b.deflate.Close()
+	tail.Write(sums.trailer())
+	return tail.Bytes()
+}
+
+// errCut says why an answer was broken off.
+var errCut = errors.New("the client reads too slowly: what it is sent is outdated, and the memory for such answers is used up")
+
+// send writes the member with its end.
+func (p *packed) send(w http.ResponseWriter, tail []byte) error {
+	w.Header().Set("Content-Length", strconv.Itoa(p.chunks.size+len(tail)))
+	for _, chunk := range p.chunks.list {
+		if p.cut.Load() {
+			return errCut
+		}
+		if _, err := w.Write(chunk); err != nil {
+			return err
+		}
+	}
+	_, err := w.Write(tail)
+	return err
+}
+
+// streamMember renders, compresses and writes a whole member, in constant memory.
+func streamMember(w io.Writer, s scrape, b *buffers) error {
+	if _, err := io.WriteString(w, gzipHeader); err != nil {
+		return err
+	}
+	var sums sums
+	b.deflate.Reset(w)
+	if err := s.render(summing{&sums, b.deflate}, b); err != nil {
+		return err
+	}
+	if err := b.deflate.Close(); err != nil {
+		return err
+	}
+	_, err := w.Write(sums.trailer())
+	return err
+}
+
+// chunks are bytes that grow without being copied.
+type chunks struct {
+	list [][]byte
+	size int
+}
+
+const (
+	smallestChunk = 4 << 10
+	largestChunk  = 256 << 10
+)
+
+func (c *chunks) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		last := len(c.list) - 1
+		if last < 0 || len(c.list[last]) == cap(c.list[last]) {
+			c.list = append(c.list, make([]byte, 0, min(max(c.size, smallestChunk), largestChunk)))
+			last++
+		}
+		chunk := c.list[last]
+		n := min(len(rest), cap(chunk)-len(chunk))
+		c.list[last] = append(chunk, rest[:n]...)
+		c.size += n
+		rest = rest[n:]
+	}
+	return len(p), nil
+}
+
+// buffers are what a scrape works with; none of it lasts longer.
+type buffers struct {
+	live    bytes.Buffer  // what is gathered for this scrape
+	lines   []byte        // rendered lines that are not written yet
+	deflate *flate.Writer // at the fastest level: the default saves a fifth of the bytes for twice the time
+}
+
+func newBuffers() *buffers {
+	deflate, _ := flate.NewWriter(io.Discard, flate.BestSpeed) // there is this level
+	return &buffers{deflate: deflate}
+}

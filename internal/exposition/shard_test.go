@@ -1,0 +1,177 @@
+package exposition_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+
+	"weixin_exporter/internal/exposition"
+)
+
+// lines returns the set of an exposition's samples.
+func lines(t *testing.T, a answer) map[string]bool {
+	t.Helper()
+	if a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.plain)
+	}
+	set := map[string]bool{}
+	if strings.Contains(a.header.Get("Content-Type"), "protobuf") {
+		decoder := expfmt.NewDecoder(strings.NewReader(a.plain), expfmt.ResponseFormat(a.header))
+		for {
+			var f dto.MetricFamily
+			if decoder.Decode(&f) != nil {
+				return set
+			}
+			for _, m := range f.GetMetric() {
+				set[f.GetName()+m.String()] = true
+			}
+		}
+	}
+	for line := range strings.Lines(a.plain) {
+		if !strings.HasPrefix(line, "#") {
+			set[line] = true
+		}
+	}
+	return set
+}
+
+func TestShardsTogetherAreTheWhole(t *testing.T) {
+	w := newWorld(t, someLive()...)
+	for _, accept := range []string{asText, asOpenMetrics, asProtobuf} {
+		for _, encoding := range []string{"identity", "gzip"} {
+			w.board.Publish(accounts(24, 1))
+			want := lines(t, w.get(w.handler, "/metrics", "Accept", accept, "Accept-Encoding", encoding))
+			got := map[string]bool{}
+			for i := range 8 {
+				part := w.get(w.handler, fmt.Sprintf("/metrics?shard=%d/8", i+1), "Accept", accept, "Accept-Encoding", encoding)
+				ofAccounts := false
+				for line := range lines(t, part) {
+					if got[line] {
+						t.Errorf("%s is in two shards", line)
+					}
+					got[line] = true
+					ofAccounts = ofAccounts || strings.HasPrefix(line, "weixin_account_info")
+					if strings.HasPrefix(line, "a_level") && i > 0 {
+						t.Errorf("%s is in shard %d", line, i+1)
+					}
+				}
+				if !ofAccounts {
+					t.Errorf("no account is in shard %d", i+1)
+				}
+				if accept == asOpenMetrics && !strings.HasSuffix(part.plain, "\n# EOF\n") {
+					t.Errorf("shard %d does not end with # EOF", i+1)
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s, %s (-whole +shards):\n%s", accept, encoding, diff)
+			}
+		}
+	}
+	if w.get(w.handler, "/metrics?shard=1/1").plain != w.get(w.handler, "/metrics").plain {
+		t.Error("the only shard is not the whole")
+	}
+}
+
+// TestAnAccountStaysInItsShard: whatever other accounts come and go, in each version.
+func TestAnAccountStaysInItsShard(t *testing.T) {
+	w := newWorld(t)
+	w.board.Publish(foreign())
+	for name, want := range map[string]int{`account=""`: 2, `account="\"quoted\"`: 1, `account="a=`: 3, `account="客服号 🎉"`: 2} {
+		found := 0
+		for n := range 8 {
+			if strings.Contains(w.get(w.handler, fmt.Sprintf("/metrics?shard=%d/8", n+1)).plain, "weixin_account_info{"+name) {
+				found = n + 1
+			}
+		}
+		if found != want {
+			t.Errorf("%s is in shard %d of 8, want %d", name, found, want)
+		}
+	}
+}
+
+func TestShardsThatDoNotExist(t *testing.T) {
+	w := newWorld(t, someLive()...)
+	w.board.Publish(foreign())
+	for _, query := range []string{
+		"shard=", "shard=1", "shard=0/8", "shard=9/8", "shard=-1/8", "shard=+1/8", "shard=01/8", "shard=1/8/2", "shard=1/101", "shard=1/99999999999999999999",
+		"shard=a/b", "shard=1/0", "shard=1/8&shard=2/8", "shard=2%208",
+	} {
+		for _, accept := range []string{asText, asProtobuf} {
+			got := w.get(w.handler, "/metrics?"+query, "Accept", accept, "Accept-Encoding", "gzip")
+			if got.status != http.StatusBadRequest || !strings.Contains(got.plain, "ask for shard=2/8") || !strings.Contains(got.plain, "100") {
+				t.Errorf("%s: %d %q", query, got.status, got.plain)
+			}
+		}
+	}
+}
+
+func TestDiscovery(t *testing.T) {
+	w := newWorld(t)
+	type group struct {
+		Targets []string
+		Labels  map[string]string
+	}
+	h := exposition.Discovery(nil)
+	for _, metrics := range []*url.URL{nil, {Scheme: "https", Host: "proxy.example", Path: "/weixin/statistics"}} {
+		host, labels := "weixin.example:9988", map[string]string{} // scheme and path are the job's own
+		if metrics != nil {
+			host, labels = "proxy.example", map[string]string{"__scheme__": "https", "__metrics_path__": "/weixin/statistics"}
+		}
+		for _, shards := range []int{1, 8, 100} {
+			got := w.get(exposition.Discovery(metrics), fmt.Sprintf("http://weixin.example:9988/sd?shards=%d", shards))
+			var groups, want []group
+			if err := json.Unmarshal(got.body, &groups); err != nil {
+				t.Fatalf("%v: %s", err, got.body)
+			}
+			for i := range shards {
+				shard := fmt.Sprintf("%d/%d", i+1, shards)
+				all := maps.Clone(labels)
+				all["__param_shard"], all["shard"] = shard, shard
+				want = append(want, group{[]string{host}, all})
+			}
+			if diff := cmp.Diff(want, groups); diff != "" || got.header.Get("Content-Type") != "application/json" {
+				t.Errorf("%v, %d shards, Content-Type %q (-want +got):\n%s", metrics, shards, got.header.Get("Content-Type"), diff)
+			}
+		}
+	}
+	for _, query := range []string{"", "?shards=", "?shards=0", "?shards=101", "?shards=-1", "?shards=08", "?shards=%2B8", "?shards=eight", "?shards=8&shards=9", "?shard=8"} {
+		if got := w.get(h, "http://weixin.example/sd"+query); got.status != http.StatusBadRequest || !strings.Contains(got.plain, "?shards=8") || !strings.Contains(got.plain, "100") || strings.Contains(got.plain, "[") {
+			t.Errorf("%s: %d %q", query, got.status, got.plain)
+		}
+	}
+	if got := w.get(hostless(h), "http://weixin.example/sd?shards=8"); got.status != http.StatusBadRequest || !strings.Contains(got.plain, "host and port") {
+		t.Errorf("without a host: %d %q", got.status, got.plain)
+	}
+}
+
+// hostless serves requests as HTTP/1.0 has them.
+func hostless(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Host = ""
+		h.ServeHTTP(w, r)
+	})
+}
+
+// TestQueriesThatCannotBeRead are not taken for queries without a parameter, which ask for everything.
+func TestQueriesThatCannotBeRead(t *testing.T) {
+	w := newWorld(t, someLive()...)
+	w.board.Publish(foreign())
+	for _, query := range []string{"shard=%zz", "shard=1/8;", "shard=1/8;name[]=up", "name%5B%5D=%", "%zz"} {
+		for name, h := range map[string]http.Handler{"/metrics": w.handler, "/sd": exposition.Discovery(nil)} {
+			for _, accept := range []string{asText, asProtobuf} {
+				got := w.get(h, "http://weixin.example"+name+"?shards=8&"+query, "Accept", accept)
+				if got.status != http.StatusBadRequest || !strings.Contains(got.plain, "the query of the URL cannot be read") {
+					t.Errorf("%s?%s: %d %q", name, query, got.status, got.plain)
+				}
+			}
+		}
+	}
+}

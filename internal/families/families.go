@@ -1,0 +1,307 @@
+// Package families says as which families of series a snapshot is shown: their names, HELP
+// texts and labels, and how the samples of an account are read. It is the one table from which
+// the ordinary collector and the renderer are made, so that neither can differ from the other.
+package families
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+)
+
+// Family is one family of series, all of which have the label "account".
+type Family struct {
+	Name string
+	Help string
+	// Counter is true for counters, whose names end in "_total"; all others are gauges.
+	Counter bool
+	// Own is the name of a label whose value is the account's own, and OwnValue reads it; "" and
+	// nil in most families.
+	Own      string
+	OwnValue func(*snapshot.Account) string
+	// Labels are the names of the other labels. "account", Own and Labels in turn are in the
+	// order of the alphabet.
+	Labels []string
+	// Values are the values of Labels for each sample that an account can have, in order.
+	Values [][]string
+	// Read returns the sample that has Values[i]; false if the account has none.
+	Read func(a *snapshot.Account, i int) (float64, bool)
+}
+
+// LabelNames returns the names of all labels, in the order of the alphabet.
+func (f *Family) LabelNames() []string {
+	names := []string{"account"}
+	if f.Own != "" {
+		names = append(names, f.Own)
+	}
+	return append(names, f.Labels...)
+}
+
+// LabelValues returns the values for LabelNames of the sample that Read(a, i) returns.
+func (f *Family) LabelValues(a *snapshot.Account, i int) []string {
+	values := []string{a.Name}
+	if f.Own != "" {
+		values = append(values, f.OwnValue(a))
+	}
+	return append(values, f.Values[i]...)
+}
+
+// All returns the families in the order of their names.
+func All() []Family {
+	all := []Family{
+		{
+			Name: "weixin_account_info", Help: "Always 1; names the app id of a configured account.",
+			Own: "app_id", OwnValue: func(a *snapshot.Account) string { return a.AppID },
+			Values: [][]string{nil}, Read: func(*snapshot.Account, int) (float64, bool) { return 1, true },
+		},
+		{
+			Name:   "weixin_refresh_inconsistent_days",
+			Help:   "Days within refresh.history on which the daily and the hourly call contradict each other: other sums, or traffic by one of them alone.",
+			Values: [][]string{nil}, Read: func(a *snapshot.Account, _ int) (float64, bool) { return float64(a.Inconsistent), true },
+		},
+		reformatted(),
+	}
+	all = slices.Concat(all, daily(), hourly(), work(), quotas(), reasons())
+	slices.SortFunc(all, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// figure is what the daily and the hourly families of one figure have in common.
+type figure struct {
+	suffix string
+	text   string // what HELP begins with
+	field  string // of the API
+	read   func(*datacube.Figures) (float64, bool)
+}
+
+func figures() []figure {
+	return []figure{
+		{
+			"callbacks", "How often Weixin called the account's server, failures included,", "callback_count",
+			func(f *datacube.Figures) (float64, bool) { return float64(f.Callbacks), true },
+		},
+		{
+			"failures", "How many of the callbacks failed", "fail_count",
+			func(f *datacube.Figures) (float64, bool) { return float64(f.Failures), true },
+		},
+		{
+			"time_cost_seconds", "Time of all callbacks together", "total_time_cost",
+			func(f *datacube.Figures) (float64, bool) { return f.TimeCostSeconds(), true },
+		},
+		{
+			"max_time_cost_seconds", "Time of the longest callback", "max_time_cost",
+			func(f *datacube.Figures) (float64, bool) { return f.MaxTimeCostSeconds(), true },
+		},
+		{
+			"average_time_cost_seconds", "Mean time of a callback", "total_time_cost divided by callback_count",
+			func(f *datacube.Figures) (float64, bool) { return f.AverageTimeCostSeconds() },
+		},
+	}
+}
+
+func (f figure) family(api datacube.API, call, period string) Family {
+	return Family{
+		Name: "weixin_interface_" + api.String() + "_" + f.suffix,
+		Help: fmt.Sprintf("%s in %s (%s of %s). Cached; a day or more old.", f.text, period, f.field, call),
+	}
+}
+
+// date returns the family of the days that the figures of one call describe.
+func date(api datacube.API, call string, read func(*snapshot.Account, int) (float64, bool)) Family {
+	return Family{
+		Name:   "weixin_interface_" + api.String() + "_data_timestamp_seconds",
+		Help:   fmt.Sprintf("Start in China time of the day (ref_date of %s) that the other weixin_interface_%s metrics describe, as Unix time.", call, api),
+		Values: [][]string{nil}, Read: read,
+	}
+}
+
+func daily() []Family {
+	const call = "getinterfacesummary"
+	all := []Family{date(datacube.Daily, call, func(a *snapshot.Account, _ int) (float64, bool) {
+		if a.Daily == nil {
+			return 0, false
+		}
+		return unix(a.Daily.Date.Start()), true
+	})}
+	for _, fig := range figures() {
+		f := fig.family(datacube.Daily, call, "the latest known day")
+		f.Values = [][]string{nil}
+		f.Read = func(a *snapshot.Account, _ int) (float64, bool) {
+			if a.Daily == nil {
+				return 0, false
+			}
+			return fig.read(&a.Daily.Figures)
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+func hourly() []Family {
+	const call = "getinterfacesummaryhour"
+	all := []Family{date(datacube.Hourly, call, func(a *snapshot.Account, _ int) (float64, bool) {
+		if a.Hourly == nil {
+			return 0, false
+		}
+		return unix(a.Hourly.Date.Start()), true
+	})}
+	var hours [][]string
+	for hour := range datacube.HoursPerDay {
+		hours = append(hours, []string{fmt.Sprintf("%02d", hour)})
+	}
+	for _, fig := range figures() {
+		f := fig.family(datacube.Hourly, call, "an hour of the latest known day")
+		f.Labels, f.Values = []string{"hour"}, hours
+		f.Read = func(a *snapshot.Account, hour int) (float64, bool) {
+			if a.Hourly == nil {
+				return 0, false
+			}
+			return fig.read(&a.Hourly.Hours[hour])
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// ofWork returns a family with one sample for each of the two calls.
+func ofWork(name, help string, read func(*snapshot.Work) (float64, bool)) Family {
+	f := Family{
+		Name: name, Help: help, Counter: strings.HasSuffix(name, "_total"), Labels: []string{"api"},
+		Read: func(a *snapshot.Account, api int) (float64, bool) { return read(&a.Work[api]) },
+	}
+	for api := range datacube.APIs {
+		f.Values = append(f.Values, []string{api.String()})
+	}
+	return f
+}
+
+func work() []Family {
+	return []Family{
+		ofWork("weixin_refresh_success",
+			"Whether the last attempt to ask Weixin succeeded (1) or failed (0); 0 before the first one. "+
+				"An answer that a day is not ready yet is a success.",
+			func(w *snapshot.Work) (float64, bool) {
+				if w.Succeeded {
+					return 1, true
+				}
+				return 0, true
+			}),
+		ofWork("weixin_refresh_last_success_timestamp_seconds",
+			"When an attempt to ask Weixin last succeeded, as Unix time; 0 if none ever has.",
+			func(w *snapshot.Work) (float64, bool) { return unix(w.LastSuccess), true }),
+		ofWork("weixin_refresh_revisions_total", "Known days that came back from Weixin with other figures.",
+			func(w *snapshot.Work) (float64, bool) { return float64(w.Revisions), true }),
+		ofWork("weixin_refresh_vanished_dates_total",
+			"Answers without rows for known days that had traffic; the figures known before were kept.",
+			func(w *snapshot.Work) (float64, bool) { return float64(w.Vanished), true }),
+		ofWork("weixin_refresh_damaged_dates",
+			"Days of which Weixin's latest answer could not be understood, among those still asked for. What was known of them before stays.",
+			func(w *snapshot.Work) (float64, bool) { return float64(w.Damaged), true }),
+		ofWork("weixin_store_known_dates", "Dates known in the store, those without traffic included.",
+			func(w *snapshot.Work) (float64, bool) { return float64(w.Days), true }),
+	}
+}
+
+// reformatted returns the family of rows that are not of the documented form. Most accounts never
+// have one, so that its series begin with the first.
+func reformatted() Family {
+	f := Family{
+		Name: "weixin_refresh_reformatted_rows_total",
+		Help: "Rows of Weixin's answers that were taken although they are not of the documented form: " +
+			"plain_hour, whose ref_hour is 1 to 23 rather than a multiple of 100, and number, whose numbers are strings or have a fraction of zeros or an exponent.",
+		Counter: true, Labels: []string{"api", "form"},
+		Values: [][]string{{"daily", "number"}, {"hourly", "number"}, {"hourly", "plain_hour"}},
+	}
+	f.Read = func(a *snapshot.Account, i int) (float64, bool) {
+		rows := [...]int64{
+			a.Work[datacube.Daily].Reformatted, a.Work[datacube.Hourly].Reformatted, a.Work[datacube.Hourly].PlainHours,
+		}[i]
+		return float64(rows), rows > 0
+	}
+	return f
+}
+
+func quotas() []Family {
+	quota := func(name, help string, read func(*weixin.CallQuota) int64) Family {
+		return ofWork(name, help+" of openapi/quota/get). Asked for at most once an hour.", func(w *snapshot.Work) (float64, bool) {
+			if w.Quota == nil {
+				return 0, false
+			}
+			return float64(read(w.Quota)), true
+		})
+	}
+	return []Family{
+		quota("weixin_api_quota_limit", "Calls that Weixin allows the account a day of China time (daily_limit",
+			func(q *weixin.CallQuota) int64 { return q.Limit }),
+		quota("weixin_api_quota_used", "Calls of the day that are used up, by whomever (used",
+			func(q *weixin.CallQuota) int64 { return q.Used }),
+		quota("weixin_api_quota_remaining", "Calls of the day that are left (remain",
+			func(q *weixin.CallQuota) int64 { return q.Remaining }),
+	}
+}
+
+// reasons returns the families with one sample for each call and reason.
+func reasons() []Family {
+	failures := byReason("weixin_refresh_failures_total",
+		"Failed attempts to ask Weixin and to keep its answer, by the class of the error. Most reasons appear with their first event.",
+		snapshot.Reasons, func(w *snapshot.Work, reason snapshot.Reason) (int64, bool) {
+			// Most reasons never occur, and would be a fifth of all series: each is shown from its
+			// first event on. What an alert compares with itself a while ago starts at 0.
+			n := w.Failures[reason]
+			return n, n > 0 || startsAtZero(reason)
+		})
+	rejected := byReason("weixin_refresh_rows_rejected_total", "Rows of Weixin's answers that were left out, by reason. A reason appears with its first event.",
+		weixin.Rejections, func(w *snapshot.Work, reason weixin.Rejection) (int64, bool) {
+			return w.Rejected[reason], w.Rejected[reason] > 0
+		})
+	return []Family{failures, rejected}
+}
+
+// startsAtZero reports whether a reason is shown before it has happened: those that repeat every
+// few minutes, of which the alerts have to see each repetition.
+func startsAtZero(reason snapshot.Reason) bool {
+	switch reason {
+	case snapshot.Reason(weixin.Busy), snapshot.Reason(weixin.Rate), snapshot.StoreFault:
+		return true
+	default:
+		return false
+	}
+}
+
+// byReason returns a family of counters by call and reason.
+func byReason[R interface {
+	~uint8
+	fmt.Stringer
+}](name, help string, count R, read func(*snapshot.Work, R) (int64, bool)) Family {
+	var sorted []R
+	for reason := range count {
+		sorted = append(sorted, reason)
+	}
+	slices.SortFunc(sorted, func(a, b R) int { return strings.Compare(a.String(), b.String()) })
+	f := Family{
+		Name: name, Help: help, Counter: true, Labels: []string{"api", "reason"},
+		Read: func(a *snapshot.Account, i int) (float64, bool) {
+			n, ok := read(&a.Work[i/len(sorted)], sorted[i%len(sorted)])
+			return float64(n), ok
+		},
+	}
+	for api := range datacube.APIs {
+		for _, reason := range sorted {
+			f.Values = append(f.Values, []string{api.String(), reason.String()})
+		}
+	}
+	return f
+}
+
+// unix returns t as Unix time, and 0 for no time at all.
+func unix(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}

@@ -1,0 +1,129 @@
+package refresh
+
+import (
+	"time"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+)
+
+// answer is what Weixin said to one call, the same for both calls.
+type answer struct {
+	daily       map[datacube.Date]datacube.Figures // the daily call: days with a row
+	hourly      *datacube.Hours                    // the hourly call: nil where no row was kept
+	damaged     map[datacube.Date]bool             // days of which the answer says nothing
+	notReady    bool                               // errcode 61503 instead of a list
+	rejected    [weixin.Rejections]int
+	plainHours  int
+	reformatted int
+}
+
+// row reports whether there is one for the day.
+func (a answer) row(date datacube.Date) bool {
+	if _, ok := a.daily[date]; ok {
+		return true
+	}
+	return a.hourly != nil
+}
+
+// lackSaysNothing reports whether a day without a row may have had traffic all the same:
+// because Weixin has not computed it, or because Weixin answers for other days than those
+// asked for, as it has been seen to do before it sent empty lists.
+func (a answer) lackSaysNothing() bool {
+	return a.notReady || a.rejected[weixin.OutOfRange] > 0
+}
+
+// absorb turns an answer into what is to be stored: a record for each day asked for.
+// vanished are known days with traffic for which Weixin had no row: their figures
+// are kept, because empty answers for days with traffic have been reported and a figure
+// lost is lost for good. Nor does a row that could not be understood change what is known. It
+// depends on its arguments alone.
+func absorb(now time.Time, appID string, c Call, ledgers Ledgers, a answer) (records []store.Record, vanished []datacube.Date) { //nolint:nonamedreturns // two lists that need names
+	l, other := ledgers.of(c.API)
+	yesterday := datacube.DateOf(now) - 1
+	rowsLater := false
+	for date := c.End; date >= c.Begin; date-- {
+		before := l.At(date)
+		r := store.Record{AppID: appID, API: c.API, Date: date, State: before}
+		r.State.AskedAt = now
+		if a.damaged[date] {
+			damage(&r.State)
+			records = append(records, r)
+			continue
+		}
+		r.State.Damaged = 0
+		settled := date < yesterday && !a.lackSaysNothing() && (rowsLater || settled(now, l, date, yesterday))
+		switch {
+		case a.row(date):
+			setFigures(&r, a)
+			setKnown(&r.State, before, now, false)
+		case before.Status == store.Known:
+			if !a.notReady {
+				r.State.Rechecked = true
+				r.State.Rechecks++
+			}
+			if !before.Empty && !a.notReady {
+				vanished = append(vanished, date)
+			}
+		case settled && !hasTraffic(other.At(date)):
+			setFigures(&r, a)
+			setKnown(&r.State, before, now, true)
+		default:
+			r.State.Status = store.NotThere
+			r.State.Empty = !a.lackSaysNothing()
+			r.State.Asks++
+			if contradicted(now, date, r.State, other.At(date)) {
+				r.State.Rechecks++
+			}
+		}
+		rowsLater = rowsLater || a.row(date)
+		records = append(records, r)
+	}
+	return records, vanished
+}
+
+// damage notes that an answer could not be understood as far as a day is concerned.
+func damage(s *store.State) {
+	s.Damaged++
+	if s.Status != store.Known {
+		s.Status = store.NotThere
+		s.Empty = false
+		s.Asks++
+	}
+}
+
+// settled reports whether a day without a row is one without traffic.
+func settled(now time.Time, l Ledger, date, yesterday datacube.Date) bool {
+	return !now.Before(date.End().Add(emptyAfter)) || !l.laterRows(date, yesterday).IsZero()
+}
+
+// setKnown makes a day known, or known once more. One that was known as a day without traffic
+// and comes back with rows counts as known from now on: it is checked once more, as any other.
+func setKnown(s *store.State, before store.State, now time.Time, empty bool) {
+	s.Status = store.Known
+	s.Empty = empty
+	if before.Status == store.Known && (!before.Empty || empty) {
+		s.Rechecked = true
+		s.Rechecks++
+		return
+	}
+	s.KnownAt = now
+	s.Rechecked = false
+	s.Rechecks = 0
+}
+
+// setFigures takes a day's figures from the answer: zeros where it has no row.
+func setFigures(r *store.Record, a answer) {
+	if r.API == datacube.Daily {
+		figures := a.daily[r.Date]
+		r.Daily = &figures
+		r.State.Checksum = store.Checksum(figures)
+		return
+	}
+	r.Hourly = &datacube.Hours{}
+	if a.hourly != nil {
+		r.Hourly = a.hourly
+	}
+	r.State.Checksum = store.Checksum(r.Hourly[:]...)
+}

@@ -1,0 +1,310 @@
+package refresh
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
+)
+
+// Caller makes the two calls for one account; *weixin.Account is one.
+type Caller interface {
+	InterfaceSummary(ctx context.Context, begin, end datacube.Date) (weixin.DailyAnswer, error)
+	InterfaceSummaryHour(ctx context.Context, date datacube.Date) (weixin.HourlyAnswer, error)
+	Quota(ctx context.Context, api datacube.API) (weixin.CallQuota, error)
+}
+
+// Account is an account to be refreshed.
+type Account struct {
+	Name   string
+	AppID  string
+	Caller Caller
+	// Credentials are all that decides whether Weixin accepts the account's calls: secret, source
+	// of the tokens, host and proxy. What was refused with others is tried again at once. Only a
+	// salted hash of them is kept.
+	Credentials secret.Value
+}
+
+// account is the refresher's view of one account. Only the loop touches it; a call under
+// way has what it needs in a job.
+type account struct {
+	Account
+	// ctx ends when the account is removed.
+	ctx    context.Context //nolint:containedctx // it is the life of the account, not of a request
+	cancel context.CancelFunc
+	index  int // in the order of the names
+	calls  [datacube.APIs]callState
+
+	shown     *snapshot.Account // what the next snapshot is to say
+	published bool              // it is part of a snapshot, so it must not change any more
+
+	stale   bool      // what is known has changed since next and wake were found
+	running bool      // a call is under way; otherwise the account is in one of the queues
+	next    Call      // the call to make, while it is ready
+	wake    time.Time // when to look again, while it waits; zero: at the next look
+}
+
+// callState is the state of one of the account's two calls.
+type callState struct {
+	ledger  Ledger
+	hold    hold
+	retries *backoff.ExponentialBackOff // nil unless the last attempt failed
+	quotaAt time.Time                   // when the quota was last asked for
+
+	date       datacube.Date // the China day of the attempts
+	attempts   int           // that failed on it
+	purpose    Purpose       // of the last one that failed
+	unsaved    bool          // what is held is not stored
+	stored     bool          // a wait that may last is stored
+	group      *group        // of the cause for which it fails; nil while it does not
+	quotaGroup *group        // the same of the question for the quota
+}
+
+// hold keeps a call from being made for a while.
+type hold struct {
+	since, until time.Time
+	reason       snapshot.Reason
+	cause        snapshot.Cause
+}
+
+// ends returns when the call may be made again; not after now where it may be now.
+func (h hold) ends(now time.Time) time.Time {
+	if now.Before(h.since) {
+		return time.Time{} // the clock was put back: the end means nothing
+	}
+	return h.until
+}
+
+func newAccount(ctx context.Context, a Account, known *store.Account) *account {
+	acc := &account{Account: a, shown: &snapshot.Account{Name: a.Name, AppID: a.AppID}}
+	acc.ctx, acc.cancel = context.WithCancel(ctx)
+	acc.recall(known)
+	acc.show(known)
+	acc.resume()
+	return acc
+}
+
+// resume shows the last answer that was stored as the last attempt, so that a restart with
+// nothing to do does not look like a failure.
+func (a *account) resume() {
+	for api := range a.calls {
+		work := &a.shown.Work[api]
+		var last time.Time
+		for _, state := range a.calls[api].ledger.All() {
+			understood := state.Damaged == 0
+			if !state.AskedAt.Before(last) {
+				// One answer may have been understood for some of its days alone.
+				work.Succeeded = understood && (work.Succeeded || state.AskedAt.After(last))
+				last = state.AskedAt
+			}
+			if understood && state.AskedAt.After(work.LastSuccess) {
+				work.LastSuccess = state.AskedAt
+			}
+		}
+		a.noteNotThere(datacube.API(api))
+	}
+}
+
+// noteNotThere finds out whether Weixin has the latest day that was asked for.
+func (a *account) noteNotThere(api datacube.API) {
+	var latest store.State
+	for _, state := range a.calls[api].ledger.All() {
+		latest = state
+	}
+	a.shown.Work[api].NotThere = latest.Status == store.NotThere
+}
+
+// change makes what is shown the account's own again, so that it can be changed.
+func (a *account) change() {
+	if a.published {
+		copied := *a.shown
+		a.shown, a.published = &copied, false
+	}
+}
+
+// recall takes over what the store knows of days that the ledgers do not have. known is the
+// account's from now on.
+func (a *account) recall(known *store.Account) {
+	if known == nil {
+		return
+	}
+	for api, states := range known.States {
+		ledger := &a.calls[api].ledger
+		if ledger.Len() == 0 {
+			ledger.States = states
+			continue
+		}
+		for date, state := range states.All() {
+			if ledger.At(date).Status == store.NeverAsked {
+				ledger.Set(date, state)
+			}
+		}
+	}
+}
+
+// show takes over the latest days and the number of days from the store.
+func (a *account) show(known *store.Account) {
+	if known == nil {
+		known = &store.Account{}
+	}
+	a.change()
+	a.shown.Daily, a.shown.Hourly = known.Daily, known.Hourly
+	for api := range a.shown.Work {
+		a.shown.Work[api].Days = known.Days[api]
+	}
+}
+
+// suspect reports whether the account's last attempt failed for a fault that passes by
+// itself: such accounts come after the healthy ones and never hold all workers.
+func (a *account) suspect() bool {
+	for api := range a.calls {
+		if a.calls[api].retries != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// plan returns the most urgent call that may be made at now. If there is none it returns
+// false and when to look again, zero where the next look is soon enough.
+func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
+	var best Call
+	var found bool
+	var wake time.Time
+	ledgers := a.ledgers()
+	for api := range a.calls {
+		state := &a.calls[api]
+		calls, again := Due(now, s, datacube.API(api), ledgers)
+		ends := state.hold.ends(now)
+		held := now.Before(ends)
+		if held {
+			if len(calls) > 0 || !again.IsZero() {
+				wake = earlier(wake, ends)
+			}
+			calls = nil
+		} else {
+			wake = earlier(wake, again)
+		}
+		// A call whose quota is used up waits, but how much is left is of interest then.
+		if s.Quota && len(calls) == 0 && (!held || state.hold.reason == snapshot.Reason(weixin.Quota)) &&
+			!now.Before(state.quotaAt.Add(quotaEvery)) {
+			calls = []Call{{API: datacube.API(api), Purpose: Quota}}
+		}
+		if len(calls) > 0 && (!found || calls[0].before(best)) {
+			best, found = calls[0], true
+		}
+	}
+	return best, found, wake
+}
+
+// earlier returns the earlier of two times of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// forget drops what is older than the days that are kept filled.
+func (a *account) forget(before datacube.Date) {
+	for api := range a.calls {
+		a.calls[api].ledger.Forget(before)
+	}
+}
+
+// learn takes over what has been stored.
+func (a *account) learn(records []store.Record) {
+	a.change()
+	for _, r := range records {
+		call := &a.calls[r.API]
+		if r.State.Status == store.Known && call.ledger.At(r.Date).Status != store.Known {
+			a.shown.Work[r.API].Days++
+		}
+		call.ledger.Set(r.Date, r.State)
+		a.noteNotThere(r.API)
+		switch {
+		case r.Daily != nil && (a.shown.Daily == nil || r.Date >= a.shown.Daily.Date):
+			a.shown.Daily = &datacube.Day{Date: r.Date, Figures: *r.Daily}
+		case r.Hourly != nil && (a.shown.Hourly == nil || r.Date >= a.shown.Hourly.Date):
+			a.shown.Hourly = &datacube.HourlyDay{Date: r.Date, Hours: *r.Hourly}
+		}
+	}
+}
+
+// succeed notes that Weixin answered.
+func (a *account) succeed(api datacube.API, now time.Time) {
+	a.change()
+	work := &a.shown.Work[api]
+	work.Succeeded, work.LastSuccess, work.Trouble = true, now, nil
+	a.calls[api].hold = hold{}
+	a.calls[api].retries = nil
+}
+
+// fail notes that an attempt failed; it returns when the next one may be made.
+func (a *account) fail(c Call, now time.Time, f fault) time.Time {
+	api := c.API
+	state := &a.calls[api]
+	state.purpose = c.Purpose
+	retries := state.retries
+	if retries == nil {
+		retries = newRetries()
+	}
+	next := f.next(now, retries)
+	if !f.shared {
+		next = state.spread(now, next)
+	}
+	state.retries = nil
+	if f.backsOff() {
+		state.retries = retries
+	}
+	state.hold = hold{since: now, until: next, reason: f.reason, cause: f.cause}
+	if f.policy.account {
+		for other := range a.calls {
+			if until := a.calls[other].hold.ends(now); until.Before(next) {
+				a.calls[other].hold = state.hold
+			}
+		}
+	}
+	a.change()
+	work := &a.shown.Work[api]
+	work.Succeeded = false
+	work.Failures[f.reason]++
+	since := now
+	if work.Trouble != nil {
+		since = work.Trouble.Since
+	}
+	work.Trouble = f.trouble(since, now, next)
+	return next
+}
+
+// configure takes over a changed configuration, which ends every wait but those for a quota, since
+// more calls are not to be had earlier, and those of a call that has failed too often today. With
+// other credentials it ends these, too. quota says whether quotas are still asked for.
+func (a *account) configure(changed Account, known *store.Account, quota bool, today datacube.Date) {
+	same := a.Credentials.Equal(changed.Credentials)
+	a.Account = changed
+	a.change()
+	a.shown.Name = changed.Name
+	for api := range a.calls {
+		state := &a.calls[api]
+		if !same {
+			state.attempts = 0
+		}
+		tooOften := state.date == today && state.attempts >= mostAttempts
+		if !same || !tooOften && state.hold.reason != snapshot.Reason(weixin.Quota) {
+			state.hold = hold{}
+		}
+		state.retries = nil
+		if !quota {
+			a.calls[api].quotaAt = time.Time{}
+			a.shown.Work[api].Quota = nil
+		}
+	}
+	a.recall(known)
+}

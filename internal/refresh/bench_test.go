@@ -1,0 +1,180 @@
+package refresh_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/go-kit/log"
+
+	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+)
+
+// noon is when the benchmarks take place: all is there by then.
+var noon = time.Date(2026, 3, 10, 12, 0, 0, 0, datacube.China)
+
+const benchDays = 30
+
+// instant answers every call at once.
+type instant struct{}
+
+func (instant) InterfaceSummary(_ context.Context, _, end datacube.Date) (weixin.DailyAnswer, error) {
+	return weixin.DailyAnswer{Days: []datacube.Day{{Date: end, Figures: datacube.Figures{Callbacks: 1000, TimeCostMillis: 90_000, MaxTimeCostMillis: 4000}}}}, nil
+}
+
+func (instant) InterfaceSummaryHour(context.Context, datacube.Date) (weixin.HourlyAnswer, error) {
+	said := weixin.HourlyAnswer{Rows: datacube.HoursPerDay}
+	for h := range said.Hours {
+		said.Hours[h] = datacube.Figures{Callbacks: int64(h + 1), TimeCostMillis: 90, MaxTimeCostMillis: 40}
+	}
+	return said, nil
+}
+
+func (instant) Quota(context.Context, datacube.API) (weixin.CallQuota, error) {
+	return weixin.CallQuota{}, nil
+}
+
+// loaded is a store that has been read: it gives what was prepared, and counts what it is to keep.
+type loaded struct {
+	known map[string]*store.Account
+	*store.Store
+	wanted int
+	saved  chan struct{} // closed once as many records are saved as are wanted
+}
+
+func (l *loaded) Load(context.Context, datacube.Date, ...string) (map[string]*store.Account, error) {
+	return l.known, nil
+}
+
+func (l *loaded) Save(ctx context.Context, records []store.Record) ([]store.Revision, error) {
+	revisions, err := l.Store.Save(ctx, records)
+	if l.wanted -= len(records); l.wanted == 0 {
+		close(l.saved)
+	}
+	return revisions, err
+}
+
+// firstSeen tells when something is published.
+type firstSeen chan struct{}
+
+func (f firstSeen) Publish(*snapshot.Snapshot) {
+	select {
+	case f <- struct{}{}:
+	default:
+	}
+}
+
+// allKnown returns what the store gives of n accounts of which nothing is due.
+func allKnown(n int) map[string]*store.Account {
+	known := make(map[string]*store.Account, n)
+	yesterday := datacube.DateOf(noon) - 1
+	for i := range n {
+		a := &store.Account{Daily: &datacube.Day{Date: yesterday}, Hourly: &datacube.HourlyDay{Date: yesterday}}
+		for api := range a.States {
+			for date := yesterday - benchDays + 1; date <= yesterday; date++ {
+				at := date.End().Add(9 * time.Hour)
+				a.States[api].Set(date, store.State{Status: store.Known, AskedAt: at, KnownAt: at, Rechecked: true})
+			}
+		}
+		known[account(i).AppID] = a
+	}
+	return known
+}
+
+func benchConfig(n, days int) refresh.Config {
+	c := refresh.Config{
+		Settings:    refresh.Settings{HistoryDays: days, RecheckAfter: 24 * time.Hour},
+		Interval:    15 * time.Minute,
+		Concurrency: 16,
+	}
+	for i := range n {
+		c.Accounts = append(c.Accounts, refresh.Account{Name: fmt.Sprintf("account%05d", i), AppID: account(i).AppID, Caller: instant{}})
+	}
+	return c
+}
+
+// running starts a refresher; the function that it returns ends it.
+func running(b *testing.B, s refresh.Store, board refresh.Publisher, c refresh.Config) (*refresh.Refresher, func()) {
+	b.Helper()
+	r := refresh.New(refresh.Options{Store: s, Board: board, Logger: log.NewNopLogger(), Now: func() time.Time { return noon }})
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx, c) }()
+	return r, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// BenchmarkFirstSnapshot plans and publishes what has been read from the store.
+func BenchmarkFirstSnapshot(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		b.Run(fmt.Sprintf("accounts=%d", n), func(b *testing.B) {
+			config := benchConfig(n, benchDays)
+			for b.Loop() {
+				b.StopTimer()
+				known := &loaded{known: allKnown(n)}
+				seen := make(firstSeen, 1)
+				b.StartTimer()
+				_, end := running(b, known, seen, config)
+				<-seen
+				b.StopTimer()
+				end()
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// BenchmarkReload brings a configuration into force again: all accounts are planned anew, and a
+// snapshot is built.
+func BenchmarkReload(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		b.Run(fmt.Sprintf("accounts=%d", n), func(b *testing.B) {
+			config := benchConfig(n, benchDays)
+			r, end := running(b, &loaded{known: allKnown(n)}, snapshot.NewBoard(), config)
+			defer end()
+			for b.Loop() {
+				if err := r.Configure(b.Context(), config); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkAbsorb takes over a round of answers, which come as fast as they are taken: plans,
+// stores and publishes them.
+func BenchmarkAbsorb(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		b.Run(fmt.Sprintf("answers=%d", 2*n), func(b *testing.B) {
+			config := benchConfig(n, 1)
+			for b.Loop() {
+				b.StopTimer()
+				s, err := store.Open(b.Context(), filepath.Join(b.TempDir(), "store.db"), store.Options{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				kept := &loaded{Store: s, wanted: 2 * n, saved: make(chan struct{})}
+				b.StartTimer()
+				_, end := running(b, kept, snapshot.NewBoard(), config)
+				<-kept.saved
+				b.StopTimer()
+				end()
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(2*n*b.N)/b.Elapsed().Seconds(), "answers/s")
+		})
+	}
+}

@@ -1,0 +1,285 @@
+package refresh
+
+import (
+	"cmp"
+	"errors"
+	"net/url"
+	"slices"
+	"time"
+
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin"
+)
+
+const (
+	// growthEvery is the shortest time between two lines about a cause that grows or shrinks.
+	growthEvery = 10 * time.Second
+	// remindEvery is how often a cause that lasts is told of again: logs are rotated.
+	remindEvery = 24 * time.Hour
+	// quietFor is how long after its end a cause that comes back is told of only if it lasts for
+	// settleFor: what comes and goes would fill the log.
+	quietFor  = 10 * time.Minute
+	settleFor = time.Minute
+	// ownLines is how many accounts have a line each where the cause is the account's own, such as
+	// its secret.
+	ownLines = 10
+	// firstNames is how many accounts a line about many of them names.
+	firstNames = 3
+)
+
+// causeOf identifies what a fault comes from by what the error says of itself.
+func causeOf(err error, reason snapshot.Reason) snapshot.Cause {
+	cause := snapshot.Cause{Reason: reason}
+	said, ok := errors.AsType[*weixin.Error](err)
+	switch {
+	case reason == snapshot.StoreFault:
+		cause.Kind = string(store.KindOf(err))
+	case ok:
+		cause.Code, cause.Kind, cause.Source, cause.Address = said.Code, said.Kind(), said.Source, said.Address
+		// A token server that is away is away for each of its addresses.
+		if u, err := url.Parse(said.Source); err == nil && u.Host != "" && said.Class == weixin.Busy {
+			cause.Source = u.Scheme + "://" + u.Host
+		}
+	default:
+		cause.Kind = "other"
+	}
+	return cause
+}
+
+// ofOne reports whether what has this cause is a fault of each account by itself.
+func ofOne(c snapshot.Cause) bool {
+	switch weixin.Class(c.Reason) {
+	case weixin.Config, weixin.Permission:
+		return c.Code != 0 && c.Address == ""
+	case weixin.AccountClosed, weixin.Quota:
+		return true
+	case weixin.Token:
+		return c.Source == ""
+	default:
+		return false
+	}
+}
+
+// failedCall is a failed attempt with what is said of it.
+type failedCall struct {
+	account *account
+	call    Call
+	fault   fault
+	next    time.Time
+}
+
+// causes knows which accounts fail for which cause, so that each cause is told once, however many
+// accounts it concerns: when it begins, grows or shrinks much, lasts for a day, and ends.
+type causes struct {
+	reporter
+	failing, again string // what the lines say
+	groups         map[snapshot.Cause]*group
+	news           []*group // those of which there may be something to tell
+}
+
+// group are the accounts that fail for one cause.
+type group struct {
+	cause   snapshot.Cause
+	members map[*account]*member
+	since   time.Time // when it began
+
+	listed bool         // among the news
+	joined []failedCall // since the last line; ownLines at most
+	mended []failedCall // those that had a line of their own and recovered since
+	last   failedCall
+
+	told      int // of how many accounts the last line spoke; 0: not told yet
+	own       int // how many had a line of their own
+	recovered int // how many left because they work again
+	toldAt    time.Time
+	endedAt   time.Time // the last time that it ended
+}
+
+// member is an account in a group.
+type member struct {
+	calls int         // how many of its calls fail for the cause
+	told  *failedCall // of which it had a line of its own; or nil
+}
+
+// fail takes over a failed attempt of the call whose group is *in. It returns false where nothing
+// but a repetition of what is known can be said of it.
+func (c *causes) fail(in **group, f failedCall, now time.Time) bool {
+	g := c.groups[f.fault.cause]
+	if g == nil {
+		g = &group{cause: f.fault.cause, members: map[*account]*member{}}
+		c.groups[g.cause] = g
+	}
+	g.last = f
+	if *in == g {
+		return false
+	}
+	c.leave(in, f.account, false)
+	*in = g
+	if len(g.members) == 0 {
+		g.since = now
+	}
+	m := g.members[f.account]
+	isNew := m == nil
+	if isNew {
+		m = &member{}
+		g.members[f.account] = m
+	}
+	m.calls++
+	c.list(g)
+	if !isNew || len(g.joined) >= ownLines {
+		return false
+	}
+	g.joined = append(g.joined, f)
+	return g.told == 0 && len(g.joined) == 1 || ofOne(g.cause) && g.own+len(g.joined) <= ownLines
+}
+
+// leave takes a call out of the group *in, because it works again or for another reason.
+func (c *causes) leave(in **group, a *account, recovered bool) {
+	g := *in
+	*in = nil
+	if g == nil || g.members[a] == nil {
+		return
+	}
+	m := g.members[a]
+	if m.calls--; m.calls > 0 {
+		return
+	}
+	delete(g.members, a)
+	if recovered {
+		g.recovered++
+		if m.told != nil {
+			g.mended = append(g.mended, *m.told)
+		}
+	}
+	c.list(g)
+}
+
+func (c *causes) list(g *group) {
+	if !g.listed {
+		g.listed = true
+		c.news = append(c.news, g)
+	}
+}
+
+// due returns when the next line is to be written; zero if there is none to write.
+func (c *causes) due(now time.Time) time.Time {
+	var first time.Time
+	for _, g := range c.news {
+		if at := g.due(now); !at.IsZero() {
+			first = earlier(first, at)
+		}
+	}
+	return first
+}
+
+// due returns when there is a line to be written about the group; zero if there is none.
+func (g *group) due(now time.Time) time.Time {
+	if g.toldAt.After(now) {
+		g.toldAt = now // the clock was put back
+	}
+	n := len(g.members)
+	switch {
+	case n == 0, len(g.mended) > 0:
+		return now
+	case g.told == 0 && !g.endedAt.IsZero() && g.since.Sub(g.endedAt) < quietFor:
+		return g.since.Add(settleFor)
+	case g.told == 0, ofOne(g.cause) && len(g.joined) > 0 && g.own < ownLines, now.Sub(g.toldAt) >= remindEvery:
+		return now
+	case n >= 2*g.told || 10*n <= g.told:
+		return g.toldAt.Add(growthEvery)
+	default:
+		return time.Time{}
+	}
+}
+
+// tell writes the lines that are due.
+func (c *causes) tell(now time.Time) {
+	news := c.news
+	c.news = nil
+	for _, g := range news {
+		g.listed = false
+		at := g.due(now)
+		if !at.IsZero() && !now.Before(at) {
+			c.tellOf(g, now)
+			at = g.due(now)
+		}
+		if !at.IsZero() && len(g.members) > 0 {
+			c.list(g)
+		}
+	}
+}
+
+// review looks for causes that have lasted for a day, and forgets those that ended long ago.
+func (c *causes) review(now time.Time) {
+	for cause, g := range c.groups {
+		switch {
+		case len(g.members) == 0 && !g.listed && !reached(now, g.endedAt.Add(quietFor), quietFor) && now.Sub(g.endedAt) >= quietFor:
+			delete(c.groups, cause)
+		case g.told > 0 && now.Sub(g.toldAt) >= remindEvery:
+			c.list(g)
+		}
+	}
+}
+
+func (c *causes) tellOf(g *group, now time.Time) {
+	for _, f := range g.mended {
+		c.logRecovered(f.account.Account, f.call, c.again, g.since)
+	}
+	g.mended = nil
+	n := len(g.members)
+	if n == 0 {
+		if g.recovered > g.own && g.told > 0 {
+			c.logAllRecovered(g.cause, g.recovered, c.again, g.since)
+		}
+		*g = group{cause: g.cause, members: g.members, listed: g.listed, endedAt: now}
+		return
+	}
+	first, grown := g.told == 0, n >= 2*g.told
+	for _, f := range g.joined {
+		m := g.members[f.account]
+		if m == nil || g.own >= ownLines || !ofOne(g.cause) && (!first || n > 1) {
+			continue
+		}
+		c.logFault(f.account.Account, f.call, f.fault, c.failing, f.next)
+		told := f
+		m.told = &told
+		g.own++
+		g.told++
+	}
+	g.joined = nil
+	switch {
+	case g.own > 0 && first && g.told >= n, !grown && 10*n > g.told && now.Sub(g.toldAt) < remindEvery:
+	case 10*n <= g.told:
+		c.logShared(g, c.again+" for most accounts")
+		g.told = n
+	case n >= 2*g.told, now.Sub(g.toldAt) >= remindEvery:
+		c.logShared(g, c.failing)
+		g.told = n
+	}
+	g.toldAt = now
+}
+
+// names returns the first accounts in the order of their names.
+func (g *group) names() []string {
+	var first []*account
+	for a := range g.members {
+		i, _ := slices.BinarySearchFunc(first, a, func(x, y *account) int { return cmp.Compare(x.index, y.index) })
+		if i < firstNames {
+			first = slices.Insert(first, i, a)
+			first = first[:min(len(first), firstNames)]
+		}
+	}
+	var names []string
+	for _, a := range first {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
+// tell writes the log lines that are due about causes of failures.
+func (r *Refresher) tell() {
+	now := r.now()
+	r.causes.tell(now)
+	r.quotas.tell(now)
+}

@@ -1,0 +1,113 @@
+package refresh_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+const aYear = 365 * 24 * time.Hour
+
+// wantDays fails the test unless all accounts show n days as known by both calls.
+func (w *world) wantDays(n int64) {
+	w.t.Helper()
+	for _, a := range w.board.Latest().Accounts {
+		for api := range datacube.APIs {
+			if got := a.Work[api].Days; got != n {
+				w.t.Errorf("%s shows %d days by the %s call, want %d", a.Name, got, api, n)
+			}
+		}
+	}
+}
+
+// TestClockThatWentAheadAndCameBack leaves what is known, what is counted and the calls as they were.
+func TestClockThatWentAheadAndCameBack(t *testing.T) {
+	for name, believe := range map[string]func() time.Time{"believed": nil, "not believed": time.Now} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "2026-03-10 09:00", nil, accounts(5)...)
+				w.config.HistoryDays = 10
+				w.believe = believe
+				if believe != nil {
+					w.config.RetentionDays = 20
+				}
+				w.start()
+				setClock(t, "2026-03-10 10:00")
+				w.wantDays(10)
+
+				w.ahead.Store(int64(aYear))
+				setClock(t, "2026-03-10 10:20") // it is looked at every quarter of an hour
+				w.wantDays(10)
+				w.ahead.Store(0)
+				calls := len(w.sim.Calls())
+				setClock(t, "2026-03-10 12:00")
+				if again := w.sim.Calls()[calls:]; len(again) > 0 {
+					t.Errorf("%d calls after the clock came back, want none: %+v", len(again), again[0])
+				}
+				w.wantDays(10)
+				w.stop()
+				known, err := reopened(t, w, datacube.FirstDate)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for api := range datacube.APIs {
+					if known.Days[api] != 10 || known.States[api].Len() != 10 {
+						t.Errorf("the store holds %d days of the %s call, %d of them known; want 10", known.States[api].Len(), api, known.Days[api])
+					}
+				}
+			})
+		})
+	}
+}
+
+// unreadableStore cannot be read while told so.
+type unreadableStore struct {
+	*store.Store
+	broken *atomic.Bool
+}
+
+func (u unreadableStore) Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*store.Account, error) {
+	if u.broken.Load() {
+		return nil, errors.New("reading failed")
+	}
+	return u.Store.Load(ctx, since, appIDs...)
+}
+
+// TestNothingIsAskedForWhileWhatIsKnownCannotBeRead: it may all be there.
+func TestNothingIsAskedForWhileWhatIsKnownCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 09:00", nil, accounts(2)...)
+		w.config.HistoryDays = 10
+		var broken atomic.Bool
+		w.wrapped = func(s *store.Store) refresh.Store { return unreadableStore{s, &broken} }
+		w.start()
+		setClock(t, "2026-03-10 10:00")
+		w.ahead.Store(int64(aYear))
+		setClock(t, "2026-03-10 10:20")
+		broken.Store(true)
+		w.ahead.Store(0)
+		calls := len(w.sim.Calls())
+		setClock(t, "2026-03-10 11:00")
+		if lines := w.log.lines("level=error", "cannot read what is stored"); len(lines) != 1 {
+			t.Errorf("%d lines say so, want 1", len(lines))
+		}
+		broken.Store(false)
+		setClock(t, "2026-03-10 12:00")
+		if n := len(w.sim.Calls()) - calls; n > 0 {
+			t.Errorf("%d calls for days that are stored", n)
+		}
+		w.wantDays(10)
+		setClock(t, "2026-03-11 09:00")
+		for i := range 2 {
+			w.wantDay(fmt.Sprintf("account%02d", i), "2026-03-10")
+		}
+	})
+}

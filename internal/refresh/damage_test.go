@@ -1,0 +1,306 @@
+package refresh_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// hourRow is a row of the hourly call as it should be.
+func hourRow(date string, hour int) string {
+	return fmt.Sprintf(`{"ref_date":%q,"ref_hour":%d,"callback_count":10,"fail_count":1,"total_time_cost":900,"max_time_cost":400}`, date, 100*hour)
+}
+
+// dayRow is a row of the daily call that agrees with a number of hourRows.
+func dayRow(date string, hours int) string {
+	return fmt.Sprintf(`{"ref_date":%q,"callback_count":%d,"fail_count":%d,"total_time_cost":%d,"max_time_cost":400}`, date, 10*hours, hours, 900*hours)
+}
+
+// says makes every answer of a call be a list of the given rows.
+func (w *world) says(api string, rows ...string) func() {
+	return w.sim.Inject(weixintest.Fault{API: api, Body: []byte(`{"list":[` + strings.Join(rows, ",") + `]}`)})
+}
+
+// misread are rows for hour 9 of a day that cannot be understood, made of the right one.
+func misread(date string) map[string]string {
+	row := hourRow(date, 9)
+	return map[string]string{
+		"null for a row":               "null",
+		"a number for a row":           "7",
+		"a missing key":                strings.Replace(row, `"callback_count":10,`, "", 1),
+		"null for a figure":            strings.Replace(row, ":10,", ":null,", 1),
+		"more failures than callbacks": strings.Replace(row, `"fail_count":1`, `"fail_count":11`, 1),
+		"a fraction":                   strings.Replace(row, ":10,", ":10.5,", 1),
+		"an hour that does not exist":  strings.Replace(row, ":900,", ":2400,", 1),
+		"a date that does not exist":   strings.Replace(row, date, "2026-02-31", 1),
+		"another row for hour 10":      strings.Replace(hourRow(date, 10), ":10,", ":12,", 1),
+	}
+}
+
+// TestDamagedRecheckKeepsWhatIsKnown: hours 9 and 10 of a known day are unchanged, whatever the
+// recheck brings that cannot be understood.
+func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
+	const ref = "2026-03-09"
+	figures := datacube.Figures{Callbacks: 10, Failures: 1, TimeCostMillis: 900, MaxTimeCostMillis: 400}
+	for name, row := range misread(ref) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+				w.config.HistoryDays, w.config.RecheckAfter = 1, time.Hour
+				defer w.says("daily", dayRow(ref, 2))()
+				first := w.says("hourly", hourRow(ref, 9), hourRow(ref, 10))
+				w.start()
+				first()
+				damaged := w.says("hourly", row, hourRow(ref, 10))
+				setClock(t, "2026-03-10 09:02")
+				a := w.shown("account00")
+				work := a.Work[datacube.Hourly]
+				if a.Hourly == nil || a.Hourly.Hours != (datacube.Hours{9: figures, 10: figures}) {
+					t.Fatalf("shows %+v", a.Hourly)
+				}
+				if work.Succeeded || work.Revisions != 0 || work.Failures[snapshot.InvalidRows] == 0 || work.Trouble == nil {
+					t.Errorf("the attempt is shown as %+v", work)
+				}
+				if work.Damaged != 1 || work.LatestDamaged != date(t, ref) {
+					t.Errorf("%d damaged days, the latest %v", work.Damaged, work.LatestDamaged)
+				}
+				if lines := w.log.lines("level=warn", "reason=invalid_rows", "api=hourly", "ref_date="+ref, "says nothing about "+ref); len(lines) != 1 {
+					t.Errorf("%d log lines name the day, want 1", len(lines))
+				}
+				if lines := w.log.lines("rows of the answer left out"); len(lines) != 0 {
+					t.Errorf("the same is logged again: %s", lines)
+				}
+				// Once the rows can be understood again, it is over, and nothing was revised.
+				damaged()
+				defer w.says("hourly", hourRow(ref, 9), hourRow(ref, 10))()
+				setClock(t, "2026-03-10 09:20")
+				work = w.shown("account00").Work[datacube.Hourly]
+				if !work.Succeeded || work.Revisions != 0 || work.Damaged != 0 || work.Trouble != nil {
+					t.Errorf("afterwards it is shown as %+v", work)
+				}
+			})
+		})
+	}
+}
+
+// TestReformattedNumbersAreTaken: whole numbers in other forms are the same figures.
+func TestReformattedNumbersAreTaken(t *testing.T) {
+	const ref = "2026-03-09"
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.config.HistoryDays, w.config.RecheckAfter = 1, time.Hour
+		defer w.says("daily", dayRow(ref, 2))()
+		first := w.says("hourly", hourRow(ref, 9), hourRow(ref, 10))
+		w.start()
+		first()
+		row := strings.NewReplacer(`:900,"callback`, `:"0900","callback`, ":10,", `:"10",`, `"fail_count":1`, `"fail_count":1.0`,
+			`cost":900`, `cost":9e2`).Replace(hourRow(ref, 9))
+		defer w.says("hourly", row, hourRow(ref, 10))()
+		setClock(t, "2026-03-10 09:02")
+		a := w.shown("account00")
+		work := a.Work[datacube.Hourly]
+		if work.Reformatted != 1 || work.Revisions != 0 || !work.Succeeded || a.Hourly.Hours[9].Callbacks != 10 {
+			t.Errorf("%+v of %+v", work, a.Hourly.Hours[9])
+		}
+		if lines := w.log.lines("level=warn", "numbers are strings", "rows=1"); len(lines) != 1 {
+			t.Errorf("%d log lines about it, want 1", len(lines))
+		}
+	})
+}
+
+// TestDamagedDayStaysUnknown, and is asked for at growing gaps, which a restart and a reload keep.
+func TestDamagedDayStaysUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.config.HistoryDays = 1
+		repaired := w.sim.Inject(weixintest.Fault{API: "hourly", Garbled: true})
+		w.start()
+		asked := func() string {
+			var times []string
+			for _, c := range w.sim.Calls() {
+				if c.API == "hourly" && c.Begin == date(t, "2026-03-09") {
+					times = append(times, c.At.In(datacube.China).Format("02 15:04"))
+				}
+			}
+			return strings.Join(times, ", ")
+		}
+		setClock(t, "2026-03-10 10:00")
+		w.stop()
+		w.start()
+		if a := w.shown("account00"); a.Hourly != nil || a.Work[datacube.Hourly].Succeeded || a.Work[datacube.Hourly].Damaged != 1 || !a.Work[datacube.Daily].Succeeded {
+			t.Errorf("after a restart: %+v", a)
+		}
+		setClock(t, "2026-03-10 13:00")
+		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+			t.Fatal(err)
+		}
+		setClock(t, "2026-03-10 23:59")
+		if diff := cmp.Diff("10 08:00, 10 08:15, 10 08:45, 10 09:45, 10 11:45, 10 15:45, 10 23:45", asked()); diff != "" {
+			t.Errorf("asked for (-want +got):\n%s", diff)
+		}
+		if a := w.shown("account00"); a.Hourly != nil || a.Work[datacube.Hourly].Days != 0 {
+			t.Errorf("the day is known: %+v", a.Hourly)
+		}
+		repaired()
+		w.config.HistoryDays = 2 // so that it is still wanted
+		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+			t.Fatal(err)
+		}
+		setClock(t, "2026-03-12 00:00")
+		if !strings.HasSuffix(asked(), "10 23:45, 11 23:45") {
+			t.Errorf("asked for at %s", asked())
+		}
+		w.wantDay("account00", "2026-03-10")
+		if n := w.shown("account00").Work[datacube.Hourly]; n.Days != 3 || n.Damaged != 0 {
+			t.Errorf("%d days known, %d damaged", n.Days, n.Damaged)
+		}
+	})
+}
+
+// TestDamagedDailyRowsKeepTheOthers: of a range of days, those with good rows are taken.
+func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 07:00", nil, account(1))
+		w.config.HistoryDays = 6
+		defer w.says("hourly")()
+		defer w.says("daily", dayRow("2026-03-05", 1), strings.Replace(dayRow("2026-03-06", 1), `"fail_count":1`, `"fail_count":-1`, 1),
+			dayRow("2026-03-07", 1), dayRow("2026-03-08", 1))()
+		w.start()
+		known, err := reopened(t, w, date(t, "2026-03-01"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, want := range map[string]store.State{
+			"2026-03-04": {Status: store.Known, Empty: true},
+			"2026-03-05": {Status: store.Known},
+			"2026-03-06": {Status: store.NotThere, Damaged: 1},
+			"2026-03-07": {Status: store.Known},
+			"2026-03-08": {Status: store.Known},
+		} {
+			got := known.States[datacube.Daily].At(date(t, text))
+			if got.Status != want.Status || got.Empty != want.Empty || got.Damaged != want.Damaged {
+				t.Errorf("%s is %+v, want %+v", text, got, want)
+			}
+		}
+		if lines := w.log.lines("reason=invalid_rows", "api=daily", "begin_date=2026-03-04", "says nothing about 2026-03-06\""); len(lines) != 1 {
+			t.Errorf("%d log lines about it, want 1", len(lines))
+		}
+	})
+}
+
+// TestNullIsNoEmptyList: such a response never makes a day one without traffic.
+func TestNullIsNoEmptyList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.config.HistoryDays = 5
+		w.sim.Inject(weixintest.Fault{API: "daily", Body: []byte(`{"list":null}`)})
+		w.sim.Inject(weixintest.Fault{API: "hourly", Body: []byte(`{"errcode":0}`)})
+		w.start()
+		setClock(t, "2026-03-13 08:00")
+		a := w.shown("account00")
+		if a.Daily != nil || a.Hourly != nil {
+			t.Errorf("a day is known: %+v, %+v", a.Daily, a.Hourly)
+		}
+		for api := range datacube.APIs {
+			if a.Work[api].Trouble == nil || a.Work[api].Succeeded {
+				t.Errorf("%v: %+v", api, a.Work[api])
+			}
+		}
+	})
+}
+
+// TestRowsOfOtherDaysAreNoEmptyList: in August 2022 Weixin answered with rows of other days
+// before it sent empty lists.
+func TestRowsOfOtherDaysAreNoEmptyList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.config.HistoryDays = 5
+		w.says("daily", dayRow("2024-03-09", 1))
+		w.says("hourly", hourRow("2024-03-09", 1))
+		w.start()
+		setClock(t, "2026-03-13 08:00")
+		if a := w.shown("account00"); a.Daily != nil || a.Hourly != nil {
+			t.Errorf("a day is known: %+v, %+v", a.Daily, a.Hourly)
+		}
+	})
+}
+
+// TestBackfillOfDamagedDays: neither a new day nor, when forced, a known one is taken from
+// rows that cannot be understood.
+func TestBackfillOfDamagedDays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
+		f := w.from("2026-02-20", "2026-03-07")
+		w.fill(t.Context(), f, &shelf{})
+		_, before := stored(t, w.path, account(1).AppID)
+		repaired := w.sim.Inject(weixintest.Fault{Garbled: true})
+		f.Force, f.Since = true, date(t, "2026-02-19")
+		_, filled := w.fill(t.Context(), f, &shelf{})
+		got := filled[0]
+		if got.Damaged[datacube.Hourly] != 17 || got.Damaged[datacube.Daily] < 2 || got.Revisions != 0 || got.Failures != 18 || got.Calls != 0 {
+			t.Errorf("the forced one: %+v", got)
+		}
+		_, after := stored(t, w.path, account(1).AppID)
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("what was known has changed (-before +after):\n%s", diff)
+		}
+		if lines := w.log.lines("level=warn", "reason=invalid_rows", "api=hourly", "ref_date=2026-02-25"); len(lines) != 1 {
+			t.Errorf("%d log lines name a damaged day, want 1", len(lines))
+		}
+		repaired()
+		f.Force = false
+		plan, filled := w.fill(t.Context(), f, &shelf{})
+		if filled[0].Learned[datacube.Hourly] != 1 || plan.Calls[0][datacube.Hourly] != 1 || filled[0].Damaged != [datacube.APIs]int{} {
+			t.Errorf("once they can be understood: %+v", filled[0])
+		}
+		w.wantFilled(f)
+	})
+}
+
+// TestDamagedGapsGrow: however long it lasts, it costs few calls.
+func TestDamagedGapsGrow(t *testing.T) {
+	at := china(t, "2026-03-10 08:00")
+	settings := refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 400, RecheckAfter: 24 * time.Hour}
+	day := date(t, "2026-03-09")
+	var gaps []string
+	for n := 1; n <= 15; n++ {
+		for _, status := range []store.Status{store.NotThere, store.Known} {
+			state := store.State{Status: status, AskedAt: at, KnownAt: at.Add(-48 * time.Hour), Damaged: n}
+			due := func(after time.Duration) bool {
+				l := ledgersOf(datacube.Hourly, states{day: state}, nil)
+				calls, _ := refresh.Due(at.Add(after), settings, datacube.Hourly, l)
+				for _, c := range calls {
+					if c.Begin == day {
+						return true
+					}
+				}
+				return false
+			}
+			for _, gap := range []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 24 * time.Hour, 72 * time.Hour} {
+				if due(gap) {
+					if status == store.Known {
+						gaps = append(gaps, gap.String())
+					}
+					if due(gap - time.Second) {
+						t.Errorf("%d damaged answers of a day that is %v: asked for again before %v", n, status, gap)
+					}
+					break
+				}
+			}
+		}
+	}
+	want := "15m0s 30m0s 1h0m0s 2h0m0s 4h0m0s 8h0m0s 24h0m0s 24h0m0s 24h0m0s" + strings.Repeat(" 72h0m0s", 6)
+	if got := strings.Join(gaps, " "); got != want {
+		t.Errorf("gaps %s, want %s", got, want)
+	}
+}

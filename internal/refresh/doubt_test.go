@@ -1,0 +1,268 @@
+package refresh_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// TestDueInDoubt: when a known day is asked for again because the two calls contradict each
+// other, or because it is empty where there is traffic around it.
+func TestDueInDoubt(t *testing.T) {
+	const day = "2026-03-02"
+	asked := china(t, "2026-03-05 09:30")
+	known := func(checksum uint32, rechecks int) store.State {
+		return store.State{
+			Status: store.Known, Empty: checksum == 1, AskedAt: asked, KnownAt: china(t, "2026-03-03 08:00"), Rechecked: true,
+			Rechecks: rechecks, Checksum: checksum,
+		}
+	}
+	late := func(s store.State, when string) store.State {
+		s.KnownAt, s.AskedAt = china(t, when), china(t, when)
+		return s
+	}
+	lacking := store.State{Status: store.NotThere, Empty: true, Asks: 4, AskedAt: asked, Rechecks: 1}
+	notReady := lacking
+	notReady.Empty = false
+	for name, c := range map[string]struct {
+		api        datacube.API
+		own, other store.State
+		traffic    bool   // on another day
+		due        string // the first time at which it is asked for again, "" for never
+	}{
+		"consistent":                     {own: known(7, 1), other: known(7, 1), traffic: true},
+		"stored before checksums":        {own: known(7, 1), other: known(0, 1), traffic: true},
+		"the other one is not known":     {own: known(7, 1), traffic: true},
+		"other sums":                     {own: known(7, 0), other: known(8, 1), due: "2026-03-06 08:00"},
+		"the same by the hour":           {api: datacube.Hourly, own: known(8, 0), other: known(7, 1), due: "2026-03-06 08:00"},
+		"other sums, once rechecked":     {own: known(7, 1), other: known(8, 1), due: "2026-03-08 08:00"},
+		"other sums, twice rechecked":    {own: known(7, 2), other: known(8, 1), due: "2026-03-12 08:00"},
+		"other sums, often rechecked":    {own: known(7, 15), other: known(8, 1), due: "2026-04-04 08:00"},
+		"empty by one call alone":        {api: datacube.Hourly, own: known(1, 1), other: known(7, 1), due: "2026-03-08 08:00"},
+		"the other one was found later":  {api: datacube.Hourly, own: known(1, 1), other: late(known(7, 0), "2026-03-05 10:00"), due: "2026-03-05 09:30"},
+		"empty where there is traffic":   {own: known(1, 0), other: known(1, 0), traffic: true, due: "2026-03-06 08:00"},
+		"empty by the hour, too":         {api: datacube.Hourly, own: known(1, 0), other: known(1, 0), traffic: true},
+		"empty without any traffic":      {own: known(1, 0), other: known(1, 0)},
+		"without rows, unlike the other": {api: datacube.Hourly, own: lacking, other: known(7, 1), due: "2026-03-08 08:00"},
+		"not ready, unlike the other":    {own: notReady, other: known(7, 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			settings := refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 60}
+			own, other := states{date(t, day): c.own}, states{}
+			if c.other.Status != store.NeverAsked {
+				other[date(t, day)] = c.other
+			}
+			if c.traffic {
+				own[date(t, "2026-02-20")] = known(9, 15)
+			}
+			l := ledgersOf(c.api, own, other)
+			got := ""
+			for at := asked; at.Before(asked.AddDate(0, 2, 0)) && got == ""; at = at.Add(15 * time.Minute) {
+				calls, _ := refresh.Due(at, settings, c.api, l)
+				if slices.ContainsFunc(calls, func(call refresh.Call) bool { return call.Begin <= date(t, day) && date(t, day) <= call.End }) {
+					got = at.In(datacube.China).Format("2006-01-02 15:04")
+				}
+			}
+			if got != c.due {
+				t.Errorf("asked for again at %q, want %q", got, c.due)
+			}
+		})
+	}
+}
+
+// TestEmptyDaysShareTheirCall: neighbours that are in doubt are asked for at once.
+func TestEmptyDaysShareTheirCall(t *testing.T) {
+	known := states{}
+	for d := date(t, "2026-02-10"); d < date(t, "2026-03-01"); d++ {
+		empty := d >= date(t, "2026-02-14") && d <= date(t, "2026-02-20")
+		at := d.End().Add(time.Duration(d%20) * time.Hour)
+		known[d] = store.State{Status: store.Known, Empty: empty, AskedAt: at, KnownAt: at, Rechecked: true, Checksum: 9}
+		if empty {
+			known[d] = store.State{Status: store.Known, Empty: true, AskedAt: at, KnownAt: at, Rechecked: true, Checksum: 1, Rechecks: 1}
+		}
+	}
+	got, _ := refresh.Due(china(t, "2026-03-01 08:00"), refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 18}, datacube.Daily, ledgersOf(datacube.Daily, known, known))
+	want := []refresh.Call{{API: datacube.Daily, Purpose: refresh.Recheck, Begin: date(t, "2026-02-14"), End: date(t, "2026-02-20")}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+// wrongDays returns the days from since to until of which the store knows anything but the truth,
+// and how many of them it does not know.
+func (w *world) wrongDays(since, until datacube.Date) ([]string, int) {
+	var wrong []string
+	unknown := 0
+	for _, a := range w.config.Accounts {
+		daily, hourly := stored(w.t, w.path, a.AppID)
+		for d := since; d <= until; d++ {
+			if f, ok := daily[d]; !ok {
+				unknown++
+			} else if f != w.sim.Day(a.AppID, d) {
+				wrong = append(wrong, fmt.Sprintf("%s daily %s", a.Name, d))
+			}
+			if h, ok := hourly[d]; !ok {
+				unknown++
+			} else if h != w.sim.Hours(a.AppID, d) {
+				wrong = append(wrong, fmt.Sprintf("%s hourly %s", a.Name, d))
+			}
+		}
+	}
+	return wrong, unknown
+}
+
+// TestOutageOfEmptyListsIsMended: however long Weixin answers with empty lists, no day with traffic
+// is a known zero for good, and the receivers of the history get the right figures.
+func TestOutageOfEmptyListsIsMended(t *testing.T) {
+	for _, hours := range []int{72, 96, 120, 168} {
+		t.Run(fmt.Sprintf("%dh", hours), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "2026-03-01 07:00", nil, account(1))
+				w.config.HistoryDays = 30
+				w.others = alone
+				w.start()
+				setClock(t, "2026-03-10 07:00")
+				end := w.sim.Inject(weixintest.Fault{NoRows: true})
+				<-time.After(time.Duration(hours) * time.Hour)
+				synctest.Wait()
+				for api := range datacube.APIs {
+					if w.shown("account00").Work[api].Vanished == 0 {
+						t.Errorf("no empty answer for a known day with traffic is counted for the %v call", api)
+					}
+				}
+				end()
+				w.stop() // neither a restart nor a reload forgets what is in doubt
+				w.start()
+				if err := w.runner.Configure(t.Context(), w.config); err != nil {
+					t.Fatal(err)
+				}
+				before := w.attempts("daily") + w.attempts("hourly")
+				setClock(t, "2026-04-05 07:00")
+				if wrong, unknown := w.wrongDays(date(t, "2026-03-01"), date(t, "2026-04-03")); len(wrong)+unknown > 0 {
+					t.Errorf("wrong: %s; %d unknown", wrong, unknown)
+				}
+				if a := w.shown("account00"); a.Inconsistent != 0 {
+					t.Errorf("%d days are still inconsistent", a.Inconsistent)
+				}
+				days := (int(china(t, "2026-04-05 07:00").Sub(china(t, "2026-03-10 07:00")).Hours()) - hours) / 24
+				if n := w.attempts("daily") + w.attempts("hourly") - before; n > 4*days+8*hours/24 {
+					t.Errorf("%d calls in %d days after the outage", n, days)
+				}
+			})
+		})
+	}
+}
+
+// TestEmptyDayThatComesBackIsARevision, so that exports and receivers get its figures.
+func TestEmptyDayThatComesBackIsARevision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-09 07:00", nil, account(1))
+		w.config.HistoryDays = 5
+		w.start()
+		setClock(t, "2026-03-10 07:00")
+		end := w.sim.Inject(weixintest.Fault{NoRows: true})
+		setClock(t, "2026-03-12 07:00") // the ninth is over for 48 hours
+		end()
+		lost := date(t, "2026-03-09")
+		mark := w.mark()
+		if known, _ := reopened(t, w, lost); !known.States[datacube.Daily].At(lost).Empty || known.States[datacube.Daily].At(lost).Status != store.Known {
+			t.Fatalf("the ninth is %+v", known.States[datacube.Daily].At(lost))
+		}
+		w.config.HistoryDays = 10
+		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+			t.Fatal(err)
+		}
+		setClock(t, "2026-03-13 08:30")
+		daily, hourly := stored(t, w.path, account(1).AppID)
+		if daily[lost] != w.sim.Day(account(1).AppID, lost) || hourly[lost] != w.sim.Hours(account(1).AppID, lost) {
+			t.Errorf("the ninth is %+v", daily[lost])
+		}
+		for api := range datacube.APIs {
+			if n := w.shown("account00").Work[api].Revisions; n != 1 {
+				t.Errorf("%d revisions by the %v call, want 1", n, api)
+			}
+			if lines := w.log.lines("level=warn", "known as one without traffic", "ref_date=2026-03-09", "api="+api.String()); len(lines) != 1 {
+				t.Errorf("%d log lines say so of the %v call, want 1", len(lines), api)
+			}
+		}
+		if w.mark() <= mark {
+			t.Error("nothing is marked as changed")
+		}
+	})
+}
+
+// mark returns the highest mark of a day that has changed.
+func (w *world) mark() store.Mark {
+	w.t.Helper()
+	_, latest, err := w.store.Changed(w.t.Context(), 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return latest
+}
+
+// TestCallsThatContradictEachOther: the hourly call has no rows for days on which the daily call
+// has traffic. They stay unknown, are counted, also after a restart, and asked for rarely.
+func TestCallsThatContradictEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 07:00", nil, account(1))
+		w.config.HistoryDays = 20
+		w.others = alone
+		end := w.sim.Inject(weixintest.Fault{API: "hourly", NoRows: true})
+		w.start()
+		setClock(t, "2026-03-10 07:30")
+		if a := w.shown("account00"); a.Hourly != nil || a.Inconsistent != 18 || a.Work[datacube.Hourly].Days != 0 {
+			t.Fatalf("%d inconsistent days, want 18; by the hour %+v", a.Inconsistent, a.Hourly)
+		}
+		setClock(t, "2026-03-11 07:30")
+		before := w.attempts("hourly")
+		setClock(t, "2026-03-13 07:30")
+		w.stop()
+		w.start()
+		if n := w.attempts("hourly") - before; n > 2*22+2 {
+			t.Errorf("%d hourly calls in two days", n)
+		}
+		if a := w.shown("account00"); a.Inconsistent < 17 {
+			t.Errorf("%d inconsistent days after a restart", a.Inconsistent)
+		}
+		end()
+		setClock(t, "2026-03-22 09:00")
+		if a := w.shown("account00"); a.Inconsistent != 0 {
+			t.Errorf("%d inconsistent days once Weixin is well", a.Inconsistent)
+		}
+		if wrong, unknown := w.wrongDays(date(t, "2026-03-03"), date(t, "2026-03-20")); len(wrong)+unknown > 0 {
+			t.Errorf("wrong: %s; %d unknown", wrong, unknown)
+		}
+	})
+}
+
+// TestOtherSumsAreRechecked: a day whose hours do not add up to it.
+func TestOtherSumsAreRechecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.config.HistoryDays = 9
+		partial := w.says("hourly", hourRow("2026-03-09", 9), hourRow("2026-03-08", 9))
+		w.start()
+		partial()
+		setClock(t, "2026-03-10 12:00")
+		if a := w.shown("account00"); a.Inconsistent == 0 {
+			t.Error("no day is inconsistent")
+		}
+		setClock(t, "2026-03-14 09:00")
+		if a := w.shown("account00"); a.Inconsistent != 0 {
+			t.Errorf("%d days are still inconsistent", a.Inconsistent)
+		}
+		if wrong, _ := w.wrongDays(date(t, "2026-03-08"), date(t, "2026-03-12")); len(wrong) > 0 {
+			t.Errorf("wrong: %s", wrong)
+		}
+	})
+}

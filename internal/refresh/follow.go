@@ -1,0 +1,129 @@
+package refresh
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"weixin_exporter/internal/store"
+)
+
+// followEvery is how often the refresher looks whether another process, such as a backfill,
+// has written into its store. Before it stores answers it looks as well.
+const followEvery = 20 * time.Second
+
+// Others tells what other processes write into the store; *store.Store does.
+type Others interface {
+	// Version returns a number that stays the same until another process writes.
+	Version(ctx context.Context) (int64, error)
+	// Changed returns the app ids of the accounts about which any process has saved something
+	// after a mark, and the mark up to which that is all.
+	Changed(ctx context.Context, after store.Mark) ([]string, store.Mark, error)
+}
+
+// watch finds out about which accounts other processes have written. Without them it costs
+// next to nothing.
+type watch struct {
+	others Others // nil: there are none
+	seen   moment
+	next   moment
+}
+
+// moment is up to where the store is known.
+type moment struct {
+	version int64
+	mark    store.Mark
+}
+
+// begin leaves out all that is in the store by now.
+func (w *watch) begin(ctx context.Context) error {
+	if w.others == nil {
+		return nil
+	}
+	var err error
+	if w.seen.version, err = w.others.Version(ctx); err != nil {
+		return fmt.Errorf("looking who else writes: %w", err)
+	}
+	if _, w.seen.mark, err = w.others.Changed(ctx, 0); err != nil {
+		return fmt.Errorf("looking who else writes: %w", err)
+	}
+	return nil
+}
+
+// changed returns the accounts that may be another than they are known to be, those saved by
+// this process among them. It returns them again until they were taken.
+func (w *watch) changed(ctx context.Context) ([]string, error) {
+	if w.others == nil {
+		return nil, nil
+	}
+	version, err := w.others.Version(ctx)
+	if err != nil || version == w.seen.version {
+		return nil, err
+	}
+	changed, mark, err := w.others.Changed(ctx, w.seen.mark)
+	if err != nil {
+		return nil, err
+	}
+	w.next = moment{version, mark}
+	if len(changed) == 0 {
+		w.taken()
+	}
+	return changed, nil
+}
+
+// taken says that what changed returned is known by now.
+func (w *watch) taken() { w.seen = w.next }
+
+// follow takes over what others have written, once it is time.
+func (r *Refresher) follow(now time.Time) {
+	if r.watch.others != nil && !r.unwritable() && reached(r.nextFollow, now, followEvery) {
+		r.nextFollow = now.Add(followEvery)
+		r.catchUp()
+	}
+}
+
+// catchUp takes over what others have written. What is a revision to them is none of this
+// refresher's.
+func (r *Refresher) catchUp() {
+	changed, err := r.watch.changed(r.life)
+	var appIDs []string
+	for _, appID := range changed {
+		if r.accounts[appID] != nil {
+			appIDs = append(appIDs, appID)
+		}
+	}
+	known := map[string]*store.Account{}
+	if err == nil && len(appIDs) > 0 {
+		known, err = r.store.Load(r.life, r.since, appIDs...)
+	}
+	if err != nil {
+		if r.life.Err() == nil {
+			level.Error(r.logger).Log("msg", "cannot take over what another process has stored; trying again soon", "err", err)
+		}
+		return
+	}
+	if len(changed) == 0 {
+		return
+	}
+	r.watch.taken()
+	for appID, stored := range known {
+		r.accounts[appID].follow(stored)
+	}
+	if len(known) > 0 {
+		r.unpublished = true
+		level.Debug(r.logger).Log("msg", "taken over what is stored, because another process has written into it", "accounts", len(known))
+	}
+}
+
+// follow replaces what is known by what is stored.
+func (a *account) follow(stored *store.Account) {
+	for api, states := range stored.States {
+		for date, state := range states.All() {
+			a.calls[api].ledger.Set(date, state)
+		}
+	}
+	a.show(stored)
+	a.stale = true
+}

@@ -1,0 +1,198 @@
+package refresh
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+)
+
+const (
+	// dailyAttempts bounds the failed attempts with each call for each account in a China day,
+	// whatever fails and however often it works in between. Twice an hour is far more than a call
+	// needs whose figures change once a day, and little enough that thousands of accounts that
+	// fail all day leave Weixin and the accounts' quotas alone. The second half of them is spread
+	// over what is left of the day.
+	dailyAttempts = 48
+	// mostAttempts is the bound where reloads end waits again and again.
+	mostAttempts = 2 * dailyAttempts
+	// addressEvery is the shortest time between two releases of the accounts whose address was
+	// refused: hosts with several addresses show another one each time.
+	addressEvery = 10 * time.Minute
+	saltLength   = 16
+)
+
+// spread counts a failed attempt and returns when the next one may be made, not before next.
+func (s *callState) spread(now, next time.Time) time.Time {
+	today := datacube.DateOf(now)
+	if s.date != today {
+		s.date, s.attempts = today, 0
+	}
+	s.attempts++
+	midnight := today.End().Add(pastMidnight)
+	left := dailyAttempts - s.attempts
+	switch {
+	case next.After(midnight):
+		return next
+	case left <= 0:
+		return midnight
+	case left < dailyAttempts/2:
+		if even := now.Add(midnight.Sub(now) / time.Duration(left+1)); even.After(next) {
+			return even
+		}
+	}
+	return next
+}
+
+// fingerprint returns a salted hash of what an account calls with. Without salt it makes one.
+func (a Account) fingerprint(salt []byte) []byte {
+	if len(salt) < saltLength {
+		salt = make([]byte, saltLength)
+		_, _ = rand.Read(salt) // it never fails
+	}
+	salt = salt[:saltLength]
+	hash := hmac.New(sha256.New, salt)
+	hash.Write([]byte(a.AppID + "\n" + a.Credentials.Reveal()))
+	return hash.Sum(append(make([]byte, 0, saltLength+sha256.Size), salt...))
+}
+
+// holdDetail is what the store keeps of a failure, for people and for what follows from it.
+type holdDetail struct {
+	Cause   snapshot.Cause `json:"cause"`
+	Purpose Purpose        `json:"purpose"`
+	Since   time.Time      `json:"since"`
+	Text    string         `json:"text"`
+	Advice  string         `json:"advice,omitempty"`
+}
+
+// noteHold remembers that what is held of an account is to be stored.
+func (r *Refresher) noteHold(a *account, api datacube.API) {
+	a.calls[api].unsaved = true
+	r.unsaved[a] = struct{}{}
+}
+
+// heldRecords returns what is to be stored of all accounts.
+func (r *Refresher) heldRecords() []store.Hold {
+	var holds []store.Hold
+	for a := range r.unsaved {
+		for api := range a.calls {
+			state := &a.calls[api]
+			if !state.unsaved {
+				continue
+			}
+			h := store.Hold{
+				AppID: a.AppID, API: datacube.API(api), Since: state.hold.since, Until: state.hold.until,
+				Date: state.date, Attempts: state.attempts, Fingerprint: a.fingerprint(nil), Detail: "{}",
+			}
+			detail := holdDetail{Cause: state.hold.cause, Purpose: state.purpose}
+			if t := a.shown.Work[api].Trouble; t != nil {
+				detail.Since, detail.Text, detail.Advice = t.Since, t.Text, t.To
+			}
+			if text, err := json.Marshal(detail); err == nil {
+				h.Detail = string(text)
+			}
+			holds = append(holds, h)
+		}
+	}
+	return holds
+}
+
+// saveHolds stores what is to survive a restart.
+func (r *Refresher) saveHolds() {
+	if len(r.unsaved) == 0 || r.unwritable() {
+		return
+	}
+	r.holdsSaved(r.store.SaveHolds(r.life, r.heldRecords()))
+}
+
+func (r *Refresher) holdsSaved(err error) {
+	if err != nil {
+		r.storeFailed(err)
+		return
+	}
+	for a := range r.unsaved {
+		for api := range a.calls {
+			a.calls[api].unsaved = false
+		}
+	}
+	clear(r.unsaved)
+}
+
+// restore takes over what was held before a restart, unless the account calls with something else
+// now: what is new is tried at once.
+func (r *Refresher) restore(holds []store.Hold, fresh map[string]bool) {
+	now := r.now()
+	for _, h := range holds {
+		a := r.accounts[h.AppID]
+		if a == nil || !fresh[h.AppID] || !hmac.Equal(h.Fingerprint, a.fingerprint(h.Fingerprint)) {
+			continue
+		}
+		state := &a.calls[h.API]
+		state.date, state.attempts = h.Date, h.Attempts
+		var detail holdDetail
+		if json.Unmarshal([]byte(h.Detail), &detail) != nil || !now.Before(h.Until) || now.Before(h.Since) || detail.Cause.Reason >= snapshot.Reasons {
+			continue
+		}
+		f := fault{err: errors.New(detail.Text), reason: detail.Cause.Reason, cause: detail.Cause, policy: policies[detail.Cause.Reason], advice: detail.Advice}
+		state.hold = hold{since: h.Since, until: h.Until, reason: f.reason, cause: f.cause}
+		if f.backsOff() {
+			state.retries = newRetries()
+			for range min(h.Attempts, 10) {
+				state.retries.NextBackOff()
+			}
+		}
+		a.change()
+		if detail.Text == "" {
+			continue // held for what the other call said
+		}
+		work := &a.shown.Work[h.API]
+		work.Succeeded = false
+		work.Failures[f.reason]++ // so that an alert on it outlasts the restart
+		work.Trouble = f.trouble(detail.Since, h.Since, h.Until)
+		call := Call{API: h.API, Purpose: detail.Purpose}
+		r.causes.fail(&state.group, failedCall{a, call, f, h.Until}, now)
+	}
+}
+
+// otherAddress ends the waits of accounts for which another address was refused: the host calls
+// from a new one, which may be allowed.
+func (r *Refresher) otherAddress(f fault, now time.Time) {
+	address := f.cause.Address
+	if f.reason != snapshot.Reason(weixin.AllowList) || address == "" || !reached(r.nextRelease, now, addressEvery) {
+		return
+	}
+	for _, a := range r.ordered {
+		for api := range a.calls {
+			held := &a.calls[api].hold
+			if held.cause.Address == "" || held.cause.Address == address || !now.Before(held.ends(now)) {
+				continue
+			}
+			*held = hold{}
+			r.nextRelease = now.Add(addressEvery)
+			r.nextLook = now // which places all anew
+		}
+	}
+}
+
+// heldBefore returns what is stored of failed attempts for the accounts that are new here.
+func (r *Refresher) heldBefore(c Config) ([]store.Hold, map[string]bool, error) {
+	var appIDs []string
+	fresh := map[string]bool{}
+	for _, a := range c.Accounts {
+		if r.accounts[a.AppID] == nil {
+			appIDs, fresh[a.AppID] = append(appIDs, a.AppID), true
+		}
+	}
+	if len(appIDs) == 0 {
+		return nil, nil, nil
+	}
+	holds, err := r.store.Holds(r.life, appIDs...)
+	return holds, fresh, err
+}

@@ -1,0 +1,201 @@
+package refresh_test
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weixin_exporter/internal/refresh"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// crashLoop starts and ends the refresher n times, d apart.
+func (w *world) crashLoop(n int, d time.Duration) {
+	w.t.Helper()
+	for range n {
+		w.start()
+		<-time.After(d)
+		synctest.Wait()
+		w.stop()
+	}
+}
+
+// TestWaitsSurviveARestart: a crash loop does not knock at Weixin again and again.
+func TestWaitsSurviveARestart(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault weixintest.Fault
+		calls int // in an hour of crashes, at the most
+	}{
+		"quota":      {weixintest.Fault{API: "daily", Errcode: 45009}, 1},
+		"permission": {weixintest.Fault{API: "daily", Errcode: 48001}, 1},
+		"address":    {weixintest.Fault{API: "token", Errcode: 89506}, 1},
+		"allow list": {weixintest.Fault{API: "token", Errcode: 40164}, 6},
+		"secret":     {weixintest.Fault{API: "token", Errcode: 40125}, 1},
+		"away":       {weixintest.Fault{API: "daily", Status: 502}, 22},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+				w.config.HistoryDays = 1
+				w.sim.Inject(c.fault)
+				w.crashLoop(59, time.Minute)
+				calls := 0
+				for _, call := range w.sim.Calls() {
+					if call.API == c.fault.API || c.fault.API == "token" {
+						calls++
+					}
+				}
+				if calls < 1 || calls > c.calls {
+					t.Errorf("%d calls in an hour of a crash each minute, want %d at most", calls, c.calls)
+				}
+				w.start()
+				work := w.shown("account00").Work[datacube.Daily]
+				if work.Succeeded || work.Trouble == nil || work.Trouble.To == "" || !work.Trouble.Since.Equal(china(t, "2026-03-10 08:00")) {
+					t.Errorf("after the restart the page is told %+v", work.Trouble)
+				}
+				if lines := w.log.loud("refresh failed", "account=account00", "next=", "err="); len(lines) == 0 {
+					t.Error("the log does not say that it waits")
+				}
+				w.stop()
+				for _, end := range []string{"", "-wal"} {
+					if content, _ := os.ReadFile(w.path + end); bytes.Contains(content, []byte("sim-secret-")) || bytes.Contains(content, []byte("sim-token-")) {
+						t.Error("the store holds a secret")
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestChangedSecretIsTriedAtOnce after a restart, and after a reload.
+func TestChangedSecretIsTriedAtOnce(t *testing.T) {
+	for _, restart := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			old, right := account(1), account(1)
+			old.AppSecret = "sim-secret-old"
+			w := newWorld(t, "2026-03-10 08:00", nil, right)
+			w.config.HistoryDays = 1
+			w.config.Accounts = []refresh.Account{w.account("account00", old)}
+			w.start()
+			if n := w.shown("account00").Work[datacube.Daily].Failures[reason("config")]; n != 1 {
+				t.Fatalf("%d refusals of the secret, want 1", n)
+			}
+			w.config.Accounts = []refresh.Account{w.account("account00", right)}
+			if restart {
+				w.stop()
+				w.start()
+			} else if err := w.runner.Configure(t.Context(), w.config); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			w.wantDay("account00", "2026-03-09")
+		})
+	}
+}
+
+// TestReloadEndsWaitsButForAQuota.
+func TestReloadEndsWaitsButForAQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1), account(2))
+		w.config.HistoryDays = 1
+		w.sim.Inject(weixintest.Fault{AppID: account(1).AppID, API: "daily", Errcode: 45009})
+		remove := w.sim.Inject(weixintest.Fault{AppID: account(2).AppID, API: "daily", Errcode: 48001})
+		w.start()
+		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := w.attempts("daily"); n != 3 {
+			t.Errorf("%d daily calls, want one refused for its quota and two for permission", n)
+		}
+		if trouble := w.shown("account00").Work[datacube.Daily].Trouble; !trouble.Fixed || w.shown("account01").Work[datacube.Daily].Trouble.Fixed {
+			t.Error("the page is not told which wait a reload ends")
+		}
+		// A wait that a reload has ended does not come back with a restart.
+		remove()
+		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		w.wantDay("account01", "2026-03-09")
+		w.stop()
+		w.start()
+		if trouble := w.shown("account01").Work[datacube.Daily].Trouble; trouble != nil {
+			t.Errorf("after the restart it is said to fail: %+v", trouble)
+		}
+	})
+}
+
+// TestOtherAddressIsTriedAtOnce: once an account shows that the host has another address, those
+// that wait because the former was refused are asked for again.
+func TestOtherAddressIsTriedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		second := account(2)
+		second.AllowList = []string{"192.0.2.1"}
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1), second)
+		w.config.HistoryDays = 1
+		remove := w.sim.Inject(weixintest.Fault{AppID: account(1).AppID, API: "token", Errcode: 40164})
+		both := w.config.Accounts
+		w.config.Accounts = both[:1]
+		w.start()
+		remove()
+		w.stop()
+		client := weixin.NewClient(weixin.Options{
+			BaseURL: "http://weixin.test", HTTPClient: &http.Client{Transport: w.sim.TransportFrom("198.51.100.77")}, Timeout: 10 * time.Second, Now: time.Now,
+		})
+		source := client.StableToken(weixin.Credentials{AppID: account(2).AppID, AppSecret: secret.New(account(2).AppSecret)})
+		both[1].Caller = client.Account(source)
+		w.config.Accounts = both
+		w.start()
+		synctest.Wait()
+		w.wantDay("account00", "2026-03-09")
+	})
+}
+
+// TestFailedAttemptsOfADayAreBounded, whatever fails, over restarts and reloads.
+func TestFailedAttemptsOfADayAreBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		again func(*world)
+		most  int
+	}{
+		"running":   {func(*world) {}, 48},
+		"restarted": {func(w *world) { w.stop(); w.start() }, 48},
+		"reloaded":  {func(w *world) { _ = w.runner.Configure(w.t.Context(), w.config) }, 96},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "2026-03-10 00:01", nil, account(1))
+				w.config.HistoryDays, w.config.ReadyAt = 1, 0
+				remove := w.sim.Inject(weixintest.Fault{API: "daily", Errcode: -1})
+				w.start()
+				for range 24*4 - 1 {
+					<-time.After(15 * time.Minute)
+					synctest.Wait()
+					c.again(w)
+				}
+				if n := w.attempts("daily"); n > c.most || n < 40 {
+					t.Errorf("%d daily calls in a day on which each fails, want %d at most", n, c.most)
+				}
+				var at time.Time
+				for _, call := range w.sim.Calls() {
+					if call.API != "daily" {
+						continue
+					}
+					if name == "running" && !at.IsZero() && call.At.Sub(at) > 90*time.Minute {
+						t.Errorf("no attempt between %v and %v", at, call.At)
+					}
+					at = call.At
+				}
+				remove()
+				setClock(t, "2026-03-11 00:05")
+				w.wantDay("account00", "2026-03-10")
+			})
+		})
+	}
+}

@@ -1,0 +1,134 @@
+package refresh
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+)
+
+// policy says what follows a failed attempt.
+type policy struct {
+	// account holds both calls of the account, not only the one that failed.
+	account bool
+	// wait is the time until the next attempt; 0 is a backoff with jitter from about
+	// firstRetry to lastRetry.
+	wait time.Duration
+	// untilMidnight waits for the next China midnight instead.
+	untilMidnight bool
+	// person says that it does not pass by itself.
+	person bool
+}
+
+const (
+	firstRetry = time.Second
+	lastRetry  = 10 * time.Minute
+	// pastMidnight is how long after midnight the next day's quota is tried: a clock that is a
+	// little fast would otherwise lose the whole of that day.
+	pastMidnight = time.Minute
+)
+
+// policies has one entry for each reason why an attempt fails. A new token is not
+// among them: the client gets it once within a call, and what arrives here as
+// weixin.Token was refused again. spread bounds how often all this happens in a day.
+var policies = [snapshot.Reasons]policy{
+	snapshot.Reason(weixin.Unknown):       {wait: time.Hour, person: true},
+	snapshot.Reason(weixin.Busy):          {},
+	snapshot.Reason(weixin.Token):         {account: true, wait: 10 * time.Minute, person: true},
+	snapshot.Reason(weixin.Config):        {account: true, wait: time.Hour, person: true},
+	snapshot.Reason(weixin.AllowList):     {account: true, wait: 10 * time.Minute, person: true},
+	snapshot.Reason(weixin.Quota):         {untilMidnight: true},
+	snapshot.Reason(weixin.Rate):          {wait: time.Minute},
+	snapshot.Reason(weixin.NotReady):      {wait: longestGap}, // handled as an answer; here for a token call that says so
+	snapshot.Reason(weixin.Permission):    {wait: time.Hour, person: true},
+	snapshot.Reason(weixin.AccountClosed): {account: true, wait: time.Hour, person: true},
+	snapshot.Reason(weixin.Retired):       {untilMidnight: true, person: true},
+	snapshot.Reason(weixin.Range):         {untilMidnight: true, person: true},
+	snapshot.Reason(weixin.Bug):           {wait: time.Hour, person: true},
+	snapshot.StoreFault:                   {}, // Weixin answered; see unkept
+	snapshot.InvalidRows:                  {}, // holds no call: each day has its own gaps, see damagedGap
+}
+
+// fault is a failed attempt with what follows from it.
+type fault struct {
+	err    error
+	reason snapshot.Reason
+	policy policy
+	advice string
+	stated time.Duration // how long Weixin itself says to wait
+	cause  snapshot.Cause
+	shared bool // no request was made: the source of the token has just failed for others
+}
+
+// storeError marks an answer that could not be kept.
+type storeError struct{ error }
+
+func (e storeError) Unwrap() error { return e.error }
+
+// newFault classes an error of the client or the store.
+func newFault(err error) fault {
+	f := fault{err: err, reason: snapshot.Reason(weixin.ClassOf(err))}
+	if _, ok := errors.AsType[storeError](err); ok {
+		f.reason = snapshot.StoreFault
+		f.advice = "Make the database writable that the error names. Until then Weixin is asked for nothing more, " +
+			"and the figures that are shown but not stored are lost with a restart; then they are asked for again."
+	}
+	f.policy = policies[f.reason]
+	if said, ok := errors.AsType[*weixin.Error](err); ok {
+		f.advice = said.Advice()
+		f.stated, f.shared = said.Wait, said.Shared
+		if said.API == "token" {
+			f.policy.account = true // without a token neither call can be made
+		}
+	}
+	f.cause = causeOf(err, f.reason)
+	return f
+}
+
+// backsOff reports whether it is tried again at growing intervals.
+func (f fault) backsOff() bool { return f.policy.wait == 0 && !f.policy.untilMidnight }
+
+// trouble returns the fault as it is shown.
+func (f fault) trouble(since, at, next time.Time) *snapshot.Trouble {
+	return &snapshot.Trouble{
+		Since: since, At: at, Text: f.text(), To: f.advice, Next: next, Cause: f.cause, Person: f.policy.person,
+		Fixed: f.reason == snapshot.Reason(weixin.Quota) || f.reason == snapshot.StoreFault || f.reason == snapshot.InvalidRows,
+	}
+}
+
+// text says what failed and why, for somebody who sees which call it was.
+func (f fault) text() string {
+	text := f.err.Error()
+	if said, ok := errors.AsType[*weixin.Error](f.err); ok && said.API != "token" && f.reason != snapshot.StoreFault {
+		_, text, _ = strings.Cut(text, ": ")
+	}
+	return text
+}
+
+// next returns when the account or the call may be tried again.
+func (f fault) next(now time.Time, retries *backoff.ExponentialBackOff) time.Time {
+	switch {
+	case f.policy.untilMidnight:
+		return datacube.DateOf(now).End().Add(pastMidnight)
+	case f.policy.wait == 0:
+		return now.Add(max(retries.NextBackOff(), f.stated))
+	default:
+		return now.Add(max(f.policy.wait, f.stated))
+	}
+}
+
+// newRetries returns the backoff for what passes by itself. Its jitter keeps accounts
+// that failed together from coming back together.
+func newRetries() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = firstRetry
+	b.MaxInterval = lastRetry
+	b.Multiplier = 2
+	b.Reset()
+	return b
+}

@@ -1,0 +1,182 @@
+package refresh_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// countingBoard counts what is published.
+type countingBoard struct {
+	*snapshot.Board
+	published atomic.Int64
+}
+
+func (b *countingBoard) Publish(s *snapshot.Snapshot) {
+	b.published.Add(1)
+	b.Board.Publish(s)
+}
+
+// countingStore counts what is saved.
+type countingStore struct {
+	*store.Store
+	saves, records *atomic.Int64
+}
+
+func (c countingStore) Save(ctx context.Context, records []store.Record) ([]store.Revision, error) {
+	c.saves.Add(1)
+	c.records.Add(int64(len(records)))
+	return c.Store.Save(ctx, records)
+}
+
+// accounts returns n simulated accounts.
+func accounts(n int) []weixintest.Account {
+	list := make([]weixintest.Account, n)
+	for i := range list {
+		list[i] = account(i)
+	}
+	return list
+}
+
+// TestManyAnswersShareASnapshot: one names all accounts, so there must not be one for each
+// answer. What has changed is shown soon all the same.
+func TestManyAnswersShareASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, accounts(200)...)
+		w.config.HistoryDays = 1
+		board := &countingBoard{Board: w.board}
+		w.watched = board
+		w.sim.Inject(weixintest.Fault{Delay: 10 * time.Millisecond})
+		w.start()
+		// 600 calls of 10 ms, four at a time: a second and a half.
+		<-time.After(time.Second)
+		synctest.Wait()
+		known := 0
+		for _, a := range board.Latest().Accounts {
+			if a.Daily != nil {
+				known++
+			}
+		}
+		if known < 150 {
+			t.Errorf("%d accounts are shown after a second, want nearly all", known)
+		}
+		setClock(t, "2026-03-10 08:01")
+		w.wantDay("account00", "2026-03-09")
+		w.wantDay("account99", "2026-03-09")
+		if n := board.published.Load(); n < 10 || n > 20 {
+			t.Errorf("%d snapshots for 400 answers in a second and a half, want one every 100 ms", n)
+		}
+	})
+}
+
+// TestAnAnswerIsShownWhileOthersAreAwaited: at the latest after the shortest time between two
+// snapshots, whether a worker is free or all are busy.
+func TestAnAnswerIsShownWhileOthersAreAwaited(t *testing.T) {
+	for _, workers := range []int{2, 4} {
+		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "2026-03-10 08:00", nil, accounts(3)...)
+				w.config.HistoryDays = 1
+				w.config.Concurrency = workers
+				for _, slow := range []int{0, 2} {
+					w.sim.Inject(weixintest.Fault{AppID: account(slow).AppID, Delay: 9 * time.Second})
+				}
+				w.start()
+				<-time.After(110 * time.Millisecond)
+				synctest.Wait()
+				if w.shown("account01").Daily == nil {
+					t.Error("the answer is not shown")
+				}
+				if w.shown("account00").Daily != nil || w.shown("account02").Daily != nil {
+					t.Error("a slow call has been answered")
+				}
+			})
+		})
+	}
+}
+
+// keepingBoard keeps all that was published, and what it said then.
+type keepingBoard struct {
+	*snapshot.Board
+
+	published []*snapshot.Snapshot
+	said      []string
+}
+
+func (b *keepingBoard) Publish(s *snapshot.Snapshot) {
+	b.published, b.said = append(b.published, s), append(b.said, said(s))
+	b.Board.Publish(s)
+}
+
+func said(s *snapshot.Snapshot) string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// TestNoPublishedSnapshotChanges over days with quotas, another writer, pruning, another name
+// and a fault.
+func TestNoPublishedSnapshotChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 07:50", nil, accounts(2)...)
+		board := &keepingBoard{Board: w.board}
+		w.watched = board
+		w.config.RetentionDays, w.config.Quota = 3, true
+		w.config.HistoryDays = 3
+		w.start()
+		setClock(t, "2026-03-10 09:00")
+		w.write(account(0).AppID, date(t, "2026-03-07"))
+		setClock(t, "2026-03-10 10:00")
+		config := w.config
+		config.Accounts = slices.Clone(config.Accounts)
+		config.Accounts[0].Name = "renamed"
+		if err := w.runner.Configure(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		w.sim.Inject(weixintest.Fault{API: "hourly", Errcode: 48001})
+		setClock(t, "2026-03-13 12:00")
+		w.stop()
+		for i, s := range board.published {
+			if said(s) != board.said[i] {
+				t.Errorf("snapshot %d of %d said\n%s\nand says\n%s", i, len(board.published), board.said[i], said(s))
+			}
+		}
+		last := board.published[len(board.published)-1].Accounts
+		if last[1].Name != "renamed" || last[0].Work[datacube.Hourly].Trouble == nil || last[0].Work[datacube.Daily].Quota == nil {
+			t.Errorf("not all has happened: %s", board.said[len(board.said)-1])
+		}
+	})
+}
+
+// TestAnswersThatArriveTogetherAreSavedTogether in one transaction.
+func TestAnswersThatArriveTogetherAreSavedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, accounts(500)...)
+		w.config.HistoryDays = 1
+		w.config.Concurrency = 50
+		w.sim.Inject(weixintest.Fault{Delay: time.Second})
+		var saves, records atomic.Int64
+		w.wrapped = func(s *store.Store) refresh.Store { return countingStore{s, &saves, &records} }
+		w.start()
+		setClock(t, "2026-03-10 08:01")
+		if records.Load() != 1000 {
+			t.Fatalf("%d records, want one for each call", records.Load())
+		}
+		if n := saves.Load(); n > 100 { // some, at the end, when workers are idle
+			t.Errorf("%d transactions for 1000 answers that arrive fifty at a time", n)
+		}
+	})
+}

@@ -1,0 +1,103 @@
+package refresh_test
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/weixintest"
+)
+
+func TestQuotaIsAskedForHourlyAndLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limited := account(1)
+		limited.Quota = 100
+		w := newWorld(t, "2026-03-10 08:00", nil, limited)
+		w.config.Quota = true
+		w.start()
+		calls := w.sim.Calls()
+		for i, c := range calls {
+			if c.API == "quota" && i < len(calls)-2 {
+				t.Errorf("a quota is asked for before what is due: %+v", calls)
+			}
+		}
+		setClock(t, "2026-03-10 20:10")
+		if n := w.attempts("quota"); n != 2*13 {
+			t.Errorf("%d questions for quotas in twelve hours, want one an hour for each call", n)
+		}
+		want := &weixin.CallQuota{Limit: 100, Used: 2, Remaining: 98}
+		for api := range datacube.APIs {
+			if diff := cmp.Diff(want, w.shown("account00").Work[api].Quota); diff != "" {
+				t.Errorf("quota of the %s call (-want +got):\n%s", api, diff)
+			}
+		}
+
+		config := w.config
+		config.Quota = false
+		if err := w.runner.Configure(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		asked := w.attempts("quota")
+		setClock(t, "2026-03-10 23:00")
+		if w.attempts("quota") != asked || w.shown("account00").Work[datacube.Daily].Quota != nil {
+			t.Error("switched off, quotas are still asked for or shown")
+		}
+	})
+}
+
+func TestQuotaIsOffByDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.start()
+		setClock(t, "2026-03-10 12:00")
+		if n := w.attempts("quota"); n != 0 || w.shown("account00").Work[datacube.Daily].Quota != nil {
+			t.Errorf("%d questions for quotas", n)
+		}
+	})
+}
+
+// TestUnknownQuotaIsNoFailureOfTheRefresh: it is logged, no longer shown, and asked again.
+func TestUnknownQuotaIsNoFailureOfTheRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w.config.Quota = true
+		w.start()
+		remove := w.sim.Inject(weixintest.Fault{API: "quota", Errcode: 48001})
+		setClock(t, "2026-03-10 09:10")
+		work := w.shown("account00").Work[datacube.Daily]
+		if work.Quota != nil || !work.Succeeded || work.Trouble != nil {
+			t.Errorf("a quota that cannot be had: %+v", work)
+		}
+		if lines := w.log.lines("level=warn", "cannot get the quota", "account=account00", "advice="); len(lines) != 1 {
+			t.Errorf("%d log lines about it, want 1", len(lines))
+		}
+		remove()
+		setClock(t, "2026-03-10 10:20")
+		if w.shown("account00").Work[datacube.Daily].Quota == nil {
+			t.Error("the quota is not asked for again")
+		}
+	})
+}
+
+// TestQuotaIsAskedForWhenItIsUsedUp: that is when it matters.
+func TestQuotaIsAskedForWhenItIsUsedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limited := account(1)
+		limited.Quota = 3
+		w := newWorld(t, "2026-03-10 08:00", nil, limited)
+		w.config.Quota = true
+		w.config.HistoryDays = 8
+		w.start()
+		setClock(t, "2026-03-10 10:10")
+		work := w.shown("account00").Work[datacube.Hourly]
+		if work.Succeeded || work.Quota == nil || work.Quota.Remaining != 0 || work.Quota.Used < 3 {
+			t.Errorf("with the quota used up: %+v, quota %+v", work, work.Quota)
+		}
+		if n := w.attempts("hourly"); n != 4 {
+			t.Errorf("%d hourly calls with a quota of 3, want 4", n)
+		}
+	})
+}

@@ -1,0 +1,476 @@
+// Package refresh keeps the store filled from Weixin: a pure planner says what is due, and
+// the Refresher carries it out and publishes what is known.
+package refresh
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-kit/log"
+
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+)
+
+// publishEvery is the shortest time between two snapshots while calls are under way. Each
+// names all accounts, so one for each of many answers would cost more than the answers.
+const publishEvery = 100 * time.Millisecond
+
+// recallEvery is how soon reading the store is tried again where nothing can be done without.
+const recallEvery = 10 * time.Second
+
+// Store keeps what is known. Its methods are called from one goroutine at a time.
+type Store interface {
+	// Load returns what is stored of the given accounts, of all if none is given, by app
+	// id; states are those of days from since on.
+	Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*store.Account, error)
+	// Save keeps all records or none.
+	Save(ctx context.Context, records []store.Record) ([]store.Revision, error)
+	// Prune removes all days before the given one and returns how many there were.
+	Prune(ctx context.Context, before datacube.Date) (int64, error)
+	// SaveHolds keeps until when calls are not to be made again, and Holds returns that.
+	SaveHolds(ctx context.Context, holds []store.Hold) error
+	Holds(ctx context.Context, appIDs ...string) ([]store.Hold, error)
+}
+
+// Publisher shows what is known; *snapshot.Board is one. It owns what it is given.
+type Publisher interface {
+	Publish(*snapshot.Snapshot)
+}
+
+// Config is what a reload can change.
+type Config struct {
+	Settings
+	// Accounts are all accounts; names and app ids are unique.
+	Accounts []Account
+	// Interval is how often the refresher looks what is due. It also looks when yesterday
+	// may be asked for, and after each answer.
+	Interval time.Duration
+	// Concurrency is how many calls are under way at once, at the most; those that have become
+	// slow do not count.
+	Concurrency int
+	// Pace is the shortest time between two requests to Weixin on average; 0 where there is none.
+	Pace time.Duration
+	// RetentionDays is how many days are kept; 0 keeps all.
+	RetentionDays int
+}
+
+// nextLook returns when to look after now: an interval later, or when yesterday may be
+// asked for.
+func (c Config) nextLook(now time.Time) time.Time {
+	next := now.Add(c.Interval)
+	if ready := datacube.DateOf(now).Start().Add(c.ReadyAt); ready.After(now) && ready.Before(next) {
+		return ready
+	}
+	return next
+}
+
+// Options are the parts that a Refresher works with.
+type Options struct {
+	Store Store
+	// Others tells what other processes write into the store; nil: there are none.
+	Others Others
+	Board  Publisher
+	Logger log.Logger
+	Now    func() time.Time
+	// Believed is the instant that what cannot be undone takes as now: removing days from the
+	// store and forgetting what is known of them. A clock that is wrong for a while must do
+	// neither. nil: Now.
+	Believed func() time.Time
+}
+
+// Refresher asks Weixin for what is due, stores it and publishes it.
+type Refresher struct {
+	reporter
+	store    Store
+	board    Publisher
+	now      func() time.Time
+	believed func() time.Time
+
+	configs chan reconfigure
+	results chan result
+
+	// All that follows belongs to the goroutine of Run.
+	config   Config
+	since    datacube.Date   // the first day that the ledgers hold
+	blind    bool            // they lack days that may be stored, so nothing can be due
+	life     context.Context //nolint:containedctx // that of Run; accounts' lives hang on it
+	accounts map[string]*account
+	ordered  []*account
+	ready    queue // accounts that answer
+	unsure   queue // those that are ready, too, and may hang
+	waiting  queue
+	workers  workers
+	nextSlow time.Time // when a call under way becomes slow; zero if none will
+	nextLook time.Time
+
+	arrived     []result      // what has ended and is still to be absorbed
+	absorbAt    time.Time     // when to do so although more is under way
+	unpublished bool          // something has changed that is not shown yet
+	nextPublish time.Time     // when to show it although more is under way
+	pruned      datacube.Date // the day on which the store was last pruned
+
+	causes      causes // of failed attempts
+	quotas      causes // of failed questions for quotas
+	unsaved     map[*account]struct{}
+	unkept      unkept
+	nextRelease time.Time // see otherAddress
+
+	watch      watch
+	nextFollow time.Time // when to look what others have written
+}
+
+type reconfigure struct {
+	config Config
+	reread bool // the store rather than the configuration
+	done   chan<- error
+}
+
+// result is how a call ended.
+type result struct {
+	account  *account
+	call     Call
+	underway *list.Element // among the workers
+	answer   answer
+	quota    weixin.CallQuota // of a call with the purpose Quota
+	err      error
+}
+
+// New returns a Refresher for Run. It starts nothing.
+func New(o Options) *Refresher {
+	if o.Believed == nil {
+		o.Believed = o.Now
+	}
+	return &Refresher{
+		reporter: reporter{o.Logger},
+		store:    o.Store,
+		board:    o.Board,
+		now:      o.Now,
+		believed: o.Believed,
+		configs:  make(chan reconfigure),
+		results:  make(chan result),
+		accounts: map[string]*account{},
+		ready:    queue{less: byUrgency},
+		unsure:   queue{less: byUrgency},
+		waiting:  queue{less: byWake},
+		watch:    watch{others: o.Others},
+		causes:   causes{reporter: reporter{o.Logger}, failing: "refresh failed", again: "refresh works again", groups: map[snapshot.Cause]*group{}},
+		quotas:   causes{reporter: reporter{o.Logger}, failing: "cannot get the quota of the call", again: "the quota of the call is known again", groups: map[snapshot.Cause]*group{}},
+		unsaved:  map[*account]struct{}{},
+		unkept:   unkept{calls: map[*account][]failedCall{}, counts: map[string]int64{}},
+	}
+}
+
+// Configure replaces the configuration of a running Refresher and returns once it is in
+// force: accounts that are gone make no further call and are shown no more, those that
+// stay keep what is known, and every wait ends but those that configure names. If it fails,
+// nothing has changed.
+func (r *Refresher) Configure(ctx context.Context, c Config) error {
+	done := make(chan error, 1)
+	select {
+	case r.configs <- reconfigure{config: c, done: done}:
+		return <-done
+	case <-ctx.Done():
+		return fmt.Errorf("changing the configuration of the refresher: %w", ctx.Err())
+	}
+}
+
+// Run publishes what the store knows and then refreshes until the context ends. Faults of
+// Weixin, and of the store while running, are logged, shown and tried again; an error is
+// returned only if the store cannot be read at the start. When Run returns, no call is
+// under way.
+func (r *Refresher) Run(ctx context.Context, c Config) error {
+	life, end := context.WithCancel(ctx)
+	defer end()
+	r.life = life
+	if err := r.watch.begin(life); err != nil && ctx.Err() == nil {
+		return err
+	}
+	if err := r.apply(c); err != nil && ctx.Err() == nil {
+		return err
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		r.dispatch() //nolint:contextcheck // a call lives as long as its account
+		if r.absorbArrived() {
+			r.dispatch() //nolint:contextcheck // as above
+		}
+		r.tell()
+		r.publishChanges()
+		timer.Reset(r.untilNext())
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case res := <-r.results:
+			r.take(res)
+		case change := <-r.configs:
+			if change.reread {
+				change.done <- r.reread()
+				continue
+			}
+			change.done <- r.apply(change.config)
+		}
+	}
+	end()
+	for range r.workers.calls.Len() {
+		<-r.results
+	}
+	return nil
+}
+
+// apply brings a configuration into force.
+func (r *Refresher) apply(c Config) error {
+	now := r.now()
+	since := r.rememberedSince(c, now)
+	var unknown []string
+	for _, a := range c.Accounts {
+		if r.accounts[a.AppID] == nil || since < r.since {
+			unknown = append(unknown, a.AppID)
+		}
+	}
+	known := map[string]*store.Account{}
+	if len(unknown) > 0 {
+		var err error
+		if known, err = r.store.Load(r.life, since, unknown...); err != nil {
+			return fmt.Errorf("loading what is known: %w", err)
+		}
+	}
+	holds, fresh, err := r.heldBefore(c)
+	if err != nil {
+		return fmt.Errorf("loading what is known: %w", err)
+	}
+	r.adopt(c, known)
+	r.restore(holds, fresh)
+	r.config = c
+	r.since = since
+	r.look(now)
+	r.publish()
+	return nil
+}
+
+// adopt replaces the accounts. Those that stay keep their state and their calls under way.
+func (r *Refresher) adopt(c Config, known map[string]*store.Account) {
+	former := r.accounts
+	r.accounts = make(map[string]*account, len(c.Accounts))
+	r.ordered = r.ordered[:0:0]
+	for _, a := range c.Accounts {
+		acc := former[a.AppID]
+		delete(former, a.AppID)
+		if acc == nil {
+			acc = newAccount(r.life, a, known[a.AppID])
+		} else {
+			acc.configure(a, known[a.AppID], c.Quota, datacube.DateOf(r.now()))
+		}
+		r.accounts[a.AppID] = acc
+		r.ordered = append(r.ordered, acc)
+	}
+	for _, gone := range former {
+		gone.cancel()
+		r.dropUnkept(gone)
+	}
+	slices.SortFunc(r.ordered, func(a, b *account) int { return strings.Compare(a.Name, b.Name) })
+	for i, acc := range r.ordered {
+		acc.index = i
+	}
+}
+
+// rememberedSince returns the first day that the ledgers are to hold: of the two clocks, the one
+// that is behind decides, so that a clock that goes ahead makes nothing be forgotten.
+func (r *Refresher) rememberedSince(c Config, now time.Time) datacube.Date {
+	if believed := r.believed(); believed.Before(now) {
+		now = believed
+	}
+	return c.remembered(datacube.DateOf(now) - 1)
+}
+
+// remember brings the ledgers to the days that they are to hold. Where these reach further back
+// than before, as after a clock was put back, what is stored of them is read: a day that is
+// known must not be asked for, or counted, again. It returns false if that fails.
+func (r *Refresher) remember(now time.Time) bool {
+	since := r.rememberedSince(r.config, now)
+	if since < r.since && len(r.ordered) > 0 {
+		known, err := r.store.Load(r.life, since)
+		if err != nil {
+			r.logRecallFailed(err, r.blind)
+			return false
+		}
+		for _, acc := range r.ordered {
+			acc.recall(known[acc.AppID])
+		}
+	}
+	r.since = since
+	return true
+}
+
+// look finds out anew for every account whether a call is due.
+func (r *Refresher) look(now time.Time) {
+	r.nextLook = r.config.nextLook(now)
+	r.prune()
+	r.causes.review(now)
+	r.quotas.review(now)
+	r.ready.clear()
+	r.unsure.clear()
+	r.waiting.clear()
+	if r.blind = !r.remember(now); r.blind {
+		r.nextLook = now.Add(recallEvery)
+		return
+	}
+	for _, acc := range r.ordered {
+		if !acc.running { // else its answer is still to be judged by what is known
+			acc.forget(r.since)
+			r.place(acc, now)
+		}
+	}
+}
+
+// place puts an account into the queue where it belongs at now.
+func (r *Refresher) place(acc *account, now time.Time) {
+	acc.stale = false
+	if r.blind {
+		return // the next look places all
+	}
+	if acc.assess(now, r.config.Settings) {
+		r.unpublished = true
+	}
+	call, due, wake := acc.plan(now, r.config.Settings)
+	if due {
+		acc.next = call
+		if acc.unsure() {
+			r.unsure.add(acc)
+			return
+		}
+		r.ready.add(acc)
+		return
+	}
+	acc.wake = wake
+	r.waiting.add(acc)
+}
+
+// dispatch starts the calls that are due, as many as may be under way.
+func (r *Refresher) dispatch() {
+	now := r.now()
+	r.storeAgain(now)
+	if !now.Before(r.nextLook) || r.nextLook.After(now.Add(r.config.Interval)) {
+		r.look(now) // the second case is a clock that was put back
+	}
+	r.follow(now)
+	for acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && !now.Before(acc.wake); acc = r.waiting.first() {
+		r.place(r.waiting.take(), now)
+	}
+	r.nextSlow = time.Time{}
+	if r.unwritable() {
+		return // for what is to be stored first
+	}
+	for r.ready.first() != nil || r.unsure.first() != nil {
+		r.nextSlow = r.workers.update(now, r.config)
+		from := r.nextReady()
+		if from == nil || r.workers.held() >= r.config.Concurrency {
+			return
+		}
+		if acc := from.take(); acc.stale {
+			r.place(acc, now)
+		} else {
+			r.start(acc)
+		}
+	}
+	r.nextSlow = time.Time{}
+}
+
+// start makes the account's next call beside the loop.
+func (r *Refresher) start(acc *account) {
+	res := result{account: acc, call: acc.next, underway: r.workers.begin(acc, r.now())}
+	acc.running = true
+	ctx, caller := acc.ctx, acc.Caller
+	go func() {
+		if res.call.Purpose == Quota {
+			res.quota, res.err = caller.Quota(ctx, res.call.API)
+		} else {
+			res.answer, res.err = ask(ctx, caller, res.call)
+		}
+		r.results <- res
+	}()
+}
+
+// untilNext returns the time until something is to be done without a result.
+func (r *Refresher) untilNext() time.Duration {
+	now := r.now()
+	next := r.nextLook
+	if r.watch.others != nil && !r.unwritable() && r.nextFollow.Before(next) {
+		next = r.nextFollow
+	}
+	if acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && acc.wake.Before(next) {
+		next = acc.wake
+	}
+	for _, at := range []time.Time{r.nextSlow, r.causes.due(now), r.quotas.due(now)} {
+		if !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	if r.unwritable() && r.unkept.next.Before(next) {
+		next = r.unkept.next
+	}
+	wait := next.Sub(now)
+	if len(r.arrived) > 0 {
+		wait = min(wait, gatherFor, r.absorbAt.Sub(now))
+	}
+	if r.unpublished {
+		wait = min(wait, publishEvery, r.nextPublish.Sub(now))
+	}
+	return max(wait, 0)
+}
+
+// publishChanges shows what has changed once it is time: at once where nothing else is under
+// way or was shown just now.
+func (r *Refresher) publishChanges() {
+	if r.unpublished && (r.workers.calls.Len() == 0 || reached(r.nextPublish, r.now(), publishEvery)) {
+		r.publish()
+	}
+}
+
+// publish shows the state of all accounts.
+func (r *Refresher) publish() {
+	s := &snapshot.Snapshot{
+		Accounts: make([]*snapshot.Account, len(r.ordered)), Store: r.unkept.trouble, StoreFailures: r.unkept.counts,
+	}
+	for i, acc := range r.ordered {
+		acc.published = true
+		s.Accounts[i] = acc.shown
+	}
+	r.board.Publish(s)
+	r.nextPublish, r.unpublished = r.now().Add(publishEvery), false
+}
+
+// prune removes what is older than the retention, once a day.
+func (r *Refresher) prune() {
+	today := datacube.DateOf(r.believed())
+	if r.config.RetentionDays == 0 || r.pruned == today || r.unwritable() {
+		return
+	}
+	before := today - datacube.Date(r.config.RetentionDays)
+	removed, err := r.store.Prune(r.life, before)
+	if err != nil {
+		r.logPruneFailed(before, err)
+		return
+	}
+	r.pruned = today
+	if removed == 0 {
+		return
+	}
+	r.logPruned(before, removed)
+	known, err := r.store.Load(r.life, today)
+	if err != nil {
+		r.logPruneFailed(before, err)
+		return
+	}
+	for _, acc := range r.ordered {
+		acc.show(known[acc.AppID])
+	}
+	r.unpublished = true
+}

@@ -1,0 +1,50 @@
+package refresh
+
+import (
+	"context"
+	"fmt"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+// Reread forgets what is known of a running Refresher's accounts and takes over what the store says,
+// which is another one by now. If it fails, nothing has changed.
+func (r *Refresher) Reread(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case r.configs <- reconfigure{reread: true, done: done}:
+		return <-done
+	case <-ctx.Done():
+		return fmt.Errorf("reading the store again: %w", ctx.Err())
+	}
+}
+
+// reread replaces the ledgers and what is shown of all accounts.
+func (r *Refresher) reread() error {
+	known := map[string]*store.Account{}
+	if len(r.accounts) > 0 {
+		appIDs := make([]string, 0, len(r.accounts))
+		for appID := range r.accounts {
+			appIDs = append(appIDs, appID)
+		}
+		var err error
+		if known, err = r.store.Load(r.life, r.since, appIDs...); err != nil {
+			return fmt.Errorf("loading what is known: %w", err)
+		}
+	}
+	if err := r.watch.begin(r.life); err != nil {
+		return err
+	}
+	for appID, acc := range r.accounts {
+		for api := range datacube.APIs {
+			acc.calls[api].ledger = Ledger{}
+		}
+		acc.recall(known[appID])
+		acc.show(known[appID])
+		acc.stale = true
+	}
+	r.look(r.now())
+	r.publish()
+	return nil
+}

@@ -1,0 +1,102 @@
+package refresh_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+// countedBrokenStore also counts the attempts.
+type countedBrokenStore struct {
+	brokenStore
+	saves *atomic.Int64
+}
+
+func (c countedBrokenStore) Save(ctx context.Context, records []store.Record) ([]store.Revision, error) {
+	c.saves.Add(1)
+	return c.brokenStore.Save(ctx, records)
+}
+
+func (c countedBrokenStore) SaveHolds(ctx context.Context, holds []store.Hold) error {
+	if c.broken.Load() {
+		return errDiskFull
+	}
+	return c.Store.SaveHolds(ctx, holds)
+}
+
+// TestStoreThatCannotBeWritten: what was answered is shown, Weixin is asked for no more, and the
+// store is tried alone. Once it works, nothing is asked for twice.
+func TestStoreThatCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, accounts(23)...)
+		w.config.HistoryDays = 1
+		var broken atomic.Bool
+		var saves atomic.Int64
+		broken.Store(true)
+		w.wrapped = func(s *store.Store) refresh.Store {
+			return countedBrokenStore{brokenStore{s, &broken}, &saves}
+		}
+		w.start()
+		calls, _ := w.calls("")
+		if len(calls) == 0 || len(calls) > 23 {
+			t.Errorf("%d calls, want those alone whose answers were to be stored when the store failed", len(calls))
+		}
+		setClock(t, "2026-03-10 09:00")
+		if after, _ := w.calls(""); len(after) != len(calls) {
+			t.Errorf("%d calls while nothing could be stored", len(after)-len(calls))
+		}
+		if n := saves.Load(); n < 30 || n > 130 {
+			t.Errorf("the store was tried %d times in an hour, want about once a minute", n)
+		}
+		latest := w.board.Latest()
+		shown := 0
+		for _, a := range latest.Accounts {
+			for api := range datacube.APIs {
+				work := a.Work[api]
+				if !work.Unstored {
+					continue
+				}
+				shown++
+				if work.Days != 1 || work.Succeeded || work.Failures[snapshot.StoreFault] != 1 || work.Trouble == nil {
+					t.Errorf("an answer that is not stored: %+v", work)
+				}
+			}
+		}
+		if shown != len(calls) {
+			t.Errorf("%d answers are shown as not stored, of %d", shown, len(calls))
+		}
+		if latest.Store == nil || latest.StoreFailures["other"] != saves.Load() {
+			t.Errorf("of the store the page is told %+v, and of failures %v; want %d", latest.Store, latest.StoreFailures, saves.Load())
+		}
+		if lines := w.log.lines("level=error", "disk full"); len(lines) != 1 {
+			t.Errorf("%d lines say that the store cannot be written, want 1: %q", len(lines), lines)
+		}
+		broken.Store(false)
+		setClock(t, "2026-03-10 09:05")
+		if lines := w.log.lines("level=info", "the store can be written again"); len(lines) != 1 {
+			t.Errorf("%d lines say that it works again", len(lines))
+		}
+		for i := range 23 {
+			w.wantDay(fmt.Sprintf("account%02d", i), "2026-03-09")
+		}
+		if calls, _ := w.calls(""); len(calls) != 2*23 {
+			t.Errorf("%d calls in all, want one for each day and call", len(calls))
+		}
+		w.wantDays(1)
+		if latest := w.board.Latest(); latest.Store != nil || latest.Accounts[0].Work[datacube.Daily].Unstored {
+			t.Error("the store is still said to fail")
+		}
+		w.stop()
+		known, err := reopened(t, w, datacube.FirstDate)
+		if err != nil || known.Days != [datacube.APIs]int64{1, 1} {
+			t.Errorf("the store holds %+v, %v", known, err)
+		}
+	})
+}

@@ -1,0 +1,207 @@
+package refresh_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-kit/log"
+
+	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// world is a refresher between a simulated Weixin and a store, on the clock of a synctest
+// bubble.
+type world struct {
+	t     *testing.T
+	sim   *weixintest.Server
+	path  string
+	board *snapshot.Board
+	log   *logbook
+
+	config  refresh.Config
+	store   *store.Store
+	runner  *refresh.Refresher
+	stop    func()
+	wrapped func(*store.Store) refresh.Store  // nil: the store itself
+	others  func(*store.Store) refresh.Others // nil: the store itself
+	watched refresh.Publisher                 // nil: the board itself
+	ahead   atomic.Int64                      // by how much the refresher's clock is wrong
+	believe func() time.Time                  // nil: the refresher's clock
+}
+
+// logbook collects log lines; they also go to the test's output.
+type logbook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	t    *testing.T
+}
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(l.t.Output(), "%s", p)
+	return l.text.Write(p)
+}
+
+// lines returns the lines that contain all of the given texts.
+func (l *logbook) lines(texts ...string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []string
+next:
+	for line := range strings.Lines(l.text.String()) {
+		for _, text := range texts {
+			if !strings.Contains(line, text) {
+				continue next
+			}
+		}
+		found = append(found, line)
+	}
+	return found
+}
+
+// account returns a simulated account; i makes it unique.
+func account(i int) weixintest.Account {
+	return weixintest.Account{
+		AppID:           fmt.Sprintf("wx%016d", i),
+		AppSecret:       fmt.Sprintf("sim-secret-%d", i),
+		CallbacksPerDay: 40_000,
+	}
+}
+
+// newWorld sets the clock and builds a world; start begins to refresh. Ready says when the
+// figures of a day are there; nil means at its end.
+func newWorld(t *testing.T, now string, ready func(string, datacube.Date) time.Time, accounts ...weixintest.Account) *world {
+	t.Helper()
+	setClock(t, now)
+	if ready == nil {
+		ready = func(_ string, d datacube.Date) time.Time { return d.End() }
+	}
+	w := &world{
+		t:     t,
+		sim:   weixintest.New(weixintest.Options{Seed: 7, Now: time.Now, Accounts: accounts, Ready: ready}),
+		path:  filepath.Join(t.TempDir(), "store.db"),
+		board: snapshot.NewBoard(),
+		log:   &logbook{t: t},
+		config: refresh.Config{
+			Settings:    refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 2, RecheckAfter: 24 * time.Hour},
+			Interval:    15 * time.Minute,
+			Concurrency: 4,
+		},
+	}
+	for i, a := range accounts {
+		w.config.Accounts = append(w.config.Accounts, w.account(fmt.Sprintf("account%02d", i), a))
+	}
+	return w
+}
+
+func (w *world) account(name string, a weixintest.Account) refresh.Account {
+	client := weixin.NewClient(weixin.Options{
+		BaseURL:    "http://weixin.test",
+		HTTPClient: &http.Client{Transport: w.sim.Transport()},
+		Timeout:    10 * time.Second,
+		Now:        time.Now,
+	})
+	source := client.StableToken(weixin.Credentials{AppID: a.AppID, AppSecret: secret.New(a.AppSecret)})
+	return refresh.Account{Name: name, AppID: a.AppID, Caller: client.Account(source), Credentials: secret.New(a.AppSecret)}
+}
+
+// start opens the store and runs the refresher; the returned world's stop ends both.
+func (w *world) start() {
+	w.t.Helper()
+	var err error
+	ctx, cancel := context.WithCancel(context.Background())
+	if w.store, err = store.Open(ctx, w.path, store.Options{}); err != nil {
+		w.t.Fatal(err)
+	}
+	var kept refresh.Store = w.store
+	if w.wrapped != nil {
+		kept = w.wrapped(w.store)
+	}
+	var shown refresh.Publisher = w.board
+	if w.watched != nil {
+		shown = w.watched
+	}
+	var others refresh.Others = w.store
+	if w.others != nil {
+		others = w.others(w.store)
+	}
+	w.runner = refresh.New(refresh.Options{Store: kept, Others: others, Board: shown, Logger: log.NewLogfmtLogger(w.log), Now: w.now, Believed: w.believe})
+	ended := make(chan error, 1)
+	go func() { ended <- w.runner.Run(ctx, w.config) }()
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Errorf("Run: %v", err)
+		}
+		if err := w.store.Close(); err != nil {
+			w.t.Errorf("closing the store: %v", err)
+		}
+	})
+	w.t.Cleanup(w.stop)
+	synctest.Wait()
+}
+
+// now is the refresher's clock.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+
+// setClock moves the bubble's clock forward.
+func setClock(t *testing.T, to string) {
+	t.Helper()
+	d := time.Until(china(t, to))
+	if d < 0 {
+		t.Fatalf("the clock is past %s", to)
+	}
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// shown returns what the latest snapshot says of an account.
+func (w *world) shown(name string) *snapshot.Account {
+	w.t.Helper()
+	latest := w.board.Latest()
+	if latest == nil {
+		w.t.Fatal("no snapshot")
+	}
+	for _, a := range latest.Accounts {
+		if a.Name == name {
+			return a
+		}
+	}
+	return nil
+}
+
+// calls returns the interface calls made for an account, for all if appID is "", as
+// "09 08:00 daily 2026-03-08" with the day and time at which each was made; and the number
+// of token calls.
+func (w *world) calls(appID string) ([]string, int) {
+	var interfaces []string
+	tokens := 0
+	for _, c := range w.sim.Calls() {
+		switch {
+		case appID != "" && c.AppID != appID:
+		case c.API != "daily" && c.API != "hourly":
+			tokens++
+		case c.Begin == c.End:
+			interfaces = append(interfaces, c.At.In(datacube.China).Format("02 15:04 ")+c.API+" "+c.Begin.String())
+		default:
+			interfaces = append(interfaces, c.At.In(datacube.China).Format("02 15:04 ")+c.API+" "+c.Begin.String()+".."+c.End.String())
+		}
+	}
+	return interfaces, tokens
+}

@@ -1,0 +1,363 @@
+package remotewrite_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-kit/log"
+
+	"weixin_exporter/internal/remotewrite"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
+)
+
+// A receiver may refuse any set of samples, for any reason that does not follow from their age, and keep
+// the others of a refused request or not: exactly these samples are given up, all others arrive.
+func TestRefusedSamplesAreCutOut(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(12) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(w *world) {
+				random := rand.New(rand.NewPCG(seed, 5))
+				share := []float64{0, 0.001, 0.02, 0.3, 0.9, 1}[seed%6]
+				partial := seed >= 6
+				bad := map[string]bool{}
+				good := map[string]bool{}
+				r := newReceiver(t)
+				id := func(p point) string { return fmt.Sprint(p.series, p.time) }
+				refuses := func(p point) bool {
+					if !bad[id(p)] && !good[id(p)] {
+						if random.Float64() < share {
+							bad[id(p)] = true
+						} else {
+							good[id(p)] = true
+						}
+					}
+					return bad[id(p)]
+				}
+				r.decide = func(q *request) answer {
+					for _, p := range q.points {
+						refuses(p)
+					}
+					if slices.ContainsFunc(q.points, refuses) {
+						return answer{status: http.StatusBadRequest, body: "no, thanks"}
+					}
+					return answer{status: http.StatusOK}
+				}
+				r.stored = func(q *request, a answer) []point {
+					if a.status == http.StatusOK || partial {
+						return slices.DeleteFunc(slices.Clone(q.points), refuses)
+					}
+					return nil
+				}
+				w.save(shop, 1, days(3)...)
+				w.save(bot, 1, today-1)
+				w.start(w.endpoint("one", r, nil))
+				w.wait(time.Minute)
+
+				arrived := map[string]bool{}
+				for series, times := range r.has {
+					for at := range times {
+						arrived[id(point{series: series, time: at})] = true
+					}
+				}
+				if !maps.Equal(arrived, good) || len(good)+len(bad) != 4*perDay {
+					t.Errorf("%d samples arrived, want %d", len(arrived), len(good))
+				}
+				w.mustCount("one", len(good), 0, map[string]int{"rejected": len(bad)})
+				before := len(r.got())
+				w.wait(time.Hour)
+				if after := len(r.got()); after != before {
+					t.Errorf("%d more requests follow", after-before)
+				}
+				// Without a sample at fault there is one request for 2000 samples; each at fault costs a few.
+				if most := 1 + 24*len(bad); before > most {
+					t.Errorf("%d requests for %d samples at fault", before, len(bad))
+				}
+			})
+		})
+	}
+}
+
+// tsdb takes samples as Prometheus' database does: those before a window are too old, whatever is
+// kept of a request with one of them.
+func tsdb(oldest time.Time, partial bool, status int) (func(*request) answer, func(*request, answer) []point) {
+	tooOld := func(p point) bool { return p.time < oldest.UnixMilli() }
+	decide := func(q *request) answer {
+		if slices.ContainsFunc(q.points, tooOld) {
+			return answer{status: status, body: "too old sample\n"}
+		}
+		return answer{status: http.StatusNoContent}
+	}
+	stored := func(q *request, a answer) []point {
+		if a.status/100 == 2 || partial {
+			return slices.DeleteFunc(slices.Clone(q.points), tooOld)
+		}
+		return nil
+	}
+	return decide, stored
+}
+
+// Samples that are too old are found in few requests, since the receiver compares times.
+func TestTooOldSamples(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status  int
+		partial bool
+	}{{400, true}, {400, false}, {500, true}, {422, false}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(w *world) {
+				r := newReceiver(t)
+				// Ten days and an hour: the day before them has lost all hours but the last and has its daily sample.
+				r.decide, r.stored = tsdb((today - 10).Start(), c.partial, c.status)
+				w.save(shop, 1, days(30)...)
+				w.start(w.endpoint("one", r, nil))
+				w.wait(time.Minute)
+				const good, bad = 10*perDay + 8, 20*perDay - 8
+				w.mustCount("one", good, 0, map[string]int{"too_old": bad})
+				if c.partial == (r.count() == good) { // with partial writes, some came twice
+					t.Errorf("%d samples arrived", r.count())
+				}
+				if n := len(r.got()); n > 60 {
+					t.Errorf("%d requests", n)
+				}
+				lines := w.log.lines("level=warn", "given up", "reason=too_old")
+				if len(lines) != 1 {
+					t.Fatalf("logged %q", lines)
+				}
+				for _, part := range []string{
+					fmt.Sprintf("samples=%d", bad), "accounts=shop", "from=" + (today - 30).String(), "until=" + (today - 11).String(),
+					"too old sample", "out-of-order window",
+				} {
+					if !strings.Contains(lines[0], part) {
+						t.Errorf("%q is missing in %s", part, lines[0])
+					}
+				}
+			})
+		})
+	}
+}
+
+// A receiver that takes each series only forwards, and all of a request or nothing, loses no
+// sample that it could have had.
+func TestOutOfOrderSamples(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		r := newReceiver(t)
+		last := map[string]int64{}
+		bound := (today - 2).Start().Add(5 * time.Hour).UnixMilli()
+		r.decide = func(q *request) answer {
+			latest := maps.Clone(last)
+			for _, p := range q.points {
+				if p.time <= max(latest[p.series], bound) {
+					return answer{status: http.StatusBadRequest, body: "err-mimir-sample-out-of-order: the sample is out of order"}
+				}
+				latest[p.series] = p.time
+			}
+			last = latest
+			return answer{status: http.StatusOK}
+		}
+		w.save(shop, 1, days(4)...)
+		w.start(w.endpoint("one", r, nil))
+		w.wait(time.Minute)
+		// Two days and five hours are out of order, and two daily samples of four figures.
+		const bad = 4*(2*24+5) + 4*2
+		w.mustCount("one", 4*perDay-bad, 0, map[string]int{"out_of_order": bad})
+		if r.count() != 4*perDay-bad {
+			t.Errorf("%d samples arrived", r.count())
+		}
+	})
+}
+
+// A receiver that slows the sender down while a batch is cut does not start it again.
+func TestCutIsNotInterrupted(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		r := newReceiver(t)
+		n := 0
+		r.set(func(q *request) answer {
+			n++
+			switch {
+			case n%3 == 0:
+				return answer{status: http.StatusTooManyRequests, header: map[string]string{"Retry-After": "30"}}
+			case n%7 == 0:
+				return answer{status: http.StatusBadGateway}
+			case slices.ContainsFunc(q.points, func(p point) bool { return p.time == (today - 1).Start().Add(time.Hour).UnixMilli() }):
+				return answer{status: http.StatusBadRequest, body: "duplicate sample for timestamp"}
+			}
+			return answer{status: http.StatusOK}
+		})
+		w.save(shop, 1, days(2)...)
+		w.start(w.endpoint("one", r, nil))
+		w.wait(2 * time.Hour)
+		w.mustCount("one", 2*perDay-4, 0, map[string]int{"duplicate": 4})
+		if n > 200 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}
+
+// A receiver that fails for a long time, every now and then, or for some accounts alone, and does not
+// say that samples are at fault, loses nothing and is asked no sooner than it wants.
+func TestFailingReceiver(t *testing.T) {
+	t.Parallel()
+	oops := answer{status: http.StatusInternalServerError, body: "oops"}
+	for name, c := range map[string]struct {
+		fails  func(q *request, n int, since time.Duration) bool
+		answer answer
+	}{
+		"for long":    {func(_ *request, _ int, since time.Duration) bool { return since < 30*time.Minute }, oops},
+		"mostly":      {func(_ *request, n int, _ time.Duration) bool { return n%25 != 0 }, oops},
+		"in spells":   {func(_ *request, _ int, since time.Duration) bool { return int(since.Minutes())%20 < 18 }, oops},
+		"one account": {isBot, oops},
+		"one account, with a page": {isBot, answer{
+			status: http.StatusServiceUnavailable, header: map[string]string{"Retry-After": "120"}, body: "<h1>This service is temporarily out of order</h1>",
+		}},
+		"one account, with a sample's words": {isBot, answer{status: http.StatusBadGateway, body: "too old sample"}},
+		"one account, with a programming error": {isBot, answer{
+			status: http.StatusInternalServerError, body: "java.lang.ArrayIndexOutOfBoundsException: Index 24 out of bounds for length 24",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(w *world) {
+				r := newReceiver(t)
+				n, begin := 0, time.Now()
+				var next time.Time
+				r.set(func(q *request) answer {
+					if time.Now().Before(next) {
+						t.Errorf("asked %v too early", time.Until(next))
+					}
+					if n++; c.fails(q, n, time.Since(begin)) {
+						if c.answer.header != nil {
+							next = time.Now().Add(2 * time.Minute)
+						}
+						return c.answer
+					}
+					return answer{status: http.StatusOK}
+				})
+				w.save(shop, 1, days(2)...)
+				w.save(bot, 1, days(2)...)
+				w.start(w.endpoint("one", r, nil))
+				w.wait(40 * time.Minute)
+				w.mustCount("one", 4*perDay, 0, nil)
+				w.mustHave(r, "shop", 1, days(2)...)
+				w.mustHave(r, "bot", 1, days(2)...)
+			})
+		})
+	}
+}
+
+// isBot reports that a request holds samples of one of the accounts, for half an hour.
+func isBot(q *request, _ int, since time.Duration) bool {
+	return since < 30*time.Minute && slices.ContainsFunc(q.points, func(p point) bool { return strings.Contains(p.series, `"bot"`) })
+}
+
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		"out of bounds":                         "too_old",
+		"too old sample":                        "too_old",
+		"out of order sample":                   "out_of_order",
+		"duplicate sample for timestamp 1":      "duplicate",
+		"err-mimir-sample-timestamp-too-old":    "too_old",
+		"err-mimir-sample-out-of-order":         "out_of_order",
+		"err-mimir-sample-duplicate-timestamp":  "duplicate",
+		"the sample is too far in the past":     "too_old",
+		"label name is too long":                "rejected",
+		"":                                      "rejected",
+		"Out Of Order\nsample \x00 \xff in two": "out_of_order",
+		strings.Repeat("界", 1000):               "rejected",
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(w *world) {
+				r := newReceiver(t)
+				r.set(func(*request) answer { return answer{status: http.StatusBadRequest, body: body} })
+				w.save(shop, 1, today-1)
+				w.start(w.endpoint("one", r, nil))
+				w.wait(time.Second)
+				w.mustCount("one", 0, 0, map[string]int{want: perDay})
+				for _, line := range w.log.lines("given up") {
+					if len(line) > 1000 {
+						t.Errorf("a line of %d bytes", len(line))
+					}
+				}
+			})
+		})
+	}
+}
+
+// send sends one sample and returns what comes of the receiver's answer.
+func send(t *testing.T, message remotewrite.Message, a answer) (remotewrite.Answer, *receiver) {
+	t.Helper()
+	r := newReceiver(t)
+	r.decide = func(*request) answer { return a }
+	return sendTo(t, r, func(o *remotewrite.ClientOptions) { o.Message = message }), r
+}
+
+// sendTo sends one sample by 1.0, unless change says otherwise; it may be nil.
+func sendTo(t *testing.T, r http.RoundTripper, change func(*remotewrite.ClientOptions)) remotewrite.Answer {
+	t.Helper()
+	o := remotewrite.ClientOptions{
+		URL: secret.NewURL("http://receiver.test/write"), HTTPClient: &http.Client{Transport: r}, Timeout: time.Minute, Message: remotewrite.V1,
+		UserAgent: "test/1", Now: func() time.Time { return datacube.FirstDate.Start() }, Logger: log.NewNopLogger(),
+	}
+	if change != nil {
+		change(&o)
+	}
+	series := remotewrite.NewSeries("up", remotewrite.Metadata{Type: remotewrite.Gauge}, remotewrite.Label{Name: "job", Value: "a"})
+	return remotewrite.NewClient(o).Send(t.Context(), []remotewrite.Sample{{Series: series, Time: 1, Value: 1}})
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]remotewrite.Verdict{
+		200: remotewrite.Accepted, 202: remotewrite.Accepted, 204: remotewrite.Accepted,
+		400: remotewrite.Refused, 409: remotewrite.Refused, 413: remotewrite.Refused, 422: remotewrite.Refused,
+		401: remotewrite.Unusable, 403: remotewrite.Unusable, 404: remotewrite.Unusable, 405: remotewrite.Unusable, 418: remotewrite.Unusable,
+		304: remotewrite.Unusable, 415: remotewrite.Unusable,
+		408: remotewrite.Later, 425: remotewrite.Later, 429: remotewrite.Later,
+		500: remotewrite.Later, 502: remotewrite.Later, 503: remotewrite.Later, 504: remotewrite.Later, 599: remotewrite.Later, 999: remotewrite.Later,
+	} {
+		got, _ := send(t, remotewrite.V1, answer{status: status, body: "because\nof that"})
+		if got.Verdict != want {
+			t.Errorf("%d is %v, want %v", status, got.Verdict, want)
+		}
+		if text := fmt.Sprintf("HTTP status %d: because of that", status); want != remotewrite.Accepted && got.Text != text {
+			t.Errorf("%d says %q", status, got.Text)
+		}
+	}
+}
+
+// FuzzAnswer: whatever a receiver says, it means something and its text is short and of one line.
+func FuzzAnswer(f *testing.F) {
+	f.Add(400, "out of order sample", "1")
+	f.Add(500, "too old sample\n", "Wed, 21 Oct 2026 07:28:00 GMT")
+	f.Add(429, "", "-5")
+	f.Add(200, "\xff\x00", "99999999999999999999")
+	f.Fuzz(func(t *testing.T, status int, body, retryAfter string) {
+		if status < 200 || status > 999 {
+			return
+		}
+		got, _ := send(t, remotewrite.V1, answer{status: status, body: body, header: map[string]string{"Retry-After": retryAfter}})
+		if got.Verdict > remotewrite.Unusable || got.Reason >= remotewrite.MaxAge {
+			t.Errorf("status %d is %+v", status, got)
+		}
+		if got.RetryAfter < 0 || got.RetryAfter > time.Hour {
+			t.Errorf("to wait: %v", got.RetryAfter)
+		}
+		if len(got.Text) > 500 || strings.ContainsAny(got.Text, "\n\r\x00") || strings.ToValidUTF8(got.Text, "") != got.Text {
+			t.Errorf("text %q", got.Text)
+		}
+	})
+}

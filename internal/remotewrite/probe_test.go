@@ -1,0 +1,125 @@
+package remotewrite_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/klauspost/compress/snappy"
+
+	"weixin_exporter/internal/remotewrite"
+	"weixin_exporter/weixin/secret"
+)
+
+// database is a receiver that tells its status.
+type database struct {
+	t *testing.T
+	// write answers a request to write; status has what is told, by path.
+	write  answer
+	status map[string]string
+
+	mu    sync.Mutex
+	asked []string
+}
+
+func (p *database) RoundTrip(r *http.Request) (*http.Response, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, r.Method+" "+r.URL.Path)
+	if r.Header.Get("X-Scope-Orgid") != "weixin" || r.Header.Get("User-Agent") != "test/1" || r.URL.RawQuery != "key=sim-secret-query" {
+		p.t.Errorf("%s %s lacks what authenticates", r.Method, r.URL.Path)
+	}
+	if err := p.write.err; err != nil {
+		return nil, err
+	}
+	a := p.write
+	if r.Method == http.MethodPost {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			p.t.Error(err)
+		}
+		if plain, err := snappy.Decode(nil, body); err != nil || len(plain) > 2 || r.Header.Get("Content-Type") == "" {
+			p.t.Errorf("%d bytes are sent: %v", len(plain), err)
+		}
+	} else if text, ok := p.status[r.URL.Path]; ok {
+		a = answer{status: http.StatusOK, body: text}
+	} else {
+		a = answer{status: http.StatusNotFound}
+	}
+	return &http.Response{StatusCode: a.status, Body: io.NopCloser(strings.NewReader(a.body)), Request: r, Header: http.Header{}}, nil
+}
+
+func (p *database) probe(path string, message remotewrite.Message) remotewrite.Finding {
+	return remotewrite.NewClient(remotewrite.ClientOptions{
+		URL: secret.NewURL("http://receiver.test" + path + "?key=sim-secret-query"), HTTPClient: &http.Client{Transport: p}, Timeout: time.Minute,
+		Headers: map[string]secret.Value{"X-Scope-OrgID": secret.New("weixin")}, Message: message, UserAgent: "test/1",
+		Now: time.Now, Logger: log.NewNopLogger(),
+	}).Probe(p.t.Context(), 30*24*time.Hour)
+}
+
+func runtime(retention string) string {
+	return fmt.Sprintf(`{"status":"success","data":{"storageRetention":%q}}`, retention)
+}
+
+func configuration(window string) string {
+	return fmt.Sprintf(`{"status":"success","data":{"yaml":"global: {}\nstorage:\n  tsdb:\n    out_of_order_time_window: %s\n"}}`, window)
+}
+
+// A Prometheus that is too short for max_age is warned of, as far as it tells.
+func TestProbeWarns(t *testing.T) {
+	t.Parallel()
+	const retention, window = "the receiver keeps samples for 15d only", "out_of_order_time_window is"
+	for name, c := range map[string]struct {
+		path   string
+		status map[string]string
+		want   []string
+	}{
+		"long enough":    {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("31d"), "/api/v1/status/config": configuration("35d")}, nil},
+		"the default":    {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("15d"), "/api/v1/status/config": configuration("35d")}, []string{retention}},
+		"size, too":      {"/p/api/v1/write", map[string]string{"/p/api/v1/status/runtimeinfo": runtime("15d or 10GiB"), "/p/api/v1/status/config": configuration("10d")}, []string{retention, window + " 10d"}},
+		"only size":      {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("10GiB"), "/api/v1/status/config": configuration("35d")}, nil},
+		"no window":      {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("1y"), "/api/v1/status/config": `{"data":{"yaml":"global: {}\n"}}`}, []string{window + " 0s"}},
+		"does not tell":  {"/api/v1/write", nil, nil},
+		"no JSON":        {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": "<html>"}, nil},
+		"no YAML":        {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("15d"), "/api/v1/status/config": `{"data":{"yaml":"{"}}`}, []string{retention}},
+		"another system": {"/api/v1/push", map[string]string{"/api/v1/status/runtimeinfo": runtime("15d")}, nil},
+	} {
+		p := &database{t: t, write: answer{status: http.StatusNoContent}, status: c.status}
+		got := p.probe(c.path, remotewrite.V1)
+		if got.Fault != "" || !slices.EqualFunc(got.Warnings, c.want, strings.Contains) {
+			t.Errorf("%s: %+v, want %q", name, got, c.want)
+		}
+		if name == "another system" && len(p.asked) > 1 {
+			t.Errorf("%s: asked %q", name, p.asked)
+		}
+	}
+}
+
+// What a receiver says instead of accepting is told with what to do, and without secrets.
+func TestProbeFaults(t *testing.T) {
+	t.Parallel()
+	for _, message := range []remotewrite.Message{remotewrite.V1, remotewrite.V2} {
+		for _, c := range []struct {
+			write    answer
+			says, do string
+		}{
+			{answer{status: 400, body: "Client sent an HTTP request to an HTTPS server.\n"}, "HTTP status 400: Client sent an HTTP request to an HTTPS server.", "url"},
+			{answer{status: 401, body: "no key=sim-secret-query"}, "HTTP status 401: no <secret>", "authentication"},
+			{answer{status: 404}, "HTTP status 404", "its receiver is enabled"},
+			{answer{status: 503, body: "starting"}, "HTTP status 503: starting", "is up"},
+			{answer{err: io.ErrUnexpectedEOF}, "unexpected EOF", "can be reached"},
+		} {
+			p := &database{t: t, write: c.write}
+			got := p.probe("/api/v1/write", message)
+			if got.Fault != c.says || !strings.Contains(got.ToDo, c.do) || len(p.asked) != 1 {
+				t.Errorf("%+v after %q, want %q", got, p.asked, c.says)
+			}
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package remotewrite
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"weixin_exporter/internal/history"
+	"weixin_exporter/weixin/datacube"
+)
+
+// logEvery is how long samples that are given up are gathered into one line.
+const logEvery = time.Minute
+
+// advice says what to do about samples that are refused.
+func (r Reason) advice() string {
+	switch r {
+	case TooOld, OutOfOrder:
+		return "give the receiver an out-of-order window longer than max_age"
+	case Duplicate:
+		return "nothing: the receiver keeps the first value of a day that was revised"
+	default:
+		return "see what the receiver answered"
+	}
+}
+
+// losses are samples that were given up and not yet logged.
+type losses struct {
+	since    time.Time // when the first of them was given up
+	byReason [Reasons]loss
+}
+
+// loss is what is told of the samples given up for one reason.
+type loss struct {
+	samples     int64
+	accounts    map[string]bool
+	first, last datacube.Date
+	text        string // what the receiver answered last
+}
+
+// refuse notes a sample that the receiver refuses.
+func (l *losses) refuse(r Refusal) {
+	found := &l.byReason[r.Reason]
+	// A sample's time is the end of what it describes.
+	date := datacube.DateOf(time.UnixMilli(r.Sample.Time - 1))
+	if found.samples == 0 || date < found.first {
+		found.first = date
+	}
+	found.last = max(found.last, date)
+	for _, label := range r.Sample.Series.Labels {
+		if label.Name == history.AccountLabel {
+			found.add(1, label.Value)
+		}
+	}
+	found.text = r.Text
+}
+
+func (l *loss) add(samples int64, account string) {
+	l.samples += samples
+	if l.accounts == nil {
+		l.accounts = make(map[string]bool)
+	}
+	l.accounts[account] = true
+}
+
+// logLosses logs them, in one line for each reason, and forgets them.
+func (s *sender) logLosses() {
+	for reason := range Reasons {
+		l := &s.losses.byReason[reason]
+		switch {
+		case l.samples == 0:
+		case reason == MaxAge:
+			level.Info(s.logger).Log("msg", "samples were not sent: they are older than max_age", "samples", l.samples, "accounts", few(l.accounts))
+		default:
+			level.Warn(s.logger).Log("msg", "samples were given up: the endpoint refuses them", "reason", reason, "samples", l.samples,
+				"accounts", few(l.accounts), "from", l.first, "until", l.last, "answer", l.text, "to_do", reason.advice())
+		}
+	}
+	s.losses = losses{}
+}
+
+// few returns names, or some of many.
+func few(names map[string]bool) string {
+	const most = 5
+	sorted := slices.Sorted(maps.Keys(names))
+	if len(sorted) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(sorted[:most], ", "), len(sorted)-most)
+	}
+	return strings.Join(sorted, ", ")
+}

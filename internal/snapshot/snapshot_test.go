@@ -1,0 +1,38 @@
+package snapshot_test
+
+import (
+	"testing"
+
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/weixin"
+)
+
+func TestBoardShowsTheLatest(t *testing.T) {
+	board := snapshot.NewBoard()
+	if board.Latest() != nil {
+		t.Error("an empty board shows something")
+	}
+	for range 2 {
+		s := &snapshot.Snapshot{}
+		board.Publish(s)
+		if board.Latest() != s {
+			t.Error("the board does not show what was published last")
+		}
+	}
+}
+
+func TestReasonsHaveDistinctNames(t *testing.T) {
+	seen := map[string]bool{}
+	for r := range snapshot.Reasons {
+		if seen[r.String()] || r.String() == "" {
+			t.Errorf("the name %q of reason %d is empty or stands for another, too", r, r)
+		}
+		seen[r.String()] = true
+	}
+	if got := snapshot.Reason(weixin.AllowList).String(); got != "allow_list" {
+		t.Errorf("the reason of an allow-list error is %q", got)
+	}
+	if got := snapshot.StoreFault.String(); got != "store" {
+		t.Errorf("the reason of a store fault is %q", got)
+	}
+}

@@ -1,0 +1,382 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"math"
+	"slices"
+	"time"
+
+	"weixin_exporter/weixin/datacube"
+)
+
+// Place is how far an endpoint has come with the days of an account, which are passed on in
+// the order of their marks and, among those with the same mark, of their dates.
+type Place struct {
+	Mark Mark
+	// Date is the last day with the mark that is done; lastDate where that is all of them.
+	Date datacube.Date
+}
+
+// lastDate stands for all days.
+const lastDate datacube.Date = math.MaxInt32
+
+// Due is what one endpoint does not have yet of one account. The caller owns it.
+type Due struct {
+	AppID string
+	// Daily and Hourly are Known days in the order of their dates.
+	Daily  []datacube.Day
+	Hourly []datacube.HourlyDay
+	// TooOld counts, for each API, the days before the date asked for that come before Upto.
+	TooOld [datacube.APIs]int64
+	// Upto is where the account stands once all this is done.
+	Upto Place
+	// More is true if there are further days behind Upto.
+	More bool
+}
+
+// Undelivered returns the app ids of the accounts of which an endpoint may not have all, in no
+// particular order. The endpoint is a name that stays the same over restarts.
+func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, error) {
+	var appIDs []string
+	err := s.reading(ctx, func(tx *sql.Tx) error {
+		//nolint:sqlclosecheck // each closes them
+		rows, err := tx.QueryContext(ctx, `
+			SELECT app_id FROM account
+			LEFT JOIN delivery ON delivery.endpoint = ? AND delivery.account = account.id
+			WHERE delivery.mark IS NULL OR account.changed > delivery.mark OR delivery.date < ?`,
+			endpoint, int64(lastDate))
+		if err != nil {
+			return err
+		}
+		err = each(rows, func() error {
+			var appID string
+			err := rows.Scan(&appID)
+			appIDs = append(appIDs, appID)
+			return err
+		})
+		return err
+	})
+	if err != nil {
+		return nil, s.failed(ctx, "look what is to be sent to "+endpoint, err)
+	}
+	return appIDs, nil
+}
+
+// Due returns what an endpoint does not have yet of the accounts with these app ids, as of one
+// instant and in their order, as far as their days hold no more than limit samples, four for each
+// hour and day, but at least one day. Only the last account can have More. Days before since are
+// only counted.
+func (s *Store) Due(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]Due, error) {
+	var dues []Due
+	err := s.reading(ctx, func(tx *sql.Tx) error {
+		c := courier{ctx: ctx, tx: tx, endpoint: endpoint, since: since, left: limit, whole: true, prepared: make(map[string]*sql.Stmt)}
+		for _, appID := range appIDs {
+			if c.left <= 0 {
+				break
+			}
+			due, err := c.due(appID)
+			if err != nil {
+				return err
+			}
+			if due.More && due.empty() {
+				break // it did not fit
+			}
+			dues = append(dues, due)
+			if due.More {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, s.failed(ctx, "read what is to be sent to "+endpoint, err)
+	}
+	return dues, nil
+}
+
+func (d *Due) empty() bool {
+	return len(d.Daily)+len(d.Hourly) == 0 && d.TooOld == [datacube.APIs]int64{}
+}
+
+// samplesOf is how many samples a day has in the series of the history.
+func samplesOf(api datacube.API) int {
+	if api == datacube.Hourly {
+		return 4 * datacube.HoursPerDay
+	}
+	return 4
+}
+
+// courier reads what is due within one transaction.
+type courier struct {
+	ctx      context.Context // it lives as long as one call of Due
+	tx       *sql.Tx
+	endpoint string
+	since    datacube.Date
+	left     int // samples that still fit
+	prepared map[string]*sql.Stmt
+	whole    bool // nothing was taken yet, so that one day is taken although it does not fit
+}
+
+// rows runs a query and scan for each row of its result. Each query comes once for every account, so
+// it is prepared; the transaction's end closes it.
+func (c *courier) rows(query string, scan func(*sql.Rows) error, args ...any) error {
+	statement := c.prepared[query]
+	if statement == nil {
+		var err error
+		if statement, err = c.tx.PrepareContext(c.ctx, query); err != nil {
+			return err
+		}
+		c.prepared[query] = statement
+	}
+	rows, err := statement.QueryContext(c.ctx, args...)
+	if err != nil {
+		return err
+	}
+	return each(rows, func() error { return scan(rows) })
+}
+
+// entry is a row of the table day.
+type entry struct {
+	place Place
+	api   datacube.API
+}
+
+func (c *courier) due(appID string) (Due, error) {
+	due := Due{AppID: appID}
+	var account int64
+	from := Place{Mark: -1}
+	found := false
+	err := c.rows(`
+		SELECT id, changed, coalesce(mark, -1), coalesce(date, 0) FROM account
+		LEFT JOIN delivery ON endpoint = ? AND account = id
+		WHERE app_id = ?`,
+		func(rows *sql.Rows) error {
+			found = true
+			return rows.Scan(&account, &due.Upto.Mark, &from.Mark, &from.Date)
+		}, c.endpoint, appID)
+	if err != nil || !found { // nobody has asked Weixin about it yet
+		return due, err
+	}
+	due.Upto.Date = lastDate
+	entries, err := c.entries(account, from)
+	if err != nil {
+		return due, err
+	}
+	if taken := c.take(entries); taken < len(entries) {
+		due.More = true
+		due.Upto = from
+		if taken > 0 {
+			due.Upto = entries[taken-1].place
+		}
+		entries = entries[:taken]
+	}
+	if due.TooOld, err = c.tooOld(account, from, due.Upto); err != nil {
+		return due, err
+	}
+	return due, c.figures(account, entries, &due)
+}
+
+// entries returns the account's days from since on that are after a place, in the order of their places.
+func (c *courier) entries(account int64, after Place) ([]entry, error) {
+	var entries []entry
+	err := c.rows(`
+		SELECT changed, date, api FROM day
+		WHERE account = ?1 AND api IN (0, 1) AND date >= ?2 AND status = 2
+			AND (changed > ?3 OR changed = ?3 AND date > ?4)
+		ORDER BY changed, date, api LIMIT ?5`,
+		func(rows *sql.Rows) error {
+			var e entry
+			err := rows.Scan(&e.place.Mark, &e.place.Date, &e.api)
+			entries = append(entries, e)
+			return err
+		}, account, int64(c.since), int64(after.Mark), int64(after.Date), c.left/samplesOf(datacube.Daily)+3)
+	return entries, err
+}
+
+// take returns how many of the entries fit. Those of both APIs at the same place stay together.
+func (c *courier) take(entries []entry) int {
+	taken := 0
+	for taken < len(entries) {
+		next, samples := taken, 0
+		for next < len(entries) && entries[next].place == entries[taken].place {
+			samples += samplesOf(entries[next].api)
+			next++
+		}
+		if samples > c.left && !c.whole {
+			break
+		}
+		c.whole = false
+		c.left -= samples
+		taken = next
+	}
+	return taken
+}
+
+// tooOld counts the account's days before since that are after one place and not after another.
+func (c *courier) tooOld(account int64, after, upto Place) ([datacube.APIs]int64, error) {
+	var days [datacube.APIs]int64
+	err := c.rows(`
+		SELECT api, count(*) FROM day
+		WHERE account = ?1 AND api IN (0, 1) AND date < ?2 AND status = 2
+			AND (changed > ?3 OR changed = ?3 AND date > ?4)
+			AND (changed < ?5 OR changed = ?5 AND date <= ?6)
+		GROUP BY api`,
+		func(rows *sql.Rows) error {
+			var api, count int64
+			err := rows.Scan(&api, &count)
+			if err == nil {
+				days[api] = count
+			}
+			return err
+		}, account, int64(c.since), int64(after.Mark), int64(after.Date), int64(upto.Mark), int64(upto.Date))
+	return days, err
+}
+
+// figures fills in the days of the entries, in the order of their dates.
+func (c *courier) figures(account int64, entries []entry, due *Due) error {
+	var dates [datacube.APIs][]datacube.Date
+	for _, e := range entries {
+		dates[e.api] = append(dates[e.api], e.place.Date)
+	}
+	for api := range dates {
+		slices.Sort(dates[api])
+	}
+	daily, err := c.daily(account, dates[datacube.Daily])
+	if err != nil {
+		return err
+	}
+	for _, date := range dates[datacube.Daily] {
+		due.Daily = append(due.Daily, datacube.Day{Date: date, Figures: daily[date]})
+	}
+	hourly, err := c.hourly(account, dates[datacube.Hourly])
+	if err != nil {
+		return err
+	}
+	for _, date := range dates[datacube.Hourly] {
+		day := datacube.HourlyDay{Date: date}
+		if hours := hourly[date]; hours != nil {
+			day.Hours = *hours
+		}
+		due.Hourly = append(due.Hourly, day)
+	}
+	return nil
+}
+
+func (c *courier) daily(account int64, dates []datacube.Date) (map[datacube.Date]datacube.Figures, error) {
+	found := make(map[datacube.Date]datacube.Figures, len(dates))
+	err := c.dated(`SELECT date, 0, callbacks, failures, time_cost, max_time_cost FROM daily`, account, dates,
+		func(date datacube.Date, _ int, f datacube.Figures) error {
+			found[date] = f
+			return nil
+		})
+	return found, err
+}
+
+func (c *courier) hourly(account int64, dates []datacube.Date) (map[datacube.Date]*datacube.Hours, error) {
+	found := make(map[datacube.Date]*datacube.Hours, len(dates))
+	err := c.dated(`SELECT date, hour, callbacks, failures, time_cost, max_time_cost FROM hourly`, account, dates,
+		func(date datacube.Date, hour int, f datacube.Figures) error {
+			if found[date] == nil {
+				found[date] = &datacube.Hours{}
+			}
+			return put(found[date], hour, f)
+		})
+	return found, err
+}
+
+// dated runs a query for the rows of an account with these dates.
+func (c *courier) dated(query string, account int64, dates []datacube.Date, scan func(datacube.Date, int, datacube.Figures) error) error {
+	if len(dates) == 0 {
+		return nil
+	}
+	numbers := make([]int64, len(dates))
+	for i, date := range dates {
+		numbers[i] = int64(date)
+	}
+	list, err := json.Marshal(numbers)
+	if err != nil {
+		return err
+	}
+	return c.rows(query+` WHERE account = ? AND date IN (SELECT value FROM json_each(?))`,
+		func(rows *sql.Rows) error {
+			var date, hour int64
+			var f datacube.Figures
+			if err := rows.Scan(&date, &hour, &f.Callbacks, &f.Failures, &f.TimeCostMillis, &f.MaxTimeCostMillis); err != nil {
+				return err
+			}
+			return scan(datacube.Date(date), int(hour), f)
+		}, account, string(list))
+}
+
+// CountDue returns, for each account of which an endpoint does not have all, how many days from
+// since on it lacks, by API.
+func (s *Store) CountDue(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error) {
+	counts := make(map[string][datacube.APIs]int64)
+	err := s.reading(ctx, func(tx *sql.Tx) error {
+		//nolint:sqlclosecheck // each closes them
+		rows, err := tx.QueryContext(ctx, `
+			WITH behind (id, app_id, mark, date) AS MATERIALIZED (
+				SELECT account.id, app_id, coalesce(mark, -1), coalesce(date, 0) FROM account
+				LEFT JOIN delivery ON delivery.endpoint = ?1 AND delivery.account = account.id
+				WHERE mark IS NULL OR account.changed > mark OR delivery.date < ?2)
+			SELECT app_id, api, count(*) FROM behind
+			JOIN day ON day.account = behind.id AND day.api IN (0, 1) AND day.date >= ?3 AND day.status = 2
+				AND (day.changed > behind.mark OR day.changed = behind.mark AND day.date > behind.date)
+			GROUP BY behind.id, api`, endpoint, int64(lastDate), int64(since))
+		if err != nil {
+			return err
+		}
+		return each(rows, func() error {
+			var appID string
+			var api, days int64
+			if err := rows.Scan(&appID, &api, &days); err != nil {
+				return err
+			}
+			count := counts[appID]
+			count[api] = days
+			counts[appID] = count
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, s.failed(ctx, "count what is to be sent to "+endpoint, err)
+	}
+	return counts, nil
+}
+
+// Delivered notes that an endpoint needs nothing more of what Due returned: it was sent,
+// refused for good or passed over. at is when samples among it were accepted; zero if none were.
+func (s *Store) Delivered(ctx context.Context, endpoint string, at time.Time, dues ...Due) error {
+	err := s.inTurn(ctx, func(tx *sql.Tx) error {
+		for i := range dues {
+			_, err := tx.ExecContext(ctx, `
+				INSERT INTO delivery (endpoint, account, mark, date, sent_at)
+				SELECT ?1, id, ?3, ?4, ?5 FROM account WHERE app_id = ?2
+				ON CONFLICT DO UPDATE SET mark = excluded.mark, date = excluded.date,
+					sent_at = coalesce(excluded.sent_at, sent_at)`,
+				endpoint, dues[i].AppID, int64(dues[i].Upto.Mark), int64(dues[i].Upto.Date), seconds(at))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return s.failed(ctx, "note what was sent to "+endpoint, err)
+	}
+	return nil
+}
+
+// LastDelivery returns when an endpoint last accepted samples, in China time; zero if never.
+func (s *Store) LastDelivery(ctx context.Context, endpoint string) (time.Time, error) {
+	var at int64
+	err := s.reading(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `SELECT coalesce(max(sent_at), 0) FROM delivery WHERE endpoint = ?`, endpoint).Scan(&at)
+	})
+	if err != nil {
+		return time.Time{}, s.failed(ctx, "look when samples were last sent to "+endpoint, err)
+	}
+	return instant(at), nil
+}

@@ -1,0 +1,76 @@
+package store_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weixin_exporter/internal/store"
+)
+
+// TestExamineChangesNothing: neither in a file that is at rest nor in one that is in use, nor after a crash.
+func TestExamineChangesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	examine := func(when, path string) {
+		t.Helper()
+		before := folderContent(t, filepath.Dir(path))
+		if err := store.Examine(t.Context(), path); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+		if diff := cmp.Diff(before, folderContent(t, filepath.Dir(path))); diff != "" {
+			t.Errorf("%s, the folder changed (-before +after):\n%s", when, diff)
+		}
+	}
+	examine("before the first start", path)
+	s, err := store.Open(t.Context(), path, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	examine("while it is in use", path)
+	// What a crash leaves behind, and a copy without the index of the WAL.
+	crashed := filepath.Join(t.TempDir(), "store.db")
+	copied := filepath.Join(t.TempDir(), "store.db")
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		content, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(crashed+suffix, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if suffix == "-shm" {
+			continue
+		}
+		if err := os.WriteFile(copied+suffix, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	examine("after a crash", crashed)
+	examine("as a copy", copied)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	examine("at rest", path)
+}
+
+// folderContent returns the files of a folder, but not the index of a WAL, which holds nothing of its own.
+func folderContent(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, entry := range entries {
+		content, err := os.ReadFile(filepath.Join(folder, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files[entry.Name()] = string(content); filepath.Ext(entry.Name()) == ".db-shm" {
+			files[entry.Name()] = ""
+		}
+	}
+	return files
+}

@@ -1,0 +1,275 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+const (
+	beforeAll datacube.Date = math.MinInt32
+	afterAll  datacube.Date = math.MaxInt32
+)
+
+// historyOf returns all that is known of an account.
+func historyOf(t *testing.T, h *store.History, appID string, since, until datacube.Date) ([]datacube.Day, []datacube.HourlyDay) {
+	t.Helper()
+	var days []datacube.Day
+	var hourlyDays []datacube.HourlyDay
+	err := errors.Join(
+		h.Days(appID, since, until, func(date datacube.Date, f datacube.Figures) error {
+			days = append(days, datacube.Day{Date: date, Figures: f})
+			return nil
+		}),
+		h.Hours(appID, since, until, func(date datacube.Date, hours *datacube.Hours) error {
+			hourlyDays = append(hourlyDays, datacube.HourlyDay{Date: date, Hours: *hours})
+			return nil
+		}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return days, hourlyDays
+}
+
+// history calls read with the history of a store, which must be readable.
+func history(t *testing.T, s *store.Store, read func(*store.History)) {
+	t.Helper()
+	called := false
+	err := s.History(t.Context(), func(h *store.History) error {
+		called = true
+		read(h)
+		return nil
+	})
+	if err != nil || !called {
+		t.Fatalf("read the history: %v, called: %v", err, called)
+	}
+}
+
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *store.Store, reopen func() *store.Store) {
+		t.Helper()
+		busy := datacube.Hours{0: {Callbacks: 7, Failures: 1, TimeCostMillis: 900, MaxTimeCostMillis: 300}, 23: {Callbacks: math.MaxInt64}}
+		quietDay := daily(shop, firstDay+2, 0)
+		quietDay.Daily, quietDay.State.Empty = &datacube.Figures{}, true
+		save(t, s,
+			hourly(shop, firstDay+3, busy), hourly(shop, firstDay, busy), hourly(shop, firstDay+1, datacube.Hours{}), // not in order
+			daily(shop, firstDay, 8), quietDay,
+			store.Record{AppID: shop, API: datacube.Daily, Date: firstDay + 1, State: store.State{Status: store.NotThere, AskedAt: asked}},
+			store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 2, State: store.State{Status: store.NotThere, AskedAt: asked}},
+			daily(bot, firstDay+1, 9))
+		day := func(callbacks int64) datacube.Figures { return *daily(shop, firstDay, callbacks).Daily }
+		history(t, reopen(), func(h *store.History) {
+			if diff := cmp.Diff([]string{shop, bot}, h.Accounts()); diff != "" {
+				t.Errorf("accounts (-want +got):\n%s", diff)
+			}
+			days, hours := historyOf(t, h, shop, beforeAll, afterAll)
+			if diff := cmp.Diff([]datacube.Day{{Date: firstDay, Figures: day(8)}, {Date: firstDay + 2}}, days); diff != "" {
+				t.Errorf("days (-want +got):\n%s", diff)
+			}
+			want := []datacube.HourlyDay{{Date: firstDay, Hours: busy}, {Date: firstDay + 1}, {Date: firstDay + 3, Hours: busy}}
+			if diff := cmp.Diff(want, hours); diff != "" {
+				t.Errorf("hours (-want +got):\n%s", diff)
+			}
+			days, hours = historyOf(t, h, shop, firstDay+1, firstDay+2)
+			if len(days) != 1 || days[0].Date != firstDay+2 || len(hours) != 1 || hours[0].Date != firstDay+1 {
+				t.Errorf("from the second day to the third there are %v and %v", days, hours)
+			}
+			days, hours = historyOf(t, h, bot, beforeAll, afterAll)
+			if len(days) != 1 || days[0].Figures != day(9) || len(hours) != 0 {
+				t.Errorf("the other account has %v and %v", days, hours)
+			}
+			if days, hours = historyOf(t, h, "wxstranger", beforeAll, afterAll); len(days)+len(hours) > 0 {
+				t.Errorf("a stranger has %v and %v", days, hours)
+			}
+		})
+	})
+}
+
+// TestHistoryIsWhatTheViewsShow compares it with SQL, for days and hours at random.
+func TestHistoryIsWhatTheViewsShow(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(4, 5))
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path)
+	for account := range 4 {
+		var records []store.Record
+		for date := range datacube.Date(40) {
+			if random.IntN(3) == 0 {
+				continue
+			}
+			var hours datacube.Hours
+			for hour := range hours {
+				if random.IntN(4) > 0 {
+					hours[hour] = datacube.Figures{
+						Callbacks: random.Int64N(1000), Failures: random.Int64N(10), TimeCostMillis: random.Int64(), MaxTimeCostMillis: 5,
+					}
+				}
+			}
+			records = append(records, hourly(appID(account), firstDay+date, hours), daily(appID(account), firstDay+date, random.Int64N(3)))
+		}
+		save(t, s, records...)
+	}
+	var got strings.Builder
+	line := func(f datacube.Figures, start ...any) {
+		fmt.Fprintln(&got, append(start, f.Callbacks, f.Failures, f.TimeCostMillis, f.MaxTimeCostMillis)...)
+	}
+	history(t, s, func(h *store.History) {
+		for _, appID := range h.Accounts() {
+			days, hourlyDays := historyOf(t, h, appID, beforeAll, afterAll)
+			for _, day := range days {
+				line(day.Figures, appID, day.Date)
+			}
+			for _, day := range hourlyDays {
+				for hour, f := range day.Hours {
+					line(f, appID, day.Date, hour)
+				}
+			}
+		}
+	})
+	db := shell(t, path)
+	var want strings.Builder
+	for account := range 4 {
+		for _, view := range []string{"interface_daily", "interface_hourly"} {
+			hour := map[string]string{"interface_hourly": ", ref_hour"}[view]
+			want.WriteString(table(t, db, fmt.Sprintf(`SELECT * FROM %s WHERE app_id = '%s' ORDER BY ref_date%s`, view, appID(account), hour)))
+		}
+	}
+	if diff := cmp.Diff(strings.Split(want.String(), "\n"), strings.Split(got.String(), "\n")); diff != "" || got.Len() == 0 {
+		t.Errorf("history of %d bytes (-views +history):\n%s", got.Len(), diff)
+	}
+}
+
+// TestHistoryIsOfOneInstant: what others save meanwhile is not in it, and they do not wait.
+func TestHistoryIsOfOneInstant(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	here, there := open(t, path), open(t, path)
+	save(t, here, daily(shop, firstDay, 1), daily(bot, firstDay, 1))
+	reader, err := store.OpenReadOnly(t.Context(), path, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	history(t, reader, func(h *store.History) {
+		save(t, there, daily(shop, firstDay, 2), daily(shop, firstDay+1, 2), daily("wxnew", firstDay, 2))
+		save(t, here, daily(bot, firstDay, 3))
+		for _, appID := range []string{shop, bot, "wxnew"} {
+			days, _ := historyOf(t, h, appID, beforeAll, afterAll)
+			if appID == "wxnew" && len(days) > 0 || appID != "wxnew" && (len(days) != 1 || days[0].Figures.Callbacks != 1) {
+				t.Errorf("%s has %v", appID, days)
+			}
+		}
+	})
+	history(t, reader, func(h *store.History) {
+		if days, _ := historyOf(t, h, shop, beforeAll, afterAll); len(days) != 2 || days[0].Figures.Callbacks != 2 {
+			t.Errorf("later there are %v", days)
+		}
+	})
+}
+
+func TestHistoryReturnsTheReadersErrors(t *testing.T) {
+	t.Parallel()
+	s := open(t, "")
+	save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 1), hourly(shop, firstDay, datacube.Hours{}))
+	full := errors.New("no space left")
+	calls := 0
+	for _, read := range []func(h *store.History) error{
+		func(*store.History) error { calls++; return full },
+		func(h *store.History) error {
+			return h.Days(shop, beforeAll, afterAll, func(datacube.Date, datacube.Figures) error { calls++; return full })
+		},
+		func(h *store.History) error {
+			return h.Hours(shop, beforeAll, afterAll, func(datacube.Date, *datacube.Hours) error { calls++; return full })
+		},
+	} {
+		if err := s.History(t.Context(), read); err != full { //nolint:errorlint // it is to be the very same
+			t.Errorf("got %v, want %v", err, full)
+		}
+	}
+	if calls != 3 {
+		t.Errorf("%d calls, want 3", calls)
+	}
+	save(t, s, daily(shop, firstDay+2, 1)) // nothing holds the only connection
+}
+
+func TestHistoryEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *store.Store, _ func() *store.Store) {
+		t.Helper()
+		save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 1))
+		ctx, cancel := context.WithCancel(t.Context())
+		days := 0
+		err := s.History(ctx, func(h *store.History) error {
+			return h.Days(shop, beforeAll, afterAll, func(datacube.Date, datacube.Figures) error {
+				days++
+				cancel()
+				return nil
+			})
+		})
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "read the history") || days != 1 {
+			t.Errorf("after %d days: %v", days, err)
+		}
+		if err := s.History(ctx, func(*store.History) error { return nil }); !errors.Is(err, context.Canceled) {
+			t.Errorf("begun after the end: %v", err)
+		}
+	})
+}
+
+func TestHistoryOfAFileThatWasSpoilt(t *testing.T) {
+	t.Parallel()
+	for name, statement := range map[string]string{
+		"hour 24":                    `PRAGMA ignore_check_constraints = ON; UPDATE hourly SET hour = 24`,
+		"hour -1":                    `PRAGMA ignore_check_constraints = ON; UPDATE hourly SET hour = -1`,
+		"no such table":              `DROP VIEW interface_hourly; DROP TABLE hourly`,
+		"in the place of an integer": `PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'STRICT, ', '') WHERE name = 'hourly'; PRAGMA writable_schema = RESET; UPDATE hourly SET callbacks = 'many'`,
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store.db")
+			s := open(t, path)
+			save(t, s, hourly(shop, firstDay, datacube.Hours{3: {Callbacks: 1}}))
+			db := shell(t, path)
+			for part := range strings.SplitSeq(statement, "; ") {
+				run(t, db, part)
+			}
+			err := s.History(t.Context(), func(h *store.History) error {
+				return h.Hours(shop, beforeAll, afterAll, func(datacube.Date, *datacube.Hours) error { return nil })
+			})
+			if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), path) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// TestHistoryWithoutAState: figures whose day is not known are passed over, those behind them are not.
+func TestHistoryWithoutAState(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path)
+	for date := firstDay; date < firstDay+3; date++ {
+		save(t, s, daily(shop, date, 1), hourly(shop, date, datacube.Hours{5: {Callbacks: 1}, 6: {Callbacks: 2}}))
+	}
+	run(t, shell(t, path), fmt.Sprintf(`DELETE FROM day WHERE date = %d`, firstDay))
+	history(t, s, func(h *store.History) {
+		days, hours := historyOf(t, h, shop, beforeAll, afterAll)
+		if len(days) != 2 || days[0] != (datacube.Day{Date: firstDay + 1, Figures: *daily(shop, firstDay, 1).Daily}) {
+			t.Errorf("days: %v", days)
+		}
+		if len(hours) != 2 || hours[0].Date != firstDay+1 || hours[0].Hours[6].Callbacks != 2 || hours[1].Hours[5].Callbacks != 1 {
+			t.Errorf("hours: %v", hours)
+		}
+	})
+}

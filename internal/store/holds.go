@@ -1,0 +1,86 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"weixin_exporter/weixin/datacube"
+)
+
+// Hold is what a restart must know of failed attempts with one API for one account.
+type Hold struct {
+	AppID string
+	API   datacube.API
+	// Until is when the call may be made again, as was found at Since; to the second.
+	Since, Until time.Time
+	// Date is the day in China on which Attempts failed.
+	Date     datacube.Date
+	Attempts int
+	// Fingerprint is a salted hash of the credentials with which the attempts failed.
+	Fingerprint []byte
+	// Detail is JSON that says what failed. It holds no secret.
+	Detail string
+}
+
+// SaveHolds replaces what is stored about the APIs and accounts of holds; all of it or nothing.
+func (s *Store) SaveHolds(ctx context.Context, holds []Hold) error {
+	if len(holds) == 0 {
+		return nil
+	}
+	err := s.inTurn(ctx, func(tx *sql.Tx) error {
+		w := writer{ctx: ctx, tx: tx, statements: &s.statements, accounts: make(map[string]int64)}
+		for i := range holds {
+			h := &holds[i]
+			account, err := w.account(h.AppID)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `
+				INSERT INTO hold (account, api, since, until, date, attempts, fingerprint, detail)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+				ON CONFLICT DO UPDATE SET since = excluded.since, until = excluded.until, date = excluded.date,
+					attempts = excluded.attempts, fingerprint = excluded.fingerprint, detail = excluded.detail`,
+				account, int64(h.API), h.Since.Unix(), h.Until.Unix(), int64(h.Date), int64(h.Attempts), h.Fingerprint, h.Detail); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return s.failed(ctx, "save until when calls are not to be made again", err)
+	}
+	return nil
+}
+
+// Holds returns what SaveHolds has stored about the accounts with these app ids.
+func (s *Store) Holds(ctx context.Context, appIDs ...string) ([]Hold, error) {
+	var holds []Hold
+	list, err := json.Marshal(appIDs)
+	if err != nil {
+		return nil, fmt.Errorf("naming the accounts: %w", err)
+	}
+	err = inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `
+			SELECT app_id, api, since, until, date, attempts, fingerprint, detail
+			FROM hold JOIN account ON account.id = hold.account
+			WHERE app_id IN (SELECT value FROM json_each(?))`, string(list))
+		if err != nil {
+			return err
+		}
+		return each(rows, func() error {
+			var h Hold
+			var api, since, until, date int64
+			err := rows.Scan(&h.AppID, &api, &since, &until, &date, &h.Attempts, &h.Fingerprint, &h.Detail)
+			h.API, h.Since, h.Until, h.Date = datacube.API(api), instant(since), instant(until), datacube.Date(date)
+			holds = append(holds, h)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, s.failed(ctx, "load until when calls are not to be made again", err)
+	}
+	return holds, nil
+}

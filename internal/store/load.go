@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"weixin_exporter/weixin/datacube"
+)
+
+// Load returns what is known of the accounts with these app ids, or of all where none is
+// named, as of one instant. States reach back to since. Accounts that the store does not
+// know are missing in the map. The caller owns what is returned.
+func (s *Store) Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*Account, error) {
+	accounts := make(map[string]*Account)
+	err := s.reading(ctx, func(tx *sql.Tx) error {
+		l := loader{ctx: ctx, tx: tx, byNumber: make(map[int64]*Account)}
+		if err := l.accounts(accounts, appIDs); err != nil {
+			return err
+		}
+		for _, part := range []func() error{
+			func() error { return l.states(since) }, l.daily, l.hourly,
+		} {
+			if err := part(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, s.failed(ctx, fmt.Sprintf("load what is known since %v", since), err)
+	}
+	return accounts, nil
+}
+
+// loader reads within one transaction, one query for each kind of thing.
+type loader struct {
+	ctx      context.Context // it lives as long as one call of Load
+	tx       *sql.Tx
+	byNumber map[int64]*Account
+	// numbers are the keys of byNumber as a JSON array: a list of any length in one parameter.
+	numbers string
+}
+
+// rows runs a query and scan for each row of its result.
+func (l *loader) rows(query string, scan func(*sql.Rows) error, args ...any) error {
+	rows, err := l.tx.QueryContext(l.ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	return each(rows, func() error { return scan(rows) })
+}
+
+// each calls scan for each row and closes rows.
+func each(rows *sql.Rows, scan func() error) error {
+	defer func() { _ = rows.Close() }() // nothing is left to fail that Err does not tell
+	for rows.Next() {
+		if err := scan(); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (l *loader) accounts(accounts map[string]*Account, appIDs []string) error {
+	query, args := `SELECT id, app_id, daily_days, hourly_days FROM account`, []any(nil)
+	if len(appIDs) > 0 {
+		list, err := json.Marshal(appIDs)
+		if err != nil {
+			return err
+		}
+		query, args = query+` WHERE app_id IN (SELECT value FROM json_each(?))`, []any{string(list)}
+	}
+	numbers := []int64{}
+	err := l.rows(query, func(rows *sql.Rows) error {
+		var number int64
+		var appID string
+		account := &Account{}
+		if err := rows.Scan(&number, &appID, &account.Days[datacube.Daily], &account.Days[datacube.Hourly]); err != nil {
+			return err
+		}
+		accounts[appID], l.byNumber[number] = account, account
+		numbers = append(numbers, number)
+		return nil
+	}, args...)
+	if err != nil {
+		return err
+	}
+	list, err := json.Marshal(numbers)
+	l.numbers = string(list)
+	return err
+}
+
+// integers runs a query with that many columns, all of them integers, and take for each row of
+// its result; NULL is 0. What a row costs is above all the number of its columns, and
+// database/sql converts values the quickest that it need not convert.
+func (l *loader) integers(columns int, query string, take func([]int64) error, args ...any) error {
+	row, values, targets := make([]int64, columns), make([]any, columns), make([]any, columns)
+	for i := range values {
+		targets[i] = &values[i]
+	}
+	return l.rows(query, func(rows *sql.Rows) error {
+		if err := rows.Scan(targets...); err != nil {
+			return err
+		}
+		for i, v := range values {
+			row[i], _ = v.(int64)
+		}
+		return take(row)
+	}, args...)
+}
+
+// states reads most of the rows there are, so they have few columns.
+func (l *loader) states(since datacube.Date) error {
+	return l.integers(6, `
+		SELECT 2 * account + api, date,
+			status + 4 * empty + 8 * rechecked + 16 * damaged + 256 * rechecks + 4096 * asks, checksum, asked_at, known_at
+		FROM day
+		WHERE account IN (SELECT value FROM json_each(?)) AND api IN (0, 1) AND date >= ?`,
+		func(row []int64) error {
+			number, flags := row[0], row[2]
+			l.byNumber[number/2].States[number%2].Set(datacube.Date(row[1]), State{
+				Status:    Status(flags & 3),
+				Empty:     flags&4 != 0,
+				Rechecked: flags&8 != 0,
+				Damaged:   int(flags / 16 % 16),
+				Rechecks:  int(flags / 256 % 16),
+				Asks:      int(flags / 4096),
+				Checksum:  uint32(row[3]),
+				AskedAt:   instant(row[4]),
+				KnownAt:   instant(row[5]),
+			})
+			return nil
+		}, l.numbers, int64(since))
+}
+
+// instant is the reverse of seconds; 0 stands for NULL.
+func instant(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).In(datacube.China)
+}
+
+// latest is the beginning of a query that needs the latest known day of each account. Its
+// parameters are the accounts' numbers and the API.
+const latest = `
+	WITH latest (account, date) AS MATERIALIZED (
+		SELECT value, (
+			SELECT date FROM day
+			WHERE account = value AND api = ?2 AND status = 2 ORDER BY date DESC LIMIT 1)
+		FROM json_each(?1))`
+
+func (l *loader) daily() error {
+	return l.integers(6, latest+`
+		SELECT latest.account, latest.date, callbacks, failures, time_cost, max_time_cost
+		FROM latest
+		LEFT JOIN daily ON daily.account = latest.account AND daily.date = latest.date
+		WHERE latest.date IS NOT NULL`,
+		func(row []int64) error {
+			l.byNumber[row[0]].Daily = &datacube.Day{Date: datacube.Date(row[1]), Figures: figures(row[2:])}
+			return nil
+		}, l.numbers, int64(datacube.Daily))
+}
+
+// hourly reads one row for each hour with traffic, and one without an hour for a day
+// without traffic.
+func (l *loader) hourly() error {
+	return l.integers(7, latest+`
+		SELECT latest.account, latest.date, hour, callbacks, failures, time_cost, max_time_cost
+		FROM latest
+		LEFT JOIN hourly ON hourly.account = latest.account AND hourly.date = latest.date
+		WHERE latest.date IS NOT NULL`,
+		func(row []int64) error {
+			account := l.byNumber[row[0]]
+			if account.Hourly == nil {
+				account.Hourly = &datacube.HourlyDay{Date: datacube.Date(row[1])}
+			}
+			return put(&account.Hourly.Hours, int(row[2]), figures(row[3:]))
+		}, l.numbers, int64(datacube.Hourly))
+}
+
+// figures takes the four columns of a row.
+func figures(row []int64) datacube.Figures {
+	return datacube.Figures{Callbacks: row[0], Failures: row[1], TimeCostMillis: row[2], MaxTimeCostMillis: row[3]}
+}

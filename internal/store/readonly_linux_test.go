@@ -1,0 +1,115 @@
+package store_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weixin_exporter/internal/store"
+)
+
+// openAsNobody opens a store with the rights of a user who owns none of the files. For
+// root, file modes are no obstacle; so Linux is told to check this thread's accesses to
+// files as those of somebody else.
+func openAsNobody(t *testing.T, path string) error {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		const nobody = 65534
+		// The folders around those of a test are root's alone.
+		if err := os.Chmod(filepath.Dir(filepath.Dir(path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := syscall.Setfsuid(nobody); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := syscall.Setfsuid(0); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	s, err := store.Open(t.Context(), path, store.Options{})
+	if err == nil {
+		_ = s.Close()
+	}
+	return err
+}
+
+func TestOpenWithoutTheRightTo(t *testing.T) {
+	t.Parallel()
+	const (
+		denied   = `this user may not read and write the file; allow it or change store.path: permission denied`
+		readOnly = `the file or its folder is read-only for this user; allow writing to both or change store.path: attempt to write a readonly database (1544)`
+		cannot   = `the file, or those that SQLite puts beside it, cannot be opened; allow this user to read and write it and its folder, or change store.path: unable to open database file (14)`
+	)
+	tests := map[string]struct {
+		make         bool // the file, before
+		file, folder os.FileMode
+		want         string
+	}{
+		"read-only file":                  {true, 0o444, 0o777, denied},
+		"unreadable file":                 {true, 0o000, 0o777, denied},
+		"read-only folder":                {true, 0o666, 0o555, readOnly},
+		"read-only file and folder":       {true, 0o444, 0o555, denied},
+		"new file in a read-only folder":  {false, 0, 0o555, cannot},
+		"new file in an unlistable place": {false, 0, 0o444, `cannot look at the file; allow this user to or change store.path: stat %s: permission denied`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder := t.TempDir()
+			path := filepath.Join(folder, "store.db")
+			if test.make {
+				closed(t, path, 1)
+				if err := os.Chmod(path, test.file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := modes(t, folder)
+			if err := os.Chmod(folder, test.folder); err != nil {
+				t.Fatal(err)
+			}
+			err := openAsNobody(t, path)
+			if err := os.Chmod(folder, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			want := fmt.Sprintf("store %q: open: ", path)
+			if test.folder == 0o444 {
+				want += fmt.Sprintf(test.want, path)
+			} else {
+				want += test.want
+			}
+			if err == nil || err.Error() != want {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+			if diff := cmp.Diff(before, modes(t, folder)); diff != "" {
+				t.Errorf("the folder changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// modes returns the files in a folder with their modes, sizes and times of change.
+func modes(t *testing.T, folder string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, fmt.Sprint(info.Name(), info.Mode(), info.Size(), info.ModTime()))
+	}
+	return list
+}

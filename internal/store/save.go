@@ -1,0 +1,365 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"weixin_exporter/weixin/datacube"
+)
+
+// chunks are how many hours one statement stores: whole days in one, others in few.
+var chunks = [...]int{24, 12, 6, 3, 1}
+
+// statements are prepared once; the pool prepares them again after it lost a connection.
+type statements struct {
+	all          []*sql.Stmt
+	mark         *sql.Stmt
+	account      *sql.Stmt
+	addAccount   *sql.Stmt
+	markAccount  *sql.Stmt
+	status       *sql.Stmt
+	putState     *sql.Stmt
+	daily        *sql.Stmt
+	putDaily     *sql.Stmt
+	deleteDaily  *sql.Stmt
+	hourly       *sql.Stmt
+	putHours     [len(chunks)]*sql.Stmt
+	deleteHourly *sql.Stmt
+}
+
+func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
+	type entry struct {
+		statement **sql.Stmt
+		query     string
+	}
+	list := []entry{
+		{&s.mark, `UPDATE mark SET latest = latest + 1 RETURNING latest`},
+		{&s.account, `SELECT id FROM account WHERE app_id = ?`},
+		{&s.addAccount, `INSERT INTO account (app_id) VALUES (?)`},
+		{&s.markAccount, `UPDATE account SET changed = ? WHERE id = ?`},
+		{&s.status, `SELECT status FROM day WHERE account = ? AND api = ? AND date = ?`},
+		{&s.putState, `INSERT INTO day (account, api, date, status, empty, asks, asked_at, known_at, rechecked,
+				damaged, rechecks, checksum, changed)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET status = excluded.status, empty = excluded.empty, asks = excluded.asks,
+				asked_at = excluded.asked_at, known_at = excluded.known_at, rechecked = excluded.rechecked,
+				damaged = excluded.damaged, rechecks = excluded.rechecks, checksum = excluded.checksum,
+				changed = max(changed, excluded.changed)`},
+		{&s.daily, `SELECT callbacks, failures, time_cost, max_time_cost
+			FROM daily WHERE account = ? AND date = ?`},
+		{&s.putDaily, `REPLACE INTO daily (account, date, callbacks, failures, time_cost, max_time_cost)
+			VALUES (?, ?, ?, ?, ?, ?)`},
+		{&s.deleteDaily, `DELETE FROM daily WHERE account = ? AND date = ?`},
+		{&s.hourly, `SELECT hour, callbacks, failures, time_cost, max_time_cost
+			FROM hourly WHERE account = ? AND date = ?`},
+		{&s.deleteHourly, `DELETE FROM hourly WHERE account = ? AND date = ?`},
+	}
+	for i, hours := range chunks {
+		list = append(list, entry{&s.putHours[i], insertHours(hours)})
+	}
+	for _, e := range list {
+		statement, err := db.PrepareContext(ctx, e.query) //nolint:sqlclosecheck // close does, all of them
+		if err != nil {
+			return fmt.Errorf("prepare %q: %w", e.query, err)
+		}
+		*e.statement = statement
+		s.all = append(s.all, statement)
+	}
+	return nil
+}
+
+// insertHours returns a statement whose parameters are the account, the date and then, for
+// each hour, the hour and its four figures.
+func insertHours(hours int) string {
+	var b strings.Builder
+	b.WriteString(`INSERT INTO hourly (account, date, hour, callbacks, failures, time_cost, max_time_cost) VALUES `)
+	for i := range hours {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		p := 3 + 5*i
+		fmt.Fprintf(&b, "(?1, ?2, ?%d, ?%d, ?%d, ?%d, ?%d)", p, p+1, p+2, p+3, p+4)
+	}
+	return b.String()
+}
+
+func (s *statements) close() error {
+	var errs []error
+	for _, statement := range s.all {
+		errs = append(errs, statement.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Save stores records in one transaction, all of them or none. It returns a Revision for
+// each record whose figures differ from those of a day that was Known before, in the order
+// of the records; moved hours count as a difference. Hours and days without traffic take
+// no room.
+func (s *Store) Save(ctx context.Context, records []Record) ([]Revision, error) {
+	for i := range records {
+		if err := records[i].check(); err != nil {
+			return nil, fmt.Errorf("%s: save %v: %w", name(s.path), &records[i], err)
+		}
+	}
+	if len(records) == 0 {
+		return nil, nil
+	}
+	var revisions []Revision
+	err := s.writing(ctx, func(tx *sql.Tx, prepared *statements) error {
+		w := writer{ctx: ctx, tx: tx, statements: prepared, accounts: make(map[string]int64)}
+		if err := w.row(prepared.mark).Scan(&w.mark); err != nil {
+			return err
+		}
+		for i := range records {
+			if err := w.save(&records[i]); err != nil {
+				return err
+			}
+		}
+		revisions = w.revisions
+		return w.markAccounts()
+	})
+	if err != nil {
+		doing := fmt.Sprintf("save %d records", len(records))
+		if len(records) == 1 {
+			doing = fmt.Sprintf("save %v", &records[0])
+		}
+		return nil, s.failed(ctx, doing, err)
+	}
+	return revisions, nil
+}
+
+// String names the day that the record is about.
+func (r *Record) String() string {
+	return fmt.Sprintf("%v of %s, %v", r.Date, r.AppID, r.API)
+}
+
+// check fails for records that no answer can lead to.
+func (r *Record) check() error {
+	switch {
+	case r.AppID == "":
+		return errors.New("the app id is missing")
+	case r.API >= datacube.APIs:
+		return errors.New("there is no such API")
+	case r.State.Status != NotThere && r.State.Status != Known:
+		return fmt.Errorf("a day cannot become %q", r.State.Status)
+	case r.Daily != nil && r.API != datacube.Daily, r.Hourly != nil && r.API != datacube.Hourly:
+		return errors.New("the figures are those of the other API")
+	}
+	return nil
+}
+
+// writer saves records within one transaction.
+type writer struct {
+	ctx        context.Context // it lives as long as one call of Save
+	tx         *sql.Tx
+	statements *statements
+	accounts   map[string]int64 // by app id
+	mark       Mark
+	revisions  []Revision
+}
+
+func (w *writer) save(r *Record) error {
+	account, err := w.account(r.AppID)
+	if err != nil {
+		return err
+	}
+	before, err := w.status(account, r)
+	if err != nil {
+		return err
+	}
+	revisions := len(w.revisions)
+	switch {
+	case r.Daily != nil:
+		err = w.saveDaily(account, r, before)
+	case r.Hourly != nil:
+		err = w.saveHourly(account, r, before)
+	}
+	if err != nil {
+		return err
+	}
+	st := &r.State
+	var changed Mark
+	if st.Status == Known && (before != Known || len(w.revisions) > revisions) {
+		changed = w.mark
+	}
+	return w.exec(w.statements.putState, account, int64(r.API), int64(r.Date), int64(st.Status),
+		st.Empty, int64(st.Asks), seconds(st.AskedAt), seconds(st.KnownAt), st.Rechecked,
+		int64(min(st.Damaged, mostDoubts)), int64(min(st.Rechecks, mostDoubts)), int64(st.Checksum), int64(changed))
+}
+
+// markAccounts notes for every account that there was an answer about it.
+func (w *writer) markAccounts() error {
+	for _, id := range w.accounts {
+		if err := w.exec(w.statements.markAccount, int64(w.mark), id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// within returns a statement as part of the transaction.
+func (w *writer) within(statement *sql.Stmt) *sql.Stmt {
+	return w.tx.StmtContext(w.ctx, statement)
+}
+
+func (w *writer) exec(statement *sql.Stmt, args ...any) error {
+	_, err := w.within(statement).ExecContext(w.ctx, args...) //nolint:sqlclosecheck // the transaction's end closes it
+	return err
+}
+
+func (w *writer) row(statement *sql.Stmt, args ...any) *sql.Row {
+	return w.within(statement).QueryRowContext(w.ctx, args...) //nolint:sqlclosecheck // the transaction's end closes it
+}
+
+// account returns the number of an account and gives it one where it has none.
+func (w *writer) account(appID string) (int64, error) {
+	if id, ok := w.accounts[appID]; ok {
+		return id, nil
+	}
+	var id int64
+	err := w.row(w.statements.account, appID).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		var result sql.Result
+		result, err = w.within(w.statements.addAccount).ExecContext(w.ctx, appID) //nolint:sqlclosecheck // the transaction's end closes it
+		if err == nil {
+			id, err = result.LastInsertId()
+		}
+	}
+	w.accounts[appID] = id
+	return id, err
+}
+
+func (w *writer) status(account int64, r *Record) (Status, error) {
+	var status Status
+	err := w.row(w.statements.status, account, int64(r.API), int64(r.Date)).Scan(&status)
+	if errors.Is(err, sql.ErrNoRows) {
+		return NeverAsked, nil
+	}
+	return status, err
+}
+
+func (w *writer) saveDaily(account int64, r *Record, status Status) error {
+	if status == Known {
+		before, err := w.readDaily(account, r.Date)
+		if err != nil {
+			return err
+		}
+		w.compare(r, before == *r.Daily, before, *r.Daily)
+	}
+	f := r.Daily
+	if *f == (datacube.Figures{}) {
+		return w.exec(w.statements.deleteDaily, account, int64(r.Date))
+	}
+	return w.exec(w.statements.putDaily, account, int64(r.Date),
+		f.Callbacks, f.Failures, f.TimeCostMillis, f.MaxTimeCostMillis)
+}
+
+func (w *writer) saveHourly(account int64, r *Record, status Status) error {
+	if status == Known {
+		before, err := w.readHourly(account, r.Date)
+		if err != nil {
+			return err
+		}
+		w.compare(r, before == *r.Hourly, wholeDay(&before), wholeDay(r.Hourly))
+	}
+	// Without a state there are no figures either.
+	if status != NeverAsked {
+		if err := w.exec(w.statements.deleteHourly, account, int64(r.Date)); err != nil {
+			return err
+		}
+	}
+	var figures []any
+	for hour, f := range r.Hourly {
+		if f != (datacube.Figures{}) {
+			figures = append(figures, int64(hour), f.Callbacks, f.Failures, f.TimeCostMillis, f.MaxTimeCostMillis)
+		}
+	}
+	for i, hours := range chunks {
+		for len(figures) >= 5*hours {
+			args := append([]any{account, int64(r.Date)}, figures[:5*hours]...)
+			if err := w.exec(w.statements.putHours[i], args...); err != nil {
+				return err
+			}
+			figures = figures[5*hours:]
+		}
+	}
+	return nil
+}
+
+func (w *writer) readDaily(account int64, date datacube.Date) (datacube.Figures, error) {
+	var f datacube.Figures
+	err := w.row(w.statements.daily, account, int64(date)).
+		Scan(&f.Callbacks, &f.Failures, &f.TimeCostMillis, &f.MaxTimeCostMillis)
+	if errors.Is(err, sql.ErrNoRows) {
+		return datacube.Figures{}, nil
+	}
+	return f, err
+}
+
+func (w *writer) readHourly(account int64, date datacube.Date) (datacube.Hours, error) {
+	var hours datacube.Hours
+	rows, err := w.within(w.statements.hourly).QueryContext(w.ctx, account, int64(date)) //nolint:sqlclosecheck // the transaction's end closes it
+	if err != nil {
+		return hours, err
+	}
+	err = each(rows, func() error {
+		var hour int
+		var f datacube.Figures
+		err := rows.Scan(&hour, &f.Callbacks, &f.Failures, &f.TimeCostMillis, &f.MaxTimeCostMillis)
+		if err != nil {
+			return err
+		}
+		return put(&hours, hour, f)
+	})
+	return hours, err
+}
+
+// put sets an hour. The schema allows no other than 0 to 23, but damage might.
+func put(hours *datacube.Hours, hour int, f datacube.Figures) error {
+	if hour < 0 || hour >= len(hours) {
+		return damaged(fmt.Errorf("hour %d", hour))
+	}
+	hours[hour] = f
+	return nil
+}
+
+// compare notes a Revision unless the figures are the same.
+func (w *writer) compare(r *Record, same bool, before, after datacube.Figures) {
+	if !same {
+		w.revisions = append(w.revisions,
+			Revision{AppID: r.AppID, API: r.API, Date: r.Date, Before: before, After: after})
+	}
+}
+
+// wholeDay sums up the hours; of their maxima it takes the longest. Sums that are too large
+// for an int64 stay at its largest.
+func wholeDay(hours *datacube.Hours) datacube.Figures {
+	var day datacube.Figures
+	for _, h := range hours {
+		day.Callbacks = add(day.Callbacks, h.Callbacks)
+		day.Failures = add(day.Failures, h.Failures)
+		day.TimeCostMillis = add(day.TimeCostMillis, h.TimeCostMillis)
+		day.MaxTimeCostMillis = max(day.MaxTimeCostMillis, h.MaxTimeCostMillis)
+	}
+	return day
+}
+
+func add(a, b int64) int64 {
+	if b > 0 && a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// seconds returns a time as it is stored: unix seconds, or NULL for the zero time.
+func seconds(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.Unix()
+}

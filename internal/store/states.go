@@ -1,0 +1,149 @@
+package store
+
+import (
+	"cmp"
+	"iter"
+	"math"
+	"slices"
+	"time"
+
+	"weixin_exporter/weixin/datacube"
+)
+
+// States are what the answers of one API said so far about the days of one account, by ref
+// date. A day takes 20 bytes, because a program may hold all days of thousands of accounts;
+// so times are kept to the second, as the store does. The zero value is empty and ready for
+// use. A copy shares the days with its original: only one of the two may be changed.
+type States struct { //nolint:recvcheck // a value can be read and compared, only a variable be changed
+	days []packedState // in the order of their dates
+}
+
+// packedState is a State in little room.
+type packedState struct {
+	date             datacube.Date
+	askedAt, knownAt uint32 // unix seconds, 0 for the zero time
+	checksum         uint32
+	asks             uint16
+	flags            uint8 // the status and the flags below
+	doubts           uint8 // damaged, and rechecks * 16
+}
+
+const (
+	flagStatus    = 3
+	flagEmpty     = 4
+	flagRechecked = 8
+	// mostDoubts is up to where Damaged and Rechecks are counted.
+	mostDoubts = 15
+)
+
+// At returns the state of a day; the zero State, NeverAsked, where nothing is known of it.
+func (s States) At(date datacube.Date) State {
+	i, found := s.find(date)
+	if !found {
+		return State{}
+	}
+	return s.days[i].unpack()
+}
+
+// Set replaces the state of a day.
+func (s *States) Set(date datacube.Date, state State) { s.set(pack(date, state)) }
+
+// Forget drops the days before a date.
+func (s *States) Forget(before datacube.Date) {
+	i, _ := s.find(before)
+	s.days = slices.Delete(s.days, 0, i)
+}
+
+// Len returns the number of days.
+func (s States) Len() int { return len(s.days) }
+
+// Equal reports whether both say the same of the same days.
+func (s States) Equal(other States) bool { return slices.Equal(s.days, other.days) }
+
+// All yields the days in the order of their dates.
+func (s States) All() iter.Seq2[datacube.Date, State] {
+	return func(yield func(datacube.Date, State) bool) {
+		for _, p := range s.days {
+			if !yield(p.date, p.unpack()) {
+				return
+			}
+		}
+	}
+}
+
+// find returns where a day is, or would be.
+func (s States) find(date datacube.Date) (int, bool) {
+	return slices.BinarySearchFunc(s.days, date, func(p packedState, d datacube.Date) int { return cmp.Compare(p.date, d) })
+}
+
+func (s *States) set(p packedState) {
+	i := len(s.days)
+	if i > 0 && s.days[i-1].date >= p.date {
+		var found bool
+		if i, found = s.find(p.date); found {
+			s.days[i] = p
+			return
+		}
+	}
+	if len(s.days) == cap(s.days) {
+		s.grow()
+	}
+	s.days = slices.Insert(s.days, i, p)
+}
+
+// grow makes room for more days: for twice as many up to a month and the days around it,
+// which is what most accounts keep, and then for an eighth.
+func (s *States) grow() {
+	const month = 32
+	room := max(4, 2*len(s.days))
+	if room > month {
+		room = max(month, len(s.days)+len(s.days)/8)
+	}
+	grown := make([]packedState, len(s.days), room)
+	copy(grown, s.days)
+	s.days = grown
+}
+
+func pack(date datacube.Date, s State) packedState {
+	p := packedState{
+		date:     date,
+		askedAt:  packTime(s.AskedAt),
+		knownAt:  packTime(s.KnownAt),
+		checksum: s.Checksum,
+		asks:     uint16(min(max(s.Asks, 0), math.MaxUint16)),
+		flags:    uint8(s.Status) & flagStatus,
+		doubts:   uint8(min(max(s.Damaged, 0), mostDoubts) + 16*min(max(s.Rechecks, 0), mostDoubts)),
+	}
+	if s.Empty {
+		p.flags |= flagEmpty
+	}
+	if s.Rechecked {
+		p.flags |= flagRechecked
+	}
+	return p
+}
+
+func (p packedState) unpack() State {
+	return State{
+		Status:    Status(p.flags & flagStatus),
+		Empty:     p.flags&flagEmpty != 0,
+		Asks:      int(p.asks),
+		AskedAt:   instant(int64(p.askedAt)),
+		KnownAt:   instant(int64(p.knownAt)),
+		Rechecked: p.flags&flagRechecked != 0,
+		Damaged:   int(p.doubts % 16),
+		Rechecks:  int(p.doubts / 16),
+		Checksum:  p.checksum,
+	}
+}
+
+func packTime(t time.Time) uint32 {
+	if t.IsZero() {
+		return 0
+	}
+	return packSeconds(t.Unix())
+}
+
+// packSeconds puts times of a clock that is wrong by decades to the end of what there is
+// room for, 1970 or 2106: far from now they mean the same.
+func packSeconds(unix int64) uint32 { return uint32(min(max(unix, 1), math.MaxUint32)) }

@@ -1,0 +1,116 @@
+package store_test
+
+import (
+	"maps"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+// TestStatesAreLikeAMap does the same to states and to a map, in an order of chance.
+func TestStatesAreLikeAMap(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		var got store.States
+		want := days{}
+		for range 200 {
+			date := firstDay + datacube.Date(random.IntN(60))
+			if random.IntN(20) == 0 {
+				got.Forget(date)
+				maps.DeleteFunc(want, func(d datacube.Date, _ store.State) bool { return d < date })
+				continue
+			}
+			state := store.State{
+				Status:    store.Status(1 + random.IntN(2)),
+				Empty:     random.IntN(2) == 0,
+				Asks:      random.IntN(1 << 10),
+				AskedAt:   asked.Add(time.Duration(random.IntN(1e6)) * time.Second),
+				Rechecked: random.IntN(2) == 0,
+				Damaged:   random.IntN(16),
+				Rechecks:  random.IntN(16),
+				Checksum:  random.Uint32(),
+			}
+			if random.IntN(2) == 0 {
+				state.KnownAt = asked
+			}
+			got.Set(date, state)
+			want[date] = state
+		}
+		if diff := cmp.Diff(want, days(maps.Collect(got.All()))); diff != "" {
+			t.Fatalf("seed %d (-want +got):\n%s", seed, diff)
+		}
+		var order []datacube.Date
+		for date := range got.All() {
+			order = append(order, date)
+		}
+		if !got.Equal(statesOf(want)) || len(want) > 0 && got.Equal(store.States{}) {
+			t.Error("the same states are not equal, or other ones are")
+		}
+		if !slices.IsSorted(order) || got.Len() != len(want) {
+			t.Errorf("%d days in the order %v", got.Len(), order)
+		}
+		for date := firstDay - 1; date < firstDay+61; date++ {
+			if got.At(date) != want[date] {
+				t.Errorf("%v is %+v, want %+v", date, got.At(date), want[date])
+			}
+		}
+	}
+}
+
+func TestStatesOfOddClocks(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ at, want time.Time }{
+		"never":                   {},
+		"within a second":         {asked.Add(999 * time.Millisecond), asked},
+		"in another zone":         {asked.UTC(), asked},
+		"1969":                    {time.Unix(-1000, 0), time.Unix(1, 0)},
+		"2106, the last there is": {time.Unix(math.MaxUint32, 0), time.Unix(math.MaxUint32, 0)},
+		"later":                   {time.Unix(1<<40, 0), time.Unix(math.MaxUint32, 0)},
+	} {
+		var s store.States
+		s.Set(firstDay, store.State{Status: store.Known, Asks: 1 << 20, AskedAt: c.at, KnownAt: c.at})
+		got := s.At(firstDay)
+		if !got.AskedAt.Equal(c.want) || !got.KnownAt.Equal(c.want) || got.AskedAt.IsZero() != c.want.IsZero() {
+			t.Errorf("%s: asked at %v, known at %v, want %v", name, got.AskedAt, got.KnownAt, c.want)
+		}
+		if got.Asks != math.MaxUint16 {
+			t.Errorf("%s: asked %d times", name, got.Asks)
+		}
+	}
+}
+
+// TestKnownDaysAreCounted by whomever the days are changed.
+func TestKnownDaysAreCounted(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path)
+	late := store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 2, State: store.State{Status: store.NotThere}}
+	save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 1), daily(shop, firstDay, 2),
+		hourly(shop, firstDay, datacube.Hours{}), late, daily(bot, firstDay, 1))
+	db := shell(t, path)
+	for _, step := range []struct {
+		statement   string
+		shop, other [datacube.APIs]int64
+	}{
+		{`SELECT 1`, [...]int64{2, 1}, [...]int64{1, 0}},
+		{`UPDATE day SET status = 2 WHERE status = 1`, [...]int64{2, 2}, [...]int64{1, 0}},
+		{`UPDATE day SET status = 1 WHERE date = 20758 AND api = 0`, [...]int64{1, 2}, [...]int64{0, 0}},
+		{`DELETE FROM day WHERE date = 20758`, [...]int64{1, 1}, [...]int64{0, 0}},
+		{`DELETE FROM day`, [...]int64{0, 0}, [...]int64{0, 0}},
+	} {
+		run(t, db, step.statement)
+		got := load(t, s, firstDay)
+		if got[shop].Days != step.shop || got[bot].Days != step.other {
+			t.Errorf("after %s: %v and %v, want %v and %v", step.statement, got[shop].Days, got[bot].Days, step.shop, step.other)
+		}
+	}
+}

@@ -1,0 +1,275 @@
+// Package store keeps what is known of the accounts' interface statistics in an SQLite
+// file: the figures of days and hours, and for each account, API and day whether it was
+// asked for and what came of it. Accounts are kept by app id, so that giving one another
+// name keeps its history.
+//
+// Several processes may have the file open at the same time. A write waits for that of
+// another one up to Options.BusyTimeout; reading waits for nobody.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"weixin_exporter/weixin/datacube"
+)
+
+// ApplicationID marks a database file as one of this program: the letters "WXEx" in the
+// field application_id of SQLite's file header, where file(1) and others read it.
+const ApplicationID = 'W'<<24 | 'X'<<16 | 'E'<<8 | 'x'
+
+const (
+	defaultBusyTimeout = 5 * time.Second
+	// readers bounds the connections that read at the same time; each has a cache of 2 MB.
+	readers = 4
+	// closeTime bounds how long Close waits for what is under way.
+	closeTime = 3 * time.Second
+)
+
+// Options of a store.
+type Options struct {
+	// Lock is held by this process if it is the one that serves from the store. With it the file is
+	// watched and its disk probed.
+	Lock *Lock
+	// Probe writes something to the disk of the store and returns once it is there. It is called
+	// before the store is used, at most once a second. nil: it writes to the file of the lock.
+	Probe func()
+	// BusyTimeout is how long an access waits for another process that keeps the file
+	// locked before it fails; 0 means 5 seconds.
+	BusyTimeout time.Duration
+}
+
+// Store is an open database. Its methods may be called at the same time; writes queue up.
+// Their errors name the file and say what to do.
+type Store struct {
+	path    string
+	options Options
+	busy    time.Duration
+	// turn is held by whoever writes, so that waiting for it ends with the context.
+	turn chan struct{}
+	disk *disk // nil: it is not probed
+
+	// mu is held for reading by whoever uses the handle.
+	mu sync.RWMutex
+	*handle
+}
+
+// handle is what is open of one file.
+type handle struct {
+	write      *sql.DB // one connection
+	read       *sql.DB // the same as write for a store in memory
+	statements statements
+	files      *files // as they were opened; nil: whether they change does not matter
+}
+
+// Open opens the database file at path and brings its schema up to date. A file that does
+// not exist is created, readable by its owner only; its folder is not. The path "" keeps
+// everything in memory until Close. Where Open fails it leaves what the file holds as it
+// is. The context bounds Open alone, not the store.
+func Open(ctx context.Context, path string, o Options) (*Store, error) {
+	s := newStore(path, o)
+	if err := s.open(ctx); err != nil {
+		return nil, s.failed(ctx, "open", errors.Join(err, s.Close())) //nolint:contextcheck // Close has its own time
+	}
+	return s, nil
+}
+
+func newStore(path string, o Options) *Store {
+	s := &Store{path: path, options: o, busy: o.BusyTimeout, turn: make(chan struct{}, 1), handle: &handle{}}
+	if s.busy <= 0 {
+		s.busy = defaultBusyTimeout
+	}
+	switch {
+	case o.Probe != nil:
+		s.disk = &disk{write: o.Probe}
+	case o.Lock.held():
+		s.disk = &disk{write: func() { _ = o.Lock.touch() }} // a disk that fails does answer; SQLite says what is wrong
+	}
+	return s
+}
+
+func (s *Store) open(ctx context.Context) error {
+	found, err := inspect(s.path)
+	if err != nil {
+		return err
+	}
+	if err := s.options.Lock.dropStaleWAL(s.path); err != nil {
+		return err
+	}
+	s.write, s.read, err = pools(s.path, s.busy)
+	if err != nil {
+		return err
+	}
+	if err := s.patiently(ctx, func() error { return s.prepareFile(ctx, found) }); err != nil {
+		return err
+	}
+	if err := s.statements.prepare(ctx, s.write); err != nil || s.path == "" {
+		return err
+	}
+	s.files, err = openFiles(ctx, s.path, s.write, s.options.Lock)
+	return err
+}
+
+// patiently repeats what can be done twice until no other process is in its way or the
+// busy timeout is over. SQLite waits by itself, except where waiting could lead to a
+// deadlock: that happens while several processes create the same file.
+func (s *Store) patiently(ctx context.Context, work func() error) error {
+	const pause = 10 * time.Millisecond
+	patience := time.NewTimer(s.busy)
+	defer patience.Stop()
+	for {
+		err := work()
+		if !isBusy(err) {
+			return err
+		}
+		again := time.NewTimer(pause)
+		select {
+		case <-again.C:
+			continue
+		case <-patience.C:
+		case <-ctx.Done():
+		}
+		again.Stop()
+		return err
+	}
+}
+
+// Close waits for what is being read or written and closes the file. The store is of no
+// use afterwards.
+func (s *Store) Close() error {
+	err := s.leave()
+	if err == nil {
+		err = s.handle.close()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: close: %w", name(s.path), err)
+	}
+	return nil
+}
+
+func (h *handle) close() error {
+	errs := []error{h.statements.close()}
+	if h.read != nil && h.read != h.write {
+		errs = append(errs, closePool(h.read))
+	}
+	// The connection that closes last moves what stands in the WAL file to the main one.
+	if h.write != nil {
+		errs = append(errs, closePool(h.write))
+	}
+	if h.files != nil {
+		errs = append(errs, h.files.close())
+	}
+	return errors.Join(errs...)
+}
+
+// closePool closes a pool once none of its connections is in use. database/sql alone would not
+// wait: a transaction whose context has ended is rolled back in the background.
+func closePool(db *sql.DB) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	busy := db.Stats().InUse
+	if busy > 0 {
+		db.SetMaxOpenConns(busy) // so that whoever waits for one gets one of these
+	}
+	for range busy {
+		held, err := db.Conn(ctx)
+		if err != nil {
+			break // it has been waited for long enough
+		}
+		defer func() { _ = held.Close() }() // nothing was done with it
+	}
+	return db.Close()
+}
+
+// using lets work use what is open, unless the file has changed or its disk does not answer.
+func (s *Store) using(work func(*handle) error) error {
+	if err := s.disk.answers(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.unchanged(); err != nil {
+		return err
+	}
+	return work(s.handle)
+}
+
+// reading runs work in a transaction that only reads, as of one instant.
+func (s *Store) reading(ctx context.Context, work func(*sql.Tx) error) error {
+	return s.using(func(h *handle) error { return inTx(ctx, h.read, &sql.TxOptions{ReadOnly: true}, work) })
+}
+
+// writing runs work in a transaction that no other writer disturbs, and commits it unless
+// work fails or the context ends.
+func (s *Store) writing(ctx context.Context, work func(*sql.Tx, *statements) error) error {
+	if err := s.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer s.endTurn()
+	return s.using(func(h *handle) error {
+		return inTx(ctx, h.write, nil, func(tx *sql.Tx) error { return work(tx, &h.statements) })
+	})
+}
+
+// inTurn is writing without prepared statements.
+func (s *Store) inTurn(ctx context.Context, work func(*sql.Tx) error) error {
+	return s.writing(ctx, func(tx *sql.Tx, _ *statements) error { return work(tx) })
+}
+
+func (s *Store) takeTurn(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Store) endTurn() { <-s.turn }
+
+// inTx runs work in a transaction and commits it unless work fails or the context ends.
+func inTx(ctx context.Context, db *sql.DB, o *sql.TxOptions, work func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := work(tx); err != nil {
+		// What went wrong first is the news; the database rolls back in any case.
+		_ = tx.Rollback()
+		return err
+	}
+	return tx.Commit()
+}
+
+// Prune deletes the figures and states of all days before a date and returns how many
+// days that were, those of each account and API counted apart. The file does not shrink:
+// later days take the room.
+func (s *Store) Prune(ctx context.Context, before datacube.Date) (int64, error) {
+	var days int64
+	err := s.inTurn(ctx, func(tx *sql.Tx) error {
+		// The primary keys begin with the account: naming all accounts makes this a few
+		// short ranges instead of a walk through the tables.
+		for _, query := range []string{
+			`DELETE FROM daily WHERE account IN (SELECT id FROM account) AND date < ?`,
+			`DELETE FROM hourly WHERE account IN (SELECT id FROM account) AND date < ?`,
+			`DELETE FROM day WHERE account IN (SELECT id FROM account) AND api IN (0, 1) AND date < ?`,
+		} {
+			result, err := tx.ExecContext(ctx, query, before)
+			if err != nil {
+				return err
+			}
+			if days, err = result.RowsAffected(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, s.failed(ctx, "delete the days before "+before.String(), err)
+	}
+	return days, nil
+}

@@ -1,0 +1,325 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+// served opens a store as the process that serves from it does.
+func served(t *testing.T, path string) (*store.Store, *store.Lock) {
+	t.Helper()
+	held, err := store.TakeLock(path, firstDay.Start())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), path, store.Options{Lock: held})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.Close() // which a test may have done
+		_ = held.Release()
+	})
+	return s, held
+}
+
+func remove(t *testing.T, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// copied writes the bytes of one file into another, as cp does.
+func copied(t *testing.T, from, to string) {
+	t.Helper()
+	source, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	target, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(target, source)
+	if err := errors.Join(err, target.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func renamed(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stored returns how many days of the daily call a store has.
+func stored(t *testing.T, s *store.Store) int64 {
+	t.Helper()
+	if a := load(t, s, firstDay)[shop]; a != nil {
+		return a.Days[datacube.Daily]
+	}
+	return 0
+}
+
+// wantWhole checks that the file is a whole store with so many days.
+func wantWhole(t *testing.T, path string, want int64) {
+	t.Helper()
+	if got := table(t, shell(t, path), `PRAGMA integrity_check`); got != "ok\n" {
+		t.Errorf("the file is damaged: %s", got)
+	}
+	if got := stored(t, open(t, path)); got != want {
+		t.Errorf("the file has %d days, want %d", got, want)
+	}
+}
+
+const (
+	wasDeleted     = "the file was deleted while it was open"
+	wasReplaced    = "another file was put in the place of the open one"
+	walGone        = "its -wal or -shm file was deleted or replaced while it was open"
+	wasOverwritten = "the file was overwritten while it was open"
+	wasShrunk      = "the file was cut off while it was open"
+)
+
+// changes are what can be done to a store with 60 days, of which a backup has 20.
+var changes = map[string]struct {
+	do   func(t *testing.T, path, backup string)
+	what string
+	left int64 // days
+}{
+	"deleted":                 {func(t *testing.T, path, _ string) { t.Helper(); remove(t, path) }, wasDeleted, 60},
+	"all of it deleted":       {func(t *testing.T, path, _ string) { t.Helper(); remove(t, path, path+"-wal", path+"-shm") }, wasDeleted, 60},
+	"the WAL file deleted":    {func(t *testing.T, path, _ string) { t.Helper(); remove(t, path+"-wal") }, walGone, 60},
+	"the -shm file deleted":   {func(t *testing.T, path, _ string) { t.Helper(); remove(t, path+"-shm") }, walGone, 60},
+	"a backup moved over it":  {func(t *testing.T, path, backup string) { t.Helper(); renamed(t, backup, path) }, wasReplaced, 20},
+	"a backup copied over it": {func(t *testing.T, path, backup string) { t.Helper(); copied(t, backup, path) }, wasOverwritten, 20},
+	"deleted, and a backup copied there": {func(t *testing.T, path, backup string) {
+		t.Helper()
+		remove(t, path, path+"-wal", path+"-shm")
+		copied(t, backup, path)
+	}, wasReplaced, 20},
+}
+
+func TestAFileThatChangesUnderTheProcess(t *testing.T) {
+	t.Parallel()
+	for name, test := range changes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path, backup := filepath.Join(t.TempDir(), "store.db"), filepath.Join(t.TempDir(), "backup.db")
+			s, held := served(t, path)
+			for day := range datacube.Date(60) {
+				if day == 20 {
+					if err := s.Backup(t.Context(), backup); err != nil {
+						t.Fatal(err)
+					}
+				}
+				save(t, s, daily(shop, firstDay+day, 1))
+			}
+			if done, err := s.Mend(t.Context()); done != "" || err != nil {
+				t.Errorf("before: %q, %v", done, err)
+			}
+			other, err := store.Open(t.Context(), path, store.Options{}) // another process, such as a backfill
+			if err != nil {
+				t.Fatal(err)
+			}
+			test.do(t, path, backup)
+
+			for _, one := range []*store.Store{s, other} {
+				_, err := one.Save(t.Context(), []store.Record{daily(shop, firstDay+100, 1)})
+				// Without a lock there is no mark, by which a copy that is written over the file is known.
+				if wrong := err == nil || !strings.Contains(err.Error(), test.what); wrong && (one == s || test.what != wasOverwritten) {
+					t.Errorf("saving: %v, want %s", err, test.what)
+				}
+			}
+			if err := s.Fault(); err == nil || !strings.Contains(err.Error(), test.what) {
+				t.Errorf("fault %v", err)
+			}
+			if test.what == wasOverwritten {
+				_ = other.Close()
+			}
+			done, err := s.Mend(t.Context())
+			if err != nil || !strings.HasPrefix(done, test.what+": ") {
+				t.Fatalf("mended: %q, %v", done, err)
+			}
+			if got := stored(t, s); got != test.left {
+				t.Errorf("%d days, want %d", got, test.left)
+			}
+			save(t, s, daily(shop, firstDay+200, 1))
+			if done, err := s.Mend(t.Context()); done != "" || err != nil {
+				t.Errorf("afterwards: %q, %v", done, err)
+			}
+			_ = other.Close()
+			if err := errors.Join(s.Close(), held.Release()); err != nil {
+				t.Error(err)
+			}
+			if got := contents(t, filepath.Dir(path)); len(got) != 1 {
+				t.Errorf("something was left behind: %d files", len(got))
+			}
+			wantWhole(t, path, test.left+1)
+		})
+	}
+}
+
+// busyDay returns a day with traffic in each hour.
+func busyDay() datacube.Hours {
+	var hours datacube.Hours
+	for hour := range hours {
+		hours[hour] = datacube.Figures{Callbacks: 1}
+	}
+	return hours
+}
+
+func TestAFileThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, _ := served(t, path)
+	for day := range datacube.Date(300) {
+		save(t, s, hourly(shop, firstDay+day, busyDay()))
+	}
+	run(t, shell(t, path), `PRAGMA wal_checkpoint(TRUNCATE)`)
+	if err := s.Fault(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 5*4096); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if done, err := s.Mend(t.Context()); err == nil || !strings.Contains(err.Error(), wasShrunk) {
+			t.Errorf("mended: %q, %v", done, err)
+		}
+		if err := s.Fault(); err == nil || !strings.Contains(err.Error(), wasShrunk) {
+			t.Errorf("fault %v", err)
+		}
+	}
+}
+
+func TestAFileThatOthersCompact(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, _ := served(t, path)
+	for day := range datacube.Date(300) {
+		save(t, s, hourly(shop, firstDay+day, busyDay()))
+	}
+	if _, err := s.Prune(t.Context(), firstDay+290); err != nil {
+		t.Fatal(err)
+	}
+	db := shell(t, path)
+	run(t, db, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	if err := s.Fault(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, db, `VACUUM`)
+	run(t, db, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	if done, err := s.Mend(t.Context()); err != nil || done == "" {
+		t.Errorf("mended: %q, %v", done, err)
+	}
+	save(t, s, daily(shop, firstDay, 1))
+}
+
+// TestARestoreAfterACrash puts a backup in the place of a store whose process was killed, and leaves
+// what it had beside it.
+func TestARestoreAfterACrash(t *testing.T) {
+	t.Parallel()
+	restores := map[string]struct {
+		do   func(t *testing.T, path, backup string)
+		left int64
+		keep func(t *testing.T, from, to string)
+	}{
+		"nothing": {func(*testing.T, string, string) {}, 60, copied},
+		"moved":   {changes["a backup moved over it"].do, 20, renamed},
+		"copied":  {changes["a backup copied over it"].do, 20, copied},
+		"removed": {changes["deleted, and a backup copied there"].do, 20, renamed},
+	}
+	for name, test := range restores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			living, backup := filepath.Join(t.TempDir(), "store.db"), filepath.Join(t.TempDir(), "backup.db")
+			s, _ := served(t, living)
+			for day := range datacube.Date(60) {
+				if day == 20 {
+					if err := s.Backup(t.Context(), backup); err != nil {
+						t.Fatal(err)
+					}
+				}
+				save(t, s, daily(shop, firstDay+day, 1))
+			}
+			// A killed process leaves its files as they are at that moment. The lock of a dead process
+			// is free, so it is a copy in any case.
+			path := filepath.Join(filepath.Dir(living), "killed.db")
+			for _, kind := range []string{"", "-wal", "-shm"} {
+				test.keep(t, living+kind, path+kind)
+			}
+			copied(t, living+".lock", path+".lock")
+			test.do(t, path, backup)
+			next, _ := served(t, path)
+			if got := stored(t, next); got != test.left {
+				t.Errorf("%d days, want %d", got, test.left)
+			}
+			if err := next.Close(); err != nil {
+				t.Error(err)
+			}
+			wantWhole(t, path, test.left)
+			if _, err := os.Stat(path + "-wal.stale"); (err == nil) != (name == "moved" || name == "copied") {
+				t.Errorf("the WAL file of the former store: %v", err)
+			}
+		})
+	}
+}
+
+func TestADiskThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		thaw := make(chan struct{})
+		var frozen bool
+		ctx := context.Background()
+		path := filepath.Join(t.TempDir(), "store.db")
+		s, err := store.Open(ctx, path, store.Options{Probe: func() {
+			if frozen {
+				<-thaw
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		save(t, s, daily(shop, firstDay, 1))
+		frozen = true
+		time.Sleep(2 * time.Second)
+		for i, want := range []time.Duration{5 * time.Second, 0, 0} {
+			began := time.Now()
+			_, err := s.Save(ctx, []store.Record{daily(shop, firstDay+1, 1)})
+			if took := time.Since(began); err == nil || took != want || !strings.Contains(err.Error(), "the disk does not answer") {
+				t.Errorf("attempt %d: %v after %v, want an error after %v", i, err, took, want)
+			}
+		}
+		if err := s.Hangs(); err == nil {
+			t.Error("it does not hang")
+		}
+		if _, err := s.Mend(ctx); err == nil {
+			t.Error("mended")
+		}
+		frozen = false
+		close(thaw)
+		synctest.Wait()
+		if err := s.Hangs(); err != nil {
+			t.Error(err)
+		}
+		save(t, s, daily(shop, firstDay+1, 1))
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
