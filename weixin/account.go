@@ -31,7 +31,8 @@ func (a *Account) AdoptToken(from *Account) {
 }
 
 // InterfaceSummary asks for the figures of the days from begin to end, both included: the
-// daily call, getinterfacesummary. Weixin answers for at most 30 days, the last of them
+// daily call, getinterfacesummary (获取被动回复概要数据, at developers.weixin.qq.com under
+// doc/service/api/wedata/api/api_getinterfacesummary.html). Weixin answers for at most 30 days, the last of them
 // yesterday (China time).
 //
 // The error is an *Error, or wraps ctx's own error once ctx has ended.
@@ -47,7 +48,8 @@ func (a *Account) InterfaceSummary(ctx context.Context, begin, end datacube.Date
 }
 
 // InterfaceSummaryHour asks for the figures of each hour of date, yesterday (China time) at
-// the latest: the hourly call, getinterfacesummaryhour.
+// the latest: the hourly call, getinterfacesummaryhour (获取被动回复分布数据, documented beside the
+// daily one).
 //
 // The error is an *Error, or wraps ctx's own error once ctx has ended.
 func (a *Account) InterfaceSummaryHour(ctx context.Context, date datacube.Date) (HourlyAnswer, error) {

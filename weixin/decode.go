@@ -53,6 +53,9 @@ type envelope struct {
 	ExpiresIn   json.RawMessage `json:"expires_in"`
 	Quota       json.RawMessage `json:"quota"`
 
+	RateLimit          json.RawMessage `json:"rate_limit"`
+	ComponentRateLimit json.RawMessage `json:"component_rate_limit"`
+
 	AuthorizerAccessToken  json.RawMessage `json:"authorizer_access_token"`
 	AuthorizerRefreshToken json.RawMessage `json:"authorizer_refresh_token"`
 

@@ -15,6 +15,20 @@ type meaning struct {
 	advice string
 }
 
+// Where an operator finds what an advice speaks of, since December 2025: no longer in the console at
+// mp.weixin.qq.com. The account is chosen under 我的业务 there.
+// Source: developers.weixin.qq.com/doc/service/guide/dev/migration.html.
+const (
+	platformSite = "developers.weixin.qq.com/platform"
+	basicPlace   = platformSite + " under 基础信息"
+	keyPlace     = platformSite + " under 基础信息 → 开发密钥"
+	quotaPlace   = platformSite + " under 接口管理 → 接口权限与额度"
+	lookupPlace  = platformSite + " under 接口中心 → API 诊断"
+
+	// listFacts is what an operator has to know of the IP allow list.
+	listFacts = "The list takes addresses and CIDR ranges, no *, needs some minutes to act, and holds for calls with a token, too."
+)
+
 // meanings are the errcodes of the token calls, the interface-statistics calls and the quota
 // call, from the tables of return codes in the official documents (Official Accounts and
 // Third-party Platforms). Nothing writes to it.
@@ -27,10 +41,13 @@ var meanings = map[int]meaning{
 	42001: {class: Token},
 
 	40002: {class: Config, advice: "Weixin does not know the grant type: see whether a proxy on the way to it changes requests."},
-	40013: {class: Config, advice: "The app id is wrong: compare it with the one that the Weixin console shows for this account."},
+	40013: {class: Config, advice: "The app id is wrong: compare it with the AppID of this account at " + basicPlace + "."},
 	40125: {class: Config, advice: "The app secret is wrong or has been reset: put the current one into the configuration; " +
-		"the console does not show it again, so it may have to be reset there."},
-	40243: {class: Config, advice: "The app secret is frozen: have an administrator of the account unfreeze it in the Weixin console."},
+		"Weixin does not show it again, so it may have to be reset at " + keyPlace + "."},
+	40243: {class: Config, advice: "The app secret is frozen: have an administrator of the account unfreeze it at " + keyPlace +
+		", which takes 10 minutes to act; calls of an authorised third-party platform go on meanwhile."},
+	40234: {class: Permission, advice: "The account requires signatures for its API calls, which this program does not make: " +
+		"have an administrator of the account switch them off for these calls at " + keyPlace + "."},
 	41002: {class: Config, advice: "No app id reached Weixin: see that it is set, and that no proxy on the way drops it."},
 	41004: {class: Config, advice: "No app secret reached Weixin: see that it is set, and that no proxy on the way drops it."},
 
@@ -40,18 +57,20 @@ var meanings = map[int]meaning{
 	89503: {class: AllowList, advice: "An administrator of the account has to confirm in the Weixin app " +
 		"that {address} may call."},
 	89506: {class: AllowList, wait: 24 * time.Hour, advice: "An administrator of the account has refused " +
-		"{address} twice, so Weixin blocks it for 24 hours: clear it up with the administrator, then add it to the IP allow list."},
+		"{address} twice, so Weixin blocks it for 24 hours: clear it up with the administrator, then add it to the IP allow list at " + keyPlace + "."},
 	89507: {class: AllowList, wait: time.Hour, advice: "An administrator of the account has refused " +
-		"{address} once, so Weixin blocks it for an hour: clear it up with the administrator, then add it to the IP allow list."},
+		"{address} once, so Weixin blocks it for an hour: clear it up with the administrator, then add it to the IP allow list at " + keyPlace + "."},
 
 	45009: {class: Quota},
 	45011: {class: Rate, wait: time.Minute},
 	47009: {class: Retired},
 
 	48001: {class: Permission, advice: "The account has no right to the interface statistics: it must be verified, and for calls " +
-		"of a third-party platform it must have granted the permission set of the account service; sometimes this passes by itself."},
-	48004: {class: Permission, advice: "Weixin has blocked this call for a breach of its rules: the notices in the Weixin console " +
-		"of the account say why and for how long."},
+		"of a third-party platform it must have granted the permission set of the account service; " + quotaPlace + " shows it. Sometimes this passes by itself."},
+	48004: {class: Permission, advice: "Weixin has blocked this call for a breach of its rules: the notices to the account at " +
+		"mp.weixin.qq.com say why and for how long."},
+	48006: {class: Quota, advice: "The quota cannot be reset again, since the resets of this month are used up: " +
+		"the account's calls of the day start anew at midnight in China."},
 	76022: {class: Permission, advice: "The account has no right to the call whose quota was asked for: it must be verified, and for calls " +
 		"of a third-party platform it must have granted the permission set of the account service."},
 	50002: {class: AccountClosed},
@@ -65,9 +84,9 @@ var meanings = map[int]meaning{
 		"uses the latest ticket that Weixin sent it."},
 	61007: {class: Permission, advice: "The third-party platform may not make this call for the account: the account's administrator " +
 		"has to grant the permission set of the account service."},
-	61011: {class: Permission, advice: "Weixin does not know the third-party platform: compare its component app id with the platform's console."},
+	61011: {class: Permission, advice: "Weixin does not know the third-party platform: compare its component app id with the one that open.weixin.qq.com shows for the platform."},
 	61016: {class: Permission, advice: "The permission set that this call belongs to waits for the platform's confirmation: " +
-		"confirm it in the console of the third-party platform."},
+		"confirm it at open.weixin.qq.com, with the account of the third-party platform."},
 	61023: {class: Permission, advice: "The refresh token of the account is invalid: the account's administrator has to authorise " +
 		"the third-party platform again."},
 	61024: {class: Permission, advice: "The app id belongs to a third-party platform, not to an account: " +
@@ -84,6 +103,10 @@ var meanings = map[int]meaning{
 	44002: {class: Bug, advice: "Weixin got an empty request: see that no proxy on the way drops the body of requests, " +
 		"and else report a bug of this program."},
 	47001: {class: Bug},
+	76001: {class: Range, advice: "Weixin does not know this rid: it keeps one for 7 days, and only where it has answered with it."},
+	76002: {class: Bug, advice: "Weixin does not understand the rid: see that it is complete, such as 5f9b7285-5c43096f-0ba75f4d."},
+	76003: {class: Permission, advice: "The account may not look this up: a rid is shown only to the account whose call it was, " +
+		"and a quota only for the path of a call."},
 	76021: {class: Bug, advice: "Weixin does not know the call whose quota was asked for: see that no proxy on the way " +
 		"changes requests, and else report a bug of this program."},
 }
@@ -91,23 +114,23 @@ var meanings = map[int]meaning{
 // classAdvice is what to tell the operator where the errcode gives no better advice.
 var classAdvice = [Classes]string{
 	Unknown: "The documents do not explain this error: look for its code at developers.weixin.qq.com, " +
-		"or give its rid to Weixin's support.",
+		"look up its rid at " + lookupPlace + ", or give the rid to Weixin's support.",
 	Busy: "Weixin could not be reached or could not answer, which mostly passes by itself: if it lasts, check network, proxy and base URL.",
 	Token: "Weixin does not accept the access token, not even a renewed one: see whether another service keeps replacing " +
 		"the token of this account, and whether the token is of this account.",
-	Config: "Weixin does not accept what the configuration says of this account: check app id, app secret and base URL.",
-	AllowList: "Add {address} to the IP allow list of the account, " +
-		"in the Weixin console under the basic settings for developers.",
-	Quota: "The account's calls of this day are used up and start anew at midnight in China: see in the Weixin console " +
-		"how many it has, possibly none, and what else uses them.",
+	Config:    "Weixin does not accept what the configuration says of this account: check app id, app secret and base URL.",
+	AllowList: "Add {address} to the IP allow list of the account at " + keyPlace + ". " + listFacts,
+	Quota: "The account's calls of this day are used up and start anew at midnight in China: see at " + quotaPlace +
+		" how many it has, possibly none, and find out what else uses them.",
 	Rate:          "The account makes too many calls a minute: see what else calls the API for it, or lower the rate of requests.",
 	NotReady:      "Weixin has not computed the figures of this day yet: they mostly come between 08:00 and noon China time.",
-	Permission:    "The account or the platform is not allowed to make this call: look at its permissions in the Weixin console.",
-	AccountClosed: "Weixin has limited or closed the account: the notices in the Weixin console say why.",
+	Permission:    "The account or the platform is not allowed to make this call: look at its permissions at " + quotaPlace + ".",
+	AccountClosed: "Weixin has limited or closed the account: the notices to it at mp.weixin.qq.com say why.",
 	Retired:       "Weixin has taken this call out of service: look for a later version of this program, or remove the account.",
 	Range: "Weixin does not answer for these dates: check that the clock of this machine is right, " +
 		"and else report a bug of this program.",
-	Bug: "Weixin does not understand the request: report it as a bug of this program, with errcode and rid.",
+	Bug: "Weixin does not understand the request: report it as a bug of this program, with errcode and rid; " +
+		lookupPlace + " shows what arrived.",
 }
 
 // What to tell the operator where the fault lies with the file or URL that tokens come from,

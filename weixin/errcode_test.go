@@ -36,14 +36,14 @@ func TestErrcodes(t *testing.T) {
 		weixin.Token:         {40001, 40014, 42001},
 		weixin.Config:        {40013, 40125, 40002, 41002, 41004, 40243},
 		weixin.AllowList:     {40164, 89501, 89503, 89506, 89507},
-		weixin.Quota:         {45009},
+		weixin.Quota:         {45009, 48006},
 		weixin.Rate:          {45011},
 		weixin.Retired:       {47009},
-		weixin.Permission:    {48001, 48004, 61003, 61004, 61005, 61006, 61007, 61011, 61016, 61023, 61024},
+		weixin.Permission:    {40234, 48001, 48004, 76003, 76022, 61003, 61004, 61005, 61006, 61007, 61011, 61016, 61023, 61024},
 		weixin.AccountClosed: {50002},
-		weixin.Range:         {61500, 61501},
+		weixin.Range:         {61500, 61501, 76001},
 		weixin.NotReady:      {61503},
-		weixin.Bug:           {41001, 43002, 44002, 47001},
+		weixin.Bug:           {41001, 43002, 44002, 47001, 76002, 76021},
 		weixin.Unknown:       {1, 40003, 99999},
 	}
 	waits := map[int]time.Duration{89506: 24 * time.Hour, 89507: time.Hour, 45011: time.Minute}
@@ -158,26 +158,34 @@ func TestAdvice(t *testing.T) {
 		want string
 	}{
 		{weixin.Error{Class: weixin.AllowList, Code: 40164, Address: "203.0.113.7"},
-			"Add 203.0.113.7, the address that Weixin saw, to the IP allow list of the account, " +
-				"in the Weixin console under the basic settings for developers."},
+			"Add 203.0.113.7, the address that Weixin saw, to the IP allow list of the account " +
+				"at developers.weixin.qq.com/platform under 基础信息 → 开发密钥. The list takes addresses and CIDR ranges, no *, " +
+				"needs some minutes to act, and holds for calls with a token, too."},
 		{weixin.Error{Class: weixin.AllowList, Code: 40164},
-			"Add the address of this machine to the IP allow list of the account, " +
-				"in the Weixin console under the basic settings for developers."},
+			"Add the address of this machine to the IP allow list of the account " +
+				"at developers.weixin.qq.com/platform under 基础信息 → 开发密钥. The list takes addresses and CIDR ranges, no *, " +
+				"needs some minutes to act, and holds for calls with a token, too."},
 		{weixin.Error{Class: weixin.AllowList, Code: 89507, Address: "203.0.113.7"},
 			"An administrator of the account has refused 203.0.113.7, the address that Weixin saw, once, so Weixin blocks " +
-				"it for an hour: clear it up with the administrator, then add it to the IP allow list."},
+				"it for an hour: clear it up with the administrator, then add it to the IP allow list at " +
+				"developers.weixin.qq.com/platform under 基础信息 → 开发密钥."},
 		{weixin.Error{Class: weixin.Config, Code: 40013},
-			"The app id is wrong: compare it with the one that the Weixin console shows for this account."},
+			"The app id is wrong: compare it with the AppID of this account at developers.weixin.qq.com/platform under 基础信息."},
 		{weixin.Error{Class: weixin.Quota, Code: 45009},
-			"The account's calls of this day are used up and start anew at midnight in China: see in the Weixin console " +
-				"how many it has, possibly none, and what else uses them."},
+			"The account's calls of this day are used up and start anew at midnight in China: see at " +
+				"developers.weixin.qq.com/platform under 接口管理 → 接口权限与额度 how many it has, possibly none, and find out what else uses them."},
 		{weixin.Error{Class: 200},
 			"The documents do not explain this error: look for its code at developers.weixin.qq.com, " +
-				"or give its rid to Weixin's support."},
+				"look up its rid at developers.weixin.qq.com/platform under 接口中心 → API 诊断, or give the rid to Weixin's support."},
 	}
 	for _, test := range tests {
 		if got := test.err.Advice(); got != test.want {
 			t.Errorf("%d:\ngot  %s\nwant %s", test.err.Code, got, test.want)
+		}
+	}
+	for code := range 100_000 {
+		if advice := (&weixin.Error{Class: weixin.Config, Code: code}).Advice(); strings.Contains(advice, "console") {
+			t.Errorf("%d: the advice %q names a console, where the settings are no longer", code, advice)
 		}
 	}
 	for class := range weixin.Classes {

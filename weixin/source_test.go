@@ -422,6 +422,26 @@ func TestQuota(t *testing.T) {
 		t.Errorf("observed %+v", got)
 	}
 
+	rates := map[string]string{
+		`"rate_limit":{"call_count":"60","refresh_second":300}`:                                                             "60 in 5m0s",
+		`"rate_limit":{"call_count":60,"refresh_second":1},"component_rate_limit":{"call_count":1,"refresh_second":1}`:      "60/s",
+		`"rate_limit":{"call_count":0,"refresh_second":60},"component_rate_limit":{"call_count":"many","refresh_second":1}`: "",
+		`"rate_limit":[],"component_rate_limit":null`:                                                                       "",
+	}
+	for rate, allowed := range rates {
+		body = `{"errcode":0,"quota":{"daily_limit":100,"used":7,"remain":93},` + rate + `}`
+		got, err := account.Quota(t.Context(), datacube.Daily)
+		if err != nil || got.Limit != 100 || got.Allowed().IsZero() != (allowed == "") || allowed != "" && got.Allowed().String() != allowed {
+			t.Errorf("%s: %s is allowed, error %v; want %s", rate, got.Allowed(), err, allowed)
+		}
+	}
+	byPlatform := weixin.CallQuota{
+		ByComponent: true, Rate: weixin.CallRate{Calls: 10, Per: time.Second}, ComponentRate: weixin.CallRate{Calls: 60, Per: time.Minute},
+	}
+	if got := byPlatform.Allowed(); got.String() != "60/min" || got.PerSecond() != 1 {
+		t.Errorf("a platform is allowed %s", got)
+	}
+
 	for wrong, says := range map[string]string{
 		`{"errcode":0}`:            "the answer holds no quota",
 		`{"errcode":0,"quota":[]}`: "the answer holds no quota",

@@ -303,7 +303,7 @@ func TestQuotaOfTheSimulator(t *testing.T) {
 	account := s.account("wxquota")
 	for used := range int64(2) {
 		got, err := account.Quota(t.Context(), datacube.Hourly)
-		if err != nil || got != (weixin.CallQuota{Limit: 1, Used: used, Remaining: 1 - used}) {
+		if err != nil || got.Limit != 1 || got.Used != used || got.Remaining != 1-used || got.Rate.String() != "600000/min" {
 			t.Errorf("after %d calls: %+v, %v", used, got, err)
 		}
 		_ = s.yesterday(t, account)

@@ -29,6 +29,8 @@ type Patient struct {
 	// Token says in words where the access token comes from, without showing anything secret.
 	Token  string
 	Caller Caller
+	// RequestsPerSecond is the rate at which the exporter may send requests; 0 is no bound.
+	RequestsPerSecond float64
 }
 
 // State is the outcome of a check.
@@ -72,6 +74,8 @@ type Report struct {
 	// DailyQuota and HourlyQuota are the calls that are left today.
 	DailyQuota  Check `json:"daily_quota"`
 	HourlyQuota Check `json:"hourly_quota"`
+	// Warnings are what is no fault, and deserves attention.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Checks returns the report's checks with their names, in the order in which they were made.
@@ -155,14 +159,29 @@ func examine(ctx context.Context, p Patient, yesterday datacube.Date) Report {
 	if weixin.ClassOf(err) == weixin.AllowList {
 		return r
 	}
-	for api, check := range map[datacube.API]*Check{datacube.Daily: &r.DailyQuota, datacube.Hourly: &r.HourlyQuota} {
-		quota, err := p.Caller.Quota(ctx, api)
-		*check = r.outcome(err, fmt.Sprintf("%d of %d left", quota.Remaining, quota.Limit))
-		if err == nil && quota.Remaining <= 0 {
-			*check = Check{State: Fault, Text: check.Text, Reason: weixin.Quota.String(), Advice: (&weixin.Error{Class: weixin.Quota}).Advice()}
-		}
-	}
+	r.examineQuota(ctx, p, datacube.Daily, &r.DailyQuota)
+	r.examineQuota(ctx, p, datacube.Hourly, &r.HourlyQuota)
 	return r
+}
+
+// examineQuota asks how many calls of one kind are left, and how fast they may be made.
+func (r *Report) examineQuota(ctx context.Context, p Patient, api datacube.API, check *Check) {
+	quota, err := p.Caller.Quota(ctx, api)
+	text, allowed := fmt.Sprintf("%d of %d left", quota.Remaining, quota.Limit), quota.Allowed()
+	if !allowed.IsZero() {
+		text += ", " + allowed.String()
+	}
+	*check = r.outcome(err, text)
+	if err != nil {
+		return
+	}
+	if quota.Remaining <= 0 {
+		*check = Check{State: Fault, Text: check.Text, Reason: weixin.Quota.String(), Advice: (&weixin.Error{Class: weixin.Quota}).Advice()}
+	}
+	if perSecond := p.RequestsPerSecond; !allowed.IsZero() && perSecond > allowed.PerSecond() {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("weixin.requests_per_second is %g, and Weixin allows %s of the %s call: lower it, or calls are refused with errcode 45011",
+			perSecond, allowed, api))
+	}
 }
 
 // tokenFailed notes a fault of the access token, whichever call it came up in.

@@ -61,7 +61,7 @@ func TestExamine(t *testing.T) {
 		says    []string
 		address string
 	}{
-		{name: "healthy", account: weixintest.Account{Quota: 10}, want: all(ok, ok, ok, ok, ok, ok), calls: 4, says: []string{"2026-03-09 is there", "9 of 10 left"}},
+		{name: "healthy", account: weixintest.Account{Quota: 10}, want: all(ok, ok, ok, ok, ok, ok), calls: 4, says: []string{"2026-03-09 is there", "9 of 10 left, 600000/min"}},
 		{name: "not there yet", late: true, want: all(ok, ok, ok, waiting, ok, ok), calls: 4},
 		{name: "61503", faults: []weixintest.Fault{{API: "daily", Errcode: 61503}}, want: all(ok, ok, ok, waiting, ok, ok), calls: 4},
 		{
@@ -81,7 +81,7 @@ func TestExamine(t *testing.T) {
 			name: "allow list of the hourly call alone", faults: []weixintest.Fault{{API: "hourly", Errcode: 40164}},
 			want: all(ok, ok, fault, ok, skipped, skipped), calls: 2, address: weixintest.ClientAddress,
 		},
-		{name: "not authorised", account: weixintest.Account{Errcode: 48001}, want: all(ok, fault, fault, skipped, ok, ok), calls: 4, says: []string{"must be verified"}},
+		{name: "not authorised", account: weixintest.Account{Errcode: 48001}, want: all(ok, fault, fault, skipped, fault, fault), calls: 4, says: []string{"must be verified"}},
 		{name: "hourly call alone", faults: []weixintest.Fault{{API: "hourly", Errcode: 48001}}, want: all(ok, ok, fault, ok, ok, ok), calls: 4},
 		{name: "token refused", faults: []weixintest.Fault{{API: "hourly", Errcode: 40001}}, want: all(fault, ok, skipped, ok, skipped, skipped), calls: 2},
 		{name: "quota used up", account: weixintest.Account{Quota: 1}, want: all(ok, ok, ok, ok, fault, fault), calls: 4, says: []string{"0 of 1 left", "midnight"}},
@@ -172,5 +172,25 @@ func TestExamineEndsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := check.Examine(ctx, []check.Patient{patient(sim, a)}, 1, clock); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want that of the context", err)
+	}
+}
+
+// A rate of requests that is higher than what Weixin allows is a warning, and no fault.
+func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
+	a := weixintest.Account{AppID: "wx1", AppSecret: "sim-secret-1", RateLimit: 300, ComponentRateLimit: 1}
+	for perSecond, want := range map[float64]int{0: 0, 5: 0, 10: 2} {
+		p := patient(weixintest.New(weixintest.Options{Now: clock, Accounts: []weixintest.Account{a}}), a)
+		p.RequestsPerSecond = perSecond
+		reports, err := check.Examine(t.Context(), []check.Patient{p}, 1, clock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := reports[0]
+		if len(r.Warnings) != want || !r.Healthy() || !strings.HasSuffix(r.HourlyQuota.Text, " left, 300/min") {
+			t.Errorf("%g a second: warnings %q, quota %q", perSecond, r.Warnings, r.HourlyQuota.Text)
+		}
+		if want > 0 && !strings.HasPrefix(r.Warnings[0], "weixin.requests_per_second is 10, and Weixin allows 300/min of the daily call") {
+			t.Errorf("warning %q", r.Warnings[0])
+		}
 	}
 }

@@ -178,6 +178,7 @@ func patientsOf(env Env, cfg *config.Config, c Checkup) ([]check.Patient, error)
 		if c.Account == "" || a.Name == c.Account {
 			patients = append(patients, check.Patient{
 				Name: a.Name, AppID: a.AppID, Token: tokenOrigin(a.Token), Caller: made.kept.accounts[a.AppID].weixin,
+				RequestsPerSecond: cfg.Weixin.RequestsPerSecond,
 			})
 		}
 	}

@@ -77,6 +77,11 @@ func writeTable(w io.Writer, reports []check.Report, colours bool) error {
 				return err
 			}
 		}
+		for _, warning := range reports[i].Warnings {
+			if _, err := fmt.Fprintf(w, "\n%s: warning: %s\n", reports[i].Account, warning); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

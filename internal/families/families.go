@@ -242,8 +242,34 @@ func quotas() []Family {
 			func(q *weixin.CallQuota) int64 { return q.Used }),
 		quota("weixin_api_quota_remaining", "Calls of the day that are left (remain",
 			func(q *weixin.CallQuota) int64 { return q.Remaining }),
+		rate("weixin_api_rate_limit_calls", "Calls that Weixin allows the account within weixin_api_rate_limit_period_seconds (rate_limit.call_count",
+			ownRate, calls),
+		rate("weixin_api_rate_limit_period_seconds", "Time for which weixin_api_rate_limit_calls holds (rate_limit.refresh_second",
+			ownRate, seconds),
+		rate("weixin_api_component_rate_limit_calls", "Calls that Weixin allows a third-party platform for the account within "+
+			"weixin_api_component_rate_limit_period_seconds (component_rate_limit.call_count", componentRate, calls),
+		rate("weixin_api_component_rate_limit_period_seconds", "Time for which weixin_api_component_rate_limit_calls holds "+
+			"(component_rate_limit.refresh_second", componentRate, seconds),
 	}
 }
+
+// rate returns a family that shows one number of a rate limit, where Weixin states one.
+func rate(name, help string, of func(*weixin.CallQuota) weixin.CallRate, read func(weixin.CallRate) float64) Family {
+	return ofWork(name, help+" of openapi/quota/get). Asked for at most once an hour.", func(w *snapshot.Work) (float64, bool) {
+		if w.Quota == nil || of(w.Quota).IsZero() {
+			return 0, false
+		}
+		return read(of(w.Quota)), true
+	})
+}
+
+func ownRate(q *weixin.CallQuota) weixin.CallRate { return q.Rate }
+
+func componentRate(q *weixin.CallQuota) weixin.CallRate { return q.ComponentRate }
+
+func calls(r weixin.CallRate) float64 { return float64(r.Calls) }
+
+func seconds(r weixin.CallRate) float64 { return r.Per.Seconds() }
 
 // reasons returns the families with one sample for each call and reason.
 func reasons() []Family {

@@ -3,6 +3,7 @@ package refresh_test
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -28,7 +29,8 @@ func TestQuotaIsAskedForHourlyAndLast(t *testing.T) {
 		if n := w.attempts("quota"); n != 2*13 {
 			t.Errorf("%d questions for quotas in twelve hours, want one an hour for each call", n)
 		}
-		want := &weixin.CallQuota{Limit: 100, Used: 2, Remaining: 98}
+		minute := weixin.CallRate{Calls: 600_000, Per: time.Minute}
+		want := &weixin.CallQuota{Limit: 100, Used: 2, Remaining: 98, Rate: minute, ComponentRate: minute}
 		for api := range datacube.APIs {
 			if diff := cmp.Diff(want, w.shown("account00").Work[api].Quota); diff != "" {
 				t.Errorf("quota of the %s call (-want +got):\n%s", api, diff)
@@ -98,6 +100,40 @@ func TestQuotaIsAskedForWhenItIsUsedUp(t *testing.T) {
 		}
 		if n := w.attempts("hourly"); n != 4 {
 			t.Errorf("%d hourly calls with a quota of 3, want 4", n)
+		}
+	})
+}
+
+// A rate of requests that is higher than what Weixin allows is told once for all accounts with the same
+// limit, again for one with a lower limit, and again after a reload.
+func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		accounts := []weixintest.Account{account(1), account(2), account(3)}
+		for i := range accounts {
+			accounts[i].RateLimit = 300
+		}
+		w := newWorld(t, "2026-03-10 08:00", nil, accounts...)
+		w.config.Quota, w.config.Pace = true, time.Second/10
+		w.start()
+		setClock(t, "2026-03-10 20:10")
+		const msg = "weixin.requests_per_second is higher than what Weixin allows"
+		if lines := w.log.loud("level=warn", msg, "requests_per_second=10", "allowed=300/min"); len(lines) != 1 {
+			t.Errorf("told %d times in twelve hours, want once", len(lines))
+		}
+		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+			t.Fatal(err)
+		}
+		setClock(t, "2026-03-10 23:10")
+		if lines := w.log.loud(msg); len(lines) != 2 {
+			t.Errorf("told %d times with a reload, want twice", len(lines))
+		}
+		w.config.Pace = time.Second / 5
+		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+			t.Fatal(err)
+		}
+		setClock(t, "2026-03-11 03:10")
+		if lines := w.log.loud(msg); len(lines) != 2 {
+			t.Errorf("told %d times, although the rate is no longer higher", len(lines)-2)
 		}
 	})
 }

@@ -116,8 +116,9 @@ type Refresher struct {
 	nextPublish time.Time     // when to show it although more is under way
 	pruned      datacube.Date // the day on which the store was last pruned
 
-	causes      causes // of failed attempts
-	quotas      causes // of failed questions for quotas
+	causes      causes  // of failed attempts
+	quotas      causes  // of failed questions for quotas
+	warnedRate  float64 // the lowest rate that was warned of, in calls a second; 0: none yet
 	unsaved     map[*account]struct{}
 	unkept      unkept
 	nextRelease time.Time // see otherAddress
@@ -248,7 +249,7 @@ func (r *Refresher) apply(c Config) error {
 	}
 	r.adopt(c, known)
 	r.restore(holds, fresh)
-	r.config = c
+	r.config, r.warnedRate = c, 0
 	r.since = since
 	r.look(now)
 	r.publish()

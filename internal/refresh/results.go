@@ -202,6 +202,7 @@ func (r *Refresher) quotaKnown(res result) {
 	}
 	r.quotas.leave(group, acc, true)
 	acc.shown.Work[api].Quota = &res.quota
+	r.warnOfRate(acc.Account, api, res.quota)
 }
 
 // failed takes over a failed attempt.

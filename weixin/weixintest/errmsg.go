@@ -33,7 +33,9 @@ const (
 	errRefreshToken     = 61023
 	errDateFormat       = 61500
 	errDateRange        = 61501
+	errRid              = 76003
 	errPath             = 76021
+	errPathPermission   = 76022
 )
 
 // errmsgOf returns the plain errmsg of an errcode: the official documents' list of return
@@ -54,6 +56,8 @@ func errmsgOf(code int, address string) string {
 		return "invalid appsecret"
 	case errAddress:
 		return "invalid ip " + address + " ipv6 " + inIPv6(address) + ", not in whitelist"
+	case 40234:
+		return "invalid signature"
 	case 40243:
 		return "app secret frozen"
 	case errTokenMissing:
@@ -116,6 +120,8 @@ func errmsgOfLimit(code int) string {
 		return "api unauthorized"
 	case 48004:
 		return "api forbidden for irregularities"
+	case 48006:
+		return "api forbid clear quota because reached limit"
 	case 50002:
 		return "user limited"
 	case errDateFormat:
@@ -126,6 +132,14 @@ func errmsgOfLimit(code int) string {
 		return "data not ready, please try later"
 	case errPath:
 		return "cgi_path not found, please check"
+	case errPathPermission:
+		return "could not use this cgi_path,no permission"
+	case 76001:
+		return "rid not found"
+	case 76002:
+		return "rid is error"
+	case errRid:
+		return "could not query this rid,no permission"
 	case 89501, 89503:
 		return "this ip waits for the administrator to confirm"
 	case 89506:

@@ -1,12 +1,22 @@
 package weixintest
 
-import "weixin_exporter/weixin/datacube"
+import (
+	"strings"
 
-// ampleQuota is the limit that is told of an account without one.
-const ampleQuota = 100_000
+	"weixin_exporter/weixin/datacube"
+)
+
+const (
+	// ampleQuota is the limit that is told of an account without one.
+	ampleQuota = 100_000
+	// ampleRate is how many calls a minute are told of an account without a rate limit.
+	ampleRate = 600_000
+)
 
 // quota is POST /cgi-bin/openapi/quota/get: how often one of the interface calls may be made
-// and has been made on this China day. Asking is not counted.
+// and has been made on this China day, and how fast. Asking is not counted. A path with a host or
+// without the slash in front gives 76003, one that is not a call's 76021, and one that the account
+// may not call 76022, as the documents have it.
 func (s *Server) quota(r request) answer {
 	now := s.now()
 	a, code := s.caller(r, now)
@@ -21,8 +31,13 @@ func (s *Server) quota(r request) answer {
 		return s.refuse(r, errNoJSON, false)
 	}
 	api, ok := summaryAPI(apiAt(path))
-	if !ok {
+	switch {
+	case !strings.HasPrefix(path, "/"):
+		return s.refuse(r, errRid, false)
+	case !ok:
 		return s.refuse(r, errPath, false)
+	case a.Errcode == 48001:
+		return s.refuse(r, errPathPermission, false)
 	}
 	s.mu.Lock()
 	q := a.quota[api]
@@ -30,18 +45,32 @@ func (s *Server) quota(r request) answer {
 	if q.day != datacube.DateOf(now) {
 		q.used = 0
 	}
-	limit := a.Quota
-	if limit <= 0 {
-		limit = ampleQuota
-	}
+	limit := orElse(a.Quota, ampleQuota)
 	type quota struct {
 		DailyLimit int `json:"daily_limit"`
 		Used       int `json:"used"`
 		Remain     int `json:"remain"`
 	}
+	type rate struct {
+		CallCount     int `json:"call_count"`
+		RefreshSecond int `json:"refresh_second"`
+	}
 	return jsonAnswer(struct {
-		Errcode int    `json:"errcode"`
-		Errmsg  string `json:"errmsg"`
-		Quota   quota  `json:"quota"`
-	}{0, "ok", quota{limit, q.used, max(0, limit-q.used)}})
+		Errcode            int    `json:"errcode"`
+		Errmsg             string `json:"errmsg"`
+		Quota              quota  `json:"quota"`
+		RateLimit          rate   `json:"rate_limit"`
+		ComponentRateLimit rate   `json:"component_rate_limit"`
+	}{
+		0, "ok", quota{limit, q.used, max(0, limit-q.used)},
+		rate{orElse(a.RateLimit, ampleRate), 60}, rate{orElse(a.ComponentRateLimit, ampleRate), 60},
+	})
+}
+
+// orElse returns a number, or another one where there is none.
+func orElse(n, other int) int {
+	if n <= 0 {
+		return other
+	}
+	return n
 }

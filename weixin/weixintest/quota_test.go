@@ -54,7 +54,8 @@ func TestQuotaIsTold(t *testing.T) {
 			w.clock.advance(time.Hour)
 			w.wantQuota("midnight in China", w.askQuota(token, dailyPath), 2, 0, 2)
 			r := w.askQuota(token, dailyPath)
-			if want := `{"errcode":0,"errmsg":"ok","quota":{"daily_limit":2,"used":0,"remain":2}}`; string(r.Body) != want || r.ContentType != "text/plain" {
+			if want := `{"errcode":0,"errmsg":"ok","quota":{"daily_limit":2,"used":0,"remain":2},` +
+				`"rate_limit":{"call_count":600000,"refresh_second":60},"component_rate_limit":{"call_count":600000,"refresh_second":60}}`; string(r.Body) != want || r.ContentType != "text/plain" {
 				t.Errorf("type %q, body %s, want %s", r.ContentType, r.Body, want)
 			}
 		})
@@ -68,7 +69,7 @@ func TestQuotaForAPlatformAndAnAccountWithoutPermission(t *testing.T) {
 	w := newWorld(t, o)
 	access, _ := w.wantRefreshed("shop", w.refresh(shop, w.RefreshToken(shop)))
 	w.wantCode("daily", w.daily(access, yesterday, yesterday), 48001)
-	w.wantQuota("quota", w.askQuota(access, dailyPath), 7, 0, 7)
+	w.wantCode("quota", w.askQuota(access, dailyPath), 76022)
 }
 
 func TestRefusedQuotaCalls(t *testing.T) {
@@ -83,9 +84,10 @@ func TestRefusedQuotaCalls(t *testing.T) {
 	w.wantCode("replaced token", w.askQuota(old, dailyPath), 40001)
 	w.wantCode("unknown path", w.askQuota(token, "/cgi-bin/message/custom/send"), 76021)
 	w.wantCode("another call's path", w.askQuota(token, quotaPath), 76021)
-	w.wantCode("without a slash", w.askQuota(token, dailyPath[1:]), 76021)
+	w.wantCode("without a slash", w.askQuota(token, dailyPath[1:]), 76003)
+	w.wantCode("with a host", w.askQuota(token, "https://api.weixin.qq.com"+dailyPath), 76003)
 	query := url.Values{"access_token": {token}}
-	w.wantCode("no path", w.send(http.MethodPost, quotaPath, query, "{}"), 76021)
+	w.wantCode("no path", w.send(http.MethodPost, quotaPath, query, "{}"), 76003)
 	w.wantCode("a number", w.send(http.MethodPost, quotaPath, query, `{"cgi_path":1}`), 47001)
 	w.wantCode("fetched", w.send(http.MethodGet, quotaPath, query, ""), 43002)
 	w.wantCode("empty", w.send(http.MethodPost, quotaPath, query, ""), 44002)

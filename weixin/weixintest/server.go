@@ -61,6 +61,9 @@ type Account struct {
 	Incidents []datacube.Date
 	// Quota is how many calls a China day each of the two interface calls allows; 0: no limit.
 	Quota int
+	// RateLimit and ComponentRateLimit are how many calls a minute are told to be allowed to the account
+	// itself and to its platform; 0: ampleRate. They are not enforced.
+	RateLimit, ComponentRateLimit int
 	// Errcode, if not 0, is what both interface calls always answer, such as 48001.
 	Errcode int
 	// Platform is the component app id of the third-party platform that the account has
