@@ -135,7 +135,7 @@ func TestHelpNamesTheFieldAndSaysThatItIsCached(t *testing.T) {
 			continue
 		}
 		seen++
-		for _, text := range []string{field, "Cached", "a day or more old", "getinterfacesummary"} {
+		for _, text := range []string{field, "Cached", "at least one day old", "getinterfacesummary"} {
 			if !strings.Contains(family.GetHelp(), text) {
 				t.Errorf("HELP of %s does not contain %q: %s", family.GetName(), text, family.GetHelp())
 			}
@@ -198,7 +198,7 @@ func TestRequests(t *testing.T) {
 	requests.Observe(weixin.Request{API: "daily", Errcode: "0", Duration: 30 * time.Millisecond})
 	requests.Observe(weixin.Request{API: "hourly", Errcode: "45009", Duration: 40 * time.Millisecond})
 	err = testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP weixin_api_requests_total Requests sent to Weixin, by the errcode of the answer: "0" for success, "http" for a fault of the transport or an answer that is none.
+# HELP weixin_api_requests_total Requests sent to Weixin, by the errcode of the answer: "0" for success, "http" for a transport error or an invalid response.
 # TYPE weixin_api_requests_total counter
 weixin_api_requests_total{api="daily",errcode="0"} 1
 weixin_api_requests_total{api="daily",errcode="http"} 0
@@ -246,10 +246,10 @@ func TestReloads(t *testing.T) {
 	check := func(successful string) {
 		t.Helper()
 		err := testutil.GatherAndCompare(registry, bytes.NewBufferString(`
-# HELP weixin_exporter_config_last_reload_success_timestamp_seconds When the configuration was last read with success, as Unix time.
+# HELP weixin_exporter_config_last_reload_success_timestamp_seconds Time of the last successful configuration reload, as Unix time.
 # TYPE weixin_exporter_config_last_reload_success_timestamp_seconds gauge
 weixin_exporter_config_last_reload_success_timestamp_seconds 1.7731080005e+09
-# HELP weixin_exporter_config_last_reload_successful Whether the last attempt to read the configuration succeeded (1) or failed (0).
+# HELP weixin_exporter_config_last_reload_successful Whether the last configuration reload succeeded (1) or failed (0).
 # TYPE weixin_exporter_config_last_reload_successful gauge
 weixin_exporter_config_last_reload_successful `+successful+"\n"))
 		if err != nil {

@@ -17,11 +17,11 @@ func NewReloads(r prometheus.Registerer) (*Reloads, error) {
 	m := &Reloads{
 		successful: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "weixin_exporter_config_last_reload_successful",
-			Help: "Whether the last attempt to read the configuration succeeded (1) or failed (0).",
+			Help: "Whether the last configuration reload succeeded (1) or failed (0).",
 		}),
 		timestamp: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "weixin_exporter_config_last_reload_success_timestamp_seconds",
-			Help: "When the configuration was last read with success, as Unix time.",
+			Help: "Time of the last successful configuration reload, as Unix time.",
 		}),
 	}
 	for _, c := range []prometheus.Collector{m.successful, m.timestamp} {

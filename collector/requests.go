@@ -17,11 +17,11 @@ func NewRequests(r prometheus.Registerer) (*Requests, error) {
 	m := &Requests{
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weixin_api_requests_total",
-			Help: `Requests sent to Weixin, by the errcode of the answer: "0" for success, "http" for a fault of the transport or an answer that is none.`,
+			Help: `Requests sent to Weixin, by the errcode of the answer: "0" for success, "http" for a transport error or an invalid response.`,
 		}, []string{"api", "errcode"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:                        "weixin_api_request_duration_seconds",
-			Help:                        "Time from sending a request to Weixin to the end of its answer.",
+			Help:                        "Time from sending a request to Weixin to the end of the response.",
 			Buckets:                     prometheus.DefBuckets,
 			NativeHistogramBucketFactor: 1.1,
 			// A bound, because hosts of very different speed must not grow it without end.

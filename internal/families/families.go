@@ -1,6 +1,6 @@
-// Package families says as which families of series a snapshot is shown: their names, HELP
-// texts and labels, and how the samples of an account are read. It is the one table from which
-// the ordinary collector and the renderer are made, so that neither can differ from the other.
+// Package families describes the metric families that a snapshot is exposed as: their names, HELP
+// texts and labels, and how the samples of an account are read. The collector and the renderer are
+// both built from this table, so they cannot differ.
 package families
 
 import (
@@ -55,13 +55,13 @@ func (f *Family) LabelValues(a *snapshot.Account, i int) []string {
 func All() []Family {
 	all := []Family{
 		{
-			Name: "weixin_account_info", Help: "Always 1; names the app id of a configured account.",
+			Name: "weixin_account_info", Help: "Configured account and its app ID. Always 1.",
 			Own: "app_id", OwnValue: func(a *snapshot.Account) string { return a.AppID },
 			Values: [][]string{nil}, Read: func(*snapshot.Account, int) (float64, bool) { return 1, true },
 		},
 		{
 			Name:   "weixin_refresh_inconsistent_days",
-			Help:   "Days within refresh.history on which the daily and the hourly call contradict each other: other sums, or traffic by one of them alone.",
+			Help:   "Days within refresh.history for which the daily and the hourly call disagree: their sums differ, or only one of them reports traffic.",
 			Values: [][]string{nil}, Read: func(a *snapshot.Account, _ int) (float64, bool) { return float64(a.Inconsistent), true },
 		},
 		reformatted(),
@@ -82,15 +82,15 @@ type figure struct {
 func figures() []figure {
 	return []figure{
 		{
-			"callbacks", "How often Weixin called the account's server, failures included,", "callback_count",
+			"callbacks", "Callbacks that Weixin made to the account's server, including failed ones,", "callback_count",
 			func(f *datacube.Figures) (float64, bool) { return float64(f.Callbacks), true },
 		},
 		{
-			"failures", "How many of the callbacks failed", "fail_count",
+			"failures", "Callbacks that failed", "fail_count",
 			func(f *datacube.Figures) (float64, bool) { return float64(f.Failures), true },
 		},
 		{
-			"time_cost_seconds", "Time of all callbacks together", "total_time_cost",
+			"time_cost_seconds", "Total time of all callbacks", "total_time_cost",
 			func(f *datacube.Figures) (float64, bool) { return f.TimeCostSeconds(), true },
 		},
 		{
@@ -107,7 +107,7 @@ func figures() []figure {
 func (f figure) family(api datacube.API, call, period string) Family {
 	return Family{
 		Name: "weixin_interface_" + api.String() + "_" + f.suffix,
-		Help: fmt.Sprintf("%s in %s (%s of %s). Cached; a day or more old.", f.text, period, f.field, call),
+		Help: fmt.Sprintf("%s in %s (%s of %s). Cached, at least one day old.", f.text, period, f.field, call),
 	}
 }
 
@@ -115,7 +115,7 @@ func (f figure) family(api datacube.API, call, period string) Family {
 func date(api datacube.API, call string, read func(*snapshot.Account, int) (float64, bool)) Family {
 	return Family{
 		Name:   "weixin_interface_" + api.String() + "_data_timestamp_seconds",
-		Help:   fmt.Sprintf("Start in China time of the day (ref_date of %s) that the other weixin_interface_%s metrics describe, as Unix time.", call, api),
+		Help:   fmt.Sprintf("Start of the day in China (ref_date of %s) that the other weixin_interface_%s metrics describe, as Unix time.", call, api),
 		Values: [][]string{nil}, Read: read,
 	}
 }
@@ -183,8 +183,8 @@ func ofWork(name, help string, read func(*snapshot.Work) (float64, bool)) Family
 func work() []Family {
 	return []Family{
 		ofWork("weixin_refresh_success",
-			"Whether the last attempt to ask Weixin succeeded (1) or failed (0); 0 before the first one. "+
-				"An answer that a day is not ready yet is a success.",
+			"Whether the last request for figures succeeded (1) or failed (0); 0 before the first one. "+
+				"A response that says that a day is not ready yet is a success.",
 			func(w *snapshot.Work) (float64, bool) {
 				if w.Succeeded {
 					return 1, true
@@ -192,17 +192,17 @@ func work() []Family {
 				return 0, true
 			}),
 		ofWork("weixin_refresh_last_success_timestamp_seconds",
-			"When an attempt to ask Weixin last succeeded, as Unix time; 0 if none ever has.",
+			"Time of the last successful request for figures, as Unix time; 0 if there has been none.",
 			func(w *snapshot.Work) (float64, bool) { return unix(w.LastSuccess), true }),
-		ofWork("weixin_refresh_revisions_total", "Known days that came back from Weixin with other figures.",
+		ofWork("weixin_refresh_revisions_total", "Known days for which Weixin later returned different figures.",
 			func(w *snapshot.Work) (float64, bool) { return float64(w.Revisions), true }),
 		ofWork("weixin_refresh_vanished_dates_total",
-			"Answers without rows for known days that had traffic; the figures known before were kept.",
+			"Known days with traffic for which Weixin later returned no rows; the known figures were kept.",
 			func(w *snapshot.Work) (float64, bool) { return float64(w.Vanished), true }),
 		ofWork("weixin_refresh_damaged_dates",
-			"Days of which Weixin's latest answer could not be understood, among those still asked for. What was known of them before stays.",
+			"Days whose latest response could not be parsed and that are still requested. Figures known before are kept.",
 			func(w *snapshot.Work) (float64, bool) { return float64(w.Damaged), true }),
-		ofWork("weixin_store_known_dates", "Dates known in the store, those without traffic included.",
+		ofWork("weixin_store_known_dates", "Dates whose figures are in the store, including dates without traffic.",
 			func(w *snapshot.Work) (float64, bool) { return float64(w.Days), true }),
 	}
 }
@@ -212,7 +212,7 @@ func work() []Family {
 func reformatted() Family {
 	f := Family{
 		Name: "weixin_refresh_reformatted_rows_total",
-		Help: "Rows of Weixin's answers that were taken although they are not of the documented form: " +
+		Help: "Rows of Weixin's responses that were accepted although their format is not the documented one: " +
 			"plain_hour, whose ref_hour is 1 to 23 rather than a multiple of 100, and number, whose numbers are strings or have a fraction of zeros or an exponent.",
 		Counter: true, Labels: []string{"api", "form"},
 		Values: [][]string{{"daily", "number"}, {"hourly", "number"}, {"hourly", "plain_hour"}},
@@ -228,7 +228,7 @@ func reformatted() Family {
 
 func quotas() []Family {
 	quota := func(name, help string, read func(*weixin.CallQuota) int64) Family {
-		return ofWork(name, help+" of openapi/quota/get). Asked for at most once an hour.", func(w *snapshot.Work) (float64, bool) {
+		return ofWork(name, help+" of openapi/quota/get). Updated at most once an hour.", func(w *snapshot.Work) (float64, bool) {
 			if w.Quota == nil {
 				return 0, false
 			}
@@ -236,11 +236,11 @@ func quotas() []Family {
 		})
 	}
 	return []Family{
-		quota("weixin_api_quota_limit", "Calls that Weixin allows the account a day of China time (daily_limit",
+		quota("weixin_api_quota_limit", "Calls that Weixin allows the account per day in China (daily_limit",
 			func(q *weixin.CallQuota) int64 { return q.Limit }),
-		quota("weixin_api_quota_used", "Calls of the day that are used up, by whomever (used",
+		quota("weixin_api_quota_used", "Calls made today by all clients of the account (used",
 			func(q *weixin.CallQuota) int64 { return q.Used }),
-		quota("weixin_api_quota_remaining", "Calls of the day that are left (remain",
+		quota("weixin_api_quota_remaining", "Calls left today (remain",
 			func(q *weixin.CallQuota) int64 { return q.Remaining }),
 		rate("weixin_api_rate_limit_calls", "Calls that Weixin allows the account within weixin_api_rate_limit_period_seconds (rate_limit.call_count",
 			ownRate, calls),
@@ -274,14 +274,14 @@ func seconds(r weixin.CallRate) float64 { return r.Per.Seconds() }
 // reasons returns the families with one sample for each call and reason.
 func reasons() []Family {
 	failures := byReason("weixin_refresh_failures_total",
-		"Failed attempts to ask Weixin and to keep its answer, by the class of the error. Most reasons appear with their first event.",
+		"Failed attempts to get figures from Weixin and store them, by class of error. Most reasons appear with their first event.",
 		snapshot.Reasons, func(w *snapshot.Work, reason snapshot.Reason) (int64, bool) {
 			// Most reasons never occur, and would be a fifth of all series: each is shown from its
 			// first event on. What an alert compares with itself a while ago starts at 0.
 			n := w.Failures[reason]
 			return n, n > 0 || startsAtZero(reason)
 		})
-	rejected := byReason("weixin_refresh_rows_rejected_total", "Rows of Weixin's answers that were left out, by reason. A reason appears with its first event.",
+	rejected := byReason("weixin_refresh_rows_rejected_total", "Rows of Weixin's responses that were ignored, by reason. A reason appears with its first event.",
 		weixin.Rejections, func(w *snapshot.Work, reason weixin.Rejection) (int64, bool) {
 			return w.Rejected[reason], w.Rejected[reason] > 0
 		})
