@@ -1,6 +1,6 @@
 // Package exposition serves the metrics. Nearly all series describe accounts and change a few
-// times a day, so they are rendered from the snapshot when it has changed and kept compressed; a
-// scrape gets these bytes, followed by the few series that are gathered anew for each.
+// times a day, so they are rendered from the snapshot when it changes and cached compressed; a
+// scrape returns these bytes, followed by the few series that are gathered for each scrape.
 package exposition
 
 import (
@@ -27,35 +27,34 @@ import (
 type Options struct {
 	// Source has the snapshots; what a scrape shows of an account is read from one of them.
 	Source collector.Source
-	// Live has all other metrics. They are gathered for each scrape.
+	// Live has all other metrics, which are gathered for each scrape.
 	Live *prometheus.Registry
-	// ErrorLog is told what goes wrong during a scrape.
+	// ErrorLog receives errors that happen during a scrape.
 	ErrorLog Logger
 	Now      func() time.Time
-	// MaxRequests bounds the scrapes that are served at a time: one half for those that are
-	// prepared from what is kept, the other for those that are rendered while they are sent.
-	// Sending what is kept does not count, since it takes neither memory nor time. Further
-	// requests wait, and are refused with 503 after ten seconds. 0 means no limit.
+	// MaxRequests limits concurrent scrapes: one half for those served from the cache, the other
+	// for those rendered while they are sent. Sending cached bytes does not count, since it costs
+	// neither memory nor CPU. Further requests wait and get 503 after ten seconds. 0 means no limit.
 	MaxRequests int
 }
 
-// maxNames bounds the parameter name[]; there are fewer families than that.
+// maxNames limits the parameter name[]; there are fewer families than that.
 const maxNames = 200
 
 // Logger takes a line of text; *log.Logger is one.
 type Logger interface{ Println(v ...any) }
 
-// Handler serves what promhttp.HandlerFor would, with OpenMetrics and over one registry of both
-// parts, except that the series of accounts stand before all others. With the parameter shard
-// (see Shard) it serves a part of the accounts.
+// Handler serves the same as promhttp.HandlerFor with OpenMetrics over one registry of both parts,
+// except that the series of accounts come first. With the parameter shard (see Shard) it serves a
+// part of the accounts.
 //
-// No scrape waits for anything but the CPU. What Prometheus asks for, gzip, may show accounts as
-// they were a little earlier (see pause); without compression it is always the latest snapshot.
+// A scrape waits for nothing but CPU. With gzip, which Prometheus requests, accounts may be shown as
+// they were a few seconds earlier (see pause); without compression it is always the latest snapshot.
 type Handler struct {
 	options Options
 	forms   map[expfmt.FormatType]*form
 	formats []expfmt.Format
-	kept    keeper
+	cache   renderCache
 	buffers sync.Pool // of *buffers
 
 	preparing, streaming gate.Gate
@@ -70,7 +69,7 @@ func New(o Options) (*Handler, error) {
 		options: o,
 		forms:   forms(),
 		formats: expfmt.DefaultOpenMetricsAcceptedFormats(),
-		kept:    keeper{now: o.Now, source: o.Source, mostOutdated: mostOutdated},
+		cache:   renderCache{now: o.Now, source: o.Source, mostOutdated: mostOutdated},
 
 		preparing: gate.New((o.MaxRequests + 1) / 2),
 		streaming: gate.New((o.MaxRequests + 1) / 2),
@@ -113,7 +112,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	names := query["name[]"]
 	if len(names) > maxNames {
-		http.Error(w, fmt.Sprintf("%d names are asked for with name[]; %d are the most", len(names), maxNames), http.StatusBadRequest)
+		http.Error(w, fmt.Sprintf("%d names in name[]; at most %d are allowed", len(names), maxNames), http.StatusBadRequest)
 		return
 	}
 	if len(names) > 0 {
@@ -142,7 +141,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s scrape) {
 	case err != nil:
 		h.fail(w, err)
 	default:
-		defer h.kept.release(p)
+		defer h.cache.release(p)
 		s.writeHead(w.Header(), compressed)
 		h.sent(p.send(w, tail))
 	}
@@ -159,7 +158,7 @@ func (h *Handler) prepare(ctx context.Context, s scrape) (*packed, []byte, error
 	if err := h.gather(&b.live, s); err != nil {
 		return nil, nil, err
 	}
-	p, err := h.kept.get(ctx, s, b)
+	p, err := h.cache.get(ctx, s, b)
 	if err != nil {
 		return nil, nil, err
 	}

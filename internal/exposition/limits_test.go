@@ -197,7 +197,7 @@ func TestForeignShardsAreNotKept(t *testing.T) {
 func TestTooManyNames(t *testing.T) {
 	w := newWorld(t, someLive()...)
 	a := w.get(w.handler, "/metrics?"+strings.Repeat("name[]=a&", 201))
-	if a.status != http.StatusBadRequest || !strings.Contains(a.plain, "200 are the most") {
+	if a.status != http.StatusBadRequest || !strings.Contains(a.plain, "at most 200") {
 		t.Errorf("%d %q", a.status, a.plain)
 	}
 	w.same(t, "/metrics?"+strings.Repeat("name[]=a_level&", 200))

@@ -46,19 +46,19 @@ func (s summing) Write(text []byte) (int, error) {
 	return s.to.Write(text)
 }
 
-// packed is the beginning of a gzip member: its header and a deflate stream that ends in a flush,
-// so that another one can follow. (A second member would be allowed by RFC 1952, but curl
+// packed is the beginning of a gzip member: its header and a deflate stream that ends with a flush,
+// so that another deflate stream can follow. (A second member would be allowed by RFC 1952, but curl
 // refuses it.)
 type packed struct {
 	chunks chunks
 	sums   sums
 
-	// Set by the keeper. The weak pointer tells snapshots apart without keeping one alive.
+	// Set by renderCache. The weak pointer tells snapshots apart without keeping one alive.
 	of      weak.Pointer[snapshot.Snapshot]
 	names   uint64
 	at      time.Time
-	readers int         // who is sending it
-	cut     atomic.Bool // it is to be sent no further
+	readers int         // how many requests are sending it
+	cut     atomic.Bool // sending must stop
 }
 
 // pack renders and compresses the series of accounts.
@@ -66,7 +66,7 @@ func pack(s scrape, b *buffers) *packed {
 	p := &packed{of: weak.Make(s.latest)}
 	_, _ = p.chunks.Write([]byte(gzipHeader))
 	b.deflate.Reset(&p.chunks)
-	// Memory takes all that is written to it.
+	// Writing to memory cannot fail.
 	_ = s.form.render(summing{&p.sums, b.deflate}, &b.lines, s.shard.accounts(s.latest), s.wanted)
 	_ = b.deflate.Flush()
 	return p
@@ -84,8 +84,8 @@ func (p *packed) finish(b *buffers) []byte {
 	return tail.Bytes()
 }
 
-// errCut says why an answer was broken off.
-var errCut = errors.New("the client reads too slowly: what it is sent is outdated, and the memory for such answers is used up")
+// errCut says why a response was aborted.
+var errCut = errors.New("the client reads too slowly: its response is outdated and the memory for outdated responses is used up")
 
 // send writes the member with its end.
 func (p *packed) send(w http.ResponseWriter, tail []byte) error {
@@ -146,9 +146,9 @@ func (c *chunks) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// buffers are what a scrape works with; none of it lasts longer.
+// buffers are the working memory of one scrape.
 type buffers struct {
-	live    bytes.Buffer  // what is gathered for this scrape
+	live    bytes.Buffer  // the live part, gathered for this scrape
 	lines   []byte        // rendered lines that are not written yet
 	deflate *flate.Writer // at the fastest level: the default saves a fifth of the bytes for twice the time
 }

@@ -1,0 +1,196 @@
+package exposition
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+	"weak"
+
+	"github.com/cespare/xxhash/v2"
+
+	"weixin_exporter/collector"
+	"weixin_exporter/internal/snapshot"
+)
+
+// Rendering and compressing takes about 20 microseconds per account. To spare each scrape during a
+// refresh of thousands of accounts, cached bytes are served for a while after the snapshot has
+// changed: ten seconds with thousands of accounts, an instant with a few.
+const (
+	pausePerAccount = 10 * time.Millisecond
+	longestPause    = 10 * time.Second
+)
+
+const (
+	// unusedTime is how long bytes are cached without being requested: longer than any usual
+	// scrape interval.
+	unusedTime = 10 * time.Minute
+	// mostOutdated limits the outdated bytes that are still being sent to slow clients. Beyond
+	// it the oldest responses are aborted.
+	mostOutdated = 32 << 20
+)
+
+// pause returns how long cached bytes are served after a newer snapshot was published.
+func pause(accounts int) time.Duration {
+	return min(time.Duration(accounts)*pausePerAccount, longestPause)
+}
+
+// renderCache holds the series of accounts, rendered and compressed.
+type renderCache struct {
+	now    func() time.Time
+	source collector.Source
+	// mostOutdated limits the size of outdated in bytes.
+	mostOutdated int
+
+	mu    sync.Mutex
+	slots map[slotKey]*slot
+	// outdated are replaced bytes that are still being sent, oldest first.
+	outdated []*packed
+	// named is the hash of the account names of the last snapshot that was hashed.
+	named struct {
+		of   weak.Pointer[snapshot.Snapshot]
+		hash uint64
+	}
+}
+
+type slotKey struct {
+	shard Shard
+	form  *form
+}
+
+// slot holds the bytes of one shard in one format.
+type slot struct {
+	used time.Time // when it was last requested
+	last *packed   // nil until the first bytes are ready
+	// rendering is closed when the bytes being rendered are ready; nil if none are.
+	rendering chan struct{}
+}
+
+// errNotKept means that the bytes of a shard are not cached.
+var errNotKept = errors.New("shards of another count are cached")
+
+// get returns the compressed series of accounts; the caller must release them. The first caller
+// renders them; meanwhile other callers get the previous bytes or, if there are none, wait until
+// their context ends. The error is errNotKept for a shard of a count that is not cached.
+func (c *renderCache) get(ctx context.Context, s scrape, b *buffers) (*packed, error) {
+	for {
+		c.mu.Lock()
+		s.latest = c.source.Latest() // under the lock, so that the cache never goes back in time
+		of := weak.Make(s.latest)
+		at := c.slot(slotKey{s.shard, s.form}, s.at)
+		if at == nil {
+			c.mu.Unlock()
+			return nil, errNotKept
+		}
+		last, rendering := at.last, at.rendering
+		if last != nil && (last.of == of || c.stillShown(last, s.latest, s.at, rendering != nil)) {
+			last.readers++
+			c.mu.Unlock()
+			return last, nil
+		}
+		if rendering == nil {
+			at.rendering = make(chan struct{})
+			c.mu.Unlock()
+			return c.fill(at, s, b), nil
+		}
+		c.mu.Unlock()
+		select {
+		case <-rendering:
+		case <-ctx.Done():
+			return nil, unavailableError{"The metrics were not waited for: " + context.Cause(ctx).Error()}
+		}
+	}
+}
+
+// stillShown reports whether bytes may be served although there is a newer snapshot. It must have
+// the same accounts, so that a configuration reload takes effect at once.
+func (c *renderCache) stillShown(last *packed, latest *snapshot.Snapshot, now time.Time, rendering bool) bool {
+	if latest == nil || last.names != c.namesOf(latest) {
+		return false
+	}
+	return rendering || now.Sub(last.at) < pause(len(latest.Accounts))
+}
+
+// slot returns the slot for a key. Besides the slots of the whole, only those of one shard count
+// exist, so that requests for many counts cannot fill the memory; it returns nil for a shard of
+// another count. Slots that have not been used for a while are dropped.
+func (c *renderCache) slot(key slotKey, now time.Time) *slot {
+	found := c.slots[key]
+	if found == nil {
+		for other, at := range c.slots {
+			switch {
+			case at.rendering == nil && now.Sub(at.used) >= unusedTime:
+				delete(c.slots, other)
+			case key.shard != whole && other.shard != whole && other.shard.of != key.shard.of:
+				return nil
+			}
+		}
+		if c.slots == nil {
+			c.slots = map[slotKey]*slot{}
+		}
+		found = &slot{}
+		c.slots[key] = found
+	}
+	found.used = now
+	return found
+}
+
+// fill renders the bytes for a slot.
+func (c *renderCache) fill(at *slot, s scrape, b *buffers) *packed {
+	var made *packed
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if made != nil { // nil after a panic; the next caller tries again
+			made.names = c.namesOf(s.latest)
+			c.replace(at, made)
+		}
+		close(at.rendering)
+		at.rendering = nil
+	}()
+	begun := c.now()
+	made = pack(s, b)
+	made.at, made.readers = begun, 1
+	return made
+}
+
+// replace puts new bytes into a slot. The previous ones stay in memory until their last reader is
+// done, within the limit.
+func (c *renderCache) replace(at *slot, made *packed) {
+	if former := at.last; former != nil && former.readers > 0 {
+		c.outdated = append(c.outdated, former)
+	}
+	at.last = made
+	size := 0
+	for _, p := range slices.Backward(c.outdated) {
+		if size += p.chunks.size; size > c.mostOutdated {
+			p.cut.Store(true)
+		}
+	}
+}
+
+// release ends the use of bytes that get has returned.
+func (c *renderCache) release(p *packed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.readers--; p.readers == 0 {
+		c.outdated = slices.DeleteFunc(c.outdated, func(other *packed) bool { return other == p })
+	}
+}
+
+// namesOf returns a hash of the accounts' names and app ids.
+func (c *renderCache) namesOf(s *snapshot.Snapshot) uint64 {
+	if of := weak.Make(s); c.named.of != of || s == nil {
+		var d xxhash.Digest
+		d.Reset()
+		for _, a := range whole.accounts(s) {
+			_, _ = d.WriteString(a.Name)
+			_, _ = d.WriteString("\n")
+			_, _ = d.WriteString(a.AppID)
+			_, _ = d.WriteString("\n")
+		}
+		c.named.of, c.named.hash = of, d.Sum64()
+	}
+	return c.named.hash
+}
