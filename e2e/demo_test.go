@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -51,6 +52,7 @@ A simulated Weixin with 5 accounts and a month of history; nothing leaves this m
 Stop it with Ctrl-C; nothing is left behind.
 
 `, x.base)
+	x.waitLine(t, x.stdout, 0, "Stop it with Ctrl-C")
 	if got := x.stdout.String(); got != want {
 		t.Errorf("stdout is\n%s\nwant\n%s", mask(got), want)
 	}
@@ -95,6 +97,44 @@ Stop it with Ctrl-C; nothing is left behind.
 
 	x.stop(t, syscall.SIGINT)
 	checkEmpty(t, x.cmd.Dir)
+}
+
+// The demonstration says where to look once, however many addresses it has, and behind what it logs of its start.
+func TestDemoSaysLastAndOnceWhereToLook(t *testing.T) {
+	t.Parallel()
+	// Both streams in one, as on a terminal.
+	all := newStream()
+	cmd := exec.CommandContext(t.Context(), suite.binary, "demo", "--web.route-prefix=weixin",
+		"--web.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.2:0")
+	cmd.Dir, cmd.Env = t.TempDir(), environment(t.TempDir())
+	cmd.Stdout, cmd.Stderr = all, all
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "where to look", func() error {
+		if !strings.Contains(all.String(), "Stop it with Ctrl-C") {
+			return errNotYet
+		}
+		return nil
+	})
+	log, banner, _ := strings.Cut(all.String(), "A simulated Weixin")
+	for part, want := range map[string]int{"Listening on": 2, "yesterday is known": 8, "errcode=48001": 1} {
+		if n := strings.Count(log, part); n < want {
+			t.Errorf("%d lines with %q come before it, want %d:\n%s", n, part, want, mask(log))
+		}
+	}
+	if !regexp.MustCompile(`  Overview   http://127\.0\.0\.1:\d+/weixin/\n  Metrics    http://127\.0\.0\.1:\d+/weixin/metrics\n  Overview   http://127\.0\.0\.2:`).MatchString(banner) {
+		t.Errorf("it does not name both addresses:\n%s", banner)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(all.String(), "A simulated Weixin"); n != 1 {
+		t.Errorf("it is there %d times", n)
+	}
 }
 
 // checkEmpty fails if there is anything in a folder.

@@ -127,6 +127,25 @@ func TestBackfillSaysHowFarItIs(t *testing.T) {
 	}
 }
 
+// TestBackfillByForceSaysHowManyDaysItStored, though it learned none.
+func TestBackfillByForceSaysHowManyDaysItStored(t *testing.T) {
+	s := newStation(t, "2026-03-10 09:00", "")
+	c := command.Filling{Since: date(t, "2026-03-01"), Until: date(t, "2026-03-08")}
+	for _, c.Force = range []bool{false, true} {
+		s.stdout.Reset()
+		if err := s.run(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := "2026-03-01 to 2026-03-08, 1 accounts: 9 calls answered, 0 failed, 0 left.\n" +
+		"  daily: 0 days learned, 0 of them without traffic; 0 not there yet\n" +
+		"  daily: 8 known days answered again, and stored\n" +
+		"  hourly: 0 days learned, 0 of them without traffic; 0 not there yet\n" +
+		"  hourly: 8 known days answered again, and stored\n"; s.stdout.String() != want {
+		t.Errorf("the summary is\n%s\nwant\n%s", &s.stdout, want)
+	}
+}
+
 func TestBackfillRange(t *testing.T) {
 	for name, c := range map[string]struct {
 		now, settings string

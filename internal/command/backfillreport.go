@@ -48,7 +48,7 @@ func unpadded(text string) string {
 // writeFilled says what came of a backfill.
 func writeFilled(w io.Writer, p refresh.FillPlan, filled []refresh.Filled, stopped bool) error {
 	var calls, failures, revisions, vanished, left int
-	var learned, empty, notThere, damaged [datacube.APIs]int
+	var learned, confirmed, empty, notThere, damaged [datacube.APIs]int
 	for i := range filled {
 		a := &filled[i]
 		calls += a.Calls
@@ -58,6 +58,7 @@ func writeFilled(w io.Writer, p refresh.FillPlan, filled []refresh.Filled, stopp
 		for api := range datacube.APIs {
 			left += a.Left[api]
 			learned[api] += a.Learned[api]
+			confirmed[api] += a.Confirmed[api]
 			empty[api] += a.Empty[api]
 			notThere[api] += a.NotThere[api]
 			damaged[api] += a.Damaged[api]
@@ -67,6 +68,9 @@ func writeFilled(w io.Writer, p refresh.FillPlan, filled []refresh.Filled, stopp
 	fmt.Fprintf(&b, "%v to %v, %d accounts: %d calls answered, %d failed, %d left.\n", p.Since, p.Until, len(filled), calls, failures, left)
 	for api := range datacube.APIs {
 		fmt.Fprintf(&b, "  %v: %d days learned, %d of them without traffic; %d not there yet\n", api, learned[api], empty[api], notThere[api])
+		if n := confirmed[api]; n > 0 {
+			fmt.Fprintf(&b, "  %v: %d known days answered again, and stored\n", api, n)
+		}
 		if n := damaged[api]; n > 0 {
 			fmt.Fprintf(&b, "  %v: %d days not done: the answer could not be understood; what was known of them is kept\n", api, n)
 		}

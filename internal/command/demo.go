@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -49,7 +48,7 @@ func demoAccounts(incident datacube.Date) (names []string, accounts []weixintest
 func Demo(ctx context.Context, env Env, web Web, receivers []string) error {
 	endpoints, err := config.NewRemoteWrite(receivers...)
 	if err != nil {
-		return fmt.Errorf("--remote-write.url: %w", err)
+		return fmt.Errorf("--remote-write.url: %w: %w", ErrUsage, err)
 	}
 	// Nobody reloads a demonstration: a terminal that is closed ends it.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
@@ -88,39 +87,14 @@ func Demo(ctx context.Context, env Env, web Web, receivers []string) error {
 		cfg.Accounts = append(cfg.Accounts, config.Account{Name: names[i], AppID: a.AppID, AppSecret: secret.New(a.AppSecret), Token: config.Token{Type: config.StableToken}})
 	}
 	logger, slogger := env.logger()
+	shown := banner{env: env, web: web, accounts: len(accounts), endpoints: endpoints, missing: len(*web.Toolkit.WebListenAddresses)}
+	if web.systemd() {
+		shown.missing = 1 // at least
+	}
 	x := exporter{
 		web: web, logger: logger, slogger: slogger, now: env.Now, elapsed: env.Elapsed,
 		load:      func(context.Context) (*config.Config, error) { return &cfg, nil },
-		listening: func(address net.Addr) { welcome(env, address, web.TelemetryPath, len(accounts), endpoints) },
+		listening: shown.listening, published: shown.published,
 	}
 	return x.run(ctx, &cfg)
-}
-
-// welcome says where to look.
-func welcome(env Env, address net.Addr, telemetryPath string, accounts int, endpoints []config.RemoteWrite) {
-	host, port, err := net.SplitHostPort(address.String())
-	if err != nil {
-		return // no TCP address; whoever asked for it knows where it is
-	}
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "localhost"
-	}
-	base := "http://" + net.JoinHostPort(host, port)
-	leaves := "nothing leaves this machine"
-	if len(endpoints) > 0 {
-		labels := make([]string, len(endpoints))
-		for i, e := range endpoints {
-			labels[i] = e.Label()
-		}
-		leaves = "it is sent to " + strings.Join(labels, ", ")
-	}
-	fmt.Fprintf(env.Stdout, `
-A simulated Weixin with %d accounts and a month of history; %s.
-
-  Overview   %s/
-  Metrics    %s%s
-
-Stop it with Ctrl-C; nothing is left behind.
-
-`, accounts, leaves, base, base, telemetryPath)
 }

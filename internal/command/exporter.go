@@ -62,7 +62,9 @@ type exporter struct {
 	// storeFault is what was last logged of the store.
 	storeFault string
 	shown      atomic.Pointer[shownConfig] // current, as /config shows it
-	reloading  chan struct{}               // holds one token: one reload at a time
+	reloading  *reloads
+	// published is told each snapshot that is shown; may be nil.
+	published func(*snapshot.Snapshot)
 }
 
 // run serves with the configuration until the context ends.
@@ -157,6 +159,7 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 		}
 	})
 	parts.Go(func() error { return x.drain(ctx, server) })
+	parts.Go(func() error { x.reloading.run(ctx, x.reload); return nil })
 	parts.Go(func() error { x.reloadOnSignal(ctx); return nil })
 	return parts.Wait()
 }
@@ -192,8 +195,8 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		return nil, err
 	}
 	x.clients = clients{now: x.now, observe: x.observe}
-	x.refresher = refresh.New(refresh.Options{Store: known, Others: known, Board: board, Logger: x.logger, Now: x.now, Believed: x.clock.Believed})
-	x.reloading = make(chan struct{}, 1)
+	x.refresher = refresh.New(refresh.Options{Store: known, Others: known, Board: shownBoard{board, x.published}, Logger: x.logger, Now: x.now, Believed: x.clock.Believed})
+	x.reloading = newReloads()
 	metrics, err := exposition.New(exposition.Options{
 		Source:   board,
 		Live:     registry,
@@ -212,7 +215,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		Discovery:     exposition.Discovery(x.place.metrics),
 		Source:        board,
 		Config:        func() ([]byte, error) { return x.shown.Load().text() },
-		Reload:        x.reload,
+		Reload:        x.reloading.ask,
 		Lifecycle:     x.web.EnableLifecycle,
 		Unready:       known.Fault,
 		Unhealthy:     known.Hangs,
@@ -261,12 +264,6 @@ func (x *exporter) loaded(cfg *config.Config) {
 // reload reads the configuration and brings it into force; if anything is wrong with it,
 // nothing changes.
 func (x *exporter) reload(ctx context.Context) error {
-	select {
-	case x.reloading <- struct{}{}:
-		defer func() { <-x.reloading }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	err := x.tryReload(ctx)
 	if err != nil {
 		x.reloads.Failed()
@@ -311,7 +308,7 @@ func (x *exporter) reloadOnSignal(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-x.hangups:
-			_ = x.reload(ctx) // it logs what is wrong
+			_ = x.reloading.ask(ctx) // what is wrong has been logged
 		}
 	}
 }

@@ -207,30 +207,3 @@ func unreadableText(content []byte) (place, string) {
 	}
 	return at, ""
 }
-
-// syntax notes what the YAML library says of a text that is no YAML. Its message is used only where
-// it cannot quote the text, which may be a secret.
-func (d *document) syntax(err error) {
-	fault, ok := errors.AsType[*yaml.LoadError](err)
-	if !ok {
-		d.faultAt(place{}, "", "this is no YAML that can be read")
-		return
-	}
-	at := place{fault.Mark.Line, fault.Mark.Column}
-	problem := fault.Message
-	switch {
-	case strings.Contains(problem, "anchor"):
-		problem = "* refers to an anchor (&) that the file does not have; quote a value that begins with *"
-	case strings.Contains(problem, "cannot start any token"):
-		problem = "no value may begin like this; indent with blanks, and quote a value that begins with @, ` or %"
-	case strings.Contains(problem, "mapping values are not allowed"):
-		problem = "a colon and a blank begin a value, which is not allowed here; quote text that holds them, and check the indentation"
-	case strings.Contains(problem, "tag handle"):
-		problem = "! begins a YAML tag that is not declared; quote a value that begins with !"
-	case strings.ContainsAny(problem, "'\"`"):
-		problem = "this is no YAML that can be read"
-	case fault.ContextMsg != "":
-		problem = fault.ContextMsg + ", " + problem
-	}
-	d.faultAt(at, "", "no valid YAML: "+problem)
-}

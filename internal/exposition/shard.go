@@ -35,7 +35,7 @@ func shardOf(query url.Values) (Shard, error) {
 	s.number, _ = strconv.Atoi(number) // 0 is refused
 	s.of, _ = strconv.Atoi(of)
 	if len(asked) != 1 || s.number < 1 || s.number > s.of || s.of > maxShards || s.String() != asked[0] {
-		return s, fmt.Errorf("there is no shard %q; ask for shard=2/8, say, the second of eight; %d are the most", asked, maxShards)
+		return s, fmt.Errorf("there is no shard %q; ask for shard=2/8, say, the second of eight; %d are the most", strings.Join(asked, ", "), maxShards)
 	}
 	return s, nil
 }

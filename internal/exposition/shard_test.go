@@ -106,7 +106,7 @@ func TestShardsThatDoNotExist(t *testing.T) {
 	} {
 		for _, accept := range []string{asText, asProtobuf} {
 			got := w.get(w.handler, "/metrics?"+query, "Accept", accept, "Accept-Encoding", "gzip")
-			if got.status != http.StatusBadRequest || !strings.Contains(got.plain, "ask for shard=2/8") || !strings.Contains(got.plain, "100") {
+			if got.status != http.StatusBadRequest || !strings.Contains(got.plain, "ask for shard=2/8") || !strings.Contains(got.plain, "100") || strings.Contains(got.plain, "[") {
 				t.Errorf("%s: %d %q", query, got.status, got.plain)
 			}
 		}

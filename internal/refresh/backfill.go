@@ -419,6 +419,8 @@ func (acc *filling) learn(c Call, records []store.Record) {
 			if r.State.Empty {
 				acc.Empty[api]++
 			}
+		default:
+			acc.Confirmed[api]++
 		}
 		acc.ledgers[api].Set(r.Date, r.State)
 	}

@@ -54,6 +54,8 @@ type Filled struct {
 	// Damaged counts days of which the answer could not be understood. What was known of them
 	// stays; they are not done.
 	Damaged [datacube.APIs]int
+	// Confirmed counts known days that came back as they were, or with other figures.
+	Confirmed [datacube.APIs]int
 	// Vanished counts known days with traffic for which Weixin had no rows; their figures stay.
 	Vanished int
 	// Revisions counts known days that came back with other figures.

@@ -1,0 +1,109 @@
+package command
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+
+	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/snapshot"
+)
+
+// banner says once where to look, when all addresses are served and each account has been asked for: behind
+// the lines that the log has of these, where it stays in sight.
+type banner struct {
+	env       Env
+	web       Web
+	accounts  int
+	endpoints []config.RemoteWrite
+
+	mu        sync.Mutex
+	missing   int // addresses that are not served yet
+	hosts     []string
+	complete  bool
+	displayed bool
+}
+
+// listening is told each address that is served.
+func (b *banner) listening(address net.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.missing--
+	// Without a TCP address whoever asked for it knows where it is.
+	if host, port, err := net.SplitHostPort(address.String()); err == nil {
+		if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+			host = "localhost"
+		}
+		b.hosts = append(b.hosts, net.JoinHostPort(host, port))
+	}
+	b.display()
+}
+
+// published is told each snapshot.
+func (b *banner) published(s *snapshot.Snapshot) {
+	if s == nil || slices.ContainsFunc(s.Accounts, func(a *snapshot.Account) bool { return !asked(a) }) {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.complete = true
+	b.display()
+}
+
+// asked reports whether both calls of an account have had an outcome.
+func asked(a *snapshot.Account) bool {
+	for _, w := range a.Work {
+		if w.LastSuccess.IsZero() && w.Trouble == nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *banner) display() {
+	if b.displayed || !b.complete || b.missing > 0 {
+		return
+	}
+	b.displayed = true
+	leaves := "nothing leaves this machine"
+	if len(b.endpoints) > 0 {
+		labels := make([]string, len(b.endpoints))
+		for i, e := range b.endpoints {
+			labels[i] = e.Label()
+		}
+		leaves = "it is sent to " + strings.Join(labels, ", ")
+	}
+	at, err := b.web.place()
+	if err != nil {
+		return // and the exporter has not started
+	}
+	var links strings.Builder
+	slices.Sort(b.hosts)
+	for _, host := range b.hosts {
+		base := "http://" + host + at.prefix
+		fmt.Fprintf(&links, "  Overview   %s/\n  Metrics    %s%s\n", base, base, b.web.TelemetryPath)
+	}
+	fmt.Fprintf(b.env.Stdout, `
+A simulated Weixin with %d accounts and a month of history; %s.
+
+%s
+Stop it with Ctrl-C; nothing is left behind.
+
+`, b.accounts, leaves, links.String())
+}
+
+// shownBoard is a board that tells of what it shows.
+type shownBoard struct {
+	*snapshot.Board
+	published func(*snapshot.Snapshot) // may be nil
+}
+
+// Publish implements refresh.Publisher.
+func (b shownBoard) Publish(s *snapshot.Snapshot) {
+	b.Board.Publish(s)
+	if b.published != nil {
+		b.published(s)
+	}
+}
