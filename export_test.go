@@ -221,7 +221,7 @@ func TestExportLeavesTheFormerFile(t *testing.T) {
 		if text, err := os.ReadFile(output); string(text) != "former" {
 			t.Errorf("%s: it holds %q (%v)", what, text, err)
 		}
-		if got := names(t, folder); got != "history" {
+		if got := strings.TrimSuffix(names(t, folder), " history.incomplete"); got != "history" {
 			t.Errorf("%s: the folder holds %s", what, got)
 		}
 	}
@@ -238,10 +238,13 @@ func TestExportLeavesTheFormerFile(t *testing.T) {
 	spoil(t, filepath.Join(filepath.Dir(config), "weixin_exporter.db"))
 	for _, format := range []string{"openmetrics", "csv", "ndjson"} {
 		got := finish(t, time.Now, args(format)...)
-		if got.code != fault || !strings.Contains(got.stderr, "weixin_exporter: error: exporting to "+output+": store ") || !strings.Contains(got.stderr, "hour 24") {
+		if got.code != fault || !strings.Contains(got.stderr, "weixin_exporter: error: exporting to "+output+": what could be read is in "+output+".incomplete: store ") || !strings.Contains(got.stderr, "hour 24") {
 			t.Errorf("%s of a damaged store: %+v", format, got)
 		}
 		check(format + " of a damaged store")
+		if text, err := os.ReadFile(output + ".incomplete"); !strings.Contains(string(text), "shop") {
+			t.Errorf("%s of a damaged store: what could be read is %q (%v)", format, text, err)
+		}
 	}
 }
 

@@ -69,3 +69,27 @@ func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	return lines[len(lines)-1]
 }
+
+func TestExportOfADamagedStore(t *testing.T) {
+	const days, pageSize = 400, 4096
+	file := writeConfig(t, "accounts: [{name: shop, app_id: "+shopID+", app_secret: sim-secret-shop}]\n")
+	path := filepath.Join(filepath.Dir(file), "weixin_exporter.db")
+	fillStore(t, path, shopID, datacube.FirstDate+days-1, days)
+	stored, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(stored[len(stored)-pageSize:])
+	if err := os.WriteFile(path, stored, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"openmetrics", "csv", "ndjson"} {
+		got := finish(t, time.Now, "export", "--format="+format, "--config.file="+file)
+		if got.code != fault || !strings.Contains(lastLine(got.stderr), "not all could be read, accounts concerned: 1, first days of "+shopID) {
+			t.Errorf("%s: %d, %s", format, got.code, got.stderr)
+		}
+		if lines := strings.Count(got.stdout, "\n"); lines < days/4 {
+			t.Errorf("%s: %d lines", format, lines)
+		}
+	}
+}

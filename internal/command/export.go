@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +113,7 @@ func (e *Extract) export(ctx context.Context, env Env, cfg *config.Config) error
 		if err != nil {
 			return err
 		}
-		return e.write(ctx, env, cfg.Store.Path, export.Job{Source: h, Accounts: accounts, Since: e.Since, Until: e.Until})
+		return e.write(ctx, env, cfg.Store.Path, h.Incomplete, export.Job{Source: h, Accounts: accounts, Since: e.Since, Until: e.Until})
 	})
 	if closed := known.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
 		err = fmt.Errorf("closing the store: %w", closed)
@@ -174,7 +175,8 @@ func note(env Env, appIDs []string) {
 	}
 }
 
-func (e *Extract) write(ctx context.Context, env Env, storePath string, job export.Job) error {
+// write writes what can be read. incomplete says afterwards whether that was all.
+func (e *Extract) write(ctx context.Context, env Env, storePath string, incomplete func() error, job export.Job) error {
 	format := map[string]func(io.Writer, export.Job) error{
 		"openmetrics": export.OpenMetrics, "csv": export.CSV, "ndjson": export.NDJSON,
 	}[e.Format]
@@ -195,13 +197,21 @@ func (e *Extract) write(ctx context.Context, env Env, storePath string, job expo
 		}
 		return nil
 	}
-	err := replaceFile(e.Output, func(file *os.File) error {
+	fill := func(file *os.File) error {
 		job.Spool.Folder = filepath.Dir(file.Name()) // where there is room for far more
 		if err := format(file, job); err != nil {
 			return err
 		}
 		return ctx.Err() // the last moment to leave the former file as it is
-	})
+	}
+	err := replaceFile(e.Output, func(file *os.File) error { return cmp.Or(fill(file), incomplete()) })
+	if gaps := incomplete(); gaps != nil && ctx.Err() == nil {
+		// What can be read of a damaged store must not take the place of a former export that is whole.
+		part := e.Output + ".incomplete"
+		if err = replaceFile(part, fill); err == nil {
+			return fmt.Errorf("exporting to %s: what could be read is in %s: %w", e.Output, part, gaps)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("exporting to %s: %w", e.Output, err)
 	}

@@ -17,12 +17,13 @@ import (
 
 // pools returns the connections for writing and those for reading. Nothing is opened yet.
 // A database in memory lives and dies with its connection, so both are the same one.
-func pools(path string, busy time.Duration) (write, read *sql.DB, err error) { //nolint:nonamedreturns // two of a kind need names
+// Further parameters of the URI begin with an ampersand.
+func pools(path string, busy time.Duration, further string) (write, read *sql.DB, err error) { //nolint:nonamedreturns // two of a kind need names
 	dsn, err := dsnOf(path, busy)
 	if err != nil {
 		return nil, nil, err
 	}
-	base, err := sqlite.NewConnector(dsn)
+	base, err := sqlite.NewConnector(dsn + further)
 	if err != nil {
 		return nil, nil, err
 	}

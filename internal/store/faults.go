@@ -65,7 +65,26 @@ func (s *Store) explain(err error) error {
 	}
 }
 
+// damage is an error that means that the file is damaged.
+type damage struct{ error }
+
+func (d damage) Unwrap() error { return d.error }
+
+// isDamage reports whether an error means that a part of the file cannot be read.
+func isDamage(err error) bool {
+	if _, found := errors.AsType[damage](err); found {
+		return true
+	}
+	var fault *sqlite.Error
+	if !errors.As(err, &fault) {
+		return false
+	}
+	kind := fault.Code() & 0xff
+	return kind == sqlite3.SQLITE_CORRUPT || kind == sqlite3.SQLITE_NOTADB || kind == sqlite3.SQLITE_IOERR
+}
+
 func damaged(err error) error {
+	err = damage{err}
 	return fmt.Errorf("the file is damaged; stop the exporter, remove the file together with its -wal and -shm files, and copy"+
 		" a backup there, or nothing: then what Weixin still has is fetched again (weixin_exporter export saves what can be read): %w", err)
 }

@@ -19,17 +19,20 @@ type History struct {
 	appIDs   []string
 	numbers  map[string]int64 // by app id
 	prepared [datacube.APIs]struct{ known, figures *cursor }
+	damage   error           // the first that was found
+	spoilt   map[string]bool // app ids of the accounts with damage
 }
 
 // History calls read with the known days as they are at this moment: what is saved in the
 // meantime is not among them. Writers do not wait, but until read returns SQLite cannot reset
-// its WAL file, which grows with what they save. What read returns is returned unchanged.
+// its WAL file, which grows with what they save. What read returns is returned unchanged. Days that
+// cannot be read in a damaged file are left out, and History says so at the end.
 func (s *Store) History(ctx context.Context, read func(*History) error) error {
 	return s.using(func(open *handle) error { return s.history(ctx, open.read, read) })
 }
 
 func (s *Store) history(ctx context.Context, db *sql.DB, read func(*History) error) error {
-	h := &History{ctx: ctx, store: s, numbers: make(map[string]int64)}
+	h := &History{ctx: ctx, store: s, numbers: make(map[string]int64), spoilt: make(map[string]bool)}
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return h.failed(err)
@@ -49,7 +52,10 @@ func (s *Store) history(ctx context.Context, db *sql.DB, read func(*History) err
 		if err := h.prepare(driverConn); err != nil {
 			return h.failed(err)
 		}
-		return read(h)
+		if err := read(h); err != nil {
+			return err
+		}
+		return h.Incomplete()
 	})
 }
 
@@ -122,26 +128,71 @@ func (h *History) Hours(appID string, since, until datacube.Date, each func(data
 	return h.walk(datacube.Hourly, appID, since, until, each)
 }
 
-// walk goes through the known days and the figures side by side: both are in order.
+// walk calls each with the known days of an account. Where the file is damaged it goes on behind the
+// damage, with growing steps, and remembers that.
 func (h *History) walk(api datacube.API, appID string, since, until datacube.Date, each func(datacube.Date, *datacube.Hours) error) error {
 	number, ok := h.numbers[appID]
 	if !ok {
 		return nil
 	}
+	var step int64
+	for from := int64(since); from <= int64(until); {
+		done := from - 1 // the last day that was read
+		var refused error
+		err := h.walkFrom(api, number, datacube.Date(from), until, func(date datacube.Date, day *datacube.Hours) error {
+			done, refused = int64(date), each(date, day)
+			return refused
+		})
+		switch {
+		case refused != nil:
+			return refused
+		case err == nil:
+			return nil
+		case h.ctx.Err() != nil || !isDamage(err):
+			return h.failed(err)
+		}
+		h.note(appID, api, done+1, err)
+		step *= 2
+		if done >= from || step == 0 {
+			step = 1
+		}
+		from = done + 1 + step
+	}
+	return nil
+}
+
+// note remembers the first damage, and which accounts have any.
+func (h *History) note(appID string, api datacube.API, date int64, err error) {
+	if h.damage == nil {
+		h.damage = fmt.Errorf("days of %s by the %v call from %v on: %w", appID, api, datacube.Date(max(date, int64(datacube.FirstDate))), err)
+	}
+	h.spoilt[appID] = true
+}
+
+// Incomplete returns an error if not all days that were asked for could be read.
+func (h *History) Incomplete() error {
+	if h.damage == nil {
+		return nil
+	}
+	return h.failed(fmt.Errorf("not all could be read, accounts concerned: %d, first %w", len(h.spoilt), h.damage))
+}
+
+// walkFrom goes through the known days and the figures side by side: both are in order.
+func (h *History) walkFrom(api datacube.API, number int64, since, until datacube.Date, each func(datacube.Date, *datacube.Hours) error) error {
 	known, figures := h.prepared[api].known, h.prepared[api].figures
 	for _, c := range []*cursor{known, figures} {
 		if err := c.open(h.ctx, number, int64(since), int64(until)); err != nil {
-			return h.failed(err)
+			return err
 		}
 		defer c.end()
 	}
 	var day datacube.Hours
 	if err := figures.next(); err != nil {
-		return h.failed(err)
+		return err
 	}
 	for {
 		if err := errors.Join(h.ctx.Err(), known.next()); err != nil {
-			return h.failed(err)
+			return err
 		}
 		if known.over {
 			return nil
@@ -152,11 +203,11 @@ func (h *History) walk(api datacube.API, appID string, since, until datacube.Dat
 			if r := &figures.row; r[0] == date {
 				f := datacube.Figures{Callbacks: r[2], Failures: r[3], TimeCostMillis: r[4], MaxTimeCostMillis: r[5]}
 				if err := put(&day, int(r[1]), f); err != nil {
-					return h.failed(err)
+					return err
 				}
 			}
 			if err := figures.next(); err != nil {
-				return h.failed(err)
+				return err
 			}
 		}
 		if err := each(datacube.Date(date), &day); err != nil {

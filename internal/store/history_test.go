@@ -273,3 +273,58 @@ func TestHistoryWithoutAState(t *testing.T) {
 		}
 	})
 }
+
+// TestHistoryOfADamagedFile reads all that can be read, and nothing that was not there.
+func TestHistoryOfADamagedFile(t *testing.T) {
+	t.Parallel()
+	const pageSize = 4096
+	whole := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, whole)
+	for day := range datacube.Date(400) {
+		save(t, s, hourly(shop, firstDay+day, busyDay()), daily(shop, firstDay+day, 1))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	pages := len(contents(t, filepath.Dir(whole))["store.db"]) / pageSize
+	read := 0
+	for page := pages / 4; page < pages; page += 7 { // the first ones hold the schema
+		path := filepath.Join(t.TempDir(), "store.db")
+		copied(t, whole, path)
+		change(t, path, func(b []byte) []byte { clear(b[page*pageSize : (page+1)*pageSize]); return b })
+		r, err := store.OpenReadOnly(t.Context(), path, store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var days []datacube.Day
+		var hourlyDays []datacube.HourlyDay
+		err = r.History(t.Context(), func(h *store.History) error {
+			days, hourlyDays = historyOf(t, h, shop, beforeAll, afterAll)
+			return nil
+		})
+		if all := len(days) == 400 && len(hourlyDays) == 400; all != (err == nil) {
+			t.Errorf("page %d: %d and %d days, %v", page, len(days), len(hourlyDays), err)
+		} else if err != nil && !strings.Contains(err.Error(), "not all could be read, accounts concerned: 1, first days of "+shop) {
+			t.Errorf("page %d: %v", page, err)
+		}
+		if len(days)+len(hourlyDays) >= 600 {
+			read++ // most of it
+		}
+		for _, d := range days {
+			if d.Figures.Callbacks != 1 {
+				t.Errorf("page %d: %v", page, d)
+			}
+		}
+		for _, d := range hourlyDays {
+			if d.Hours != busyDay() {
+				t.Errorf("page %d: %v", page, d)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if read == 0 {
+		t.Error("of no file most could be read")
+	}
+}

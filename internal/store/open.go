@@ -34,8 +34,20 @@ type found struct {
 	check time.Duration // how long to look for damage
 }
 
-// inspect looks at the file, and fails where there can be none.
+// inspect looks at the file, and fails where there can be none or this user may not write it.
 func inspect(path string) (found, error) {
+	f, err := lookAt(path)
+	if err != nil || f.fresh || path == "" {
+		return f, err
+	}
+	if err := access(path); err != nil {
+		return found{}, fmt.Errorf("this user may not read and write the file; allow it or change store.path: %w", err)
+	}
+	return f, nil
+}
+
+// lookAt looks at the file, and fails where there can be none.
+func lookAt(path string) (found, error) {
 	if path == "" {
 		return found{}, nil
 	}
@@ -57,9 +69,6 @@ func inspect(path string) (found, error) {
 		return found{}, fmt.Errorf("cannot look at the file; allow this user to or change store.path: %w", err)
 	case info.IsDir():
 		return found{}, errors.New("this is a folder; name a file in it as store.path")
-	}
-	if err := access(path); err != nil {
-		return found{}, fmt.Errorf("this user may not read and write the file; allow it or change store.path: %w", err)
 	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target // beside which SQLite has its other files

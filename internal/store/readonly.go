@@ -4,15 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // OpenReadOnly opens a database file for reading alone. It creates no file and changes none: nothing
 // is migrated, and whatever would write fails. Other processes may write to the file meanwhile. The
 // file must be one that Open made. If it is one of an earlier version, History alone reads it as it
-// is; the other methods may need what later versions added. SQLite needs to write the files that it
-// puts beside it, so the user must be allowed to write all the same.
+// is; the other methods may need what later versions added. The user need not be allowed to write:
+// without a -wal file beside it, or with one and its -shm file, a file can be read as it is. What is
+// damaged in it is found when it is read.
 func OpenReadOnly(ctx context.Context, path string, o Options) (*Store, error) {
 	s := newStore(path, o)
 	if err := s.openReadOnly(ctx); err != nil {
@@ -25,14 +30,15 @@ func (s *Store) openReadOnly(ctx context.Context) error {
 	if s.path == "" {
 		return errors.New("it lives in the memory of the process that fills it")
 	}
-	found, err := inspect(s.path)
+	found, err := lookAt(s.path)
 	if err != nil {
 		return err
 	}
 	if found.fresh {
 		return errors.New("the file does not exist; fill it first by running weixin_exporter, or change store.path")
 	}
-	unused, read, err := pools(s.path, s.busy)
+	further, only := readingWithoutWriting(s.path)
+	unused, read, err := pools(s.path, s.busy, further)
 	if err != nil {
 		return err
 	}
@@ -40,7 +46,35 @@ func (s *Store) openReadOnly(ctx context.Context) error {
 	if err := unused.Close(); err != nil {
 		return err
 	}
-	return s.patiently(ctx, func() error { return s.recognise(ctx) })
+	err = s.patiently(ctx, func() error { return s.recognise(ctx) })
+	if only && cannotOpen(err) {
+		return fmt.Errorf("its -wal file holds the latest figures, and to read it this user must be allowed to write beside it;"+
+			" copy the file and its -wal file to another folder, and name the copy as store.path: %w", err)
+	}
+	return err
+}
+
+// readingWithoutWriting returns the parameters with which SQLite reads a file that this user may not
+// write, or beside which it may not; and whether it then needs the files beside it.
+func readingWithoutWriting(path string) (string, bool) {
+	target := resolved(path)
+	if access(target) == nil && access(filepath.Dir(target)) == nil {
+		return "", false
+	}
+	if wal, err := os.Stat(target + "-wal"); err == nil && wal.Size() > 0 {
+		return "&mode=ro", true
+	}
+	return "&immutable=1", false
+}
+
+// cannotOpen reports whether SQLite could not open a file, or not write one.
+func cannotOpen(err error) bool {
+	var fault *sqlite.Error
+	if !errors.As(err, &fault) {
+		return false
+	}
+	kind := fault.Code() & 0xff
+	return kind == sqlite3.SQLITE_CANTOPEN || kind == sqlite3.SQLITE_READONLY
 }
 
 // recognise fails for a file that is not one of this program's, or of a newer version.
@@ -58,6 +92,9 @@ func (s *Store) recognise(ctx context.Context) error {
 		return fmt.Errorf("read the migrations: %w", err)
 	}
 	current, err := examineVersion(ctx, provider)
+	if isDamage(err) {
+		return nil // what else can be read is worth reading
+	}
 	if err == nil && current == 0 {
 		err = errors.New("the file holds nothing yet; fill it first by running weixin_exporter")
 	}

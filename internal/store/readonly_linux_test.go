@@ -5,18 +5,32 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
 )
 
-// openAsNobody opens a store with the rights of a user who owns none of the files. For
+// openAsNobody opens a store with the rights of a user who owns none of the files.
+func openAsNobody(t *testing.T, path string) error {
+	t.Helper()
+	return asNobody(t, path, func() error {
+		s, err := store.Open(t.Context(), path, store.Options{})
+		if err == nil {
+			_ = s.Close()
+		}
+		return err
+	})
+}
+
+// asNobody does something with the rights of a user who owns none of the files. For
 // root, file modes are no obstacle; so Linux is told to check this thread's accesses to
 // files as those of somebody else.
-func openAsNobody(t *testing.T, path string) error {
+func asNobody(t *testing.T, path string, do func() error) error {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		const nobody = 65534
@@ -35,11 +49,62 @@ func openAsNobody(t *testing.T, path string) error {
 			}
 		}()
 	}
-	s, err := store.Open(t.Context(), path, store.Options{})
-	if err == nil {
-		_ = s.Close()
+	return do()
+}
+
+func TestReadingWithoutTheRightToWrite(t *testing.T) {
+	t.Parallel()
+	const inWAL = "its -wal file holds the latest figures, and to read it this user must be allowed to write beside it; copy the file"
+	for name, c := range map[string]struct {
+		running bool   // another process has it open
+		killed  bool   // it was copied without its -shm file, as a process that was killed may leave it
+		want    string // "": it can be read
+	}{
+		"closed":                        {false, false, ""},
+		"open":                          {true, false, ""},
+		"a killed process left its WAL": {true, true, inWAL},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder := t.TempDir()
+			path := filepath.Join(folder, "store.db")
+			s := open(t, path)
+			save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 2))
+			if !c.running {
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.killed {
+				copied(t, path, path+".copy")
+				copied(t, path+"-wal", path+".copy-wal")
+				path += ".copy"
+			}
+			for _, kind := range []string{"", "-wal", "-shm"} {
+				_ = os.Chmod(path+kind, 0o644) // if it is there
+			}
+			if err := os.Chmod(folder, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			before := modes(t, folder)
+			var days []datacube.Day
+			err := asNobody(t, path, func() error {
+				r, err := store.OpenReadOnly(t.Context(), path, store.Options{})
+				if err != nil {
+					return err
+				}
+				defer r.Close()
+				history(t, r, func(h *store.History) { days, _ = historyOf(t, h, shop, firstDay, firstDay+9) })
+				return nil
+			})
+			if c.want == "" && (err != nil || len(days) != 2) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%d days, %v; want %s", len(days), err, c.want)
+			}
+			if diff := cmp.Diff(before, modes(t, folder)); diff != "" {
+				t.Errorf("the folder changed (-before +after):\n%s", diff)
+			}
+		})
 	}
-	return err
 }
 
 func TestOpenWithoutTheRightTo(t *testing.T) {

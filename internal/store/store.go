@@ -100,7 +100,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.options.Lock.dropStaleWAL(s.path); err != nil {
 		return err
 	}
-	s.write, s.read, err = pools(s.path, s.busy)
+	s.write, s.read, err = pools(s.path, s.busy, "")
 	if err != nil {
 		return err
 	}
