@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/go-kit/log"
@@ -190,10 +189,10 @@ func someAccounts(n int) []weixintest.Account {
 	return list
 }
 
-func TestBackfillOfYears(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestBackfillOfMonths(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(2)...)
-		f := w.from("2024-12-01", "2026-03-07")
+		f := w.from("2025-11-01", "2026-03-07")
 		days := int(f.Until-f.Since) + 1
 		perAccount := days + (days+29)/30
 		progress := &shelf{}
@@ -244,7 +243,7 @@ func TestBackfillOfYears(t *testing.T) {
 func TestBackfillStoppedAnywhere(t *testing.T) {
 	for _, stopAfter := range []int{0, 1, 2, 5, 11, 16, 21, 22} {
 		t.Run(strconv.Itoa(stopAfter), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(2)...)
 				w.sim.Inject(weixintest.Fault{Delay: 200 * time.Millisecond})
 				f := w.from("2026-02-26", "2026-03-07")
@@ -290,9 +289,9 @@ func TestBackfillStoppedAnywhere(t *testing.T) {
 
 // TestBackfillBesideARefresher: what the one learns, the other does not ask for.
 func TestBackfillBesideARefresher(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(3)...)
-		w.config.HistoryDays = 8
+		w.config.HistoryDays, w.others = 8, otherProcesses
 		w.start()
 		setClock(t, "2026-03-10 09:01")
 		if n := w.shown("account01").Work[datacube.Daily].Days; n != 8 {

@@ -3,10 +3,10 @@ package refresh_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/go-kit/log"
@@ -30,7 +30,7 @@ func endings(a refresh.Filled) [datacube.APIs]string {
 
 // TestBackfillStopsAtTheQuota: one call of one account is given up until the next day.
 func TestBackfillStopsAtTheQuota(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		limited := someAccounts(2)
 		limited[1].Quota = 20
 		w := newWorld(t, "2026-03-10 09:00", nil, limited...)
@@ -59,42 +59,44 @@ func TestBackfillStopsAtTheQuota(t *testing.T) {
 // not wait.
 func TestBackfillWaitsForTheQuota(t *testing.T) {
 	for _, force := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			limited := someAccounts(2)
-			limited[0].Quota = 20
-			w := newWorld(t, "2026-03-10 09:00", nil, limited...)
-			f := w.from("2025-12-18", "2026-03-07") // 80 days
-			f.Wait, f.Force, f.Concurrency = true, force, 1
-			progress := &shelf{}
-			var resumes []string
-			progress.each = func(s refresh.FillStatus) {
-				if text := s.Resume.In(datacube.China).Format("02 15:04"); !s.Resume.IsZero() && !slices.Contains(resumes, text) {
-					resumes = append(resumes, text)
+		t.Run(fmt.Sprint("force ", force), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				limited := someAccounts(2)
+				limited[0].Quota = 20
+				w := newWorld(t, "2026-03-10 09:00", nil, limited...)
+				f := w.from("2025-12-18", "2026-03-07") // 80 days
+				f.Wait, f.Force, f.Concurrency = true, force, 1
+				progress := &shelf{}
+				var resumes []string
+				progress.each = func(s refresh.FillStatus) {
+					if text := s.Resume.In(datacube.China).Format("02 15:04"); !s.Resume.IsZero() && !slices.Contains(resumes, text) {
+						resumes = append(resumes, text)
+					}
 				}
-			}
-			_, filled := w.fill(t.Context(), f, progress)
-			w.wantFilled(f)
-			if got := time.Now().In(datacube.China).Format("02 15:04"); got != "13 00:01" {
-				t.Errorf("done on the %s, want the 13th at midnight", got)
-			}
-			if got := strings.Join(resumes, ", "); got != "11 00:01, 12 00:01, 13 00:01" {
-				t.Errorf("waited until %s", got)
-			}
-			if filled[0].Calls != 83 || filled[0].Failures != 3 || filled[1].Calls != 83 || endings(filled[0]) != [datacube.APIs]string{} {
-				t.Errorf("%+v", filled)
-			}
-			for _, c := range w.sim.Calls() {
-				if c.AppID == f.Accounts[1].AppID && c.At.After(china(t, "2026-03-10 10:00")) {
-					t.Fatalf("the other account waited, too: %+v", c)
+				_, filled := w.fill(t.Context(), f, progress)
+				w.wantFilled(f)
+				if got := time.Now().In(datacube.China).Format("02 15:04"); got != "13 00:01" {
+					t.Errorf("done on the %s, want the 13th at midnight", got)
 				}
-			}
+				if got := strings.Join(resumes, ", "); got != "11 00:01, 12 00:01, 13 00:01" {
+					t.Errorf("waited until %s", got)
+				}
+				if filled[0].Calls != 83 || filled[0].Failures != 3 || filled[1].Calls != 83 || endings(filled[0]) != [datacube.APIs]string{} {
+					t.Errorf("%+v", filled)
+				}
+				for _, c := range w.sim.Calls() {
+					if c.AppID == f.Accounts[1].AppID && c.At.After(china(t, "2026-03-10 10:00")) {
+						t.Fatalf("the other account waited, too: %+v", c)
+					}
+				}
+			})
 		})
 	}
 }
 
 // TestBackfillGivesUpAQuotaOfZero: a quota that allows nothing does not hold it up for ever.
 func TestBackfillGivesUpAQuotaOfZero(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		none := someAccounts(1)
 		none[0].Errcode = 45009
 		w := newWorld(t, "2026-03-10 09:00", nil, none...)
@@ -112,7 +114,7 @@ func TestBackfillGivesUpAQuotaOfZero(t *testing.T) {
 
 // TestBackfillForced asks for known days, too, and stores what was revised.
 func TestBackfillForced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		f := w.from("2026-02-01", "2026-03-07")
 		w.fill(t.Context(), f, &shelf{})
@@ -138,7 +140,7 @@ func TestBackfillForced(t *testing.T) {
 
 // TestForcedBackfillLosesNothing: no rows for days with traffic take nothing away.
 func TestForcedBackfillLosesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		f := w.from("2026-03-01", "2026-03-07")
 		w.fill(t.Context(), f, &shelf{})
@@ -174,7 +176,7 @@ func TestBackfillFaults(t *testing.T) {
 		{name: "retired", fault: weixintest.Fault{Errcode: 47009, API: "daily"}, failed: 1, ended: [datacube.APIs]string{"retired", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(3)...)
 				c.fault.AppID = w.config.Accounts[1].AppID
 				remove := w.sim.Inject(c.fault)
@@ -207,7 +209,7 @@ func TestBackfillFaults(t *testing.T) {
 
 // TestBackfillForgetsOldFaults: a fault is not added to one of the day before.
 func TestBackfillForgetsOldFaults(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		limited := account(1)
 		limited.Quota = 10
 		w := newWorld(t, "2026-03-10 23:00", nil, limited)
@@ -233,7 +235,7 @@ func TestBackfillForgetsOldFaults(t *testing.T) {
 // TestBackfillJudgesByWhatOthersStored: an answer without rows takes nothing away from a day
 // that another process stored while it was under way.
 func TestBackfillJudgesByWhatOthersStored(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		w.sim.Inject(weixintest.Fault{NoRows: true, Delay: 5 * time.Second})
 		f := w.from("2026-03-01", "2026-03-03")
@@ -251,7 +253,7 @@ func TestBackfillJudgesByWhatOthersStored(t *testing.T) {
 
 // TestBackfillOfRecentDays: what is not there yet is left for later, and is no failure.
 func TestBackfillOfRecentDays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		late := func(_ string, d datacube.Date) time.Time { return d.End().Add(12 * time.Hour) }
 		w := newWorld(t, "2026-03-10 09:00", late, account(1))
 		f := w.from("2026-03-05", "2026-03-09")
@@ -270,7 +272,7 @@ func TestBackfillOfRecentDays(t *testing.T) {
 
 // TestBackfillEndsWithTheStore: an answer that cannot be kept is the end of asking.
 func TestBackfillEndsWithTheStore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		known, err := store.Open(t.Context(), w.path, store.Options{})
 		if err != nil {
@@ -302,7 +304,7 @@ func (full) Save(context.Context, []store.Record) ([]store.Revision, error) {
 
 // TestBackfillIsStoppedWhileItHangs: a call that does not end is broken off after a while.
 func TestBackfillIsStoppedWhileItHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		w.sim.Inject(weixintest.Fault{API: "hourly", Delay: time.Hour})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -320,7 +322,7 @@ func TestBackfillIsStoppedWhileItHangs(t *testing.T) {
 
 // TestBackfillSeesWhatOthersLearn: days that another process stores meanwhile are left out.
 func TestBackfillSeesWhatOthersLearn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1), account(2))
 		w.sim.Inject(weixintest.Fault{Delay: 100 * time.Millisecond})
 		f := w.from("2026-02-01", "2026-03-07")

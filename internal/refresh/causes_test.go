@@ -40,7 +40,7 @@ func told(line string) int {
 
 // TestSharedCauseIsToldOnce: Weixin is away for 60 accounts for an hour.
 func TestSharedCauseIsToldOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, accounts(60)...)
 		w.config.HistoryDays = 1
 		remove := w.sim.Inject(weixintest.Fault{Status: 502})
@@ -68,8 +68,8 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 
 // TestOwnCausesAreBounded: each of the first accounts has a line, and then their number is told.
 func TestOwnCausesAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, accounts(100)...)
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, "2026-03-10 08:00", nil, accounts(30)...)
 		w.config.HistoryDays = 1
 		w.sim.Inject(weixintest.Fault{Errcode: 48001})
 		w.start()
@@ -77,7 +77,7 @@ func TestOwnCausesAreBounded(t *testing.T) {
 		if lines := w.log.loud("refresh failed", "account="); len(lines) != 10 {
 			t.Errorf("%d lines name an account, want 10", len(lines))
 		}
-		if lines := w.log.loud("refresh failed", "accounts=", "errcode=48001"); len(lines) == 0 || told(lines[0]) < 90 {
+		if lines := w.log.loud("refresh failed", "accounts=", "errcode=48001"); len(lines) == 0 || told(lines[0]) < 20 {
 			t.Errorf("%d lines tell of all: %q", len(lines), w.log.loud("refresh failed", "accounts="))
 		}
 		if n := len(w.log.loud("refresh failed")); n > 15 {
@@ -88,7 +88,7 @@ func TestOwnCausesAreBounded(t *testing.T) {
 
 // TestWhatComesAndGoesDoesNotFillTheLog while every other call fails.
 func TestWhatComesAndGoesDoesNotFillTheLog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 60
 		ctx, cancel := context.WithCancel(t.Context())
@@ -149,10 +149,10 @@ func (r *refreshToken) Save(text secret.Value) error {
 	return nil
 }
 
-// TestPlatformsTokenServerIsAway for three hundred accounts: it hears of it a few times a minute, and
+// TestPlatformsTokenServerIsAway for a hundred accounts: it hears of it a few times a minute, and
 // the log has a few lines.
 func TestPlatformsTokenServerIsAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(0))
 		client := weixin.NewClient(weixin.Options{
 			BaseURL: "http://weixin.test", HTTPClient: &http.Client{Transport: w.sim.Transport()}, Timeout: 10 * time.Second, Now: time.Now,
@@ -160,7 +160,7 @@ func TestPlatformsTokenServerIsAway(t *testing.T) {
 		source := &tokens{}
 		shared := client.Keep(source)
 		w.config.Accounts = nil
-		for i := range 300 {
+		for i := range 100 {
 			a := account(i)
 			w.config.Accounts = append(w.config.Accounts, refresh.Account{
 				Name: a.AppID, AppID: a.AppID, Credentials: secret.New("platform"),
@@ -179,7 +179,7 @@ func TestPlatformsTokenServerIsAway(t *testing.T) {
 		if n := source.fetched.Load(); n > 70 {
 			t.Errorf("%d requests to the token server in an hour", n)
 		}
-		if lines := w.log.loud("refresh failed"); len(lines) > 3 || told(lines[len(lines)-1]) < 290 || !strings.Contains(lines[0], "https://tokens.example/platform") {
+		if lines := w.log.loud("refresh failed"); len(lines) > 3 || told(lines[len(lines)-1]) < 90 || !strings.Contains(lines[0], "https://tokens.example/platform") {
 			t.Errorf("%d lines about one cause: %q", len(lines), lines)
 		}
 		if a := w.shown(account(7).AppID); a.State() != snapshot.Failing || a.Work[datacube.Daily].Trouble.Cause.Source != "https://tokens.example" {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"weixin_exporter/internal/refresh"
@@ -32,7 +31,7 @@ func (w *world) wantDays(n int64) {
 func TestClockThatWentAheadAndCameBack(t *testing.T) {
 	for name, believe := range map[string]func() time.Time{"believed": nil, "not believed": time.Now} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 09:00", nil, accounts(5)...)
 				w.config.HistoryDays = 10
 				w.believe = believe
@@ -83,7 +82,7 @@ func (u unreadableStore) Load(ctx context.Context, since datacube.Date, appIDs .
 
 // TestNothingIsAskedForWhileWhatIsKnownCannotBeRead: it may all be there.
 func TestNothingIsAskedForWhileWhatIsKnownCannotBeRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, accounts(2)...)
 		w.config.HistoryDays = 10
 		var broken atomic.Bool

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,7 +53,7 @@ func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
 	figures := datacube.Figures{Callbacks: 10, Failures: 1, TimeCostMillis: 900, MaxTimeCostMillis: 400}
 	for name, row := range misread(ref) {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 				w.config.HistoryDays, w.config.RecheckAfter = 1, time.Hour
 				defer w.says("daily", dayRow(ref, 2))()
@@ -96,7 +95,7 @@ func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
 // TestReformattedNumbersAreTaken: whole numbers in other forms are the same figures.
 func TestReformattedNumbersAreTaken(t *testing.T) {
 	const ref = "2026-03-09"
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays, w.config.RecheckAfter = 1, time.Hour
 		defer w.says("daily", dayRow(ref, 2))()
@@ -120,7 +119,7 @@ func TestReformattedNumbersAreTaken(t *testing.T) {
 
 // TestDamagedDayStaysUnknown, and is asked for at growing gaps, which a restart and a reload keep.
 func TestDamagedDayStaysUnknown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 1
 		repaired := w.sim.Inject(weixintest.Fault{API: "hourly", Garbled: true})
@@ -169,7 +168,7 @@ func TestDamagedDayStaysUnknown(t *testing.T) {
 
 // TestDamagedDailyRowsKeepTheOthers: of a range of days, those with good rows are taken.
 func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 07:00", nil, account(1))
 		w.config.HistoryDays = 6
 		defer w.says("hourly")()
@@ -200,7 +199,7 @@ func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
 
 // TestNullIsNoEmptyList: such a response never makes a day one without traffic.
 func TestNullIsNoEmptyList(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 5
 		w.sim.Inject(weixintest.Fault{API: "daily", Body: []byte(`{"list":null}`)})
@@ -222,7 +221,7 @@ func TestNullIsNoEmptyList(t *testing.T) {
 // TestRowsOfOtherDaysAreNoEmptyList: in August 2022 Weixin answered with rows of other days
 // before it sent empty lists.
 func TestRowsOfOtherDaysAreNoEmptyList(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 5
 		w.says("daily", dayRow("2024-03-09", 1))
@@ -238,7 +237,7 @@ func TestRowsOfOtherDaysAreNoEmptyList(t *testing.T) {
 // TestBackfillOfDamagedDays: neither a new day nor, when forced, a known one is taken from
 // rows that cannot be understood.
 func TestBackfillOfDamagedDays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		f := w.from("2026-02-20", "2026-03-07")
 		w.fill(t.Context(), f, &shelf{})

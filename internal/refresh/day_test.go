@@ -3,7 +3,6 @@ package refresh_test
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,7 +60,7 @@ var wholeDay = []struct {
 }
 
 func TestWholeDay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 00:30", readyAt0940, account(1))
 		w.start()
 		w.walk(true, nil)
@@ -108,7 +107,7 @@ func untimed(calls []string) []string {
 func TestRestartAsksNothingAgain(t *testing.T) {
 	for step := range wholeDay {
 		t.Run(fmt.Sprint("before ", wholeDay[step].at), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 00:30", readyAt0940, account(1))
 				w.start()
 				// A restart moves the moments at which the refresher looks: to the minute
@@ -126,7 +125,7 @@ func TestRestartAsksNothingAgain(t *testing.T) {
 
 // TestRestartWithNothingToDo: what was there before is shown as it was, without an attempt.
 func TestRestartWithNothingToDo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 10:00", nil, account(1))
 		w.start()
 		before := *w.shown("account00")

@@ -2,7 +2,6 @@ package refresh_test
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,7 +12,7 @@ import (
 )
 
 func TestRevisedDayIsStoredCountedAndLogged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		wrong := w.sim.Hours(account(1).AppID, date(t, "2026-03-09"))[20]
@@ -45,7 +44,7 @@ func TestRevisedDayIsStoredCountedAndLogged(t *testing.T) {
 }
 
 func TestRevisionOfTheDayShown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.RecheckAfter = time.Hour
 		w.start()
@@ -58,7 +57,7 @@ func TestRevisionOfTheDayShown(t *testing.T) {
 }
 
 func TestEmptyAnswerForAKnownDayLosesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		w.wantDay("account00", "2026-03-09")
@@ -79,7 +78,7 @@ func TestEmptyAnswerForAKnownDayLosesNothing(t *testing.T) {
 // TestQuietAccount: an account without any traffic. Its days are known to be empty once
 // 48 hours have passed since their ends, and what it costs is bounded.
 func TestQuietAccount(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		quiet := account(1)
 		quiet.CallbacksPerDay = 0
 		w := newWorld(t, "2026-03-10 00:00", nil, quiet)
@@ -107,7 +106,7 @@ func TestQuietAccount(t *testing.T) {
 
 // TestDayWithoutTrafficBeforeOneWith: a later day with rows settles an empty one.
 func TestDayWithoutTrafficBeforeOneWith(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		eighth := date(t, "2026-03-08")
 		for hour := range datacube.HoursPerDay {
@@ -142,7 +141,7 @@ func TestDayWithoutTrafficBeforeOneWith(t *testing.T) {
 // TestNotReadyIsNoFailure: errcode 61503 is asked again like an empty list, and never makes
 // an older day one without traffic.
 func TestNotReadyIsNoFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		remove := w.sim.Inject(weixintest.Fault{Errcode: 61503})
 		w.start()
@@ -180,7 +179,7 @@ func TestNotReadyIsNoFailure(t *testing.T) {
 
 // TestUnreadableRowsDoNotMakeADayEmpty: rows that were there but could not be read.
 func TestUnreadableRowsDoNotMakeADayEmpty(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 5
 		remove := w.sim.Inject(weixintest.Fault{
@@ -201,7 +200,7 @@ func TestUnreadableRowsDoNotMakeADayEmpty(t *testing.T) {
 }
 
 func TestPlainHoursAreTakenAndCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 1
 		w.sim.Inject(weixintest.Fault{

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"weixin_exporter/internal/refresh"
@@ -47,8 +46,9 @@ func (w *world) asked(appID string, d datacube.Date) int {
 }
 
 func TestOthersAreFollowedWithinAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 07:30", nil, account(1), account(2))
+		w.others = otherProcesses
 		w.config.HistoryDays = 5
 		w.start()
 		yesterday := date(t, "2026-03-09")
@@ -88,8 +88,9 @@ func TestOthersAreFollowedWithinAMinute(t *testing.T) {
 // TestWhatIsReadyIsNotAskedForOnceOthersKnowIt: a call that waits for its turn is not made
 // any more.
 func TestWhatIsReadyIsNotAskedForOnceOthersKnowIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1), account(2), account(3))
+		w.others = otherProcesses
 		w.config.HistoryDays, w.config.Concurrency = 1, 1
 		w.sim.Inject(weixintest.Fault{Delay: 400 * time.Millisecond})
 		w.start()
@@ -108,8 +109,9 @@ func TestWhatIsReadyIsNotAskedForOnceOthersKnowIt(t *testing.T) {
 // TestAnswerIsJudgedByWhatOthersStored: an answer without rows takes nothing away from a day
 // that another process stored while it was under way.
 func TestAnswerIsJudgedByWhatOthersStored(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
+		w.others = otherProcesses
 		w.config.HistoryDays = 1
 		slow := w.sim.Inject(weixintest.Fault{API: "token", Delay: 8 * time.Second})
 		empty := w.sim.Inject(weixintest.Fault{NoRows: true})
@@ -144,7 +146,7 @@ func (b brokenOthers) Version(ctx context.Context) (int64, error) {
 }
 
 func TestFollowingGoesOnAfterAFault(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 07:30", nil, account(1))
 		var broken atomic.Bool
 		w.others = func(s *store.Store) refresh.Others { return brokenOthers{s, &broken} }

@@ -14,7 +14,7 @@ import (
 func TestAccountsThatHangDelayNobody(t *testing.T) {
 	for name, first := range map[string]bool{"from the first attempt on": true, "later": false} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-09 08:00", nil, accounts(29)...)
 				w.config.HistoryDays, w.config.Concurrency = 1, 2
 				w.config.Pace = 100 * time.Millisecond
@@ -48,7 +48,7 @@ func TestAccountsThatHangDelayNobody(t *testing.T) {
 // TestSlowCallsAreBounded: a Weixin that never answers holds sixteen slow calls for each of the two
 // workers and one of these; the other one stays free for accounts that answer.
 func TestSlowCallsAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, accounts(200)...)
 		w.config.HistoryDays, w.config.Concurrency = 1, 2
 		w.sim.Inject(weixintest.Fault{Delay: time.Hour})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -38,7 +39,7 @@ type world struct {
 	runner  *refresh.Refresher
 	stop    func()
 	wrapped func(*store.Store) refresh.Store  // nil: the store itself
-	others  func(*store.Store) refresh.Others // nil: the store itself
+	others  func(*store.Store) refresh.Others // nil: no other process writes
 	watched refresh.Publisher                 // nil: the board itself
 	ahead   atomic.Int64                      // by how much the refresher's clock is wrong
 	believe func() time.Time                  // nil: the refresher's clock
@@ -75,6 +76,28 @@ next:
 	return found
 }
 
+// emptyStore returns the file of a store that knows nothing. To create one takes longer than most tests.
+var emptyStore = sync.OnceValues(func() ([]byte, error) {
+	folder, err := os.MkdirTemp("", "refresh")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "store.db")
+	s, err := store.Open(context.Background(), path, store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// otherProcesses lets the refresher look for what others write. Most tests do without, since it looks
+// three times a minute.
+func otherProcesses(s *store.Store) refresh.Others { return s }
+
 // account returns a simulated account; i makes it unique.
 func account(i int) weixintest.Account {
 	return weixintest.Account{
@@ -84,18 +107,33 @@ func account(i int) weixintest.Account {
 	}
 }
 
+// bubble runs a test on a clock of its own, beside others.
+func bubble(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, test)
+}
+
 // newWorld sets the clock and builds a world; start begins to refresh. Ready says when the
 // figures of a day are there; nil means at its end.
 func newWorld(t *testing.T, now string, ready func(string, datacube.Date) time.Time, accounts ...weixintest.Account) *world {
 	t.Helper()
 	setClock(t, now)
+	path := filepath.Join(t.TempDir(), "store.db")
+	content, err := emptyStore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if ready == nil {
 		ready = func(_ string, d datacube.Date) time.Time { return d.End() }
 	}
 	w := &world{
 		t:     t,
 		sim:   weixintest.New(weixintest.Options{Seed: 7, Now: time.Now, Accounts: accounts, Ready: ready}),
-		path:  filepath.Join(t.TempDir(), "store.db"),
+		path:  path,
 		board: snapshot.NewBoard(),
 		log:   &logbook{t: t},
 		config: refresh.Config{
@@ -137,7 +175,7 @@ func (w *world) start() {
 	if w.watched != nil {
 		shown = w.watched
 	}
-	var others refresh.Others = w.store
+	var others refresh.Others
 	if w.others != nil {
 		others = w.others(w.store)
 	}

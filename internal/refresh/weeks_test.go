@@ -4,11 +4,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"weixin_exporter/internal/refresh"
-	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -32,23 +29,19 @@ func trouble(random *rand.Rand, appIDs []string) (weixintest.Fault, time.Duratio
 	return f, lasts
 }
 
-// alone says that no other process writes: to look for them takes most of the time of months.
-func alone(*store.Store) refresh.Others { return nil }
-
-// TestMonthsOfTrouble: after months of faults of chance, restarts and reloads, every day of every
+// TestWeeksOfTrouble: after weeks of faults of chance, restarts and reloads, every day of every
 // account is known as it was, and none is a zero that is not true.
-func TestMonthsOfTrouble(t *testing.T) {
+func TestWeeksOfTrouble(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 11))
 				accounts := []weixintest.Account{account(1), account(2)}
 				w := newWorld(t, "2026-01-01 06:00", nil, accounts...)
-				w.config.HistoryDays = 60
-				w.others = alone
+				w.config.HistoryDays, w.config.Interval = 45, time.Hour
 				w.start()
 				appIDs := []string{accounts[0].AppID, accounts[1].AppID}
-				until := china(t, "2026-04-01 06:00")
+				until := china(t, "2026-02-05 06:00")
 				for time.Now().Before(until) {
 					fault, lasts := trouble(random, appIDs)
 					end := w.sim.Inject(fault)
@@ -65,8 +58,8 @@ func TestMonthsOfTrouble(t *testing.T) {
 					}
 					<-time.After(time.Duration(random.IntN(200)) * time.Hour)
 				}
-				setClock(t, "2026-05-20 12:00") // longer than the longest gap
-				first, last := date(t, "2026-01-01"), date(t, "2026-05-18")
+				setClock(t, "2026-03-22 12:00") // longer than the longest gap
+				first, last := date(t, "2026-01-01"), date(t, "2026-03-20")
 				if wrong, unknown := w.wrongDays(first, last); len(wrong)+unknown > 0 {
 					t.Errorf("wrong: %s; %d unknown", wrong, unknown)
 				}
