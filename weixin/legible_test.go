@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -54,9 +55,7 @@ func through(inner http.RoundTripper, header http.Header, change func([]byte) []
 		}
 		body = change(body)
 		response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		for name, values := range header {
-			response.Header[name] = values
-		}
+		maps.Copy(response.Header, header)
 		return response, nil
 	}
 }

@@ -188,3 +188,22 @@ func TestTokenFormats(t *testing.T) {
 		}
 	}
 }
+
+// FuzzTokenFormats: wherever the token is looked for, what is found can be used, and what is not found is
+// told without showing anything of the content.
+func FuzzTokenFormats(f *testing.F) {
+	f.Add([]byte(`{"data":{"token":"`+theToken+`","expires_in":60}}`), "data.token", false)
+	f.Add([]byte(`{"component_access_token":"`+theToken+`"}`), "", true)
+	f.Add([]byte("{\"a\":\"\n\x81\\\"}"), "a", false)
+	f.Fuzz(func(t *testing.T, content []byte, path string, component bool) {
+		token, err := weixin.ParseToken(content, weixin.TokenFormat{Path: path, Component: component})
+		switch {
+		case err == nil && (token.Text.IsZero() || token.Life < 0):
+			t.Error("a token that cannot be used")
+		case err != nil && !token.Text.IsZero():
+			t.Error("a token beside an error")
+		case err != nil && !strings.HasPrefix(err.Error(), "found "):
+			t.Errorf("error %q", err)
+		}
+	})
+}

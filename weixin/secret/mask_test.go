@@ -46,7 +46,7 @@ func FuzzMask(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b, text string) {
 		m := masker(a, b)
 		masked := m.Mask(text)
-		for _, part := range strings.Split(masked, secret.Mask) {
+		for part := range strings.SplitSeq(masked, secret.Mask) {
 			for _, hidden := range []string{a, b} {
 				if len(hidden) >= 4 && strings.Contains(part, hidden) {
 					t.Fatal("a secret is left")
