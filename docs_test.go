@@ -132,7 +132,7 @@ func TestDocsReasons(t *testing.T) {
 	for reason := range snapshot.Reasons {
 		reasons[reason.String()] = true
 	}
-	delete(reasons, weixin.NotReady.String()) // that is no failure
+	delete(reasons, weixin.NotReady.String()) // that is not a failure
 	_, table, _ := strings.Cut(document(t, "docs/troubleshooting.md"), "| reason | next attempt |\n")
 	table, _, _ = strings.Cut(table, "\n\n")
 	documented := map[string]bool{}
@@ -248,7 +248,7 @@ func classes(t *testing.T) func(code int) weixin.Class {
 		answer = fmt.Sprintf(`{"errcode":%d,"errmsg":"no"}`, code)
 		_, err := account.InterfaceSummaryHour(t.Context(), datacube.FirstDate)
 		if err == nil {
-			t.Fatalf("errcode %d is no error", code)
+			t.Fatalf("errcode %d is not an error", code)
 		}
 		return weixin.ClassOf(err)
 	}

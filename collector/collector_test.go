@@ -103,7 +103,7 @@ func TestLint(t *testing.T) {
 	}
 	for _, p := range problems {
 		if p.Metric == "weixin_refresh_inconsistent_days" && strings.Contains(p.Text, "base unit") {
-			continue // it counts days, which are no unit there
+			continue // it counts days, which is not a unit there
 		}
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}

@@ -30,7 +30,7 @@ const (
 	textHeight            = 15
 )
 
-// draw draws all boards and fails if a picture is no SVG or lacks a panel.
+// draw draws all boards and fails if a picture is not a SVG or lacks a panel.
 func draw(t *testing.T, p prometheus, boards map[string]board, subtest string) {
 	t.Helper()
 	for name, b := range boards {

@@ -133,7 +133,7 @@ func TestComposeMountsWhatExists(t *testing.T) {
 				}
 			}
 			if pinned := regexp.MustCompile(`^[a-z/_]+:(v?\d+\.\d+\.\d+|\$\{VERSION:-devel\})$`); s.Image != "" && !pinned.MatchString(s.Image) {
-				t.Errorf("%s: %s has the image %s, which is no pinned version", name, service, s.Image)
+				t.Errorf("%s: %s has the image %s, which is not a pinned version", name, service, s.Image)
 			}
 		}
 	}
@@ -184,7 +184,7 @@ func TestComposePrometheus(t *testing.T) {
 	for _, target := range targets {
 		host, _, _ := strings.Cut(target, ":")
 		if _, ok := file.Services[host]; !ok && host != "localhost" {
-			t.Errorf("prometheus.yml names %s, which is no service", target)
+			t.Errorf("prometheus.yml names %s, which is not a service", target)
 		}
 	}
 }

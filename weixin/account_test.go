@@ -99,7 +99,7 @@ func TestOtherErrorsLeaveTheTokenAlone(t *testing.T) {
 		account := clientOn(api).Account(source)
 		for range 2 {
 			if err := hour(t.Context(), account); err == nil {
-				t.Errorf("%d is no error", code)
+				t.Errorf("%d is not an error", code)
 			}
 		}
 		if source.fetched() != 1 || api.count() != 2 {

@@ -225,7 +225,7 @@ func TestOddAuthorizerAnswers(t *testing.T) {
 		`{"authorizer_access_token":"` + theToken + `"}`:                     "how long the authorizer_access_token lives",
 		`{` + access + `,"authorizer_refresh_token":17}`:                     "the authorizer_refresh_token of the answer is none",
 		`{` + access + `,"authorizer_refresh_token":"` + theToken + `\n x"}`: "the authorizer_refresh_token of the answer is none",
-		`<html>` + theToken: "is no JSON object",
+		`<html>` + theToken: "is not a JSON object",
 		`{` + access + `,"authorizer_refresh_token":null}`: "",
 		`{` + access + `,"authorizer_refresh_token":""}`:   "",
 		`{` + access + `}`: "",

@@ -12,10 +12,10 @@ type Class uint8
 const (
 	// Unknown is an errcode that is in no document.
 	Unknown Class = iota
-	// Busy passes by itself: a system error, a transport fault, an answer that is no JSON.
+	// Busy passes by itself: a system error, a transport fault, an answer that is not JSON.
 	Busy
 	// Token is an access token that Weixin refuses, also after its one renewal, or that is
-	// not to be had from the file or the token server that it comes from.
+	// not available from the file or the token server that it comes from.
 	Token
 	// Config is a wrong app id, app secret, grant type or base URL.
 	Config

@@ -135,7 +135,7 @@ type answer struct {
 }
 
 // ask sends q and hands the answer, if Weixin reports no error in it, to take, whose error
-// says that it is no success either. The result is an *Error, or an error that wraps ctx's
+// says that it is not a success either. The result is an *Error, or an error that wraps ctx's
 // own once ctx has ended.
 func (c *Client) ask(ctx context.Context, q question, take func(envelope) error) error {
 	if c.baseErr != nil {

@@ -61,7 +61,7 @@ func useToken(t *testing.T, client *weixin.Client, source weixin.TokenSource, po
 	}
 }
 
-// TestProcessThatCrashes is no test of its own: TestCrashDuringRotation runs it.
+// TestProcessThatCrashes is not a test of its own: TestCrashDuringRotation runs it.
 func TestProcessThatCrashes(t *testing.T) {
 	if os.Getenv(crashAt) == "" {
 		t.Skip("only within TestCrashDuringRotation")
@@ -121,7 +121,7 @@ func TestCrashDuringRotation(t *testing.T) {
 	}
 }
 
-// TestProcessWithoutSpace is no test of its own: TestNoSpaceForTheRefreshToken runs it.
+// TestProcessWithoutSpace is not a test of its own: TestNoSpaceForTheRefreshToken runs it.
 func TestProcessWithoutSpace(t *testing.T) {
 	dir := os.Getenv(crashDir)
 	if dir == "" || os.Getenv(crashAt) != "" {

@@ -62,7 +62,7 @@ type envelope struct {
 	code int // what Errcode says; 0 where it is absent
 }
 
-// parse reads the envelope and errcode. Its error says why body is no answer of the API,
+// parse reads the envelope and errcode. Its error says why body is not an answer of the API,
 // without quoting it: a proxy's error page may show the URL with the token.
 func parse(body []byte) (envelope, error) {
 	var e envelope
@@ -71,10 +71,10 @@ func parse(body []byte) (envelope, error) {
 		return e, errors.New("the answer is empty")
 	}
 	if trimmed[0] != '{' {
-		return e, fmt.Errorf("the answer of %d bytes is no JSON object", len(body))
+		return e, fmt.Errorf("the answer of %d bytes is not a JSON object", len(body))
 	}
 	if err := json.Unmarshal(body, &e); err != nil {
-		return e, fmt.Errorf("the answer of %d bytes is no JSON object: %w", len(body), err)
+		return e, fmt.Errorf("the answer of %d bytes is not a JSON object: %w", len(body), err)
 	}
 	var err error
 	e.code, err = parseErrcode(e.Errcode)
@@ -90,12 +90,12 @@ func parseErrcode(raw json.RawMessage) (int, error) {
 	var code whole
 	_ = code.UnmarshalJSON(raw) // it never fails
 	if !code.ok || code.value != int64(int32(code.value)) {
-		return 0, errors.New("the errcode of the answer is no number")
+		return 0, errors.New("the errcode of the answer is not a number")
 	}
 	return int(code.value), nil
 }
 
-// parseString returns false where raw is no JSON string.
+// parseString returns false where raw is not a JSON string.
 func parseString(raw json.RawMessage) (string, bool) {
 	var text *string
 	if raw == nil || json.Unmarshal(raw, &text) != nil || text == nil {
@@ -167,7 +167,7 @@ func (r row) hour() (int, bool) {
 	}
 }
 
-// eachRow calls visit for every element of list; one that is no row comes as a row of which
+// eachRow calls visit for every element of list; one that is not a row comes as a row of which
 // nothing is there. The rows are read one after the other, so that an answer of millions of
 // tiny elements takes no more memory than its text.
 func eachRow(list json.RawMessage, visit func(row)) error {
@@ -178,7 +178,7 @@ func eachRow(list json.RawMessage, visit func(row)) error {
 		return errors.New("the list of the answer is null") // not an empty list
 	}
 	if list[0] != '[' {
-		return errors.New("the list of the answer is no array")
+		return errors.New("the list of the answer is not an array")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(list))
 	if _, err := decoder.Token(); err != nil {

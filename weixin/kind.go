@@ -17,7 +17,7 @@ type timeoutError time.Duration
 
 func (e timeoutError) Error() string { return "no answer within " + time.Duration(e).String() }
 
-// statusError is an HTTP status that is no success.
+// statusError is an HTTP status that is not a success.
 type statusError int
 
 func (e statusError) Error() string {

@@ -127,7 +127,7 @@ func behindLinks(path string) (string, error) {
 		path = filepath.Join(folder, filepath.Base(path))
 		link, err := os.Readlink(path)
 		if err != nil {
-			return path, nil //nolint:nilerr // it is no link
+			return path, nil //nolint:nilerr // it is not a link
 		}
 		if !filepath.IsAbs(link) {
 			link = filepath.Join(folder, link)

@@ -447,7 +447,7 @@ func TestQuota(t *testing.T) {
 		`{"errcode":0,"quota":[]}`: "the answer holds no quota",
 		`{"errcode":0,"quota":{"daily_limit":1,"used":1}}`:                "the answer holds no quota",
 		`{"errcode":0,"quota":{"daily_limit":"1","used":1.5,"remain":1}}`: "the answer holds no quota",
-		`<html>`: "is no JSON object",
+		`<html>`: "is not a JSON object",
 	} {
 		body = wrong
 		got, err := account.Quota(t.Context(), datacube.Daily)

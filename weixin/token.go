@@ -119,7 +119,7 @@ func (l *legacyToken) Fetch(ctx context.Context) (AccessToken, error) {
 // concurrent use.
 type appSecret struct {
 	reread func() (secret.Value, error)
-	source string // where reread reads, as errors name it; "" where that is no file
+	source string // where reread reads, as errors name it; "" where that is not a file
 
 	mu      sync.Mutex // held while rereading, never during a request
 	current secret.Value

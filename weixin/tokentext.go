@@ -74,7 +74,7 @@ func parseTokenObject(text []byte, format TokenFormat) (AccessToken, error) {
 	code, err := parseErrcode(root["errcode"])
 	switch {
 	case err != nil:
-		return AccessToken{}, found("a JSON object whose errcode is no number")
+		return AccessToken{}, found("a JSON object whose errcode is not a number")
 	case code != 0:
 		return AccessToken{}, found(fmt.Sprintf("a JSON object with errcode %d", code))
 	}
@@ -89,7 +89,7 @@ func parseTokenObject(text []byte, format TokenFormat) (AccessToken, error) {
 	token, isString := parseString(holder[key])
 	switch {
 	case !isString:
-		return AccessToken{}, found("a JSON object whose " + shown + " is no string")
+		return AccessToken{}, found("a JSON object whose " + shown + " is not a string")
 	case !isWord(token):
 		return AccessToken{}, found("a JSON object whose " + shown + " is " + describe(token))
 	}
@@ -156,7 +156,7 @@ func parseLife(raw json.RawMessage) (time.Duration, error) {
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
 	if !json.Valid([]byte(text)) || err != nil && !math.IsInf(seconds, 0) {
-		return 0, found("a JSON object whose expires_in is no number")
+		return 0, found("a JSON object whose expires_in is not a number")
 	}
 	if seconds <= 0 {
 		return 0, errors.New("found a JSON object that says that the token has expired (expires_in)")
@@ -164,7 +164,7 @@ func parseLife(raw json.RawMessage) (time.Duration, error) {
 	return time.Duration(min(seconds, maxLife) * float64(time.Second)), nil
 }
 
-// found returns the error for what is no token.
+// found returns the error for what is not a token.
 func found(what string) error { return fmt.Errorf("found %s instead of a token", what) }
 
 // isWord reports whether text can be a token: one word of printable ASCII without the
@@ -174,7 +174,7 @@ func isWord(text string) bool {
 		!strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<{["`, r) })
 }
 
-// describe says what text is, which is no token, without quoting it.
+// describe says what text is, which is not a token, without quoting it.
 func describe(text string) string {
 	start := strings.ToLower(text[:min(len(text), 16)])
 	lines, words := strings.Count(strings.TrimSpace(text), "\n")+1, len(strings.Fields(text))
@@ -188,7 +188,7 @@ func describe(text string) string {
 	case start[0] == '[' || start[0] == '{':
 		return "JSON of another form"
 	case json.Valid([]byte(text)):
-		return "a single JSON value that is no string"
+		return "a single JSON value that is not a string"
 	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"):
 		return "text in UTF-16"
 	case !utf8.ValidString(text) || strings.ContainsFunc(text, isBinary):

@@ -55,8 +55,8 @@ func TestParseTokenSaysWhatItFound(t *testing.T) {
 		{"<?xml version='1.0'?>T", "markup such as HTML or XML"},
 		{`["T"]`, "JSON of another form"},
 		{`[T`, "JSON of another form"},
-		{"null", "a single JSON value that is no string"},
-		{"-17", "a single JSON value that is no string"},
+		{"null", "a single JSON value that is not a string"},
+		{"-17", "a single JSON value that is not a string"},
 		{"T\nand\n\nT", "4 lines of text"},
 		{"Bearer T", "2 words of text"},
 		{"access_token: T", "2 words of text"},
@@ -79,17 +79,17 @@ func TestParseTokenSaysWhatItFound(t *testing.T) {
 		{`{"errcode":0,"errmsg":"T"}`, "a JSON object without access_token"},
 		{`{"errcode":40001,"errmsg":"T"}`, "a JSON object with errcode 40001"},
 		{`{"errcode":"-1","access_token":"T"}`, "a JSON object with errcode -1"},
-		{`{"errcode":"T"}`, "a JSON object whose errcode is no number"},
-		{`{"access_token":17}`, "a JSON object whose access_token is no string"},
-		{`{"access_token":null}`, "a JSON object whose access_token is no string"},
+		{`{"errcode":"T"}`, "a JSON object whose errcode is not a number"},
+		{`{"access_token":17}`, "a JSON object whose access_token is not a string"},
+		{`{"access_token":null}`, "a JSON object whose access_token is not a string"},
 		{`{"access_token":""}`, "a JSON object whose access_token is an empty text"},
 		{`{"access_token":"T\nT"}`, "a JSON object whose access_token is 2 lines of text"},
-		{`{"access_token":"T","expires_in":"soon"}`, "a JSON object whose expires_in is no number"},
-		{`{"access_token":"T","expires_in":"Inf"}`, "a JSON object whose expires_in is no number"},
-		{`{"access_token":"T","expires_in":"0x10"}`, "a JSON object whose expires_in is no number"},
-		{`{"access_token":"T","expires_in":""}`, "a JSON object whose expires_in is no number"},
-		{`{"access_token":"T","expires_in":[]}`, "a JSON object whose expires_in is no number"},
-		{`{"access_token":"T","expires_in":true}`, "a JSON object whose expires_in is no number"},
+		{`{"access_token":"T","expires_in":"soon"}`, "a JSON object whose expires_in is not a number"},
+		{`{"access_token":"T","expires_in":"Inf"}`, "a JSON object whose expires_in is not a number"},
+		{`{"access_token":"T","expires_in":"0x10"}`, "a JSON object whose expires_in is not a number"},
+		{`{"access_token":"T","expires_in":""}`, "a JSON object whose expires_in is not a number"},
+		{`{"access_token":"T","expires_in":[]}`, "a JSON object whose expires_in is not a number"},
+		{`{"access_token":"T","expires_in":true}`, "a JSON object whose expires_in is not a number"},
 		{`{"access_token":"T","expires_in":0}`, ""},
 		{`{"access_token":"T","expires_in":"-5"}`, ""},
 		{`{"access_token":"T","expires_in":-1e999}`, ""},
@@ -114,10 +114,10 @@ func TestParseTokenSaysWhatItFound(t *testing.T) {
 // foundPattern is all that an error of ParseToken may say.
 var foundPattern = regexp.MustCompile(`^found (?:a JSON object that says that the token has expired \(expires_in\)|` +
 	`(?:a JSON string with |a JSON object whose (?:authorizer_)?access_token is )?` +
-	`(?:an empty text|an HTML page|markup such as HTML or XML|JSON of another form|a single JSON value that is no string|` +
+	`(?:an empty text|an HTML page|markup such as HTML or XML|JSON of another form|a single JSON value that is not a string|` +
 	`text in UTF-16|\d+ bytes of binary data|\d+ (?:lines|words) of text|a word of \d+ bytes|a word with characters that no token has|` +
 	`text that begins like a JSON (?:string|object) but is none|a JSON object with errcode -?\d+|a JSON object without access_token|a JSON object with component_access_token, which is a token of another kind,|` +
-	`a JSON object whose (?:errcode|expires_in) is no number|a JSON object whose (?:authorizer_)?access_token is no string) instead of a token)$`)
+	`a JSON object whose (?:errcode|expires_in) is not a number|a JSON object whose (?:authorizer_)?access_token is not a string) instead of a token)$`)
 
 func FuzzParseToken(f *testing.F) {
 	for _, seed := range []string{
@@ -175,7 +175,7 @@ func TestTokenFormats(t *testing.T) {
 		{at("data"), `{"data":"T"}`, 0, ""},
 		{at("data.token"), `{"data":{"access_token":"T"}}`, 0, "a JSON object without data.token"},
 		{at("data.token"), `{"data":["T"]}`, 0, "a JSON object without data.token"},
-		{at("data.token"), `{"data":{"token":{}}}`, 0, "a JSON object whose data.token is no string"},
+		{at("data.token"), `{"data":{"token":{}}}`, 0, "a JSON object whose data.token is not a string"},
 		{at("data.token"), `{"errcode":40013}`, 0, "a JSON object with errcode 40013"},
 		{at("data.token"), `T`, 0, "text that is not a JSON object with data.token"},
 	} {

@@ -74,7 +74,7 @@ type Report struct {
 	// DailyQuota and HourlyQuota are the calls that are left today.
 	DailyQuota  Check `json:"daily_quota"`
 	HourlyQuota Check `json:"hourly_quota"`
-	// Warnings are what is no fault, and deserves attention.
+	// Warnings are what is not a fault, and deserves attention.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -195,7 +195,7 @@ func (r *Report) tokenFailed(err error) bool {
 }
 
 // outcome turns the error of a call into a check; fine is what to say without one. That a
-// day is not ready is no fault: the call is allowed.
+// day is not ready is not a fault: the call is allowed.
 func (r *Report) outcome(err error, fine string) Check {
 	if err == nil || weixin.ClassOf(err) == weixin.NotReady {
 		return Check{State: OK, Text: fine}

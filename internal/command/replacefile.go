@@ -22,7 +22,7 @@ func replaceFile(path string, fill func(*os.File) error) error {
 	case info.IsDir():
 		return errors.New("this is a folder; name a file in it")
 	case !info.Mode().IsRegular():
-		return errors.New("this is no regular file, which could be replaced; write to standard output and redirect it")
+		return errors.New("this is not a regular file, which could be replaced; write to standard output and redirect it")
 	default:
 		mode = info.Mode().Perm()
 		if path, err = filepath.EvalSymlinks(path); err != nil {

@@ -108,7 +108,7 @@ func TestWrongSettings(t *testing.T) {
 	}
 	for _, args := range [][]string{{"--none"}, {"--config.file=none"}} {
 		if err := run(t.Context(), args, t.Output(), time.Now); err == nil {
-			t.Errorf("%q is no error", args)
+			t.Errorf("%q is not an error", args)
 		}
 	}
 }

@@ -227,6 +227,6 @@ func Parse(file string, content []byte) (*Config, error) {
 // of what stands in them. The configuration holds nevertheless.
 func (c Config) AccountFaults() []AccountFault { return c.accountFaults }
 
-// Warnings returns what deserves the operator's attention and is no fault, in the order of the files
+// Warnings returns what deserves the operator's attention and is not a fault, in the order of the files
 // and of what stands in them.
 func (c Config) Warnings() []Fault { return c.warnings }

@@ -249,7 +249,7 @@ func TestSecretValueInYAML(t *testing.T) {
 	}
 }
 
-// Redirects are never followed; asking for them is no fault, since Prometheus has the same key.
+// Redirects are never followed; asking for them is not a fault, since Prometheus has the same key.
 func TestFollowRedirectsHasNoEffect(t *testing.T) {
 	folder(t, map[string]string{"config.yml": `
 accounts:

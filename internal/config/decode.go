@@ -205,7 +205,7 @@ func (d *document) scalar(n *yaml.Node, v reflect.Value, key, what string, read 
 }
 
 // scalar returns what a target may hold and the function that reads it, which reports whether the
-// value was good; nil for a target that is no scalar.
+// value was good; nil for a target that is not a scalar.
 func scalar(target any) (string, func(*yaml.Node) bool) {
 	switch t := target.(type) {
 	case *string:

@@ -196,7 +196,7 @@ func unreadableText(content []byte) (place, string) {
 		r, size := utf8.DecodeRune(content)
 		switch {
 		case r == utf8.RuneError && size == 1:
-			return at, "this byte is no UTF-8 text; save the file as UTF-8"
+			return at, "this byte is not UTF-8 text; save the file as UTF-8"
 		case r == '\n':
 			at = place{at.line + 1, 0}
 		case unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\u0085':

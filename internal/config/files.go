@@ -77,7 +77,7 @@ func (d *document) validatePattern(key string, pattern *string) {
 		return
 	}
 	if _, err := filepath.Match(*pattern, ""); err != nil {
-		d.fault(key, "is no pattern that can be matched; a [ needs its ], and a \\ a character behind it")
+		d.fault(key, "is not a pattern that can be matched; a [ needs its ], and a \\ a character behind it")
 		return
 	}
 	if !filepath.IsAbs(*pattern) {
@@ -123,11 +123,11 @@ func (d *document) matches(patterns []string) []accountFile {
 	})
 }
 
-// readRegular returns the content of a file. What is no regular file might never end.
+// readRegular returns the content of a file. What is not a regular file might never end.
 func readRegular(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("is no regular file")
+		err = errors.New("is not a regular file")
 	}
 	if err != nil {
 		return nil, unreadable(path, err)

@@ -76,7 +76,7 @@ func TestAccountFiles(t *testing.T) {
 	}
 }
 
-// A link to a file is the same file; a link to nothing is no empty file.
+// A link to a file is the same file; a link to nothing is not an empty file.
 func TestLinkedAccountFiles(t *testing.T) {
 	folder(t, map[string]string{"data/a.yml": account("a")})
 	if err := os.Symlink("a.yml", "data/b.yml"); err != nil {

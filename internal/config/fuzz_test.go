@@ -112,7 +112,7 @@ func reload(t *testing.T, c *config.Config) {
 		t.Fatalf("error is a %T", err)
 	}
 	for _, fault := range faults {
-		// A mask is no certificate, key, or user or password of a URL.
+		// A mask is not a certificate, key, or user or password of a URL.
 		if !strings.Contains(fault.Key, ".http_config") && !strings.HasSuffix(fault.Key, ".url") {
 			t.Errorf("does not load again: %d:%d %s", fault.Line, fault.Column, fault.Key)
 		}

@@ -42,7 +42,7 @@ type RemoteWrite struct {
 	RemoteTimeout model.Duration `yaml:"remote_timeout"`
 	// ProtobufMessage is the version of the protocol to begin with.
 	ProtobufMessage ProtobufMessage `yaml:"protobuf_message"`
-	// MaxSamplesPerSend is how many samples a request holds at the most.
+	// MaxSamplesPerSend is how many samples a request holds at most.
 	MaxSamplesPerSend int `yaml:"max_samples_per_send"`
 	// MaxAge is how old a day may be to be sent.
 	MaxAge model.Duration `yaml:"max_age"`
@@ -208,7 +208,7 @@ func (d *document) validateHeaders(headers map[string]secret.Value, key string) 
 		case slices.Contains(reserved(), canonical):
 			d.fault(child, "is set by the protocol; remove it")
 		case !isToken(name):
-			d.fault(child, "is no name of a header; it may have letters, digits and hyphens")
+			d.fault(child, "is not a name of a header; it may have letters, digits and hyphens")
 		case strings.ContainsFunc(headers[name].Reveal(), isControl):
 			d.fault(child, "must be text without control characters")
 		}
@@ -222,7 +222,7 @@ func (d *document) validateExternalLabels(labels map[string]string, key string) 
 		case name == history.AccountLabel || name == model.MetricNameLabel:
 			d.fault(child, "every series of the history has this label already; choose another name")
 		case !model.LegacyValidation.IsValidLabelName(name) || strings.HasPrefix(name, model.ReservedLabelPrefix):
-			d.fault(child, "is no name of a label: letters, digits and _, not beginning with a digit or __")
+			d.fault(child, "is not a name of a label: letters, digits and _, not beginning with a digit or __")
 		case labels[name] == "":
 			d.fault(child, "has no value; remove it")
 		}

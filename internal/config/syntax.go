@@ -8,12 +8,12 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// syntax notes what the YAML library says of a text that is no YAML, in words of our own: its message
+// syntax notes what the YAML library says of a text that is not YAML, in words of our own: its message
 // may quote the text, which may be a secret, and calls things by the names of a parser.
 func (d *document) syntax(err error) {
 	fault, ok := errors.AsType[*yaml.LoadError](err)
 	if !ok {
-		d.faultAt(place{1, 1}, "", "this is no YAML that can be read")
+		d.faultAt(place{1, 1}, "", "this is not YAML that can be read")
 		return
 	}
 	at := place{fault.Mark.Line, fault.Mark.Column}
@@ -67,7 +67,7 @@ func syntaxProblem(message, context string, begun int) string {
 	case says("block scalar"):
 		return "this cannot stand behind | or >, which begin a text of several lines"
 	case says("directive"):
-		return "this is no directive of YAML; quote a value that begins with %"
+		return "this is not a directive of YAML; quote a value that begins with %"
 	default:
 		return "what stands here is not understood; check indentation and quotes"
 	}

@@ -6,7 +6,7 @@ import (
 	"weixin_exporter/internal/config"
 )
 
-// What is no YAML is said with its place, what is wrong and what to do, and quotes nothing.
+// What is not YAML is said with its place, what is wrong and what to do, and quotes nothing.
 func TestSyntax(t *testing.T) {
 	for text, want := range map[string]string{
 		"accounts: [\n":           "2:1: no valid YAML: a value is missing here, or a list that begins with [ or a mapping that begins with { is not closed",
@@ -23,7 +23,7 @@ func TestSyntax(t *testing.T) {
 		"a: >\n\tb\n":             "2:1: no valid YAML: a tab stands here; indent with blanks",
 		"a: &\n":                  "1:5: no valid YAML: a name of letters and digits must follow & or *; quote a value that begins with one of them",
 		"a: *sim-secret-anchor\n": "1:4: no valid YAML: * refers to an anchor (&) that the file does not have; quote a value that begins with *",
-		"%YAML 9\n---\na: b\n":    "1:8: no valid YAML: this is no directive of YAML; quote a value that begins with %",
+		"%YAML 9\n---\na: b\n":    "1:8: no valid YAML: this is not a directive of YAML; quote a value that begins with %",
 		"a: |2x\n b\n":            "1:6: no valid YAML: this cannot stand behind | or >, which begin a text of several lines",
 	} {
 		_, err := config.Parse("f.yml", []byte(text))

@@ -244,7 +244,7 @@ func TestAllocations(t *testing.T) {
 				r.Header.Set("Accept-Encoding", encoding)
 				taken := testing.AllocsPerRun(5, func() { w.handler.ServeHTTP(discarding{}, r) })
 				if taken > most {
-					t.Errorf("%d accounts, %s, %s: %v allocations, want %d at the most", n, accept, encoding, taken, most)
+					t.Errorf("%d accounts, %s, %s: %v allocations, want %d at most", n, accept, encoding, taken, most)
 				}
 			}
 		}

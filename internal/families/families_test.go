@@ -34,7 +34,7 @@ func TestOrder(t *testing.T) {
 		}
 		for j, values := range f.Values {
 			if len(values) != len(f.Labels) || j > 0 && slices.Equal(values, f.Values[j-1]) {
-				t.Errorf("%s: %q are no values of %q, or they are there twice", f.Name, values, f.Labels)
+				t.Errorf("%s: %q are not values of %q, or they are there twice", f.Name, values, f.Labels)
 			}
 			f.Read(&snapshot.Account{}, j) // of which nothing is known
 		}
@@ -67,7 +67,7 @@ func TestLabelValues(t *testing.T) {
 			t.Errorf("%s is %v (there: %v), want %v", key, value, ok, want)
 		}
 	}
-	// What never happened, and no alert needs, is no series.
+	// What never happened, and no alert needs, is not a series.
 	for _, key := range []string{
 		"weixin_refresh_rows_rejected_total shop,daily,bad_hour", "weixin_refresh_rows_rejected_total shop,hourly,duplicate",
 		"weixin_refresh_failures_total shop,daily,config", "weixin_refresh_failures_total shop,hourly,not_ready",

@@ -193,10 +193,10 @@ func TestWrongSettings(t *testing.T) {
 	t.Parallel()
 	o := promconfig.OAuth2{TLSConfig: promconfig.TLSConfig{CAFile: filepath.Join(t.TempDir(), "none")}}
 	if _, err := httpclient.New(promconfig.HTTPClientConfig{OAuth2: &o}, "weixin_exporter"); err == nil {
-		t.Error("a missing file for the token server is no error")
+		t.Error("a missing file for the token server is not an error")
 	}
 	c := promconfig.HTTPClientConfig{TLSConfig: promconfig.TLSConfig{CAFile: filepath.Join(t.TempDir(), "none")}}
 	if _, err := httpclient.New(c, "weixin_exporter"); err == nil {
-		t.Error("a file that is missing is no error")
+		t.Error("a file that is missing is not an error")
 	}
 }

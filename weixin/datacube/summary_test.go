@@ -87,7 +87,7 @@ func TestFigures(t *testing.T) {
 		t.Errorf("average %v, %v", average, ok)
 	}
 	if f.TimeCostSeconds() != 17.244 || f.MaxTimeCostSeconds() != 3 {
-		t.Errorf("%v s in all, %v s at the most", f.TimeCostSeconds(), f.MaxTimeCostSeconds())
+		t.Errorf("%v s in all, %v s at most", f.TimeCostSeconds(), f.MaxTimeCostSeconds())
 	}
 	if average, ok := (datacube.Figures{}).AverageTimeCostSeconds(); ok || average != 0 {
 		t.Errorf("without traffic the average is %v, %v", average, ok)

@@ -12,7 +12,7 @@ import (
 const leastPart = 6
 
 // URL is a URL whose user, password and query are secrets. However it is printed, formatted or
-// marshalled, it shows as Redacted; only Reveal gives it away. The zero value is no URL and shows as "".
+// marshalled, it shows as Redacted; only Reveal gives it away. The zero value is not a URL and shows as "".
 type URL struct{ text Value }
 
 // NewURL returns text as a URL; whether it is one, Parse tells.

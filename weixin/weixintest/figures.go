@@ -138,7 +138,7 @@ func (s *Server) Hours(appID string, date datacube.Date) datacube.Hours {
 // value takes the row away. It panics where the hour is none.
 func (s *Server) Revise(appID string, date datacube.Date, hour int, f datacube.Figures) {
 	if hour < 0 || hour >= datacube.HoursPerDay {
-		panic(fmt.Sprintf("weixintest: %d is no hour", hour))
+		panic(fmt.Sprintf("weixintest: %d is not an hour", hour))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,7 @@ type request struct {
 	method  string
 	query   url.Values
 	body    []byte
-	fields  map[string]json.RawMessage // of the body, nil where it is no JSON object
+	fields  map[string]json.RawMessage // of the body, nil where it is not a JSON object
 	number  int                        // its place among all requests
 
 	shape   string  // what the token server is to answer with
@@ -73,7 +73,7 @@ func (r *request) forFigures() bool { return r.api == apiDaily || r.api == apiHo
 // withToken says whether the call is made with the access token of an account.
 func (r *request) withToken() bool { return r.forFigures() || r.api == apiQuota }
 
-// text returns a field of the body; "" where it is missing, false where it is no string. Names
+// text returns a field of the body; "" where it is missing, false where it is not a string. Names
 // are compared exactly, unlike encoding/json does with structs.
 func (r *request) text(name string) (string, bool) {
 	raw, ok := r.fields[name]

@@ -152,7 +152,7 @@ func (w *world) do(req *http.Request) (reply, error) {
 		return reply{}, err
 	}
 	r := reply{Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: b.Bytes()}
-	_ = json.Unmarshal(r.Body, &r) // a body that is no JSON leaves the fields empty
+	_ = json.Unmarshal(r.Body, &r) // a body that is not JSON leaves the fields empty
 	return r, nil
 }
 

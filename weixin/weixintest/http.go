@@ -62,7 +62,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, parse func(addres
 		w.Header().Set("Content-Type", a.contentType)
 		w.Header().Set("Date", s.date())
 		w.WriteHeader(a.status)
-		_, _ = w.Write(a.body) // a caller that does not read on is no fault of the server
+		_, _ = w.Write(a.body) // a caller that does not read on is not a fault of the server
 	}
 }
 

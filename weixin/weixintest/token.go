@@ -224,7 +224,7 @@ func (r *request) flag(name string) (bool, bool) {
 	return b, err == nil
 }
 
-// checkPost returns the errcode of a call that is no POST of a JSON object, else 0.
+// checkPost returns the errcode of a call that is not a POST of a JSON object, else 0.
 func checkPost(r request) int {
 	switch {
 	case r.method != http.MethodPost:
