@@ -64,16 +64,16 @@ func declare(line *cli, env *command.Env) map[string]func(context.Context) error
 	}
 }
 
-func declareCheck(app *kingpin.Application) (*kingpin.CmdClause, *command.Checkup) {
-	c, checkup := app.Command("check", "Read the configuration and say what is wrong with it."), &command.Checkup{}
+func declareCheck(app *kingpin.Application) (*kingpin.CmdClause, *command.CheckOptions) {
+	c, checkup := app.Command("check", "Read the configuration and say what is wrong with it."), &command.CheckOptions{}
 	c.Flag("online", "Examine the accounts against Weixin, too, with a few calls for each.").BoolVar(&checkup.Online)
 	c.Flag("account", "Examine only the account of this name.").StringVar(&checkup.Account)
 	c.Flag("output", "What --online writes: text, which is the default, or json.").SetValue(oneOf(&checkup.Output, "text", "json"))
 	return c, checkup
 }
 
-func declareBackfill(app *kingpin.Application) (*kingpin.CmdClause, *command.Filling) {
-	c, filling := app.Command("backfill", "Fill the store with days from Weixin; goes on where it was stopped."), &command.Filling{}
+func declareBackfill(app *kingpin.Application) (*kingpin.CmdClause, *command.BackfillOptions) {
+	c, filling := app.Command("backfill", "Fill the store with days from Weixin; goes on where it was stopped."), &command.BackfillOptions{}
 	c.Flag("since", "First day to fill, YYYY-MM-DD, from 2014-12-01 on.").Required().SetText(&filling.Since)
 	c.Flag("until", "Last day to fill, YYYY-MM-DD; the default is the latest that Weixin has.").SetText(&filling.Until)
 	c.Flag("account", "Fill only the account of this name; repeatable.").StringsVar(&filling.Accounts)
@@ -83,8 +83,8 @@ func declareBackfill(app *kingpin.Application) (*kingpin.CmdClause, *command.Fil
 	return c, filling
 }
 
-func declareExport(app *kingpin.Application) (*kingpin.CmdClause, *command.Extract) {
-	c, extract := app.Command("export", "Write what is stored, each hour and day with its own time."), &command.Extract{}
+func declareExport(app *kingpin.Application) (*kingpin.CmdClause, *command.ExportOptions) {
+	c, extract := app.Command("export", "Write what is stored, each hour and day with its own time."), &command.ExportOptions{}
 	c.Flag("format", "What to write: openmetrics, csv or ndjson.").Required().SetValue(oneOf(&extract.Format, "openmetrics", "csv", "ndjson"))
 	c.Flag("since", "First day to export, YYYY-MM-DD in China.").SetText(&extract.Since)
 	c.Flag("until", "Last day to export, YYYY-MM-DD in China.").SetText(&extract.Until)

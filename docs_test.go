@@ -93,7 +93,7 @@ func TestDocsMetrics(t *testing.T) {
 	described := make(chan *prometheus.Desc)
 	go func() {
 		defer close(described)
-		collector.New(&snapshot.Board{}).Describe(described)
+		collector.New(&snapshot.Latest{}).Describe(described)
 	}()
 	optional := 0
 	for desc := range described {

@@ -35,7 +35,7 @@ func (s *Summary) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect sends what the latest snapshot says.
 func (s *Summary) Collect(metrics chan<- prometheus.Metric) {
-	latest := s.source.Latest()
+	latest := s.source.Load()
 	if latest == nil {
 		return
 	}

@@ -21,9 +21,9 @@ func TestSummary(t *testing.T) {
 	}
 	well := snapshot.Work{Succeeded: true, LastSuccess: at}
 	waits := snapshot.Work{Succeeded: true, LastSuccess: at, NotThere: true}
-	busy := snapshot.Work{LastSuccess: at, Trouble: &snapshot.Trouble{}}
-	refused := snapshot.Work{Trouble: &snapshot.Trouble{Person: true}}
-	board := snapshot.NewBoard()
+	busy := snapshot.Work{LastSuccess: at, Problem: &snapshot.Problem{}}
+	refused := snapshot.Work{Problem: &snapshot.Problem{Person: true}}
+	board := snapshot.NewLatest()
 	registry := prometheus.NewPedanticRegistry()
 	if err := registry.Register(collector.NewSummary(board)); err != nil {
 		t.Fatal(err)

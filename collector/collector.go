@@ -8,10 +8,10 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// Source has the latest snapshot; *snapshot.Board is one.
+// Source has the latest snapshot; *snapshot.Latest is one.
 type Source interface {
 	// Latest returns nil while there is none.
-	Latest() *snapshot.Snapshot
+	Load() *snapshot.Snapshot
 }
 
 // Collector is a prometheus.Collector over the latest snapshot. A collection reads one
@@ -49,7 +49,7 @@ func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect sends what the latest snapshot says.
 func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
-	latest := c.source.Latest()
+	latest := c.source.Load()
 	if latest == nil {
 		return
 	}

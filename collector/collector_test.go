@@ -51,7 +51,7 @@ func example(t *testing.T) *snapshot.Snapshot {
 
 func registryOver(t *testing.T, s *snapshot.Snapshot) *prometheus.Registry {
 	t.Helper()
-	board := snapshot.NewBoard()
+	board := snapshot.NewLatest()
 	if s != nil {
 		board.Publish(s)
 	}
@@ -148,7 +148,7 @@ func TestHelpNamesTheFieldAndSaysThatItIsCached(t *testing.T) {
 
 // TestSnapshotIsSwappedWhole: a scrape shows one snapshot, never parts of two.
 func TestSnapshotIsSwappedWhole(t *testing.T) {
-	board := snapshot.NewBoard()
+	board := snapshot.NewLatest()
 	registry := prometheus.NewPedanticRegistry()
 	if err := registry.Register(collector.New(board)); err != nil {
 		t.Fatal(err)

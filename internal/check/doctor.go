@@ -22,8 +22,8 @@ type Caller interface {
 	Quota(ctx context.Context, api datacube.API) (weixin.CallQuota, error)
 }
 
-// Patient is an account to be examined.
-type Patient struct {
+// Account is an account to be examined.
+type Account struct {
 	Name  string
 	AppID string
 	// Token says in words where the access token comes from, without showing anything secret.
@@ -106,14 +106,14 @@ func (r *Report) Healthy() bool {
 	return true
 }
 
-// Examine looks at all patients, as many at once as concurrency allows, and returns their
+// Examine looks at all accounts, as many at once as concurrency allows, and returns their
 // reports in the same order. With an access token, each costs at most four calls. An error
 // is returned only when ctx ends.
-func Examine(ctx context.Context, patients []Patient, concurrency int, now func() time.Time) ([]Report, error) {
-	reports := make([]Report, len(patients))
+func Examine(ctx context.Context, accounts []Account, concurrency int, now func() time.Time) ([]Report, error) {
+	reports := make([]Report, len(accounts))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(concurrency)
-	for i, p := range patients {
+	for i, p := range accounts {
 		group.Go(func() error {
 			reports[i] = examine(ctx, p, datacube.DateOf(now())-1)
 			return ctx.Err()
@@ -127,7 +127,7 @@ func Examine(ctx context.Context, patients []Patient, concurrency int, now func(
 
 // examine makes the calls one after the other. Once a fault concerns the account as a
 // whole, the rest is skipped: it would only fail in the same way.
-func examine(ctx context.Context, p Patient, yesterday datacube.Date) Report {
+func examine(ctx context.Context, p Account, yesterday datacube.Date) Report {
 	r := Report{Account: p.Name, AppID: p.AppID, TokenSource: p.Token}
 	for _, c := range r.Checks() {
 		c.State = Skipped
@@ -165,7 +165,7 @@ func examine(ctx context.Context, p Patient, yesterday datacube.Date) Report {
 }
 
 // examineQuota asks how many calls of one kind are left, and how fast they may be made.
-func (r *Report) examineQuota(ctx context.Context, p Patient, api datacube.API, check *Check) {
+func (r *Report) examineQuota(ctx context.Context, p Account, api datacube.API, check *Check) {
 	quota, err := p.Caller.Quota(ctx, api)
 	text, allowed := fmt.Sprintf("%d of %d left", quota.Remaining, quota.Limit), quota.Allowed()
 	if !allowed.IsZero() {

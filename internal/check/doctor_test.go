@@ -23,8 +23,8 @@ var now = time.Date(2026, 3, 10, 2, 0, 0, 0, time.UTC)
 
 func clock() time.Time { return now }
 
-// patient returns an account at a simulated Weixin.
-func patient(sim *weixintest.Server, a weixintest.Account) check.Patient {
+// account returns an account at a simulated Weixin.
+func account(sim *weixintest.Server, a weixintest.Account) check.Account {
 	client := weixin.NewClient(weixin.Options{
 		BaseURL:    "http://weixin.test",
 		HTTPClient: &http.Client{Transport: sim.Transport()},
@@ -32,7 +32,7 @@ func patient(sim *weixintest.Server, a weixintest.Account) check.Patient {
 		Now:        clock,
 	})
 	source := client.StableToken(weixin.Credentials{AppID: a.AppID, AppSecret: secret.New(a.AppSecret)})
-	return check.Patient{Name: "shop", AppID: a.AppID, Token: "stable_token", Caller: client.Account(source)}
+	return check.Account{Name: "shop", AppID: a.AppID, Token: "stable_token", Caller: client.Account(source)}
 }
 
 func states(r check.Report) map[string]check.State {
@@ -101,7 +101,7 @@ func TestExamine(t *testing.T) {
 			for _, f := range c.faults {
 				sim.Inject(f)
 			}
-			reports, err := check.Examine(t.Context(), []check.Patient{patient(sim, c.account)}, 2, clock)
+			reports, err := check.Examine(t.Context(), []check.Account{account(sim, c.account)}, 2, clock)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,11 +150,11 @@ func TestReportsComeInTheOrderOfTheAccounts(t *testing.T) {
 		accounts = append(accounts, weixintest.Account{AppID: fmt.Sprintf("wx%d", i), AppSecret: "sim-secret-x", CallbacksPerDay: 10})
 	}
 	sim := weixintest.New(weixintest.Options{Now: clock, Accounts: accounts})
-	var patients []check.Patient
+	var examined []check.Account
 	for _, a := range accounts {
-		patients = append(patients, patient(sim, a))
+		examined = append(examined, account(sim, a))
 	}
-	reports, err := check.Examine(t.Context(), patients, 8, clock)
+	reports, err := check.Examine(t.Context(), examined, 8, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestExamineEndsWithItsContext(t *testing.T) {
 	sim := weixintest.New(weixintest.Options{Now: clock, Accounts: []weixintest.Account{a}})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := check.Examine(ctx, []check.Patient{patient(sim, a)}, 1, clock); !errors.Is(err, context.Canceled) {
+	if _, err := check.Examine(ctx, []check.Account{account(sim, a)}, 1, clock); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want that of the context", err)
 	}
 }
@@ -179,9 +179,9 @@ func TestExamineEndsWithItsContext(t *testing.T) {
 func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
 	a := weixintest.Account{AppID: "wx1", AppSecret: "sim-secret-1", RateLimit: 300, ComponentRateLimit: 1}
 	for perSecond, want := range map[float64]int{0: 0, 5: 0, 10: 2} {
-		p := patient(weixintest.New(weixintest.Options{Now: clock, Accounts: []weixintest.Account{a}}), a)
+		p := account(weixintest.New(weixintest.Options{Now: clock, Accounts: []weixintest.Account{a}}), a)
 		p.RequestsPerSecond = perSecond
-		reports, err := check.Examine(t.Context(), []check.Patient{p}, 1, clock)
+		reports, err := check.Examine(t.Context(), []check.Account{p}, 1, clock)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,8 +28,8 @@ var ErrQuota = errors.New("the day's quota is used up")
 // Nobody waits for its answers, and to lose one means to ask again.
 const backfillBusy = time.Minute
 
-// Filling says what the backfill command is to do.
-type Filling struct {
+// BackfillOptions says what the backfill command is to do.
+type BackfillOptions struct {
 	ConfigFile string
 	// Since and Until are the first and the last day; Until 0 is the latest that there is.
 	Since, Until datacube.Date
@@ -41,7 +41,7 @@ type Filling struct {
 
 // Backfill fills the store from Weixin and says on standard output what came of it. A context
 // that ends stops it in good order, which is no error.
-func Backfill(ctx context.Context, env Env, c Filling) error {
+func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	// A terminal that is closed is a reason to stop, too.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
@@ -56,11 +56,11 @@ func Backfill(ctx context.Context, env Env, c Filling) error {
 		return fmt.Errorf("%s: store.path is \"\", which keeps nothing: name a file to fill", c.ConfigFile)
 	}
 	made := clients{now: env.Now, observe: func(weixin.Request) {}}
-	refreshed, err := made.replace(cfg)
+	refreshConfig, err := made.replace(cfg)
 	if err != nil {
 		return err
 	}
-	fill, notes, err := c.fill(env.Now(), refreshed)
+	fill, notes, err := c.fill(env.Now(), refreshConfig)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func Backfill(ctx context.Context, env Env, c Filling) error {
 	for _, note := range notes {
 		level.Warn(logger).Log("msg", note)
 	}
-	known, err := store.Open(ctx, cfg.Store.Path, store.Options{BusyTimeout: backfillBusy})
+	db, err := store.Open(ctx, cfg.Store.Path, store.Options{BusyTimeout: backfillBusy})
 	if ctx.Err() != nil && err != nil {
 		return nil // ended before it began
 	}
@@ -85,24 +85,24 @@ func Backfill(ctx context.Context, env Env, c Filling) error {
 	}
 	progress := &fillProgress{tally: tally{now: env.Now}, bars: shown, logger: logger}
 	b := refresh.NewBackfill(refresh.BackfillOptions{
-		Store: known, Others: known, Logger: logger, Now: env.Now, Progress: progress,
+		Store: db, Others: db, Logger: logger, Now: env.Now, Progress: progress,
 	})
 	err = c.carryOut(ctx, env, b, fill, progress, cfg.Weixin.RequestsPerSecond)
-	if closed := known.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
+	if closed := db.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
 		err = errors.Join(err, fmt.Errorf("closing the store: %w", closed))
 	}
 	return err
 }
 
 // rotates reports whether the refresh token of an account to fill may be replaced meanwhile.
-func (c Filling) rotates(cfg *config.Config) bool {
+func (c BackfillOptions) rotates(cfg *config.Config) bool {
 	return slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool {
 		return a.Token.Type == config.AuthorizerToken && (len(c.Accounts) == 0 || slices.Contains(c.Accounts, a.Name))
 	})
 }
 
 // fill returns what is to be filled, and what the operator should know about it.
-func (c Filling) fill(now time.Time, cfg refresh.Config) (refresh.Fill, []string, error) {
+func (c BackfillOptions) fill(now time.Time, cfg refresh.Config) (refresh.Fill, []string, error) {
 	f := refresh.Fill{Since: c.Since, Until: c.Until, Force: c.Force, Wait: c.Wait, Concurrency: cfg.Concurrency}
 	var notes []string
 	yesterday := datacube.DateOf(now) - 1
@@ -144,7 +144,7 @@ func (c Filling) fill(now time.Time, cfg refresh.Config) (refresh.Fill, []string
 }
 
 // carryOut plans, and then makes the calls or says how many there would be.
-func (c Filling) carryOut(
+func (c BackfillOptions) carryOut(
 	ctx context.Context, env Env, b *refresh.Backfill, f refresh.Fill, progress *fillProgress, perSecond float64,
 ) error {
 	plan, err := b.Plan(ctx, f)

@@ -73,7 +73,7 @@ func newStation(t *testing.T, now, settings string) *station {
 	return s
 }
 
-func (s *station) run(ctx context.Context, c command.Filling) error {
+func (s *station) run(ctx context.Context, c command.BackfillOptions) error {
 	c.ConfigFile = s.config
 	env := command.Env{Stdout: &s.stdout, Stderr: &s.stderr, Now: s.Now, LogLevel: "info", LogFormat: "logfmt"}
 	return command.Backfill(ctx, env, c)
@@ -91,7 +91,7 @@ func date(t *testing.T, text string) datacube.Date {
 // TestBackfillSaysHowFarItIs: a line every ten seconds, whatever there is to tell.
 func TestBackfillSaysHowFarItIs(t *testing.T) {
 	s := newStation(t, "2026-03-10 09:00", "")
-	if err := s.run(t.Context(), command.Filling{Since: date(t, "2026-01-09")}); err != nil {
+	if err := s.run(t.Context(), command.BackfillOptions{Since: date(t, "2026-01-09")}); err != nil {
 		t.Fatal(err)
 	}
 	lines := regexp.MustCompile(`msg="backfill goes on" calls=(\d+) calls_left=(\d+) calls_per_second=(\S+) time_left=(\S+)`).
@@ -130,7 +130,7 @@ func TestBackfillSaysHowFarItIs(t *testing.T) {
 // TestBackfillByForceSaysHowManyDaysItStored, though it learned none.
 func TestBackfillByForceSaysHowManyDaysItStored(t *testing.T) {
 	s := newStation(t, "2026-03-10 09:00", "")
-	c := command.Filling{Since: date(t, "2026-03-01"), Until: date(t, "2026-03-08")}
+	c := command.BackfillOptions{Since: date(t, "2026-03-01"), Until: date(t, "2026-03-08")}
 	for _, c.Force = range []bool{false, true} {
 		s.stdout.Reset()
 		if err := s.run(t.Context(), c); err != nil {
@@ -171,7 +171,7 @@ func TestBackfillRange(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStation(t, c.now, c.settings)
-			b := command.Filling{Since: date(t, c.since), DryRun: true}
+			b := command.BackfillOptions{Since: date(t, c.since), DryRun: true}
 			if c.until != "" {
 				b.Until = date(t, c.until)
 			}
@@ -200,7 +200,7 @@ func TestBackfillThatIsStoppedEarly(t *testing.T) {
 	s := newStation(t, "2026-03-10 09:00", "")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.run(ctx, command.Filling{Since: date(t, "2026-03-01")}); err != nil {
+	if err := s.run(ctx, command.BackfillOptions{Since: date(t, "2026-03-01")}); err != nil {
 		t.Error(err)
 	}
 	if calls := s.sim.Calls(); len(calls) > 0 {
@@ -224,7 +224,7 @@ func TestBackfillDryRunSaysHowLongItTakes(t *testing.T) {
 		if err := os.WriteFile(s.config, []byte(slow), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.run(t.Context(), command.Filling{Since: date(t, since), DryRun: true}); err != nil || !strings.Contains(s.stdout.String(), want) {
+		if err := s.run(t.Context(), command.BackfillOptions{Since: date(t, since), DryRun: true}); err != nil || !strings.Contains(s.stdout.String(), want) {
 			t.Errorf("since %s: ended with %v and %s, want %q", since, err, &s.stdout, want)
 		}
 	}

@@ -12,15 +12,15 @@ import (
 func TestBackfillOfDamagedAnswersFails(t *testing.T) {
 	t.Parallel()
 	s := newStation(t, "2026-03-10 09:00", "store: {path: store.db}\n")
-	filling := command.Filling{Since: date(t, "2026-03-01"), Until: date(t, "2026-03-05")}
-	if err := s.run(t.Context(), filling); err != nil {
+	options := command.BackfillOptions{Since: date(t, "2026-03-01"), Until: date(t, "2026-03-05")}
+	if err := s.run(t.Context(), options); err != nil {
 		t.Fatal(err)
 	}
 	s.sim.Inject(weixintest.Fault{API: "hourly", Garbled: true, Times: 2})
 	s.sim.Inject(weixintest.Fault{API: "hourly", NoRows: true, Times: 1})
-	filling.Force = true
+	options.Force = true
 	s.stdout.Reset()
-	err := s.run(t.Context(), filling)
+	err := s.run(t.Context(), options)
 	if err == nil || !strings.Contains(err.Error(), "could not be filled: 1 of 1: shop") {
 		t.Errorf("the error is %v", err)
 	}

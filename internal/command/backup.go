@@ -27,12 +27,12 @@ func Backup(ctx context.Context, env Env, configFile, output string) error {
 	if taken := sameAs(output, configFile, path, path+"-wal", path+"-shm", path+".lock"); taken != "" {
 		return fmt.Errorf("%s: %w: that is %s itself; name another file", output, ErrUsage, taken)
 	}
-	known, err := store.OpenReadOnly(ctx, path, store.Options{})
+	db, err := store.OpenReadOnly(ctx, path, store.Options{})
 	if err != nil {
 		return err
 	}
-	err = replaceFile(output, func(file *os.File) error { return known.Backup(ctx, file.Name()) })
-	if closed := known.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
+	err = replaceFile(output, func(file *os.File) error { return db.Backup(ctx, file.Name()) })
+	if closed := db.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
 		err = fmt.Errorf("closing the store: %w", closed)
 	}
 	switch {

@@ -55,7 +55,7 @@ func (b *banner) published(s *snapshot.Snapshot) {
 // asked reports whether both calls of an account have had an outcome.
 func asked(a *snapshot.Account) bool {
 	for _, w := range a.Work {
-		if w.LastSuccess.IsZero() && w.Trouble == nil {
+		if w.LastSuccess.IsZero() && w.Problem == nil {
 			return false
 		}
 	}
@@ -75,7 +75,7 @@ func (b *banner) display() {
 		}
 		leaves = "it is sent to " + strings.Join(labels, ", ")
 	}
-	at, err := b.web.place()
+	at, err := b.web.location()
 	if err != nil {
 		return // and the exporter has not started
 	}
@@ -94,15 +94,15 @@ Stop it with Ctrl-C; nothing is left behind.
 `, b.accounts, leaves, links.String())
 }
 
-// shownBoard is a board that tells of what it shows.
-type shownBoard struct {
-	*snapshot.Board
+// observed passes each published snapshot to a function, too.
+type observed struct {
+	*snapshot.Latest
 	published func(*snapshot.Snapshot) // may be nil
 }
 
 // Publish implements refresh.Publisher.
-func (b shownBoard) Publish(s *snapshot.Snapshot) {
-	b.Board.Publish(s)
+func (b observed) Publish(s *snapshot.Snapshot) {
+	b.Latest.Publish(s)
 	if b.published != nil {
 		b.published(s)
 	}

@@ -16,8 +16,8 @@ import (
 	"weixin_exporter/weixin"
 )
 
-// Checkup says what the check command is to do.
-type Checkup struct {
+// CheckOptions says what the check command is to do.
+type CheckOptions struct {
 	ConfigFile string
 	// Web is how the exporter would serve.
 	Web Web
@@ -31,8 +31,8 @@ type Checkup struct {
 // Check reads the configuration and says what is wrong with it and with what else the exporter needs to
 // start: on stderr, one line for each fault. Online it says the same of each account. It changes nothing.
 // The returned error tells how many faults or faulty accounts there are.
-func Check(ctx context.Context, env Env, c Checkup) error {
-	if _, err := c.Web.place(); err != nil {
+func Check(ctx context.Context, env Env, c CheckOptions) error {
+	if _, err := c.Web.location(); err != nil {
 		return err
 	}
 	switch {
@@ -105,7 +105,7 @@ func say(env Env, found findings) int {
 }
 
 // surroundings looks at what the exporter needs to start beside its configuration, which may be nil.
-func (c Checkup) surroundings(ctx context.Context, cfg *config.Config) findings {
+func (c CheckOptions) surroundings(ctx context.Context, cfg *config.Config) findings {
 	var found findings
 	if err := c.Web.checkWebConfig(ctx); err != nil {
 		found.faults = append(found.faults, err)
@@ -143,12 +143,12 @@ func (f *findings) checkPort(ctx context.Context, address string) {
 }
 
 // examine looks at the accounts online and writes what it found.
-func examine(ctx context.Context, env Env, c Checkup, cfg *config.Config) error {
-	patients, err := patientsOf(env, cfg, c)
+func examine(ctx context.Context, env Env, c CheckOptions, cfg *config.Config) error {
+	accounts, err := accountsOf(env, cfg, c)
 	if err != nil {
 		return err
 	}
-	reports, err := check.Examine(ctx, patients, cfg.Weixin.Concurrency, env.Now)
+	reports, err := check.Examine(ctx, accounts, cfg.Weixin.Concurrency, env.Now)
 	if err != nil {
 		return err
 	}
@@ -167,20 +167,20 @@ func examine(ctx context.Context, env Env, c Checkup, cfg *config.Config) error 
 	return nil
 }
 
-// patientsOf returns the accounts to examine: the named one, or all.
-func patientsOf(env Env, cfg *config.Config, c Checkup) ([]check.Patient, error) {
+// accountsOf returns the accounts to examine: the named one, or all.
+func accountsOf(env Env, cfg *config.Config, c CheckOptions) ([]check.Account, error) {
 	made := clients{now: env.Now, observe: func(weixin.Request) {}}
 	if _, err := made.replace(cfg); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.ConfigFile, err)
 	}
-	var patients []check.Patient
+	var accounts []check.Account
 	for _, a := range cfg.Accounts {
 		if c.Account == "" || a.Name == c.Account {
-			patients = append(patients, check.Patient{
+			accounts = append(accounts, check.Account{
 				Name: a.Name, AppID: a.AppID, Token: tokenOrigin(a.Token), Caller: made.kept.accounts[a.AppID].weixin,
 				RequestsPerSecond: cfg.Weixin.RequestsPerSecond,
 			})
 		}
 	}
-	return patients, nil
+	return accounts, nil
 }

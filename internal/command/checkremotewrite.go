@@ -37,15 +37,15 @@ func checkEndpoints(ctx context.Context, env Env, notes io.Writer, cfg *config.C
 	}
 	faulty := 0
 	for i, f := range findings {
-		place := fmt.Sprintf("remote_write[%d] (%s)", i, cfg.RemoteWrite[i].Label())
+		endpoint := fmt.Sprintf("remote_write[%d] (%s)", i, cfg.RemoteWrite[i].Label())
 		if f.Fault != "" {
 			faulty++
-			fmt.Fprintf(env.Stderr, "%s: %s; to do: %s\n", place, f.Fault, f.ToDo)
+			fmt.Fprintf(env.Stderr, "%s: %s; to do: %s\n", endpoint, f.Fault, f.ToDo)
 			continue
 		}
-		fmt.Fprintf(notes, "%s: accepts requests\n", place)
+		fmt.Fprintf(notes, "%s: accepts requests\n", endpoint)
 		for _, warning := range f.Warnings {
-			fmt.Fprintf(notes, "warning: %s: %s\n", place, warning)
+			fmt.Fprintf(notes, "warning: %s: %s\n", endpoint, warning)
 		}
 	}
 	if faulty > 0 {

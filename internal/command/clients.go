@@ -38,7 +38,7 @@ type client struct {
 // replace makes the clients of a configuration and returns what the refresher needs of it.
 // An account whose credentials and host did not change keeps its token.
 func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
-	refreshed := refresh.Config{
+	refreshConfig := refresh.Config{
 		Settings: refresh.Settings{
 			ReadyAt:      cfg.Refresh.ReadyAt.Offset(),
 			HistoryDays:  cfg.Refresh.HistoryDays(),
@@ -54,7 +54,7 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 	// configuration may ask for, so that each worker has its own.
 	httpClient, err := httpclient.New(cfg.Weixin.HTTPClient, program)
 	if err != nil {
-		return refreshed, fmt.Errorf("weixin.http_config: %w", err)
+		return refreshConfig, fmt.Errorf("weixin.http_config: %w", err)
 	}
 	perSecond := cfg.Weixin.RequestsPerSecond
 	api := weixin.NewClient(weixin.Options{
@@ -81,7 +81,7 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 			made.weixin.AdoptToken(former.weixin)
 		}
 		next.accounts[a.AppID] = made
-		refreshed.Accounts = append(refreshed.Accounts, refresh.Account{
+		refreshConfig.Accounts = append(refreshConfig.Accounts, refresh.Account{
 			Name: a.Name, AppID: a.AppID, Caller: made.weixin, Credentials: credentialsOf(cfg, a),
 		})
 	}
@@ -90,7 +90,7 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 		closeIdle()
 	}
 	c.kept = next
-	return refreshed, nil
+	return refreshConfig, nil
 }
 
 // credentialsOf returns all of the configuration that decides whether Weixin accepts the calls of

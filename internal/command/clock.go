@@ -13,12 +13,12 @@ import (
 )
 
 // newClock returns the judge of the host's clock. Without elapsed nobody sets the host's clock.
-func newClock(ctx context.Context, known *store.Store, logger log.Logger, now func() time.Time, elapsed func() time.Duration) (*clock.Clock, error) {
+func newClock(ctx context.Context, db *store.Store, logger log.Logger, now func() time.Time, elapsed func() time.Duration) (*clock.Clock, error) {
 	if elapsed == nil {
 		began := now()
 		elapsed = func() time.Duration { return now().Sub(began) }
 	}
-	seen, err := known.Seen(ctx)
+	seen, err := db.Seen(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -32,18 +32,18 @@ func (x *exporter) observe(r weixin.Request) {
 }
 
 // notices returns what is wrong with the exporter as a whole.
-func (x *exporter) notices(known *store.Store) []web.Notice {
+func (x *exporter) notices(db *store.Store) []web.Notice {
 	var notices []web.Notice
-	if fault := known.Fault(); fault != nil {
+	if fault := db.Fault(); fault != nil {
 		notices = append(notices, web.Notice{
-			Text: capital(fault.Error()),
-			To:   "see the log, which says what was done about it. What is shown below is what was known before; nothing is asked for or kept meanwhile.",
+			Text:   capital(fault.Error()),
+			Advice: "see the log, which says what was done about it. What is shown below is what was known before; nothing is asked for or kept meanwhile.",
 		})
 	}
 	if fault := x.clock.Fault(); fault != "" {
 		notices = append(notices, web.Notice{
-			Text: capital(fault),
-			To:   "set it, and keep it right by NTP. Days are asked for by this clock; nothing is removed or given up by it.",
+			Text:   capital(fault),
+			Advice: "set it, and keep it right by NTP. Days are asked for by this clock; nothing is removed or given up by it.",
 		})
 	}
 	return notices

@@ -19,8 +19,8 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Extract says what the export command is to write.
-type Extract struct {
+// ExportOptions says what the export command is to write.
+type ExportOptions struct {
 	ConfigFile string
 	// Format is "openmetrics", "csv" or "ndjson".
 	Format string
@@ -38,7 +38,7 @@ type Extract struct {
 // exporter that does. A file is replaced once it is complete, and stays as it is otherwise. If
 // the context ends, Export says so on stderr and returns nil, as if a reader of standard
 // output goes away, which it does not mention.
-func Export(ctx context.Context, env Env, e Extract) error {
+func Export(ctx context.Context, env Env, e ExportOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // a terminal that is closed leaves no half file
 	defer stop()
 	// Else Go ends the program on the spot when nobody reads its standard output any more.
@@ -82,7 +82,7 @@ func stoppedExport(env Env) error {
 }
 
 // spare fails if the output would take the place of one of the files that the export needs.
-func (e *Extract) spare(files ...string) error {
+func (e *ExportOptions) spare(files ...string) error {
 	if file := sameAs(e.Output, files...); file != "" {
 		return fmt.Errorf("--output=%s: %w: that is %s itself; name another file", e.Output, ErrUsage, file)
 	}
@@ -103,19 +103,19 @@ func sameAs(path string, files ...string) string {
 	return ""
 }
 
-func (e *Extract) export(ctx context.Context, env Env, cfg *config.Config) error {
-	known, err := store.OpenReadOnly(ctx, cfg.Store.Path, store.Options{})
+func (e *ExportOptions) export(ctx context.Context, env Env, cfg *config.Config) error {
+	db, err := store.OpenReadOnly(ctx, cfg.Store.Path, store.Options{})
 	if err != nil {
 		return err
 	}
-	err = known.History(ctx, func(h *store.History) error {
+	err = db.History(ctx, func(h *store.History) error {
 		accounts, err := e.choose(env, cfg, h.Accounts())
 		if err != nil {
 			return err
 		}
 		return e.write(ctx, env, cfg.Store.Path, h.Incomplete, export.Job{Source: h, Accounts: accounts, Since: e.Since, Until: e.Until})
 	})
-	if closed := known.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
+	if closed := db.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
 		err = fmt.Errorf("closing the store: %w", closed)
 	}
 	return err
@@ -123,7 +123,7 @@ func (e *Extract) export(ctx context.Context, env Env, cfg *config.Config) error
 
 // choose returns the accounts to export: those of the configuration by their names, and those
 // that only the store still knows by their app ids.
-func (e *Extract) choose(env Env, cfg *config.Config, stored []string) ([]export.Account, error) {
+func (e *ExportOptions) choose(env Env, cfg *config.Config, stored []string) ([]export.Account, error) {
 	var accounts []export.Account
 	byName, configured := map[string]export.Account{}, map[string]bool{}
 	add := func(a export.Account) {
@@ -176,7 +176,7 @@ func note(env Env, appIDs []string) {
 }
 
 // write writes what can be read. incomplete says afterwards whether that was all.
-func (e *Extract) write(ctx context.Context, env Env, storePath string, incomplete func() error, job export.Job) error {
+func (e *ExportOptions) write(ctx context.Context, env Env, storePath string, incomplete func() error, job export.Job) error {
 	format := map[string]func(io.Writer, export.Job) error{
 		"openmetrics": export.OpenMetrics, "csv": export.CSV, "ndjson": export.NDJSON,
 	}[e.Format]

@@ -52,7 +52,7 @@ type exporter struct {
 	listening func(net.Addr)
 
 	clock     *clock.Clock
-	place     place
+	location  location
 	clients   clients
 	writers   *writers
 	refresher *refresh.Refresher
@@ -73,7 +73,7 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 		return fmt.Errorf("the clock of this host says %s, but Weixin's statistics begin at %s: set the clock", now.UTC().Format(time.RFC3339), datacube.FirstDate)
 	}
 	var err error
-	if x.place, err = x.web.place(); err != nil {
+	if x.location, err = x.web.location(); err != nil {
 		return err
 	}
 	if err := x.web.checkWebConfig(ctx); err != nil {
@@ -92,7 +92,7 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 
 // open serves with the store of the configuration, whose lock it releases at the end.
 func (x *exporter) open(ctx context.Context, cfg *config.Config, held *store.Lock) error {
-	known, err := store.Open(ctx, cfg.Store.Path, store.Options{Lock: held})
+	db, err := store.Open(ctx, cfg.Store.Path, store.Options{Lock: held})
 	if err != nil {
 		released := held.Release()
 		if ctx.Err() != nil {
@@ -100,34 +100,34 @@ func (x *exporter) open(ctx context.Context, cfg *config.Config, held *store.Loc
 		}
 		return errors.Join(err, released)
 	}
-	return x.unlessItHangs(ctx, known, func() error {
-		return errors.Join(x.use(ctx, cfg, known), held.Release())
+	return x.unlessItHangs(ctx, db, func() error {
+		return errors.Join(x.use(ctx, cfg, db), held.Release())
 	})
 }
 
 // use serves with an open store, and closes it.
-func (x *exporter) use(ctx context.Context, cfg *config.Config, known *store.Store) error {
+func (x *exporter) use(ctx context.Context, cfg *config.Config, db *store.Store) error {
 	var err error
-	if x.clock, err = newClock(ctx, known, x.logger, x.now, x.elapsed); err == nil {
-		err = x.serve(ctx, cfg, known)
+	if x.clock, err = newClock(ctx, db, x.logger, x.now, x.elapsed); err == nil {
+		err = x.serve(ctx, cfg, db)
 	}
 	level.Info(x.logger).Log("msg", "stopped")
-	x.mend(ctx, known)
-	if closed := known.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
+	x.mend(ctx, db)
+	if closed := db.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
 		err = errors.Join(err, fmt.Errorf("closing the store: %w", closed))
 	}
 	return err
 }
 
 // serve runs the parts until the context ends or one of them fails.
-func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.Store) error {
-	board := snapshot.NewBoard()
+func (x *exporter) serve(ctx context.Context, cfg *config.Config, db *store.Store) error {
+	latest := snapshot.NewLatest()
 	registry := prometheus.NewRegistry()
-	handler, err := x.assemble(registry, board, known)
+	handler, err := x.assemble(registry, latest, db)
 	if err != nil {
 		return err
 	}
-	refreshed, err := x.clients.replace(cfg)
+	refreshConfig, err := x.clients.replace(cfg)
 	if err != nil {
 		return err
 	}
@@ -144,9 +144,9 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 		Now:       x.now,
 		Listening: x.listening,
 	})
-	parts.Go(func() error { return x.refresher.Run(ctx, refreshed) })
-	parts.Go(func() error { x.clock.Run(ctx, known); return nil })
-	parts.Go(func() error { x.keepMending(ctx, known); return nil })
+	parts.Go(func() error { return x.refresher.Run(ctx, refreshConfig) })
+	parts.Go(func() error { x.clock.Run(ctx, db); return nil })
+	parts.Go(func() error { x.keepMending(ctx, db); return nil })
 	parts.Go(func() error { x.writers.group.Run(ctx, endpoints); return nil })
 	parts.Go(func() error {
 		switch err := toolkit.ListenAndServe(server.Server, x.web.Toolkit, x.slogger); {
@@ -165,8 +165,8 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, known *store.S
 }
 
 // assemble makes the parts that do not depend on the configuration.
-func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board, known *store.Store) (http.Handler, error) {
-	own := []prometheus.Collector{versioncollector.NewCollector(program), collector.NewSummary(board)}
+func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Latest, db *store.Store) (http.Handler, error) {
+	own := []prometheus.Collector{versioncollector.NewCollector(program), collector.NewSummary(latest)}
 	if !x.web.DisableExporterMetrics {
 		// OpenMetrics takes the counter go_memstats_alloc_bytes_total for a second family of this name.
 		// The gauge is the same as go_memstats_heap_alloc_bytes.
@@ -185,20 +185,20 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 	if x.reloads, err = collector.NewReloads(registry); err != nil {
 		return nil, err
 	}
-	if x.writers, err = newWriters(registry, known, x.logger, x.now); err != nil {
+	if x.writers, err = newWriters(registry, db, x.logger, x.now); err != nil {
 		return nil, err
 	}
 	if err := registry.Register(collector.NewClock(x.clock.Offset)); err != nil {
 		return nil, err
 	}
-	if err := registry.Register(collector.NewStore(known.Fault)); err != nil {
+	if err := registry.Register(collector.NewStore(db.Fault)); err != nil {
 		return nil, err
 	}
 	x.clients = clients{now: x.now, observe: x.observe}
-	x.refresher = refresh.New(refresh.Options{Store: known, Others: known, Board: shownBoard{board, x.published}, Logger: x.logger, Now: x.now, Believed: x.clock.Believed})
+	x.refresher = refresh.New(refresh.Options{Store: db, Others: db, Board: observed{latest, x.published}, Logger: x.logger, Now: x.now, Believed: x.clock.Believed})
 	x.reloading = newReloads()
 	metrics, err := exposition.New(exposition.Options{
-		Source:   board,
+		Source:   latest,
 		Live:     registry,
 		ErrorLog: slog.NewLogLogger(x.slogger.Handler(), slog.LevelError),
 		Now:      x.now,
@@ -209,17 +209,17 @@ func (x *exporter) assemble(registry *prometheus.Registry, board *snapshot.Board
 		return nil, err
 	}
 	return web.NewHandler(web.Options{
-		Prefix:        x.place.prefix,
+		Prefix:        x.location.prefix,
 		Metrics:       metrics,
 		TelemetryPath: x.web.TelemetryPath,
-		Discovery:     exposition.Discovery(x.place.metrics),
-		Source:        board,
+		Discovery:     exposition.Discovery(x.location.metrics),
+		Source:        latest,
 		Config:        func() ([]byte, error) { return x.shown.Load().text() },
 		Reload:        x.reloading.ask,
 		Lifecycle:     x.web.EnableLifecycle,
-		Unready:       known.Fault,
-		Unhealthy:     known.Hangs,
-		Notices:       func() []web.Notice { return x.notices(known) },
+		Unready:       db.Fault,
+		Unhealthy:     db.Hangs,
+		Notices:       func() []web.Notice { return x.notices(db) },
 		Version:       version.Version,
 		Now:           x.now,
 		Logger:        x.logger,
@@ -281,7 +281,7 @@ func (x *exporter) tryReload(ctx context.Context) error {
 		return fmt.Errorf("store.path cannot change from %q to %q while running: restart %s", former.Store.Path, cfg.Store.Path, program)
 	}
 	former := x.clients.kept
-	refreshed, err := x.clients.replace(cfg)
+	refreshConfig, err := x.clients.replace(cfg)
 	if err != nil {
 		return err
 	}
@@ -291,7 +291,7 @@ func (x *exporter) tryReload(ctx context.Context) error {
 		x.clients.kept = former
 		return err
 	}
-	if err := x.refresher.Configure(ctx, refreshed); err != nil {
+	if err := x.refresher.Configure(ctx, refreshConfig); err != nil {
 		x.clients.kept, x.writers.kept = former, formerWriters
 		return err
 	}

@@ -26,7 +26,7 @@ func Healthcheck(ctx context.Context, web Web) error {
 	// An address that is given is asked even if the exporter itself gets its socket from systemd.
 	off := false
 	web.Toolkit.WebSystemdSocket = &off
-	at, err := web.place()
+	at, err := web.location()
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ const (
 )
 
 // keepMending notices a store that was deleted or replaced, until the context ends.
-func (x *exporter) keepMending(ctx context.Context, known *store.Store) {
+func (x *exporter) keepMending(ctx context.Context, db *store.Store) {
 	ticker := time.NewTicker(mendEvery)
 	defer ticker.Stop()
 	for {
@@ -27,7 +27,7 @@ func (x *exporter) keepMending(ctx context.Context, known *store.Store) {
 		case <-ctx.Done():
 			return
 		}
-		if !x.mend(ctx, known) {
+		if !x.mend(ctx, db) {
 			continue
 		}
 		if err := x.refresher.Reread(ctx); err != nil && ctx.Err() == nil {
@@ -38,8 +38,8 @@ func (x *exporter) keepMending(ctx context.Context, known *store.Store) {
 
 // mend opens a store anew whose file is another one by now, and reports whether it did. What is wrong
 // is logged once for as long as it is the same.
-func (x *exporter) mend(ctx context.Context, known *store.Store) bool {
-	done, err := known.Mend(context.WithoutCancel(ctx))
+func (x *exporter) mend(ctx context.Context, db *store.Store) bool {
+	done, err := db.Mend(context.WithoutCancel(ctx))
 	fault := ""
 	if err != nil {
 		fault = err.Error()
@@ -59,7 +59,7 @@ func (x *exporter) mend(ctx context.Context, known *store.Store) bool {
 
 // unlessItHangs runs work, and ends without it after the context where the disk of the store keeps it
 // from ending.
-func (x *exporter) unlessItHangs(ctx context.Context, known *store.Store, work func() error) error {
+func (x *exporter) unlessItHangs(ctx context.Context, db *store.Store, work func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- work() }()
 	select {
@@ -74,7 +74,7 @@ func (x *exporter) unlessItHangs(ctx context.Context, known *store.Store, work f
 		case err := <-ended:
 			return err
 		case <-ticker.C:
-			if err := known.Hangs(); err != nil {
+			if err := db.Hangs(); err != nil {
 				return fmt.Errorf("ended without closing the store, which loses nothing: %w", err)
 			}
 		}

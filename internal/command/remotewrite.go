@@ -30,12 +30,12 @@ type writer struct {
 	client *remotewrite.Client
 }
 
-func newWriters(r prometheus.Registerer, known *store.Store, logger log.Logger, now func() time.Time) (*writers, error) {
+func newWriters(r prometheus.Registerer, db *store.Store, logger log.Logger, now func() time.Time) (*writers, error) {
 	metrics, err := remotewrite.NewMetrics(r)
 	if err != nil {
 		return nil, err
 	}
-	group := remotewrite.NewGroup(remotewrite.Options{Store: known, Metrics: metrics, Logger: logger, Now: now})
+	group := remotewrite.NewGroup(remotewrite.Options{Store: db, Metrics: metrics, Logger: logger, Now: now})
 	return &writers{group: group, logger: logger, now: now}, nil
 }
 

@@ -160,7 +160,7 @@ func BenchmarkScrape(b *testing.B) {
 // BenchmarkFirstScrape: all accounts have changed since the last scrape.
 func BenchmarkFirstScrape(b *testing.B) {
 	for c := range benchmarks(b) {
-		changed := [][]*snapshot.Account{c.board.Latest().Accounts, accounts(len(c.board.Latest().Accounts), 2).Accounts}
+		changed := [][]*snapshot.Account{c.board.Load().Accounts, accounts(len(c.board.Load().Accounts), 2).Accounts}
 		now, changes := c.now(), 0
 		c.now = func() time.Time { return now }
 		change := func() {

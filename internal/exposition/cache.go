@@ -76,7 +76,7 @@ var errNotKept = errors.New("shards of another count are cached")
 func (c *renderCache) get(ctx context.Context, s scrape, b *buffers) (*packed, error) {
 	for {
 		c.mu.Lock()
-		s.latest = c.source.Latest() // under the lock, so that the cache never goes back in time
+		s.latest = c.source.Load() // under the lock, so that the cache never goes back in time
 		of := weak.Make(s.latest)
 		at := c.slot(slotKey{s.shard, s.form}, s.at)
 		if at == nil {

@@ -101,7 +101,7 @@ type scrape struct {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s := scrape{at: h.options.Now(), format: expfmt.NegotiateAccept(r.Header, h.formats...), latest: h.options.Source.Latest()}
+	s := scrape{at: h.options.Now(), format: expfmt.NegotiateAccept(r.Header, h.formats...), latest: h.options.Source.Load()}
 	query, err := queryOf(r)
 	if err == nil {
 		s.shard, err = shardOf(query)

@@ -152,6 +152,6 @@ func TestAFamilyInBothPartsIsRefused(t *testing.T) {
 
 func newHandler(live *prometheus.Registry) (http.Handler, error) {
 	return exposition.New(exposition.Options{
-		Source: snapshot.NewBoard(), Live: live, ErrorLog: log.Default(), Now: func() time.Time { return time.Time{} },
+		Source: snapshot.NewLatest(), Live: live, ErrorLog: log.Default(), Now: func() time.Time { return time.Time{} },
 	})
 }

@@ -84,7 +84,7 @@ func foreign() *snapshot.Snapshot {
 // world is a handler and the ordinary one over the same metrics.
 type world struct {
 	tb       testing.TB
-	board    *snapshot.Board
+	board    *snapshot.Latest
 	live     *prometheus.Registry
 	now      func() time.Time
 	log      bytes.Buffer
@@ -95,7 +95,7 @@ type world struct {
 // newWorld makes one whose live part is what the given collectors have.
 func newWorld(tb testing.TB, live ...prometheus.Collector) *world {
 	tb.Helper()
-	w := &world{tb: tb, board: snapshot.NewBoard(), live: prometheus.NewRegistry()}
+	w := &world{tb: tb, board: snapshot.NewLatest(), live: prometheus.NewRegistry()}
 	w.now = func() time.Time { return time.Unix(1773108000, 0) }
 	both := prometheus.NewRegistry()
 	for _, c := range live {

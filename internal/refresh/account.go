@@ -241,7 +241,7 @@ func (a *account) learn(records []store.Record) {
 func (a *account) succeed(api datacube.API, now time.Time) {
 	a.change()
 	work := &a.shown.Work[api]
-	work.Succeeded, work.LastSuccess, work.Trouble = true, now, nil
+	work.Succeeded, work.LastSuccess, work.Problem = true, now, nil
 	a.calls[api].hold = hold{}
 	a.calls[api].retries = nil
 }
@@ -276,10 +276,10 @@ func (a *account) fail(c Call, now time.Time, f fault) time.Time {
 	work.Succeeded = false
 	work.Failures[f.reason]++
 	since := now
-	if work.Trouble != nil {
-		since = work.Trouble.Since
+	if work.Problem != nil {
+		since = work.Problem.Since
 	}
-	work.Trouble = f.trouble(since, now, next)
+	work.Problem = f.trouble(since, now, next)
 	return next
 }
 

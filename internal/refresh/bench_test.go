@@ -140,7 +140,7 @@ func BenchmarkReload(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
 		b.Run(fmt.Sprintf("accounts=%d", n), func(b *testing.B) {
 			config := benchConfig(n, benchDays)
-			r, end := running(b, &loaded{known: allKnown(n)}, snapshot.NewBoard(), config)
+			r, end := running(b, &loaded{known: allKnown(n)}, snapshot.NewLatest(), config)
 			defer end()
 			for b.Loop() {
 				if err := r.Configure(b.Context(), config); err != nil {
@@ -165,7 +165,7 @@ func BenchmarkAbsorb(b *testing.B) {
 				}
 				kept := &loaded{Store: s, wanted: 2 * n, saved: make(chan struct{})}
 				b.StartTimer()
-				_, end := running(b, kept, snapshot.NewBoard(), config)
+				_, end := running(b, kept, snapshot.NewLatest(), config)
 				<-kept.saved
 				b.StopTimer()
 				end()

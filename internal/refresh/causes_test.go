@@ -52,8 +52,8 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 		if lines := w.log.loud("level=warn", "refresh failed", `first="account0`, "502", "next=", "advice="); len(lines) != 1 || told(lines[0]) < 50 {
 			t.Errorf("%d lines tell of all: %q", len(lines), w.log.loud("refresh failed"))
 		}
-		cause := w.shown("account00").Work[datacube.Daily].Trouble.Cause
-		if want := (snapshot.Cause{Reason: reason("busy"), Kind: "status 502"}); cause != want || w.shown("account59").Work[datacube.Daily].Trouble.Cause != want {
+		cause := w.shown("account00").Work[datacube.Daily].Problem.Cause
+		if want := (snapshot.Cause{Reason: reason("busy"), Kind: "status 502"}); cause != want || w.shown("account59").Work[datacube.Daily].Problem.Cause != want {
 			t.Errorf("the cause is %+v, want %+v for all", cause, want)
 		}
 		remove()
@@ -182,8 +182,8 @@ func TestPlatformsTokenServerIsAway(t *testing.T) {
 		if lines := w.log.loud("refresh failed"); len(lines) > 3 || told(lines[len(lines)-1]) < 90 || !strings.Contains(lines[0], "https://tokens.example/platform") {
 			t.Errorf("%d lines about one cause: %q", len(lines), lines)
 		}
-		if a := w.shown(account(7).AppID); a.State() != snapshot.Failing || a.Work[datacube.Daily].Trouble.Cause.Source != "https://tokens.example" {
-			t.Errorf("an account of the platform is shown as %v: %+v", a.State(), a.Work[datacube.Daily].Trouble)
+		if a := w.shown(account(7).AppID); a.State() != snapshot.Failing || a.Work[datacube.Daily].Problem.Cause.Source != "https://tokens.example" {
+			t.Errorf("an account of the platform is shown as %v: %+v", a.State(), a.Work[datacube.Daily].Problem)
 		}
 	})
 }

@@ -18,7 +18,7 @@ const aYear = 365 * 24 * time.Hour
 // wantDays fails the test unless all accounts show n days as known by both calls.
 func (w *world) wantDays(n int64) {
 	w.t.Helper()
-	for _, a := range w.board.Latest().Accounts {
+	for _, a := range w.board.Load().Accounts {
 		for api := range datacube.APIs {
 			if got := a.Work[api].Days; got != n {
 				w.t.Errorf("%s shows %d days by the %s call, want %d", a.Name, got, api, n)

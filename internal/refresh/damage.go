@@ -75,10 +75,10 @@ func (a *account) damaged(api datacube.API, now time.Time, f fault, next time.Ti
 	work.Succeeded = false
 	work.Failures[f.reason]++
 	since := now
-	if work.Trouble != nil {
-		since = work.Trouble.Since
+	if work.Problem != nil {
+		since = work.Problem.Since
 	}
-	work.Trouble = f.trouble(since, now, next)
+	work.Problem = f.trouble(since, now, next)
 }
 
 // ledgers returns those of both calls.

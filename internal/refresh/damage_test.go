@@ -67,7 +67,7 @@ func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
 				if a.Hourly == nil || a.Hourly.Hours != (datacube.Hours{9: figures, 10: figures}) {
 					t.Fatalf("shows %+v", a.Hourly)
 				}
-				if work.Succeeded || work.Revisions != 0 || work.Failures[snapshot.InvalidRows] == 0 || work.Trouble == nil {
+				if work.Succeeded || work.Revisions != 0 || work.Failures[snapshot.InvalidRows] == 0 || work.Problem == nil {
 					t.Errorf("the attempt is shown as %+v", work)
 				}
 				if work.Damaged != 1 || work.LatestDamaged != date(t, ref) {
@@ -84,7 +84,7 @@ func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
 				defer w.says("hourly", hourRow(ref, 9), hourRow(ref, 10))()
 				setClock(t, "2026-03-10 09:20")
 				work = w.shown("account00").Work[datacube.Hourly]
-				if !work.Succeeded || work.Revisions != 0 || work.Damaged != 0 || work.Trouble != nil {
+				if !work.Succeeded || work.Revisions != 0 || work.Damaged != 0 || work.Problem != nil {
 					t.Errorf("afterwards it is shown as %+v", work)
 				}
 			})
@@ -211,7 +211,7 @@ func TestNullIsNoEmptyList(t *testing.T) {
 			t.Errorf("a day is known: %+v, %+v", a.Daily, a.Hourly)
 		}
 		for api := range datacube.APIs {
-			if a.Work[api].Trouble == nil || a.Work[api].Succeeded {
+			if a.Work[api].Problem == nil || a.Work[api].Succeeded {
 				t.Errorf("%v: %+v", api, a.Work[api])
 			}
 		}

@@ -152,7 +152,7 @@ func TestNotReadyIsNoFailure(t *testing.T) {
 		}
 		for api := range datacube.APIs {
 			work := a.Work[api]
-			if !work.Succeeded || work.Trouble != nil || work.Failures != [len(work.Failures)]int64{} {
+			if !work.Succeeded || work.Problem != nil || work.Failures != [len(work.Failures)]int64{} {
 				t.Errorf("61503 is taken for a failure of the %s call: %+v", api, work)
 			}
 		}

@@ -61,7 +61,7 @@ func TestPolicy(t *testing.T) {
 				if n := work[datacube.Daily].Failures[reason(c.reason)]; n != 1 {
 					t.Errorf("%d failures for the reason %s, want 1: %+v", n, c.reason, work[datacube.Daily])
 				}
-				if work[datacube.Daily].Succeeded || work[datacube.Daily].Trouble == nil {
+				if work[datacube.Daily].Succeeded || work[datacube.Daily].Problem == nil {
 					t.Errorf("no trouble is shown: %+v", work[datacube.Daily])
 				}
 				if got := !work[datacube.Hourly].Succeeded; got != c.both {
@@ -70,7 +70,7 @@ func TestPolicy(t *testing.T) {
 				if lines := w.log.lines(append(c.says, `msg="refresh failed"`, "account=account00", "reason="+c.reason, "next=")...); len(lines) != 1 {
 					t.Errorf("%d log lines say %q, want 1", len(lines), c.says)
 				}
-				next := work[datacube.Daily].Trouble.Next
+				next := work[datacube.Daily].Problem.Next
 				want := china(t, "2026-03-10 08:00").Add(2 * time.Second)
 				switch {
 				case c.next == soon:
@@ -95,7 +95,7 @@ func TestPolicy(t *testing.T) {
 				}
 				<-time.After(time.Second)
 				synctest.Wait()
-				if after := w.shown("account00").Work[datacube.Daily]; c.next != "11 08:00" && (!after.Succeeded || after.Trouble != nil) {
+				if after := w.shown("account00").Work[datacube.Daily]; c.next != "11 08:00" && (!after.Succeeded || after.Problem != nil) {
 					t.Errorf("not well after the wait: %+v", after)
 				}
 			})
@@ -135,7 +135,7 @@ func TestBackoffGrowsAndEnds(t *testing.T) {
 		if n < 10 || n > 22 {
 			t.Errorf("%d attempts in an hour of a busy Weixin", n)
 		}
-		if trouble := w.shown("account00").Work[datacube.Daily].Trouble; !trouble.Since.Equal(china(t, "2026-03-10 08:00")) {
+		if trouble := w.shown("account00").Work[datacube.Daily].Problem; !trouble.Since.Equal(china(t, "2026-03-10 08:00")) {
 			t.Errorf("trouble since %v, want the first failure", trouble.Since)
 		}
 		remove()

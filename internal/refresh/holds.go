@@ -92,8 +92,8 @@ func (r *Refresher) heldRecords() []store.Hold {
 				Date: state.date, Attempts: state.attempts, Fingerprint: a.fingerprint(nil), Detail: "{}",
 			}
 			detail := holdDetail{Cause: state.hold.cause, Purpose: state.purpose}
-			if t := a.shown.Work[api].Trouble; t != nil {
-				detail.Since, detail.Text, detail.Advice = t.Since, t.Text, t.To
+			if t := a.shown.Work[api].Problem; t != nil {
+				detail.Since, detail.Text, detail.Advice = t.Since, t.Text, t.Advice
 			}
 			if text, err := json.Marshal(detail); err == nil {
 				h.Detail = string(text)
@@ -155,7 +155,7 @@ func (r *Refresher) restore(holds []store.Hold, fresh map[string]bool) {
 		work := &a.shown.Work[h.API]
 		work.Succeeded = false
 		work.Failures[f.reason]++ // so that an alert on it outlasts the restart
-		work.Trouble = f.trouble(detail.Since, h.Since, h.Until)
+		work.Problem = f.trouble(detail.Since, h.Since, h.Until)
 		call := Call{API: h.API, Purpose: detail.Purpose}
 		r.causes.fail(&state.group, failedCall{a, call, f, h.Until}, now)
 	}

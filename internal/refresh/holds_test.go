@@ -57,8 +57,8 @@ func TestWaitsSurviveARestart(t *testing.T) {
 				}
 				w.start()
 				work := w.shown("account00").Work[datacube.Daily]
-				if work.Succeeded || work.Trouble == nil || work.Trouble.To == "" || !work.Trouble.Since.Equal(china(t, "2026-03-10 08:00")) {
-					t.Errorf("after the restart the page is told %+v", work.Trouble)
+				if work.Succeeded || work.Problem == nil || work.Problem.Advice == "" || !work.Problem.Since.Equal(china(t, "2026-03-10 08:00")) {
+					t.Errorf("after the restart the page is told %+v", work.Problem)
 				}
 				if lines := w.log.loud("refresh failed", "account=account00", "next=", "err="); len(lines) == 0 {
 					t.Error("the log does not say that it waits")
@@ -117,7 +117,7 @@ func TestReloadEndsWaitsButForAQuota(t *testing.T) {
 		if n := w.attempts("daily"); n != 3 {
 			t.Errorf("%d daily calls, want one refused for its quota and two for permission", n)
 		}
-		if trouble := w.shown("account00").Work[datacube.Daily].Trouble; !trouble.Fixed || w.shown("account01").Work[datacube.Daily].Trouble.Fixed {
+		if trouble := w.shown("account00").Work[datacube.Daily].Problem; !trouble.Fixed || w.shown("account01").Work[datacube.Daily].Problem.Fixed {
 			t.Error("the page is not told which wait a reload ends")
 		}
 		// A wait that a reload has ended does not come back with a restart.
@@ -129,7 +129,7 @@ func TestReloadEndsWaitsButForAQuota(t *testing.T) {
 		w.wantDay("account01", "2026-03-09")
 		w.stop()
 		w.start()
-		if trouble := w.shown("account01").Work[datacube.Daily].Trouble; trouble != nil {
+		if trouble := w.shown("account01").Work[datacube.Daily].Problem; trouble != nil {
 			t.Errorf("after the restart it is said to fail: %+v", trouble)
 		}
 	})

@@ -94,9 +94,9 @@ func newFault(err error) fault {
 func (f fault) backsOff() bool { return f.policy.wait == 0 && !f.policy.untilMidnight }
 
 // trouble returns the fault as it is shown.
-func (f fault) trouble(since, at, next time.Time) *snapshot.Trouble {
-	return &snapshot.Trouble{
-		Since: since, At: at, Text: f.text(), To: f.advice, Next: next, Cause: f.cause, Person: f.policy.person,
+func (f fault) trouble(since, at, next time.Time) *snapshot.Problem {
+	return &snapshot.Problem{
+		Since: since, At: at, Text: f.text(), Advice: f.advice, Next: next, Cause: f.cause, Person: f.policy.person,
 		Fixed: f.reason == snapshot.Reason(weixin.Quota) || f.reason == snapshot.StoreFault || f.reason == snapshot.InvalidRows,
 	}
 }

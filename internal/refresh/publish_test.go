@@ -19,13 +19,13 @@ import (
 
 // countingBoard counts what is published.
 type countingBoard struct {
-	*snapshot.Board
+	*snapshot.Latest
 	published atomic.Int64
 }
 
 func (b *countingBoard) Publish(s *snapshot.Snapshot) {
 	b.published.Add(1)
-	b.Board.Publish(s)
+	b.Latest.Publish(s)
 }
 
 // countingStore counts what is saved.
@@ -55,7 +55,7 @@ func TestManyAnswersShareASnapshot(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, accounts(200)...)
 		w.config.HistoryDays = 1
-		board := &countingBoard{Board: w.board}
+		board := &countingBoard{Latest: w.board}
 		w.watched = board
 		w.sim.Inject(weixintest.Fault{Delay: 10 * time.Millisecond})
 		w.start()
@@ -63,7 +63,7 @@ func TestManyAnswersShareASnapshot(t *testing.T) {
 		<-time.After(time.Second)
 		synctest.Wait()
 		known := 0
-		for _, a := range board.Latest().Accounts {
+		for _, a := range board.Load().Accounts {
 			if a.Daily != nil {
 				known++
 			}
@@ -108,7 +108,7 @@ func TestAnAnswerIsShownWhileOthersAreAwaited(t *testing.T) {
 
 // keepingBoard keeps all that was published, and what it said then.
 type keepingBoard struct {
-	*snapshot.Board
+	*snapshot.Latest
 
 	published []*snapshot.Snapshot
 	said      []string
@@ -116,7 +116,7 @@ type keepingBoard struct {
 
 func (b *keepingBoard) Publish(s *snapshot.Snapshot) {
 	b.published, b.said = append(b.published, s), append(b.said, said(s))
-	b.Board.Publish(s)
+	b.Latest.Publish(s)
 }
 
 func said(s *snapshot.Snapshot) string {
@@ -132,7 +132,7 @@ func said(s *snapshot.Snapshot) string {
 func TestNoPublishedSnapshotChanges(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 07:50", nil, accounts(2)...)
-		board := &keepingBoard{Board: w.board}
+		board := &keepingBoard{Latest: w.board}
 		w.watched = board
 		w.others = otherProcesses
 		w.config.RetentionDays, w.config.Quota = 3, true
@@ -156,7 +156,7 @@ func TestNoPublishedSnapshotChanges(t *testing.T) {
 			}
 		}
 		last := board.published[len(board.published)-1].Accounts
-		if last[1].Name != "renamed" || last[0].Work[datacube.Hourly].Trouble == nil || last[0].Work[datacube.Daily].Quota == nil {
+		if last[1].Name != "renamed" || last[0].Work[datacube.Hourly].Problem == nil || last[0].Work[datacube.Daily].Quota == nil {
 			t.Errorf("not all has happened: %s", board.said[len(board.said)-1])
 		}
 	})

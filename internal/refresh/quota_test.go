@@ -69,7 +69,7 @@ func TestUnknownQuotaIsNoFailureOfTheRefresh(t *testing.T) {
 		remove := w.sim.Inject(weixintest.Fault{API: "quota", Errcode: 48001})
 		setClock(t, "2026-03-10 09:10")
 		work := w.shown("account00").Work[datacube.Daily]
-		if work.Quota != nil || !work.Succeeded || work.Trouble != nil {
+		if work.Quota != nil || !work.Succeeded || work.Problem != nil {
 			t.Errorf("a quota that cannot be had: %+v", work)
 		}
 		if lines := w.log.lines("level=warn", "cannot get the quota", "account=account00", "advice="); len(lines) != 1 {

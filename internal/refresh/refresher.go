@@ -39,7 +39,7 @@ type Store interface {
 	Holds(ctx context.Context, appIDs ...string) ([]store.Hold, error)
 }
 
-// Publisher shows what is known; *snapshot.Board is one. It owns what it is given.
+// Publisher shows what is known; *snapshot.Latest is one. It owns what it is given.
 type Publisher interface {
 	Publish(*snapshot.Snapshot)
 }

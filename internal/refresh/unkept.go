@@ -16,7 +16,7 @@ import (
 type unkept struct {
 	records []store.Record
 	calls   map[*account][]failedCall
-	trouble *snapshot.Trouble // nil while all is stored
+	trouble *snapshot.Problem // nil while all is stored
 	fault   fault
 	retries *backoff.ExponentialBackOff
 	next    time.Time // when storing is tried again
@@ -53,7 +53,7 @@ func (r *Refresher) storeFailed(err error) {
 	for a, calls := range u.calls {
 		for _, c := range calls {
 			a.change()
-			a.shown.Work[c.call.API].Trouble = u.fault.trouble(c.next, now, u.next)
+			a.shown.Work[c.call.API].Problem = u.fault.trouble(c.next, now, u.next)
 		}
 	}
 	r.unpublished = true
@@ -69,7 +69,7 @@ func (r *Refresher) keepLater(res result, records []store.Record) {
 	work := &acc.shown.Work[res.call.API]
 	work.Succeeded, work.Unstored = false, true
 	work.Failures[snapshot.StoreFault]++
-	work.Trouble = u.fault.trouble(now, now, u.next)
+	work.Problem = u.fault.trouble(now, now, u.next)
 }
 
 // storeAgain tries to store what could not be, once it is time.
@@ -95,7 +95,7 @@ func (r *Refresher) storeAgain(now time.Time) {
 		a.change()
 		for _, c := range calls {
 			work := &a.shown.Work[c.call.API]
-			work.Succeeded, work.Unstored, work.Trouble = true, false, nil
+			work.Succeeded, work.Unstored, work.Problem = true, false, nil
 		}
 	}
 	clear(u.calls)

@@ -54,7 +54,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 		if n := saves.Load(); n < 30 || n > 130 {
 			t.Errorf("the store was tried %d times in an hour, want about once a minute", n)
 		}
-		latest := w.board.Latest()
+		latest := w.board.Load()
 		shown := 0
 		for _, a := range latest.Accounts {
 			for api := range datacube.APIs {
@@ -63,7 +63,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 					continue
 				}
 				shown++
-				if work.Days != 1 || work.Succeeded || work.Failures[snapshot.StoreFault] != 1 || work.Trouble == nil {
+				if work.Days != 1 || work.Succeeded || work.Failures[snapshot.StoreFault] != 1 || work.Problem == nil {
 					t.Errorf("an answer that is not stored: %+v", work)
 				}
 			}
@@ -89,7 +89,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 			t.Errorf("%d calls in all, want one for each day and call", len(calls))
 		}
 		w.wantDays(1)
-		if latest := w.board.Latest(); latest.Store != nil || latest.Accounts[0].Work[datacube.Daily].Unstored {
+		if latest := w.board.Load(); latest.Store != nil || latest.Accounts[0].Work[datacube.Daily].Unstored {
 			t.Error("the store is still said to fail")
 		}
 		w.stop()

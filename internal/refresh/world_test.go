@@ -31,7 +31,7 @@ type world struct {
 	t     *testing.T
 	sim   *weixintest.Server
 	path  string
-	board *snapshot.Board
+	board *snapshot.Latest
 	log   *logbook
 
 	config  refresh.Config
@@ -134,7 +134,7 @@ func newWorld(t *testing.T, now string, ready func(string, datacube.Date) time.T
 		t:     t,
 		sim:   weixintest.New(weixintest.Options{Seed: 7, Now: time.Now, Accounts: accounts, Ready: ready}),
 		path:  path,
-		board: snapshot.NewBoard(),
+		board: snapshot.NewLatest(),
 		log:   &logbook{t: t},
 		config: refresh.Config{
 			Settings:    refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 2, RecheckAfter: 24 * time.Hour},
@@ -212,7 +212,7 @@ func setClock(t *testing.T, to string) {
 // shown returns what the latest snapshot says of an account.
 func (w *world) shown(name string) *snapshot.Account {
 	w.t.Helper()
-	latest := w.board.Latest()
+	latest := w.board.Load()
 	if latest == nil {
 		w.t.Fatal("no snapshot")
 	}

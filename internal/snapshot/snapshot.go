@@ -17,7 +17,7 @@ type Snapshot struct {
 	// Accounts are all configured accounts, in the order of their names.
 	Accounts []*Account
 	// Store is what is wrong with the store; nil while it can be written.
-	Store *Trouble
+	Store *Problem
 	// StoreFailures counts failed accesses to the store by StoreReasons.
 	StoreFailures map[string]int64
 }
@@ -73,8 +73,8 @@ type Work struct {
 	Unstored bool
 	// Quota is the call's quota as last asked for; nil if it is not known.
 	Quota *weixin.CallQuota
-	// Trouble is what is wrong now; nil if the last attempt succeeded or none was made.
-	Trouble *Trouble
+	// Problem is what is wrong now; nil if the last attempt succeeded or none was made.
+	Problem *Problem
 }
 
 // Reason says why an attempt failed: the class of Weixin's error, or one of those below.
@@ -101,13 +101,13 @@ func (r Reason) String() string {
 	}
 }
 
-// Trouble is a failed attempt in words for people. It holds no secret and no token.
-type Trouble struct {
-	Since time.Time // when the attempts began to fail
-	At    time.Time // when the last attempt failed
-	Text  string    // what failed and why
-	To    string    // what to do about it
-	Next  time.Time // when it is tried again, unless the configuration is reloaded before
+// Problem is a failed attempt in words for people. It holds no secret and no token.
+type Problem struct {
+	Since  time.Time // when the attempts began to fail
+	At     time.Time // when the last attempt failed
+	Text   string    // what failed and why
+	Advice string    // what to do about it
+	Next   time.Time // when it is tried again, unless the configuration is reloaded before
 	// Cause is the same for all accounts and calls that fail for the same cause.
 	Cause Cause
 	// Person says that it does not pass by itself.
@@ -162,9 +162,9 @@ func (a *Account) State() State {
 
 func (w *Work) state() State {
 	switch {
-	case w.Trouble != nil && w.Trouble.Person:
+	case w.Problem != nil && w.Problem.Person:
 		return NeedsAction
-	case w.Trouble != nil:
+	case w.Problem != nil:
 		return Failing
 	case w.LastSuccess.IsZero():
 		return Pending
@@ -175,17 +175,17 @@ func (w *Work) state() State {
 	}
 }
 
-// Board is where the latest snapshot hangs. Publishing and reading never wait.
-type Board struct {
-	latest atomic.Pointer[Snapshot]
+// Latest holds the snapshot published last. Publishing and loading never wait.
+type Latest struct {
+	snapshot atomic.Pointer[Snapshot]
 }
 
-// NewBoard returns a board with nothing on it.
-func NewBoard() *Board { return &Board{} }
+// NewLatest returns a Latest without a snapshot.
+func NewLatest() *Latest { return &Latest{} }
 
-// Publish replaces the snapshot in one step. The board owns s from now on.
-func (b *Board) Publish(s *Snapshot) { b.latest.Store(s) }
+// Publish replaces the snapshot in one step. The caller must not change s afterwards.
+func (l *Latest) Publish(s *Snapshot) { l.snapshot.Store(s) }
 
-// Latest returns the snapshot published last, or nil if there is none yet. It must not
-// be changed.
-func (b *Board) Latest() *Snapshot { return b.latest.Load() }
+// Load returns the snapshot published last, or nil before the first one. The caller must not
+// change it.
+func (l *Latest) Load() *Snapshot { return l.snapshot.Load() }

@@ -8,15 +8,15 @@ import (
 )
 
 func TestBoardShowsTheLatest(t *testing.T) {
-	board := snapshot.NewBoard()
-	if board.Latest() != nil {
-		t.Error("an empty board shows something")
+	latest := snapshot.NewLatest()
+	if latest.Load() != nil {
+		t.Error("Load returns a snapshot before the first one")
 	}
 	for range 2 {
 		s := &snapshot.Snapshot{}
-		board.Publish(s)
-		if board.Latest() != s {
-			t.Error("the board does not show what was published last")
+		latest.Publish(s)
+		if latest.Load() != s {
+			t.Error("Load does not return what was published last")
 		}
 	}
 }

@@ -44,14 +44,14 @@ type landingPage struct {
 	Ready    bool
 	Notices  []Notice
 	Accounts []landingAccount
-	Troubles []landingTrouble
-	// MoreTroubles is how many are left out.
-	MoreTroubles int
+	Problems []landingProblem
+	// MoreProblems is how many are left out.
+	MoreProblems int
 	// Doubts are about days of accounts, and MoreDoubts is how many accounts are left out.
 	Doubts     []landingDoubt
 	MoreDoubts int
 	// Store is what is wrong with the store.
-	Store *landingTrouble
+	Store *landingProblem
 }
 
 type landingAccount struct {
@@ -60,7 +60,7 @@ type landingAccount struct {
 	Hourly      string // the latest day known by the hour, if that is another one
 	Known       bool   // by both calls
 	Troubled    bool
-	Doubtful    bool // about days; a trouble or a doubt of the page says more
+	Doubtful    bool // about days; a problem or a doubt on the page says more
 }
 
 type landingDay struct {
@@ -69,18 +69,18 @@ type landingDay struct {
 	ManyFailed, TimedOut bool
 }
 
-// landingTrouble is what is wrong with one account, or with many for the same cause.
-type landingTrouble struct {
-	Names                        []string // the first ones
-	More                         int      // how many accounts there are besides
-	Calls, Since, Text, To, Next string
+// landingProblem is what is wrong with one account, or with many for the same cause.
+type landingProblem struct {
+	Names                            []string // the first ones
+	More                             int      // how many accounts there are besides
+	Calls, Since, Text, Advice, Next string
 	// Fixed says that a reload does not end the wait.
 	Fixed bool
 }
 
 const (
-	// mostTroubles and mostNames bound the page, whatever is wrong with however many accounts.
-	mostTroubles = 50
+	// mostProblems and mostNames bound the page, whatever is wrong with however many accounts.
+	mostProblems = 50
 	mostNames    = 5
 )
 
@@ -104,7 +104,7 @@ func (l landing) page() landingPage {
 	if l.Notices != nil {
 		page.Notices = l.Notices()
 	}
-	latest := l.Source.Latest()
+	latest := l.Source.Load()
 	if latest == nil {
 		return page
 	}
@@ -119,7 +119,7 @@ func (l landing) page() landingPage {
 		}
 		shown.Known = a.Daily != nil && a.Hourly != nil
 		for api := range datacube.APIs {
-			shown.Troubled = shown.Troubled || a.Work[api].Trouble != nil
+			shown.Troubled = shown.Troubled || a.Work[api].Problem != nil
 		}
 		if about := doubts(a); len(about) > 0 {
 			shown.Doubtful = true
@@ -127,7 +127,7 @@ func (l landing) page() landingPage {
 		}
 		page.Accounts = append(page.Accounts, shown)
 	}
-	page.Troubles, page.MoreTroubles = troubles(latest.Accounts)
+	page.Problems, page.MoreProblems = problems(latest.Accounts)
 	if latest.Store != nil {
 		store := (&cause{first: latest.Store, since: latest.Store.Since, next: latest.Store.Next}).shown()
 		page.Store = &store
@@ -163,7 +163,7 @@ type landingDoubt struct {
 }
 
 func (p *landingPage) doubt(account string, said []string) {
-	if len(p.Doubts) == mostTroubles {
+	if len(p.Doubts) == mostProblems {
 		p.MoreDoubts++
 		return
 	}
@@ -195,7 +195,7 @@ func count(n int64, what string) string {
 
 // cause is what makes calls of accounts fail.
 type cause struct {
-	first       *snapshot.Trouble
+	first       *snapshot.Problem
 	names       []string
 	accounts    int
 	last        *snapshot.Account
@@ -203,14 +203,14 @@ type cause struct {
 	since, next time.Time // the earliest
 }
 
-// troubles groups what is wrong by its cause, the causes of most accounts first, and returns how
+// problems groups what is wrong by its cause, the causes of most accounts first, and returns how
 // many causes are left out.
-func troubles(accounts []*snapshot.Account) ([]landingTrouble, int) {
+func problems(accounts []*snapshot.Account) ([]landingProblem, int) {
 	known := map[snapshot.Cause]*cause{}
 	var causes []*cause
 	for _, a := range accounts {
 		for api := range datacube.APIs {
-			t := a.Work[api].Trouble
+			t := a.Work[api].Problem
 			if t == nil {
 				continue
 			}
@@ -224,14 +224,14 @@ func troubles(accounts []*snapshot.Account) ([]landingTrouble, int) {
 		}
 	}
 	slices.SortStableFunc(causes, func(a, b *cause) int { return cmp.Compare(b.accounts, a.accounts) })
-	var shown []landingTrouble
-	for _, c := range causes[:min(len(causes), mostTroubles)] {
+	var shown []landingProblem
+	for _, c := range causes[:min(len(causes), mostProblems)] {
 		shown = append(shown, c.shown())
 	}
 	return shown, len(causes) - len(shown)
 }
 
-func (c *cause) add(a *snapshot.Account, api datacube.API, t *snapshot.Trouble) {
+func (c *cause) add(a *snapshot.Account, api datacube.API, t *snapshot.Problem) {
 	if c.last != a {
 		c.last = a
 		c.accounts++
@@ -248,16 +248,16 @@ func (c *cause) add(a *snapshot.Account, api datacube.API, t *snapshot.Trouble) 
 	}
 }
 
-func (c *cause) shown() landingTrouble {
+func (c *cause) shown() landingProblem {
 	calls := "both calls"
 	for api := range datacube.APIs {
 		if !c.calls[1-api] {
 			calls = api.String() + " call"
 		}
 	}
-	return landingTrouble{
+	return landingProblem{
 		Names: c.names, More: c.accounts - len(c.names), Calls: calls,
-		Since: moment(c.since), Text: c.first.Text, To: c.first.To, Next: moment(c.next), Fixed: c.first.Fixed,
+		Since: moment(c.since), Text: c.first.Text, Advice: c.first.Advice, Next: moment(c.next), Fixed: c.first.Fixed,
 	}
 }
 

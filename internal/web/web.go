@@ -18,10 +18,10 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// Source has the latest snapshot; *snapshot.Board is one.
+// Source has the latest snapshot; *snapshot.Latest is one.
 type Source interface {
 	// Latest returns nil while there is none.
-	Latest() *snapshot.Snapshot
+	Load() *snapshot.Snapshot
 }
 
 // Options are the parts behind the surface.
@@ -53,7 +53,7 @@ type Options struct {
 }
 
 // Notice is something that is wrong, and what to do about it.
-type Notice struct{ Text, To string }
+type Notice struct{ Text, Advice string }
 
 const (
 	landingPath = "/"
@@ -163,7 +163,7 @@ func (o Options) serveHealthy(w http.ResponseWriter, _ *http.Request) {
 // serveReady depends on the store alone: the first snapshot is made from it. Whether Weixin
 // answers does not matter.
 func (o Options) serveReady(w http.ResponseWriter, _ *http.Request) {
-	if o.Source.Latest() == nil {
+	if o.Source.Load() == nil {
 		http.Error(w, "weixin_exporter is not ready: the store is being read.", http.StatusServiceUnavailable)
 		return
 	}

@@ -22,7 +22,7 @@ import (
 // surface is the handler under test with its parts.
 type surface struct {
 	t       *testing.T
-	board   *snapshot.Board
+	board   *snapshot.Latest
 	reloads int
 	options web.Options
 }
@@ -31,7 +31,7 @@ var errBad = errors.New("config.yml:3:5: accounts[0].name: bad")
 
 func newSurface(t *testing.T) *surface {
 	t.Helper()
-	s := &surface{t: t, board: snapshot.NewBoard()}
+	s := &surface{t: t, board: snapshot.NewLatest()}
 	s.options = web.Options{
 		Metrics:       http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
 		TelemetryPath: "/metrics",
@@ -183,12 +183,12 @@ func TestLandingPage(t *testing.T) {
 	}
 	quiet := &snapshot.Account{Name: "quiet", AppID: "wx2", Daily: &datacube.Day{Date: datacube.DateOf(at) - 2}}
 	failing := &snapshot.Account{Name: "<script>alert(1)</script>", AppID: "wx3", Hourly: &datacube.HourlyDay{Date: datacube.DateOf(at) - 1}}
-	failing.Work[datacube.Hourly].Trouble = &snapshot.Trouble{
-		Since: at, At: at, Next: at.Add(10 * time.Minute), Text: "errcode 40164: invalid ip", Cause: snapshot.Cause{Code: 40164}, To: "Put 203.0.113.7 on the allow list.",
+	failing.Work[datacube.Hourly].Problem = &snapshot.Problem{
+		Since: at, At: at, Next: at.Add(10 * time.Minute), Text: "errcode 40164: invalid ip", Cause: snapshot.Cause{Code: 40164}, Advice: "Put 203.0.113.7 on the allow list.",
 	}
 	twice := &snapshot.Account{Name: "twice", AppID: "wx4"}
 	for api := range datacube.APIs {
-		twice.Work[api].Trouble = &snapshot.Trouble{Since: at, At: at, Next: at, Text: "errcode 48001 (rid " + api.String() + ")", Cause: snapshot.Cause{Code: 48001}, To: "Verify it."}
+		twice.Work[api].Problem = &snapshot.Problem{Since: at, At: at, Next: at, Text: "errcode 48001 (rid " + api.String() + ")", Cause: snapshot.Cause{Code: 48001}, Advice: "Verify it."}
 	}
 	doubtful := &snapshot.Account{Name: "zebra", AppID: "wx5", Inconsistent: 2, Daily: shop.Daily, Hourly: shop.Hourly}
 	doubtful.Work[datacube.Hourly].Damaged, doubtful.Work[datacube.Hourly].LatestDamaged = 1, datacube.DateOf(at)-3
@@ -290,15 +290,15 @@ func TestLandingPageTellsASharedCauseOnce(t *testing.T) {
 	s := newSurface(t)
 	at := time.Date(2026, 3, 9, 16, 30, 0, 0, time.UTC)
 	shared, own := &snapshot.Snapshot{}, &snapshot.Snapshot{}
-	shared.Store = &snapshot.Trouble{Since: at, Next: at, Text: "the disk is full", To: "Make room.", Fixed: true}
+	shared.Store = &snapshot.Problem{Since: at, Next: at, Text: "the disk is full", Advice: "Make room.", Fixed: true}
 	for i := range 10_000 {
 		a, b := &snapshot.Account{Name: fmt.Sprintf("a%05d", i)}, &snapshot.Account{Name: fmt.Sprintf("b%05d", i)}
 		for api := range datacube.APIs {
-			a.Work[api].Trouble = &snapshot.Trouble{
-				Since: at.Add(time.Duration(i) * time.Second), Next: at.Add(time.Hour), Text: "HTTP status 502", To: "See to the server.",
+			a.Work[api].Problem = &snapshot.Problem{
+				Since: at.Add(time.Duration(i) * time.Second), Next: at.Add(time.Hour), Text: "HTTP status 502", Advice: "See to the server.",
 				Cause: snapshot.Cause{Source: "https://tokens.example"},
 			}
-			b.Work[api].Trouble = &snapshot.Trouble{Since: at, Next: at, Text: "no file", Cause: snapshot.Cause{Source: b.Name}}
+			b.Work[api].Problem = &snapshot.Problem{Since: at, Next: at, Text: "no file", Cause: snapshot.Cause{Source: b.Name}}
 		}
 		shared.Accounts, own.Accounts = append(shared.Accounts, a), append(own.Accounts, b)
 	}

@@ -11,41 +11,41 @@ import (
 	"weixin_exporter/internal/web"
 )
 
-// place is where the exporter is found, as the flags say.
-type place struct {
+// location is where the exporter is found, as the flags say.
+type location struct {
 	// prefix stands before the paths of all pages: "" or one such as "/weixin".
 	prefix string
 	// metrics is the URL of the metrics from outside; nil where it is not known.
 	metrics *url.URL
 }
 
-// place reads the flags; its errors are wrong usage.
-func (w Web) place() (place, error) {
-	var p place
+// location reads the flags; its errors are wrong usage.
+func (w Web) location() (location, error) {
+	var l location
 	if err := web.CheckTelemetryPath(w.TelemetryPath); err != nil {
-		return p, fmt.Errorf("--web.telemetry-path: %w: %w", ErrUsage, err)
+		return l, fmt.Errorf("--web.telemetry-path: %w: %w", ErrUsage, err)
 	}
 	if w.ExternalURL != "" {
 		external, err := url.Parse(w.ExternalURL)
 		if err != nil || external.Scheme != "http" && external.Scheme != "https" || external.Hostname() == "" ||
 			external.User != nil || strings.ContainsAny(w.ExternalURL, "?#") {
-			return p, fmt.Errorf("--web.external-url: %w: it must be an http or https URL with a host and perhaps a path, such as https://proxy.example/weixin", ErrUsage)
+			return l, fmt.Errorf("--web.external-url: %w: it must be an http or https URL with a host and perhaps a path, such as https://proxy.example/weixin", ErrUsage)
 		}
-		p.prefix = cleanPrefix(external.Path)
-		p.metrics = &url.URL{Scheme: external.Scheme, Host: external.Host, Path: p.prefix + w.TelemetryPath}
+		l.prefix = cleanPrefix(external.Path)
+		l.metrics = &url.URL{Scheme: external.Scheme, Host: external.Host, Path: l.prefix + w.TelemetryPath}
 	}
 	if w.RoutePrefix != "" {
-		p.prefix = cleanPrefix(w.RoutePrefix)
+		l.prefix = cleanPrefix(w.RoutePrefix)
 	}
 	if w.systemd() {
-		return p, nil // which has the addresses
+		return l, nil // which has the addresses
 	}
 	for _, address := range *w.Toolkit.WebListenAddresses {
 		if err := checkAddress(address); err != nil {
-			return p, fmt.Errorf("--web.listen-address=%s: %w: %w", address, ErrUsage, err)
+			return l, fmt.Errorf("--web.listen-address=%s: %w: %w", address, ErrUsage, err)
 		}
 	}
-	return p, nil
+	return l, nil
 }
 
 // cleanPrefix returns a path with one slash at its begin and none at its end; "" for the top.
