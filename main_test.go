@@ -112,8 +112,9 @@ func TestPortTaken(t *testing.T) {
 	got := finish(t, time.Now, "demo", "--log.level=error", "--web.listen-address="+address)
 	want := "weixin_exporter: error: listen tcp " + address + ": bind: address already in use: " +
 		"end the other program, or choose another port with --web.listen-address\n"
-	if got.code != fault || got.stderr != want {
-		t.Errorf("%+v, want %q", got, want)
+	// The demonstration may have refused its unverified account before, and logged it.
+	if got.code != fault || !strings.HasSuffix(got.stderr, want) {
+		t.Errorf("%+v, want %q at the end", got, want)
 	}
 }
 
