@@ -23,7 +23,7 @@ bash scripts/words.sh
 scripts=$(matching '\.sh$')
 if [ -n "$scripts" ] && command -v shellcheck >/dev/null; then
   # shellcheck disable=SC2086 # a list of files
-  shellcheck $scripts
+  shellcheck -x $scripts
 fi
 
 # The linter has the folders of the changed Go files of this module; all folders where its rules changed. It
