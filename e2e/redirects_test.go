@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -21,7 +22,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	defer leads.Close()
 	fine, club := newAccount("shop", 1, 500), newAccount("club", 2, 500)
 	w := newWorld(t, fine, club)
-	w.write(t, w.list(sourced{fine, fmt.Sprintf("app_secret: %s", fine.AppSecret)}, sourced{club, fromURL(leads.URL + "/token?key=sim-secret-own")})+
+	w.write(t, w.list(sourced{fine, "app_secret: " + fine.AppSecret}, sourced{club, fromURL(leads.URL + "/token?key=sim-secret-own")})+
 		fmt.Sprintf(`remote_write:
   - {url: %q, name: headers, headers: {X-Api-Key: sim-secret-header}}
   - {url: %q, name: basic, basic_auth: {username: u, password: sim-secret-basic}}
@@ -40,6 +41,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 
 	// The same of Weixin itself.
+	x.stop(t, syscall.SIGTERM)
 	w.write(t, strings.ReplaceAll(w.yaml(fine), w.url, leads.URL+"/weixin"))
 	x = serve(t, w.config)
 	x.logged(t, "account=shop", "refresh failed", told)

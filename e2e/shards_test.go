@@ -87,7 +87,9 @@ func TestShards(t *testing.T) {
 			t.Errorf("%s: status %d, want 400", path, p.status)
 		}
 	}
-	if p := x.get(t, "/sd?shards=2"); !strings.Contains(p.body, x.base.Host) || !strings.Contains(p.body, `"__metrics_path__":"/statistics"`) {
+	// The scheme and the path are those of the job, which knows what stands in front of the exporter.
+	if p := x.get(t, "/sd?shards=2"); !strings.Contains(p.body, x.base.Host) || !strings.Contains(p.body, `"__param_shard":"2/2"`) ||
+		strings.Contains(p.body, "__metrics_path__") || strings.Contains(p.body, "__scheme__") {
 		t.Errorf("/sd answers %s", p.body)
 	}
 }
