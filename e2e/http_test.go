@@ -248,7 +248,7 @@ func TestOtherTelemetryPath(t *testing.T) {
 	if p := x.ask(t, http.MethodGet, "/metrics"); p.status != http.StatusNotFound {
 		t.Errorf("/metrics is answered with %d, want 404", p.status)
 	}
-	if !strings.Contains(x.get(t, "/").body, `href="statistics"`) {
+	if !strings.Contains(x.get(t, "/").body, `href="./statistics"`) {
 		t.Error("the landing page does not lead to the metrics")
 	}
 }
