@@ -56,11 +56,11 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 		return fmt.Errorf("%s: store.path is \"\", which keeps nothing: name a file to fill", c.ConfigFile)
 	}
 	made := clients{now: env.Now, observe: func(weixin.Request) {}}
-	refreshConfig, err := made.replace(cfg)
+	built, err := made.build(cfg)
 	if err != nil {
 		return err
 	}
-	fill, notes, err := c.fill(env.Now(), refreshConfig)
+	fill, notes, err := c.fill(env.Now(), built.refresh)
 	if err != nil {
 		return err
 	}

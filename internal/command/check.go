@@ -170,14 +170,15 @@ func examine(ctx context.Context, env Env, c CheckOptions, cfg *config.Config) e
 // accountsOf returns the accounts to examine: the named one, or all.
 func accountsOf(env Env, cfg *config.Config, c CheckOptions) ([]check.Account, error) {
 	made := clients{now: env.Now, observe: func(weixin.Request) {}}
-	if _, err := made.replace(cfg); err != nil {
+	built, err := made.build(cfg)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.ConfigFile, err)
 	}
 	var accounts []check.Account
 	for _, a := range cfg.Accounts {
 		if c.Account == "" || a.Name == c.Account {
 			accounts = append(accounts, check.Account{
-				Name: a.Name, AppID: a.AppID, Token: tokenOrigin(a.Token), Caller: made.kept.accounts[a.AppID].weixin,
+				Name: a.Name, AppID: a.AppID, Token: tokenOrigin(a.Token), Caller: built.accounts[a.AppID].weixin,
 				RequestsPerSecond: cfg.Weixin.RequestsPerSecond,
 			})
 		}

@@ -22,8 +22,9 @@ type clients struct {
 	kept    generation
 }
 
-// generation is what one configuration led to.
+// generation is what one configuration leads to.
 type generation struct {
+	refresh  refresh.Config
 	baseURL  string
 	accounts map[string]client // by app id
 	// idle closes connections that nobody needs once the next generation is in force.
@@ -35,9 +36,9 @@ type client struct {
 	weixin *weixin.Account
 }
 
-// replace makes the clients of a configuration and returns what the refresher needs of it.
+// build makes the clients of a configuration, for ApplyConfig, and changes nothing in force.
 // An account whose credentials and host did not change keeps its token.
-func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
+func (c *clients) build(cfg *config.Config) (generation, error) {
 	refreshConfig := refresh.Config{
 		Settings: refresh.Settings{
 			ReadyAt:      cfg.Refresh.ReadyAt.Offset(),
@@ -54,7 +55,7 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 	// configuration may ask for, so that each worker has its own.
 	httpClient, err := httpclient.New(cfg.Weixin.HTTPClient, program)
 	if err != nil {
-		return refreshConfig, fmt.Errorf("weixin.http_config: %w", err)
+		return generation{}, fmt.Errorf("weixin.http_config: %w", err)
 	}
 	perSecond := cfg.Weixin.RequestsPerSecond
 	api := weixin.NewClient(weixin.Options{
@@ -86,11 +87,16 @@ func (c *clients) replace(cfg *config.Config) (refresh.Config, error) {
 		})
 	}
 	next.idle = append(next.idle, sources.idle...)
+	next.refresh = refreshConfig
+	return next, nil
+}
+
+// ApplyConfig puts what build returned in force.
+func (c *clients) ApplyConfig(next generation) {
 	for _, closeIdle := range c.kept.idle {
 		closeIdle()
 	}
 	c.kept = next
-	return refreshConfig, nil
 }
 
 // credentialsOf returns all of the configuration that decides whether Weixin accepts the calls of

@@ -44,7 +44,7 @@ type exporter struct {
 	slogger *slog.Logger
 	now     func() time.Time
 	elapsed func() time.Duration
-	// load reads the configuration anew.
+	// load reads the configuration again.
 	load func(context.Context) (*config.Config, error)
 	// hangups asks for a reload; may be nil.
 	hangups <-chan os.Signal
@@ -127,14 +127,16 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, db *store.Stor
 	if err != nil {
 		return err
 	}
-	refreshConfig, err := x.clients.replace(cfg)
+	clients, err := x.clients.build(cfg)
 	if err != nil {
 		return err
 	}
-	endpoints, err := x.writers.replace(cfg)
+	writers, err := x.writers.build(cfg)
 	if err != nil {
 		return err
 	}
+	x.clients.ApplyConfig(clients)
+	x.writers.keep(writers)
 	x.loaded(cfg)
 
 	parts, ctx := errgroup.WithContext(ctx)
@@ -144,10 +146,10 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, db *store.Stor
 		Now:       x.now,
 		Listening: x.listening,
 	})
-	parts.Go(func() error { return x.refresher.Run(ctx, refreshConfig) })
+	parts.Go(func() error { return x.refresher.Run(ctx, clients.refresh) })
 	parts.Go(func() error { x.clock.Run(ctx, db); return nil })
 	parts.Go(func() error { x.keepMending(ctx, db); return nil })
-	parts.Go(func() error { x.writers.group.Run(ctx, endpoints); return nil })
+	parts.Go(func() error { x.writers.group.Run(ctx, writers.endpoints); return nil })
 	parts.Go(func() error {
 		switch err := toolkit.ListenAndServe(server.Server, x.web.Toolkit, x.slogger); {
 		case errors.Is(err, http.ErrServerClosed):
@@ -280,22 +282,20 @@ func (x *exporter) tryReload(ctx context.Context) error {
 	if former := x.current.Load(); cfg.Store.Path != former.Store.Path {
 		return fmt.Errorf("store.path cannot change from %q to %q while running: restart %s", former.Store.Path, cfg.Store.Path, program)
 	}
-	former := x.clients.kept
-	refreshConfig, err := x.clients.replace(cfg)
+	clients, err := x.clients.build(cfg)
 	if err != nil {
 		return err
 	}
-	formerWriters := x.writers.kept
-	endpoints, err := x.writers.replace(cfg)
+	writers, err := x.writers.build(cfg)
 	if err != nil {
-		x.clients.kept = former
 		return err
 	}
-	if err := x.refresher.Configure(ctx, refreshConfig); err != nil {
-		x.clients.kept, x.writers.kept = former, formerWriters
+	// The refresher reads the store, which can fail and then changes nothing. What follows cannot fail.
+	if err := x.refresher.ApplyConfig(ctx, clients.refresh); err != nil {
 		return err
 	}
-	x.writers.group.Configure(endpoints)
+	x.clients.ApplyConfig(clients)
+	x.writers.ApplyConfig(writers)
 	x.loaded(cfg)
 	level.Info(x.logger).Log("msg", "the configuration was reloaded", "accounts", len(cfg.Accounts))
 	return nil

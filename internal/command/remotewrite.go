@@ -25,6 +25,12 @@ type writers struct {
 	kept   []writer
 }
 
+// writerGeneration is what one configuration leads to.
+type writerGeneration struct {
+	writers   []writer
+	endpoints []remotewrite.Endpoint
+}
+
 type writer struct {
 	config config.RemoteWrite
 	client *remotewrite.Client
@@ -39,40 +45,49 @@ func newWriters(r prometheus.Registerer, db *store.Store, logger log.Logger, now
 	return &writers{group: group, logger: logger, now: now}, nil
 }
 
-// replace returns the endpoints of a configuration. A receiver whose settings did not change
+// build returns the writers of a configuration, for ApplyConfig, and changes nothing in force. A receiver whose settings did not change
 // keeps its client, which knows what version of the protocol is understood and by which the group knows
 // the receiver again.
-func (w *writers) replace(cfg *config.Config) ([]remotewrite.Endpoint, error) {
+func (w *writers) build(cfg *config.Config) (writerGeneration, error) {
 	accounts := make(map[string]string, len(cfg.Accounts))
 	for _, a := range cfg.Accounts {
 		accounts[a.AppID] = a.Name
 	}
-	var next []writer
-	var endpoints []remotewrite.Endpoint
+	var next writerGeneration
 	for i, c := range cfg.RemoteWrite {
 		client := w.keptClient(c)
 		if client == nil {
 			var err error
 			if client, err = w.newClient(c); err != nil {
-				return nil, fmt.Errorf("remote_write[%d]: %w", i, err)
+				return writerGeneration{}, fmt.Errorf("remote_write[%d]: %w", i, err)
 			}
 		}
-		next = append(next, writer{c, client})
+		next.writers = append(next.writers, writer{c, client})
 		var labels []remotewrite.Label
 		// In the same order each time, so that the group finds an endpoint that did not change.
 		for _, name := range slices.Sorted(maps.Keys(c.ExternalLabels)) {
 			labels = append(labels, remotewrite.Label{Name: name, Value: c.ExternalLabels[name]})
 		}
-		endpoints = append(endpoints, remotewrite.Endpoint{
+		next.endpoints = append(next.endpoints, remotewrite.Endpoint{
 			Key: c.Key(), Label: c.Label(), Client: client, MaxSamples: c.MaxSamplesPerSend,
 			MaxAge: time.Duration(c.MaxAge), ExternalLabels: labels, Accounts: accounts,
 		})
 	}
+	return next, nil
+}
+
+// ApplyConfig puts what build returned in force; a running group takes it over at once.
+func (w *writers) ApplyConfig(next writerGeneration) {
+	w.keep(next)
+	w.group.ApplyConfig(next.endpoints)
+}
+
+// keep remembers the clients for the next configuration.
+func (w *writers) keep(next writerGeneration) {
 	for _, former := range w.kept {
 		former.client.HTTPClient.CloseIdleConnections()
 	}
-	w.kept = next
-	return endpoints, nil
+	w.kept = next.writers
 }
 
 func (w *writers) keptClient(c config.RemoteWrite) *remotewrite.Client {

@@ -143,7 +143,7 @@ func BenchmarkReload(b *testing.B) {
 			r, end := running(b, &loaded{known: allKnown(n)}, snapshot.NewLatest(), config)
 			defer end()
 			for b.Loop() {
-				if err := r.Configure(b.Context(), config); err != nil {
+				if err := r.ApplyConfig(b.Context(), config); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -46,7 +46,7 @@ func TestConfigureReplacesAccounts(t *testing.T) {
 		renamed.Name = "renamed"
 		config.Accounts[0] = renamed
 		config.Accounts = append(config.Accounts[:1:1], config.Accounts[2])
-		if err := w.runner.Configure(t.Context(), config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), config); err != nil {
 			t.Fatal(err)
 		}
 		if w.shown("account01") != nil || w.shown("account00") != nil {
@@ -72,7 +72,7 @@ func TestConfigureEndsWaitsAndKeepsCounters(t *testing.T) {
 		if w.shown("account00").Daily != nil {
 			t.Fatal("the fault had no effect")
 		}
-		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -93,7 +93,7 @@ func TestRemovedAccountsCallIsCancelled(t *testing.T) {
 		before := time.Now()
 		config.Accounts = config.Accounts[1:]
 		config.Concurrency = 1
-		if err := w.runner.Configure(t.Context(), config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), config); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -111,7 +111,7 @@ func TestMoreHistoryIsFilled(t *testing.T) {
 		calls := len(w.sim.Calls())
 		config := w.config
 		config.HistoryDays = 5
-		if err := w.runner.Configure(t.Context(), config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), config); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -133,7 +133,7 @@ func TestConfigureGivesUpWithItsContext(t *testing.T) {
 		w.stop()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := w.runner.Configure(ctx, w.config); err == nil {
+		if err := w.runner.ApplyConfig(ctx, w.config); err == nil {
 			t.Error("a refresher that does not run took a configuration")
 		}
 	})

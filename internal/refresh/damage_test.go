@@ -140,7 +140,7 @@ func TestDamagedDayStaysUnknown(t *testing.T) {
 			t.Errorf("after a restart: %+v", a)
 		}
 		setClock(t, "2026-03-10 13:00")
-		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
 		}
 		setClock(t, "2026-03-10 23:59")
@@ -152,7 +152,7 @@ func TestDamagedDayStaysUnknown(t *testing.T) {
 		}
 		repaired()
 		w.config.HistoryDays = 2 // so that it is still wanted
-		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
 		}
 		setClock(t, "2026-03-12 00:00")

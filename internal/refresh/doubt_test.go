@@ -143,7 +143,7 @@ func TestOutageOfEmptyListsIsMended(t *testing.T) {
 				end()
 				w.stop() // neither a restart nor a reload forgets what is in doubt
 				w.start()
-				if err := w.runner.Configure(t.Context(), w.config); err != nil {
+				if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 					t.Fatal(err)
 				}
 				before := w.attempts("daily") + w.attempts("hourly")
@@ -179,7 +179,7 @@ func TestEmptyDayThatComesBackIsARevision(t *testing.T) {
 			t.Fatalf("the ninth is %+v", known.States[datacube.Daily].At(lost))
 		}
 		w.config.HistoryDays = 10
-		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
 		}
 		setClock(t, "2026-03-13 08:30")

@@ -92,7 +92,7 @@ func TestChangedSecretIsTriedAtOnce(t *testing.T) {
 				if restart {
 					w.stop()
 					w.start()
-				} else if err := w.runner.Configure(t.Context(), w.config); err != nil {
+				} else if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 					t.Fatal(err)
 				}
 				synctest.Wait()
@@ -110,7 +110,7 @@ func TestReloadEndsWaitsButForAQuota(t *testing.T) {
 		w.sim.Inject(weixintest.Fault{AppID: account(1).AppID, API: "daily", Errcode: 45009})
 		remove := w.sim.Inject(weixintest.Fault{AppID: account(2).AppID, API: "daily", Errcode: 48001})
 		w.start()
-		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -122,7 +122,7 @@ func TestReloadEndsWaitsButForAQuota(t *testing.T) {
 		}
 		// A wait that a reload has ended does not come back with a restart.
 		remove()
-		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -169,7 +169,7 @@ func TestFailedAttemptsOfADayAreBounded(t *testing.T) {
 	}{
 		"running":   {func(*world) {}, 48},
 		"restarted": {func(w *world) { w.stop(); w.start() }, 48},
-		"reloaded":  {func(w *world) { _ = w.runner.Configure(w.t.Context(), w.config) }, 96},
+		"reloaded":  {func(w *world) { _ = w.runner.ApplyConfig(w.t.Context(), w.config) }, 96},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

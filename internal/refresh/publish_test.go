@@ -144,7 +144,7 @@ func TestNoPublishedSnapshotChanges(t *testing.T) {
 		config := w.config
 		config.Accounts = slices.Clone(config.Accounts)
 		config.Accounts[0].Name = "renamed"
-		if err := w.runner.Configure(t.Context(), config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), config); err != nil {
 			t.Fatal(err)
 		}
 		w.sim.Inject(weixintest.Fault{API: "hourly", Errcode: 48001})

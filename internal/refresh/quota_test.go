@@ -38,7 +38,7 @@ func TestQuotaIsAskedForHourlyAndLast(t *testing.T) {
 
 		config := w.config
 		config.Quota = false
-		if err := w.runner.Configure(t.Context(), config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), config); err != nil {
 			t.Fatal(err)
 		}
 		asked := w.attempts("quota")
@@ -119,7 +119,7 @@ func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
 		if lines := w.log.loud("level=warn", msg, "requests_per_second=10", "allowed=300/min"); len(lines) != 1 {
 			t.Errorf("told %d times in twelve hours, want once", len(lines))
 		}
-		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
 		}
 		setClock(t, "2026-03-10 23:10")
@@ -127,7 +127,7 @@ func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
 			t.Errorf("told %d times with a reload, want twice", len(lines))
 		}
 		w.config.Pace = time.Second / 5
-		if err := w.runner.Configure(t.Context(), w.config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
 		}
 		setClock(t, "2026-03-11 03:10")

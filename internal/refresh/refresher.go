@@ -168,11 +168,11 @@ func New(o Options) *Refresher {
 	}
 }
 
-// Configure replaces the configuration of a running Refresher and returns once it is in
+// ApplyConfig replaces the configuration of a running Refresher and returns once it is in
 // force: accounts that are gone make no further call and are shown no more, those that
 // stay keep what is known, and every wait ends but those that configure names. If it fails,
 // nothing has changed.
-func (r *Refresher) Configure(ctx context.Context, c Config) error {
+func (r *Refresher) ApplyConfig(ctx context.Context, c Config) error {
 	done := make(chan error, 1)
 	select {
 	case r.configs <- reconfigure{config: c, done: done}:

@@ -73,7 +73,7 @@ func TestReloadWhileACallIsUnderWay(t *testing.T) {
 		w.start()
 		config := w.config
 		config.HistoryDays = 2
-		if err := w.runner.Configure(t.Context(), config); err != nil {
+		if err := w.runner.ApplyConfig(t.Context(), config); err != nil {
 			t.Fatal(err)
 		}
 		setClock(t, "2026-03-10 12:01")

@@ -52,7 +52,7 @@ func TestWeeksOfTrouble(t *testing.T) {
 						w.stop()
 						w.start()
 					case 1:
-						if err := w.runner.Configure(t.Context(), w.config); err != nil {
+						if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 							t.Fatal(err)
 						}
 					}

@@ -27,10 +27,10 @@ func NewGroup(o Options) *Group {
 	return &Group{options: o, configs: make(chan []Endpoint, 1)}
 }
 
-// Configure replaces the endpoints; a running group takes them on at once. An endpoint that is the
+// ApplyConfig replaces the endpoints; a running group takes them on at once. An endpoint that is the
 // same as before goes on undisturbed; of others, what a sender has under way is broken off and sent
 // again. It is not to be called twice at the same time.
-func (g *Group) Configure(endpoints []Endpoint) {
+func (g *Group) ApplyConfig(endpoints []Endpoint) {
 	select {
 	case <-g.configs: // nobody has seen these
 	default:

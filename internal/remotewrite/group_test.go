@@ -25,7 +25,7 @@ func TestConfigure(t *testing.T) {
 		w.mustHave(one, "shop", 1, days(2)...)
 		w.mustCount("one", 2*perDay, 0, nil)
 		first.Accounts = map[string]string{"wx0000000000000000": "new"}
-		w.group.Configure([]remotewrite.Endpoint{first, w.endpoint("two", two, nil)})
+		w.group.ApplyConfig([]remotewrite.Endpoint{first, w.endpoint("two", two, nil)})
 		w.wait(time.Second)
 		w.mustHave(one, "new", 1, days(2)...)
 		w.mustHave(two, "shop", 1, days(2)...)
@@ -33,8 +33,8 @@ func TestConfigure(t *testing.T) {
 		if one.count() != 4*perDay {
 			t.Errorf("%d samples arrived", one.count())
 		}
-		w.group.Configure([]remotewrite.Endpoint{w.endpoint("three", one, nil)})
-		w.group.Configure([]remotewrite.Endpoint{w.endpoint("two", two, nil)})
+		w.group.ApplyConfig([]remotewrite.Endpoint{w.endpoint("three", one, nil)})
+		w.group.ApplyConfig([]remotewrite.Endpoint{w.endpoint("two", two, nil)})
 		w.wait(time.Second)
 		if got := w.metric("samples_total", "one", ""); got != -1 {
 			t.Errorf("the endpoint that is gone still shows %v", got)
@@ -48,7 +48,7 @@ func TestConfigure(t *testing.T) {
 		if got := w.metric("pending_samples", "two", ""); got != 0 || two.count() != 2*perDay {
 			t.Errorf("%v samples are pending and %d arrived", got, two.count())
 		}
-		w.group.Configure(nil)
+		w.group.ApplyConfig(nil)
 		w.wait(time.Second)
 		if n := testutil.CollectAndCount(w.registry); n != 0 {
 			t.Errorf("%d series without an endpoint", n)
@@ -85,7 +85,7 @@ func TestConfigureLeavesOthersAlone(t *testing.T) {
 		w.wait(time.Second)
 		again := one
 		again.ExternalLabels, again.Accounts = slices.Clone(one.ExternalLabels), maps.Clone(one.Accounts)
-		w.group.Configure([]remotewrite.Endpoint{w.endpoint("four", gone, nil), again, two})
+		w.group.ApplyConfig([]remotewrite.Endpoint{w.endpoint("four", gone, nil), again, two})
 		w.wait(time.Minute)
 		w.mustCount("one", 2*perDay, 0, nil)
 		w.mustCount("four", 2*perDay, 0, nil)
@@ -106,7 +106,7 @@ func TestConfigureLeavesOthersAlone(t *testing.T) {
 			func(e *remotewrite.Endpoint) { e.Accounts = map[string]string{shop: "renamed"} },
 		} {
 			change(&two)
-			w.group.Configure([]remotewrite.Endpoint{two})
+			w.group.ApplyConfig([]remotewrite.Endpoint{two})
 			w.wait(time.Second)
 			if n := len(busy.got()); n != i+2 {
 				t.Fatalf("%d requests after %d changes", n, i+1)
