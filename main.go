@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/common/version"
 
+	"weixin_exporter/internal/cli"
 	"weixin_exporter/internal/command"
 )
 
@@ -41,18 +42,15 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, now func() time.Time) int {
 	began := time.Now()
 	env := command.Env{Stdout: stdout, Stderr: stderr, Now: now, Elapsed: func() time.Duration { return time.Since(began) }}
-	line := newCLI(&env)
-	commands := declare(line, &env)
-
-	chosen, err := line.parse(args)
+	chosen, err := cli.New(name, &env).Parse(args)
 	switch {
-	case line.answered:
-		return done
 	case err != nil:
 		fmt.Fprintf(stderr, "%s: error: %v; see --help\n", name, err)
 		return usage
+	case chosen == nil:
+		return done // --help and the like
 	}
-	if err = commands[chosen](ctx); err != nil {
+	if err = chosen(ctx); err != nil {
 		fmt.Fprintf(stderr, "%s: error: %v\n", name, err)
 	}
 	return codeOf(err)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kingpin/v2"
 	"github.com/go-kit/log/level"
 
 	"weixin_exporter/internal/config"
@@ -37,6 +38,16 @@ type BackfillOptions struct {
 	Accounts []string
 	// Force asks for known days, too; Wait waits where a quota is used up; DryRun makes no call.
 	Force, Wait, DryRun bool
+}
+
+// Flags declares the flags of the backfill command.
+func (c *BackfillOptions) Flags(clause *kingpin.CmdClause) {
+	clause.Flag("since", "First day to fill, YYYY-MM-DD, from 2014-12-01 on.").Required().SetText(&c.Since)
+	clause.Flag("until", "Last day to fill, YYYY-MM-DD; the default is the latest that Weixin has.").SetText(&c.Until)
+	clause.Flag("account", "Fill only the account of this name; repeatable.").StringsVar(&c.Accounts)
+	clause.Flag("force", "Ask for known days, too.").BoolVar(&c.Force)
+	clause.Flag("wait", "Where a day's quota is used up, wait for the next one and go on.").BoolVar(&c.Wait)
+	clause.Flag("dry-run", "Say how many calls it would take, and make none.").BoolVar(&c.DryRun)
 }
 
 // Backfill fills the store from Weixin and says on standard output what came of it. A context

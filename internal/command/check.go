@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/alecthomas/kingpin/v2"
+
 	"weixin_exporter/internal/check"
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/store"
@@ -26,6 +28,13 @@ type CheckOptions struct {
 	// Account is the name of the only account to examine; "" examines all. Output is "text", which is also
 	// what "" means, or "json". Both concern Online alone.
 	Account, Output string
+}
+
+// Flags declares the flags of the check command.
+func (c *CheckOptions) Flags(clause *kingpin.CmdClause) {
+	clause.Flag("online", "Examine the accounts against Weixin, too, with a few calls for each.").BoolVar(&c.Online)
+	clause.Flag("account", "Examine only the account of this name.").StringVar(&c.Account)
+	clause.Flag("output", "What --online writes: text, which is the default, or json.").SetValue(oneOf(&c.Output, "text", "json"))
 }
 
 // Check reads the configuration and says what is wrong with it and with what else the exporter needs to

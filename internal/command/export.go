@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/alecthomas/kingpin/v2"
+
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/export"
 	"weixin_exporter/internal/store"
@@ -32,6 +34,16 @@ type ExportOptions struct {
 	Period string
 	// Output is the file to write; "" and "-" are standard output.
 	Output string
+}
+
+// Flags declares the flags of the export command.
+func (e *ExportOptions) Flags(clause *kingpin.CmdClause) {
+	clause.Flag("format", "What to write: openmetrics, csv or ndjson.").Required().SetValue(oneOf(&e.Format, "openmetrics", "csv", "ndjson"))
+	clause.Flag("since", "First day to export, YYYY-MM-DD in China.").SetText(&e.Since)
+	clause.Flag("until", "Last day to export, YYYY-MM-DD in China.").SetText(&e.Until)
+	clause.Flag("account", "Export only the account of this name; repeatable.").StringsVar(&e.Accounts)
+	clause.Flag("period", "Export only days or only hours: daily or hourly.").SetValue(oneOf(&e.Period, "daily", "hourly"))
+	clause.Flag("output", "File to write or replace; - is standard output.").Default("-").StringVar(&e.Output)
 }
 
 // Export writes what the store knows. It writes nothing to the store, and works beside an

@@ -1,10 +1,12 @@
-package main
+// Package cli is the command line of the program: it declares the commands, and says where the values of
+// flags come from and what is wrong with them.
+package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -13,33 +15,46 @@ import (
 	"weixin_exporter/internal/command"
 )
 
-// cli is the command line: which command was chosen, and where the values of flags come from.
-type cli struct {
+// CLI is the command line: which command was chosen, and where the values of flags come from.
+type CLI struct {
 	app *kingpin.Application
 	// given are the flags on the command line; all others come from the environment or have their default.
 	given map[string]bool
 	// answered is set by --help, --version and the like.
 	answered bool
+	commands map[string]func(context.Context) error
 }
 
-func newCLI(env *command.Env) *cli {
-	c := &cli{given: map[string]bool{}}
+// New declares all commands and flags of the program with this name. Parse sets the log flags in env,
+// which is read when a command runs.
+func New(name string, env *command.Env) *CLI {
+	c := &CLI{given: map[string]bool{}}
 	c.app = kingpin.New(name, "Prometheus exporter for the interface statistics of Weixin Official Accounts.").
 		UsageWriter(env.Stdout).ErrorWriter(io.Discard).UsageTemplate(usageTemplate()).
 		UsageFuncs(map[string]any{"FlagsOfAllCommands": flagsOfAllCommands}).
 		Terminate(func(int) { c.answered = true })
 	c.app.HelpFlag.Short('h')
 	c.app.Version(version.Print(name))
-	c.app.Flag("log.level", "Only log messages of this severity or above: debug, info, warn or error.").
-		Default("info").SetValue(oneOf(&env.LogLevel, "debug", "info", "warn", "error"))
-	c.app.Flag("log.format", "Form of the log: logfmt or json.").
-		Default("logfmt").SetValue(oneOf(&env.LogFormat, "logfmt", "json"))
+	env.Flags(c.app)
+	c.commands = c.declare(env)
 	return c
 }
 
-// parse returns the full name of the chosen command. All flags must have been declared.
-func (c *cli) parse(args []string) (string, error) {
-	c.equip(c.app, name)
+// Parse returns the chosen command; nil where --help, --version or the like has been answered.
+func (c *CLI) Parse(args []string) (func(context.Context) error, error) {
+	chosen, err := c.parse(args)
+	switch {
+	case c.answered:
+		return nil, nil //nolint:nilnil // as documented
+	case err != nil:
+		return nil, err
+	}
+	return c.commands[chosen], nil
+}
+
+// parse returns the full name of the chosen command.
+func (c *CLI) parse(args []string) (string, error) {
+	c.equip(c.app, c.app.Name)
 	line, err := c.app.ParseContext(args)
 	if err != nil {
 		return "", c.explain(line, err)
@@ -71,7 +86,7 @@ func argumentsOf(line *kingpin.ParseContext) []string {
 }
 
 // explain says what is allowed where there is no such command.
-func (c *cli) explain(line *kingpin.ParseContext, err error) error {
+func (c *CLI) explain(line *kingpin.ParseContext, err error) error {
 	if line == nil || line.Peek().Type != kingpin.TokenArg || !strings.HasPrefix(err.Error(), "unexpected ") {
 		return err
 	}
@@ -91,7 +106,7 @@ type clauses interface {
 // equip gives each flag a variable of the environment, and errors that name flag or variable. The
 // variable has the names of application, command and flag in it, since flags of the same name may
 // mean different things in different commands.
-func (c *cli) equip(of clauses, prefix string) {
+func (c *CLI) equip(of clauses, prefix string) {
 	var flags []*kingpin.FlagModel
 	var commands []*kingpin.CmdModel
 	switch of := of.(type) {
@@ -113,7 +128,7 @@ func (c *cli) equip(of clauses, prefix string) {
 }
 
 // isSet reports whether a shared flag has a value of its own rather than its default.
-func (c *cli) isSet(flag string) bool { return c.given[flag] || c.app.GetFlag(flag).HasEnvarValue() }
+func (c *CLI) isSet(flag string) bool { return c.given[flag] || c.app.GetFlag(flag).HasEnvarValue() }
 
 func variableOf(prefix, flag string) string {
 	return strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(prefix + "_" + flag))
@@ -121,7 +136,7 @@ func variableOf(prefix, flag string) string {
 
 // hideUnused leaves flags out of the help of commands that make no use of them. They are allowed all
 // the same, so that one environment or one list of arguments serves several commands.
-func (c *cli) hideUnused(chosen *kingpin.CmdClause) {
+func (c *CLI) hideUnused(chosen *kingpin.CmdClause) {
 	if chosen == nil {
 		return
 	}
@@ -185,41 +200,4 @@ func (n *named) IsBoolFlag() bool {
 func (n *named) IsCumulative() bool {
 	v, ok := n.Value.(interface{ IsCumulative() bool })
 	return ok && v.IsCumulative()
-}
-
-// choice is a value that must be one of a few words.
-type choice struct {
-	target  *string
-	allowed []string
-}
-
-func oneOf(target *string, allowed ...string) *choice { return &choice{target, allowed} }
-
-// String implements kingpin.Value.
-func (c *choice) String() string { return *c.target }
-
-// Set implements kingpin.Value.
-func (c *choice) Set(text string) error {
-	if !slices.Contains(c.allowed, text) {
-		last := len(c.allowed) - 1
-		return fmt.Errorf("must be %s or %s, not %q", strings.Join(c.allowed[:last], ", "), c.allowed[last], text)
-	}
-	*c.target = text
-	return nil
-}
-
-// count is a value that must be a whole number, 0 or more.
-type count int
-
-// String implements kingpin.Value.
-func (c *count) String() string { return strconv.Itoa(int(*c)) }
-
-// Set implements kingpin.Value.
-func (c *count) Set(text string) error {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return fmt.Errorf("must be a whole number, 0 or more, not %q", text)
-	}
-	*c = count(n)
-	return nil
 }
