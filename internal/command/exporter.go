@@ -187,7 +187,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	if x.reloads, err = collector.NewReloads(registry); err != nil {
 		return nil, err
 	}
-	if x.writers, err = newWriters(registry, db, x.logger, x.now); err != nil {
+	if x.writers, err = newWriters(registry, db, x.logger, x.now, x.clock.Believed); err != nil {
 		return nil, err
 	}
 	if err := registry.Register(collector.NewClock(x.clock.Offset)); err != nil {

@@ -3,6 +3,7 @@ package remotewrite
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -52,10 +53,12 @@ type Verdict uint8
 const (
 	// Accepted means that the receiver has them.
 	Accepted Verdict = iota
-	// Refused means that at least one of them is at fault and that sending the same again is of no use.
+	// Refused means that the receiver does not accept them as they are: a sample may be at fault, or a setting.
 	Refused
 	// Later means that the receiver cannot take them now.
 	Later
+	// Ahead means that the receiver takes samples for ones of the future: one of the clocks is wrong.
+	Ahead
 	// Unusable means that the receiver takes nothing from this sender until somebody changes a setting.
 	Unusable
 	// NotUnderstood means that the receiver does not know this version of the protocol.
@@ -67,6 +70,8 @@ type Answer struct {
 	Verdict Verdict
 	// Reason is why samples are refused; for Refused.
 	Reason Reason
+	// OfSamples is true if the answer's text is one that known receivers use for single samples; for Refused.
+	OfSamples bool
 	// RetryAfter is how long the receiver asks to wait; 0 if it does not say.
 	RetryAfter time.Duration
 	// Unwritten is how many of the samples the receiver says that it did not write; for Accepted, by 2.0.
@@ -83,6 +88,11 @@ func (a Answer) advice() string {
 	switch a.Verdict {
 	case Later:
 		return "see that the receiver is up and can be reached from this host"
+	case Ahead:
+		return "set the clock of the receiver's host, or of this one"
+	case Refused:
+		return "check the endpoint's url (http or https, port and path), authentication and headers under remote_write: " +
+			"the receiver refuses everything, so a setting is wrong rather than a sample"
 	default:
 		return "check the endpoint's url, authentication and headers under remote_write, and that its receiver is enabled"
 	}
@@ -91,34 +101,42 @@ func (a Answer) advice() string {
 // maxText bounds what is kept of an answer's body, in bytes.
 const maxText = 400
 
-// causes are what receivers write about samples, as part of an answer 400. A more special text stands
-// before one that it may stand beside.
+// causes are the texts by which known receivers refuse single samples. Words that any program may write, such as
+// "index out of bounds", are not among them.
 var causes = []struct {
-	text   string
+	text   *regexp.Regexp
 	reason Reason
 }{
-	{"too old sample", TooOld},
-	{"too old", TooOld},
-	{"too-old", TooOld},
-	{"too far in the past", TooOld},
-	{"out of bounds", TooOld},
-	{"out-of-bounds", TooOld},
-	{"duplicate sample for timestamp", Duplicate},
-	{"duplicate-timestamp", Duplicate},
-	{"duplicate sample", Duplicate},
-	{"out of order", OutOfOrder},
-	{"out-of-order", OutOfOrder},
+	// Prometheus, and Cortex and Thanos, which put something in front.
+	{regexp.MustCompile(`(?im)(^|: |; )(out of bounds|too old sample)\b`), TooOld},
+	{regexp.MustCompile(`(?im)(^|: |; )duplicate sample for timestamp\b`), Duplicate},
+	{regexp.MustCompile(`(?im)(^|: |; )out of order sample\b`), OutOfOrder},
+	// Cortex
+	{regexp.MustCompile(`(?i)\btimestamp too old\b`), TooOld},
+	// Mimir
+	{regexp.MustCompile(`err-mimir-(sample-)?(timestamp-too-old|too-far-in-past|out-of-bounds)\b`), TooOld},
+	{regexp.MustCompile(`err-mimir-(sample-)?duplicate-timestamp\b`), Duplicate},
+	{regexp.MustCompile(`err-mimir-(sample-)?out-of-order\b`), OutOfOrder},
+	{regexp.MustCompile(`err-mimir-([a-z-]*label|[a-z-]*metric-name)`), Rejected},
 }
 
-// causeOf finds in the text of an answer why samples were refused.
-func causeOf(body string) Reason {
-	body = strings.ToLower(body)
+// conflict is all that Thanos Receive says, with status 409, of samples that are too old, out of order or duplicates.
+var conflict = regexp.MustCompile(`: conflict\s*$`)
+
+// future is what Prometheus, Mimir and Cortex say of samples after their own time.
+var future = regexp.MustCompile(`(?i)too[ -]far[ -]in[ -](the[ -])?future|\btimestamp too new\b`)
+
+// causeOf finds in an answer why samples were refused, and whether known receivers say so of samples.
+func causeOf(status int, body string) (Reason, bool) {
 	for _, cause := range causes {
-		if strings.Contains(body, cause.text) {
-			return cause.reason
+		if cause.text.MatchString(body) {
+			return cause.reason, true
 		}
 	}
-	return Rejected
+	if status == http.StatusConflict && conflict.MatchString(body) {
+		return OutOfOrder, true
+	}
+	return Rejected, false
 }
 
 // namesSamples reports whether an answer 500 is about samples. Prometheus 2.42 says exactly "too old
@@ -143,7 +161,8 @@ func describe(status int, body string) string {
 
 // judge says what an answer means, without its text. now is for a Retry-After that names a time.
 func judge(status int, header http.Header, body string, now time.Time) Answer {
-	a := Answer{Status: status, Reason: causeOf(body)}
+	a := Answer{Status: status}
+	a.Reason, a.OfSamples = causeOf(status, body)
 	switch {
 	case status >= 200 && status < 300:
 		return Answer{Verdict: Accepted, Status: status}
@@ -159,6 +178,9 @@ func judge(status int, header http.Header, body string, now time.Time) Answer {
 		a.Verdict = Unusable // VictoriaMetrics says so where others say 404
 	case status == http.StatusBadRequest, status == http.StatusConflict, status == http.StatusRequestEntityTooLarge,
 		status == http.StatusUnprocessableEntity:
+		if future.MatchString(body) {
+			return Answer{Verdict: Ahead, Status: status}
+		}
 		a.Verdict = Refused
 	default:
 		a.Verdict = Unusable

@@ -19,7 +19,8 @@ import (
 )
 
 // A receiver may refuse any set of samples, for any reason that does not follow from their age, and keep
-// the others of a refused request or not: exactly these samples are given up, all others arrive.
+// the others of a refused request or not: exactly these samples are given up, all others arrive. Where it
+// accepts nothing, nothing is given up.
 func TestRefusedSamplesAreCutOut(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
@@ -61,7 +62,7 @@ func TestRefusedSamplesAreCutOut(t *testing.T) {
 				w.save(shop, 1, days(3)...)
 				w.save(bot, 1, today-1)
 				w.start(w.endpoint("one", r, nil))
-				w.wait(time.Minute)
+				w.wait(4 * time.Hour)
 
 				arrived := map[string]bool{}
 				for series, times := range r.has {
@@ -72,8 +73,15 @@ func TestRefusedSamplesAreCutOut(t *testing.T) {
 				if !maps.Equal(arrived, good) || len(good)+len(bad) != 4*perDay {
 					t.Errorf("%d samples arrived, want %d", len(arrived), len(good))
 				}
-				w.mustCount("one", len(good), 0, map[string]int{"rejected": len(bad)})
 				before := len(r.got())
+				if len(good) == 0 {
+					w.mustCount("one", 0, len(bad), nil)
+					if before > 1+2*12*4 { // two in five minutes
+						t.Errorf("%d requests in four hours", before)
+					}
+					return
+				}
+				w.mustCount("one", len(good), 0, map[string]int{"rejected": len(bad)})
 				w.wait(time.Hour)
 				if after := len(r.got()); after != before {
 					t.Errorf("%d more requests follow", after-before)
@@ -168,7 +176,7 @@ func TestOutOfOrderSamples(t *testing.T) {
 		}
 		w.save(shop, 1, days(4)...)
 		w.start(w.endpoint("one", r, nil))
-		w.wait(time.Minute)
+		w.wait(time.Hour)
 		// Two days and five hours are out of order, and two daily samples of four figures.
 		const bad = 4*(2*24+5) + 4*2
 		w.mustCount("one", 4*perDay-bad, 0, map[string]int{"out_of_order": bad})
@@ -264,29 +272,57 @@ func isBot(q *request, _ int, since time.Duration) bool {
 
 func TestReasons(t *testing.T) {
 	t.Parallel()
-	for body, want := range map[string]string{
-		"out of bounds":                         "too_old",
-		"too old sample":                        "too_old",
-		"out of order sample":                   "out_of_order",
-		"duplicate sample for timestamp 1":      "duplicate",
-		"err-mimir-sample-timestamp-too-old":    "too_old",
-		"err-mimir-sample-out-of-order":         "out_of_order",
-		"err-mimir-sample-duplicate-timestamp":  "duplicate",
-		"the sample is too far in the past":     "too_old",
-		"label name is too long":                "rejected",
-		"":                                      "rejected",
-		"Out Of Order\nsample \x00 \xff in two": "out_of_order",
-		strings.Repeat("界", 1000):               "rejected",
+	const named = true // by a text that known receivers use for samples
+	for _, c := range []struct {
+		body  string
+		want  string
+		named bool
+	}{
+		{"out of bounds\n", "too_old", named},
+		{"too old sample", "too_old", named},
+		{"user=1: err: out of bounds. timestamp=2026-11-01T00:00:00Z, series={}", "too_old", named},
+		{"sample for 'weixin_history_daily_callbacks' has timestamp too old: 1", "too_old", named},
+		{"the sample has been rejected because its timestamp is too old (err-mimir-sample-timestamp-too-old)", "too_old", named},
+		{"received a sample whose timestamp is too far in the past (err-mimir-too-far-in-past)", "too_old", named},
+		{"out of order sample for series {}", "out_of_order", named},
+		{"err-mimir-sample-out-of-order", "out_of_order", named},
+		{"duplicate sample for timestamp 1", "duplicate", named},
+		{"err-mimir-sample-duplicate-timestamp", "duplicate", named},
+		{"received a series whose label value is too long (err-mimir-label-value-too-long)", "rejected", named},
+		{"label name is too long", "rejected", !named},
+		{"index out of bounds", "rejected", !named},
+		{"<h1>This service is temporarily out of order</h1>", "rejected", !named},
+		{"this TLS version is too old", "rejected", !named},
+		{"", "rejected", !named},
+		{"Nonsense\n \x00 \xff in two lines", "rejected", !named},
+		{strings.Repeat("界", 1000), "rejected", !named},
 	} {
-		t.Run(want, func(t *testing.T) {
+		t.Run(c.body, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, func(w *world) {
 				r := newReceiver(t)
-				r.set(func(*request) answer { return answer{status: http.StatusBadRequest, body: body} })
+				refuse := func(*request) answer { return answer{status: http.StatusBadRequest, body: c.body} }
+				r.set(refuse)
 				w.save(shop, 1, today-1)
 				w.start(w.endpoint("one", r, nil))
-				w.wait(time.Second)
-				w.mustCount("one", 0, 0, map[string]int{want: perDay})
+				w.wait(time.Hour)
+				lost := map[string]int{}
+				if c.named {
+					lost[c.want] = perDay
+				}
+				w.mustCount("one", 0, perDay-lost[c.want], lost)
+				if c.named {
+					return
+				}
+				// Once it accepts others, what it still refuses is given up.
+				r.set(func(q *request) answer {
+					if slices.ContainsFunc(q.points, func(p point) bool { return strings.HasPrefix(p.series, "weixin_history_daily_callbacks") }) {
+						return refuse(q)
+					}
+					return answer{status: http.StatusOK}
+				})
+				w.wait(time.Hour)
+				w.mustCount("one", perDay-1, 0, map[string]int{c.want: 1})
 				for _, line := range w.log.lines("given up") {
 					if len(line) > 1000 {
 						t.Errorf("a line of %d bytes", len(line))
@@ -294,6 +330,17 @@ func TestReasons(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Thanos Receive says of all such samples that they are in conflict.
+func TestConflict(t *testing.T) {
+	t.Parallel()
+	for status, named := range map[int]bool{http.StatusConflict: true, http.StatusBadRequest: false} {
+		got, _ := send(t, remotewrite.V1, answer{status: status, body: "2 errors: store locally for endpoint 127.0.0.1:10901: conflict\n"})
+		if got.Verdict != remotewrite.Refused || got.OfSamples != named || named && got.Reason != remotewrite.OutOfOrder {
+			t.Errorf("%d is %+v", status, got)
+		}
 	}
 }
 

@@ -14,6 +14,9 @@ type Options struct {
 	Metrics *Metrics
 	Logger  log.Logger
 	Now     func() time.Time
+	// Believed is the instant by which samples are given up as older than max_age; nil: Now. A clock that
+	// is wrong for a while must not cost samples.
+	Believed func() time.Time
 }
 
 // Group runs a sender for each endpoint.

@@ -46,15 +46,15 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 type endpointMetrics struct {
 	samples     prometheus.Counter
 	failed      [Reasons]prometheus.Counter
-	pending     prometheus.Gauge
+	pend        func(samples int64)
 	lastSuccess prometheus.Gauge
 }
 
-// of returns the metrics of an endpoint; they start at 0.
+// of returns the metrics of an endpoint; they start at 0, but what is pending is shown once it is known.
 func (m *Metrics) of(endpoint string) *endpointMetrics {
 	e := &endpointMetrics{
 		samples:     m.samples.WithLabelValues(endpoint),
-		pending:     m.pending.WithLabelValues(endpoint),
+		pend:        func(samples int64) { m.pending.WithLabelValues(endpoint).Set(float64(samples)) },
 		lastSuccess: m.lastSuccess.WithLabelValues(endpoint),
 	}
 	for reason := range Reasons {

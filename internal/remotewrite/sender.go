@@ -19,8 +19,6 @@ import (
 const (
 	// pollInterval is how often a sender looks whether there is something new.
 	pollInterval = 5 * time.Second
-	// countInterval is how often a sender that waits counts what is pending.
-	countInterval = 30 * time.Second
 	// noteTime bounds noting what was accepted when the sender is to end.
 	noteTime = 2 * time.Second
 	// readAtOnce bounds the accounts that one look at the store is for.
@@ -74,14 +72,14 @@ type sender struct {
 	metrics  *endpointMetrics
 	logger   log.Logger
 	now      func() time.Time
+	believed func() time.Time
 	writer   *Writer
 	backoff  *backoff.ExponentialBackOff // for faults of the store alone
 	losses   losses
 	unnoted  *note // what the store could not note yet
-	pending  int64 // samples, as last counted
-	// counted and countedSince say as of which mark, and from which day on.
-	counted      store.Mark
-	countedSince datacube.Date
+	pending  *pending
+	// held is a page that the receiver refuses whole, and may for a reason of its own; nil if there is none.
+	held *job
 }
 
 func newSender(e Endpoint, o Options) *sender {
@@ -91,23 +89,38 @@ func newSender(e Endpoint, o Options) *sender {
 		metrics:  o.Metrics.of(e.Label),
 		logger:   log.With(o.Logger, "endpoint", e.Label),
 		now:      o.Now,
+		believed: o.Believed,
 		backoff:  newBackoff(),
 	}
+	if s.believed == nil {
+		s.believed = o.Now
+	}
+	s.pending = &pending{endpoint: &s.endpoint, store: o.Store, since: s.since, show: s.metrics.pend}
 	s.writer = NewWriter(e.Client, s.logger, o.Now)
-	s.writer.sleep = s.sleep
 	return s
 }
 
-// run sends until the context ends.
+// run sends until the context ends, and meanwhile shows what is pending.
 func (s *sender) run(ctx context.Context) {
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		s.pending.follow(ctx)
+	}()
+	s.send(ctx)
+	<-counted
+}
+
+func (s *sender) send(ctx context.Context) {
 	if at, err := s.store.LastDelivery(ctx, s.endpoint.Key); err == nil && !at.IsZero() {
 		s.metrics.lastSuccess.Set(float64(at.Unix()))
+		s.writer.proven = true
 	}
 	var seen store.Mark
 	behind := true // nothing is known of what the endpoint has
 	for ctx.Err() == nil {
-		changed, latest, err := s.store.Changed(ctx, seen)
-		if err == nil && (behind || len(changed) > 0) {
+		_, latest, err := s.store.Changed(ctx, seen)
+		if err == nil && (behind || latest != seen) {
 			behind = true
 			if err = s.catchUp(ctx); err == nil {
 				behind, seen = false, latest
@@ -118,18 +131,19 @@ func (s *sender) run(ctx context.Context) {
 		case err != nil:
 			wait := s.backoff.NextBackOff()
 			level.Error(s.logger).Log("msg", "remote write cannot use the store", "err", err, "next", wait)
-			s.sleep(ctx, wait)
+			sleep(ctx, wait)
 		default:
 			s.backoff.Reset()
-			s.sleep(ctx, pollInterval)
+			sleep(ctx, pollInterval)
 		}
 	}
 }
 
-// since returns the first day that is not too old to be sent.
+// since returns the first day that is not too old to be sent. What is older is given up, so it goes by the
+// time that is believed rather than by a clock that may be wrong.
 func (s *sender) since() datacube.Date {
 	// A day is as old as its last sample, that of its end.
-	oldest := s.now().Add(-s.endpoint.MaxAge)
+	oldest := s.believed().Add(-s.endpoint.MaxAge)
 	date := datacube.DateOf(oldest)
 	if date.Start().Equal(oldest) {
 		return date - 1
@@ -140,77 +154,127 @@ func (s *sender) since() datacube.Date {
 // catchUp sends all that the endpoint lacks. An error is one of the store, or the context's end.
 func (s *sender) catchUp(ctx context.Context) error {
 	defer s.logLosses()
+	s.held = nil
 	if err := s.keep(ctx); err != nil {
 		return err
 	}
-	appIDs, err := s.store.Undelivered(ctx, s.endpoint.Key)
+	queue, err := s.lacking(ctx)
+	for err == nil && (len(queue) > 0 || s.held != nil) {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case s.held == nil:
+			queue, err = s.next(ctx, queue)
+		case s.held.since != s.since():
+			// What has become too old meanwhile is left out when it is read again.
+			s.held = nil
+			queue, err = s.lacking(ctx)
+		case len(queue) > 0 && s.now().Before(s.held.next):
+			queue, err = s.next(ctx, queue)
+		default:
+			queue, err = s.goOn(ctx, queue)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	var queue []string
-	for _, appID := range appIDs {
-		if _, ok := s.endpoint.Accounts[appID]; ok {
-			queue = append(queue, appID)
-		}
-	}
-	if err := s.count(ctx); err != nil {
-		return err
-	}
-	for len(queue) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		dues, err := s.store.Due(ctx, s.endpoint.Key, s.since(), s.endpoint.MaxSamples, queue[:min(len(queue), readAtOnce)]...)
-		if err != nil {
-			return err
-		}
-		done, err := s.deliver(ctx, s.endpoint.page(dues))
-		if err != nil {
-			return err
-		}
-		if !done {
-			continue // it is read again, because time has passed
-		}
-		queue = queue[len(dues):]
-		if last := len(dues) - 1; last >= 0 && dues[last].More {
-			queue = append([]string{dues[last].AppID}, queue...)
-		}
-	}
-	return s.count(ctx)
+	return s.pending.count(ctx)
 }
 
-// deliver sends a page and notes that it is done. It returns false, after a wait, where the
-// receiver could not be reached.
-func (s *sender) deliver(ctx context.Context, p *page) (bool, error) {
-	b := &batch{writer: s.writer}
-	for first, rest := true, p.samples; len(rest) > 0; first = false {
-		samples := rest[:min(len(rest), s.endpoint.MaxSamples)]
-		rest = rest[len(samples):]
-		if !first {
-			if err := b.send(ctx, samples); err != nil {
-				return false, err
-			}
-			continue
-		}
-		if done, err := s.begin(ctx, b, samples); !done || err != nil {
-			return false, err
-		}
-	}
-	return true, s.note(ctx, p, b)
+// lacking returns the accounts of which the endpoint may not have all, without those of the page that is held.
+func (s *sender) lacking(ctx context.Context) ([]string, error) {
+	appIDs, err := s.store.Undelivered(ctx, s.endpoint.Key)
+	return slices.DeleteFunc(appIDs, func(appID string) bool {
+		_, ok := s.endpoint.Accounts[appID]
+		return !ok || s.held != nil && slices.ContainsFunc(s.held.page.dues, func(d store.Due) bool { return d.AppID == appID })
+	}), err
 }
 
-// begin sends the first samples of a page, once. It returns false, after a wait, where the receiver
-// cannot take them now.
-func (s *sender) begin(ctx context.Context, b *batch, samples []Sample) (bool, error) {
-	answer := s.endpoint.Client.Send(ctx, samples)
-	if !s.writer.settled(ctx, answer) {
-		return false, ctx.Err()
+// job is a page on its way.
+type job struct {
+	page  *page
+	batch *batch
+	since datacube.Date // days before it were left out
+	next  time.Time     // when the next request is to follow
+}
+
+// next sends the page of the first accounts of the queue, and returns the queue that is left. A page that cannot go on at
+// once is held, so that others do not wait for it, and show whether it is the page or the endpoint that is at fault.
+func (s *sender) next(ctx context.Context, queue []string) ([]string, error) {
+	since := s.since()
+	dues, err := s.store.Due(ctx, s.endpoint.Key, since, s.endpoint.MaxSamples, queue[:min(len(queue), readAtOnce)]...)
+	if err != nil {
+		return queue, err
 	}
-	if answer.Verdict == Refused {
-		return true, b.cutDown(ctx, samples, answer)
+	p := s.endpoint.page(dues)
+	j := &job{page: p, batch: newBatch(s.writer, p.samples, s.endpoint.MaxSamples), since: since}
+	proven := s.writer.proven
+	came, err := j.batch.run(ctx)
+	for err == nil && came == paused && s.held != nil { // there is no place for a second one
+		sleep(ctx, cutPause)
+		came, err = j.batch.run(ctx)
 	}
-	b.accepted += len(samples)
-	return true, nil
+	if err != nil || came == waited {
+		return queue, err // after a wait it is read again, because time has passed
+	}
+	rest := queue[len(dues):]
+	switch {
+	case came == finished:
+		return j.remaining(rest), s.note(ctx, j)
+	case s.held == nil:
+		return rest, s.hold(ctx, j, came, proven && len(rest) > 0)
+	}
+	// The receiver refuses two pages whole, so it is the endpoint.
+	for i := range dues {
+		rest = append(rest, dues[i].AppID)
+	}
+	s.writer.refusesAll(ctx, j.batch.last)
+	return rest, nil
+}
+
+// goOn sends the next request of the page that is held once its time has come, and returns the queue that is left.
+func (s *sender) goOn(ctx context.Context, queue []string) ([]string, error) {
+	j := s.held
+	sleep(ctx, j.next.Sub(s.now()))
+	came, err := j.batch.run(ctx)
+	if err != nil {
+		return queue, err
+	}
+	if came == finished {
+		s.held = nil
+		return j.remaining(queue), s.note(ctx, j)
+	}
+	if len(queue) == 0 {
+		// What has become known meanwhile does not wait for it either.
+		if queue, err = s.lacking(ctx); err != nil {
+			return queue, err
+		}
+	}
+	return queue, s.hold(ctx, j, came, len(queue) > 0)
+}
+
+// hold keeps a page that cannot go on at once. Where others can be tried, it is not said yet that the endpoint refuses everything.
+func (s *sender) hold(ctx context.Context, j *job, came progress, others bool) error {
+	s.held = j
+	switch {
+	case came == paused:
+		j.next = s.now().Add(cutPause)
+	case others:
+		s.writer.proven = false
+		j.next = s.now().Add(unusableWait)
+	default:
+		s.writer.refusesAll(ctx, j.batch.last)
+		j.next = s.now()
+	}
+	return ctx.Err()
+}
+
+// remaining returns the queue with the account of which the job's page does not hold all.
+func (j *job) remaining(queue []string) []string {
+	if last := len(j.page.dues) - 1; last >= 0 && j.page.dues[last].More {
+		return append([]string{j.page.dues[last].AppID}, queue...)
+	}
+	return queue
 }
 
 // note is what the store is to keep of a page that is done.
@@ -221,13 +285,13 @@ type note struct {
 }
 
 // note counts what came of the samples of a page and keeps that it is done.
-func (s *sender) note(ctx context.Context, p *page, b *batch) error {
-	s.unnoted = &note{dues: p.dues, samples: len(p.samples)}
-	if b.accepted > 0 {
+func (s *sender) note(ctx context.Context, j *job) error {
+	s.unnoted = &note{dues: j.page.dues, samples: len(j.page.samples)}
+	if j.batch.accepted > 0 {
 		s.unnoted.at = s.now()
-		s.metrics.succeeded(b.accepted, s.unnoted.at)
+		s.metrics.succeeded(j.batch.accepted, s.unnoted.at)
 	}
-	s.lose(p, b)
+	s.lose(j.page, j.batch)
 	return s.keep(ctx)
 }
 
@@ -241,12 +305,11 @@ func (s *sender) keep(ctx context.Context) error {
 	// It is noted even if the sender is to end now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
-	if err := s.store.Delivered(ctx, s.endpoint.Key, n.at, n.dues...); err != nil {
+	err := s.pending.less(n.samples, func() error { return s.store.Delivered(ctx, s.endpoint.Key, n.at, n.dues...) })
+	if err != nil {
 		return err
 	}
 	s.unnoted = nil
-	s.pending = max(0, s.pending-int64(n.samples)) // some may have come since they were counted
-	s.metrics.pending.Set(float64(s.pending))
 	return nil
 }
 
@@ -267,57 +330,4 @@ func (s *sender) lose(p *page, b *batch) {
 	case s.now().Sub(s.losses.since) >= logEvery:
 		s.logLosses()
 	}
-}
-
-// sleep waits, and meanwhile shows what becomes pending.
-func (s *sender) sleep(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	ticker := time.NewTicker(countInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-			return
-		case <-ticker.C:
-			_ = s.recount(ctx) // whoever needs the store next says what is wrong with it
-		}
-	}
-}
-
-// recount counts again if that can lead to another number.
-func (s *sender) recount(ctx context.Context) error {
-	changed, _, err := s.store.Changed(ctx, s.counted)
-	if err != nil || len(changed) == 0 && s.since() == s.countedSince {
-		return err
-	}
-	return s.count(ctx)
-}
-
-// count shows how many samples are pending.
-func (s *sender) count(ctx context.Context) error {
-	since := s.since()
-	_, latest, err := s.store.Changed(ctx, s.counted)
-	if err != nil {
-		return err
-	}
-	lacking, err := s.store.CountDue(ctx, s.endpoint.Key, since)
-	if err != nil {
-		return err
-	}
-	s.counted, s.countedSince = latest, since
-	var samples int64
-	for appID, days := range lacking {
-		if _, ok := s.endpoint.Accounts[appID]; !ok {
-			continue
-		}
-		for api, count := range days {
-			samples += count * samplesPerDay(datacube.API(api))
-		}
-	}
-	s.pending = samples
-	s.metrics.pending.Set(float64(samples))
-	return nil
 }

@@ -84,7 +84,9 @@ func TestBrokenStore(t *testing.T) {
 				}
 				w.end()
 				s.set(method, nil)
-				r.has = map[string]map[int64][]float64{}
+				if method != "count" { // what is pending does not matter to what is sent
+					r.has = map[string]map[int64][]float64{}
+				}
 				w.startOn(s, w.endpoint("one", r, nil))
 				w.wait(2 * time.Minute)
 				w.mustHave(r, "shop", 1, days(2)...)
@@ -110,7 +112,7 @@ func TestStoreThatCannotNote(t *testing.T) {
 		s := &broken{Store: w.store, fail: map[string]error{"delivered": errors.New("the disk is full")}}
 		w.save(shop, 1, days(2)...)
 		w.startOn(s, w.endpoint("one", r, nil))
-		w.wait(time.Second)
+		w.wait(time.Hour)
 		before := len(r.got())
 		w.wait(time.Hour)
 		w.mustCount("one", 2*perDay-bad, 2*perDay, map[string]int{"rejected": bad})

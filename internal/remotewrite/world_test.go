@@ -40,6 +40,7 @@ type world struct {
 	registry *prometheus.Registry
 	log      logbook
 	stop     func()
+	believed func() time.Time // nil: the clock
 }
 
 // logbook collects log lines; they also go to the test's output.
@@ -115,7 +116,7 @@ func (w *world) startOn(s remotewrite.Store, endpoints ...remotewrite.Endpoint) 
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.group = remotewrite.NewGroup(remotewrite.Options{Store: s, Metrics: metrics, Logger: w.logger(), Now: time.Now})
+	w.group = remotewrite.NewGroup(remotewrite.Options{Store: s, Metrics: metrics, Logger: w.logger(), Now: time.Now, Believed: w.believed})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan struct{})
 	go func() {

@@ -2,6 +2,7 @@ package remotewrite
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -25,9 +26,15 @@ type Writer struct {
 	client  *Client
 	logger  log.Logger
 	now     func() time.Time
-	sleep   func(ctx context.Context, wait time.Duration)
 	backoff *backoff.ExponentialBackOff
 	trouble trouble
+	// requests counts those that were accepted or refused. soundAt is the number of the last one by whose answer the
+	// endpoint is a receiver that works: it accepted something, or named what is wrong with samples.
+	requests, soundAt int
+	// proven is false while nothing shows that the endpoint accepts anything.
+	proven bool
+	// control is a sample that was accepted; nil if none was.
+	control *Sample
 	// unwritten counts samples since unwrittenLogged, when their number was last logged.
 	unwritten       int
 	unwrittenLogged time.Time
@@ -35,7 +42,7 @@ type Writer struct {
 
 // NewWriter returns a writer; it sends nothing by itself.
 func NewWriter(client *Client, logger log.Logger, now func() time.Time) *Writer {
-	return &Writer{client: client, logger: logger, now: now, sleep: sleep, backoff: newBackoff()}
+	return &Writer{client: client, logger: logger, now: now, backoff: newBackoff()}
 }
 
 func newBackoff() *backoff.ExponentialBackOff {
@@ -65,45 +72,69 @@ type Refusal struct {
 }
 
 // Write sends samples, those of each series in the order of their times, in one request, and
-// returns those that the receiver refuses for good. All others are accepted, unless the context ends.
+// returns those that the receiver refuses: for good, or because it refuses everything. All others are
+// accepted, unless the context ends.
 func (w *Writer) Write(ctx context.Context, samples []Sample) ([]Refusal, error) {
-	b := &batch{writer: w}
-	err := b.send(ctx, samples)
-	return b.refused, err
-}
-
-// insist sends samples until they are accepted or refused, or the context ends.
-func (w *Writer) insist(ctx context.Context, samples []Sample) (Answer, error) {
+	b := newBatch(w, samples, max(1, len(samples)))
 	for {
-		answer := w.client.Send(ctx, samples)
-		if w.settled(ctx, answer) {
-			return answer, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return answer, err
+		came, err := b.run(ctx)
+		switch {
+		case err != nil || came == finished:
+			return b.refused, err
+		case came == paused:
+			sleep(ctx, cutPause)
+		case came == stuck:
+			for _, s := range slices.Concat(b.left, b.doubted) {
+				b.giveUp(s.Sample, b.last)
+			}
+			return b.refused, nil
 		}
 	}
 }
 
-// settled reports whether an answer decides on the samples. If not, it waits as the answer demands.
-func (w *Writer) settled(ctx context.Context, answer Answer) bool {
+// settle reports whether an answer decides on the samples. If not, it waits as the answer demands.
+func (w *Writer) settle(ctx context.Context, answer Answer) bool {
 	var wait time.Duration
 	switch {
 	case answer.Verdict == Accepted || answer.Verdict == Refused:
 		w.backoff.Reset()
-		w.logRecovered()
+		w.requests++
+		if answer.Verdict == Accepted || answer.OfSamples {
+			w.proven, w.soundAt = true, w.requests
+			w.logRecovered()
+		}
 		w.logUnwritten(answer)
 		return true
 	case ctx.Err() != nil:
 		return false
-	case answer.Verdict == Unusable:
-		wait = unusableWait
-	default:
+	case answer.Verdict == Later:
 		wait = max(w.backoff.NextBackOff(), answer.RetryAfter)
+	default:
+		wait = unusableWait
 	}
-	w.logTrouble(answer, wait)
-	w.sleep(ctx, wait)
+	w.wait(ctx, answer, wait)
 	return false
+}
+
+// works sends a sample that was accepted before once more, and reports whether the receiver still accepts it, or
+// refuses it by a text that is about samples. It is undecided after a wait.
+func (w *Writer) works(ctx context.Context) (works, decided bool) { //nolint:nonamedreturns // two that need names
+	if w.control == nil {
+		return false, true
+	}
+	decided = w.settle(ctx, w.client.Send(ctx, []Sample{*w.control}))
+	return decided && w.soundAt == w.requests, decided
+}
+
+// refusesAll waits because the receiver refuses everything, answer being the last.
+func (w *Writer) refusesAll(ctx context.Context, answer Answer) {
+	w.proven = false
+	w.wait(ctx, answer, unusableWait)
+}
+
+func (w *Writer) wait(ctx context.Context, answer Answer, wait time.Duration) {
+	w.logTrouble(answer, wait)
+	sleep(ctx, wait)
 }
 
 // repeatAfter is how long the same trouble is not logged again.
