@@ -62,7 +62,7 @@ func TestWrongSettingGivesNothingUp(t *testing.T) {
 						t.Errorf("logged %q", got)
 					}
 					mended := w.endpoint("one", right, nil)
-					w.group.Configure([]remotewrite.Endpoint{mended})
+					w.group.ApplyConfig([]remotewrite.Endpoint{mended})
 					w.wait(time.Minute)
 					w.mustHave(right, "shop", 1, days(30)...)
 					w.mustHave(right, "bot", 1, days(30)...)
