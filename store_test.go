@@ -15,7 +15,7 @@ import (
 
 // simulate returns a simulated Weixin that knows one account, and a configuration with further
 // settings that uses it. The store is beside the latter.
-func simulate(t *testing.T, settings string) (*weixintest.Server, string, string) { //nolint:revive // three things that belong together
+func simulate(t *testing.T, settings string) (*weixintest.Server, string, string) {
 	t.Helper()
 	simulated := weixintest.New(weixintest.Options{
 		Seed: 1, Now: time.Now,

@@ -106,14 +106,14 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 }
 
 // rotates reports whether the refresh token of an account to fill may be replaced meanwhile.
-func (c BackfillOptions) rotates(cfg *config.Config) bool {
+func (c *BackfillOptions) rotates(cfg *config.Config) bool {
 	return slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool {
 		return a.Token.Type == config.AuthorizerToken && (len(c.Accounts) == 0 || slices.Contains(c.Accounts, a.Name))
 	})
 }
 
 // fill returns what is to be filled, and what the operator should know about it.
-func (c BackfillOptions) fill(now time.Time, cfg refresh.Config) (refresh.Fill, []string, error) {
+func (c *BackfillOptions) fill(now time.Time, cfg refresh.Config) (refresh.Fill, []string, error) {
 	f := refresh.Fill{Since: c.Since, Until: c.Until, Force: c.Force, Wait: c.Wait, Concurrency: cfg.Concurrency}
 	var notes []string
 	yesterday := datacube.DateOf(now) - 1
@@ -155,7 +155,7 @@ func (c BackfillOptions) fill(now time.Time, cfg refresh.Config) (refresh.Fill, 
 }
 
 // carryOut plans, and then makes the calls or says how many there would be.
-func (c BackfillOptions) carryOut(
+func (c *BackfillOptions) carryOut(
 	ctx context.Context, env Env, b *refresh.Backfill, f refresh.Fill, progress *fillProgress, perSecond float64,
 ) error {
 	plan, err := b.Plan(ctx, f)

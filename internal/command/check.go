@@ -114,7 +114,7 @@ func say(env Env, found findings) int {
 }
 
 // surroundings looks at what the exporter needs to start beside its configuration, which may be nil.
-func (c CheckOptions) surroundings(ctx context.Context, cfg *config.Config) findings {
+func (c *CheckOptions) surroundings(ctx context.Context, cfg *config.Config) findings {
 	var found findings
 	if err := c.Web.checkWebConfig(ctx); err != nil {
 		found.faults = append(found.faults, err)

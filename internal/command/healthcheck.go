@@ -44,7 +44,7 @@ func Healthcheck(ctx context.Context, web Web) error {
 }
 
 // door returns the host and port to ask on this host, and how to get there.
-func (w Web) door() (string, *http.Transport, error) {
+func (w *Web) door() (string, *http.Transport, error) {
 	transport := &http.Transport{
 		// No proxy: the exporter is on this host. For the same reason its certificate, which
 		// is for another name, does not matter; nothing secret is sent.

@@ -41,7 +41,7 @@ func loadConfig(ctx context.Context, path string) (*config.Config, error) {
 
 // checkWebConfig returns an error in one line if the file of the exporter toolkit is not good. The toolkit's
 // own error may quote a value, which may be a secret.
-func (w Web) checkWebConfig(ctx context.Context) error {
+func (w *Web) checkWebConfig(ctx context.Context) error {
 	path := *w.Toolkit.WebConfigFile
 	_, err := interruptible(ctx, func() (struct{}, error) { return struct{}{}, toolkit.Validate(path) })
 	var file *os.PathError

@@ -20,7 +20,7 @@ type location struct {
 }
 
 // location reads the flags; its errors are wrong usage.
-func (w Web) location() (location, error) {
+func (w *Web) location() (location, error) {
 	var l location
 	if err := web.CheckTelemetryPath(w.TelemetryPath); err != nil {
 		return l, fmt.Errorf("--web.telemetry-path: %w: %w", ErrUsage, err)
@@ -51,7 +51,7 @@ func (w Web) location() (location, error) {
 // cleanPrefix returns a path with one slash at its begin and none at its end; "" for the top.
 func cleanPrefix(prefix string) string { return strings.TrimSuffix(path.Clean("/"+prefix), "/") }
 
-func (w Web) systemd() bool { return w.Toolkit.WebSystemdSocket != nil && *w.Toolkit.WebSystemdSocket }
+func (w *Web) systemd() bool { return w.Toolkit.WebSystemdSocket != nil && *w.Toolkit.WebSystemdSocket }
 
 // vsockScheme begins the addresses between a virtual machine and its host.
 const vsockScheme = "vsock://"

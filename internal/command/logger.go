@@ -14,7 +14,7 @@ import (
 )
 
 // logger returns the logger of the house, and one for libraries that log with slog.
-func (e Env) logger() (log.Logger, *slog.Logger) {
+func (e *Env) logger() (log.Logger, *slog.Logger) {
 	plain := log.Logger(ordered{log.NewLogfmtLogger(log.NewSyncWriter(e.Stderr))})
 	if e.LogFormat == "json" {
 		plain = ordered{jsonLines{log.NewSyncWriter(e.Stderr)}}
