@@ -138,7 +138,7 @@ func (c *Clock) median() time.Time {
 
 // look reads both clocks. If they moved apart, the host's clock was set or the other stood still:
 // what was known of the former says nothing about the present one.
-func (c *Clock) look() (time.Time, time.Duration) { //nolint:revive // two readings, of one moment
+func (c *Clock) look() (time.Time, time.Duration) {
 	wall, elapsed := c.wall(), c.elapsed()
 	began := wall.Add(-elapsed)
 	if by := began.Sub(c.began); by.Abs() > jump {

@@ -41,10 +41,13 @@ func newHost(off time.Duration, seen time.Time) *host {
 	return h
 }
 
+// pass lets time pass on the bubble's clock.
+func pass(d time.Duration) { <-time.After(d) }
+
 // answers lets Weixin answer with its own clock, off by the given durations, a minute apart.
 func (h *host) answers(off ...time.Duration) {
 	for _, o := range off {
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		h.Answered(time.Now().Add(o).UTC().Truncate(time.Second))
 	}
 }
@@ -78,7 +81,7 @@ func table(t *testing.T, cases map[string]func(*testing.T)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				time.Sleep(time.Until(time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC))) // of the bubble's clock
+				pass(time.Until(time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)))
 				run(t)
 			})
 		})
@@ -89,27 +92,32 @@ func TestBelievedWithoutAnswers(t *testing.T) {
 	t.Parallel()
 	table(t, map[string]func(*testing.T){
 		"an empty store": func(t *testing.T) {
+			t.Helper()
 			h := newHost(year, time.Time{})
 			h.wantBelieved(t, "at the start", time.Now().Add(year))
 			h.off += year
 			h.wantBelieved(t, "set ahead", time.Now().Add(year+clock.Trust))
 		},
 		"a year ahead": func(t *testing.T) {
+			t.Helper()
 			seen := time.Now().Add(-time.Hour)
 			h := newHost(year, seen)
 			h.wantBelieved(t, "at the start", seen.Add(clock.Trust))
-			time.Sleep(72 * time.Hour)
+			pass(72 * time.Hour)
 			h.wantBelieved(t, "three days later", seen.Add(clock.Trust+72*time.Hour))
 		},
 		"a day ahead": func(t *testing.T) {
+			t.Helper()
 			h := newHost(24*time.Hour, time.Now().Add(-time.Hour))
 			h.wantBelieved(t, "at the start", time.Now().Add(24*time.Hour))
 		},
 		"behind": func(t *testing.T) {
+			t.Helper()
 			h := newHost(-year, time.Now().Add(-time.Hour))
 			h.wantBelieved(t, "at the start", time.Now().Add(-year))
 		},
 		"no header": func(t *testing.T) {
+			t.Helper()
 			seen := time.Now()
 			h := newHost(year, seen)
 			h.Answered(time.Time{})
@@ -124,6 +132,7 @@ func TestBelievedAfterAnswers(t *testing.T) {
 	t.Parallel()
 	table(t, map[string]func(*testing.T){
 		"one that agrees is enough": func(t *testing.T) {
+			t.Helper()
 			h := newHost(time.Minute, time.Now().Add(-year))
 			h.answers(0)
 			h.wantBelieved(t, "after one answer", time.Now())
@@ -131,6 +140,7 @@ func TestBelievedAfterAnswers(t *testing.T) {
 			h.wantLogged(t, "wrong", 0)
 		},
 		"one that disagrees is not": func(t *testing.T) {
+			t.Helper()
 			h := newHost(year, time.Now().Add(-time.Hour))
 			seen := time.Now().Add(-time.Hour)
 			h.answers(0, 0)
@@ -144,6 +154,7 @@ func TestBelievedAfterAnswers(t *testing.T) {
 			}
 		},
 		"answers that are off do not count": func(t *testing.T) {
+			t.Helper()
 			h := newHost(0, time.Now())
 			h.answers(0, year, 0, -year, 0, 0, year)
 			h.wantBelieved(t, "three of seven", time.Now())
@@ -151,6 +162,7 @@ func TestBelievedAfterAnswers(t *testing.T) {
 			h.wantLogged(t, "wrong", 0)
 		},
 		"the host's clock is a year behind": func(t *testing.T) {
+			t.Helper()
 			h := newHost(-year, time.Now().Add(-time.Hour))
 			h.answers(0, 0, 0)
 			h.wantBelieved(t, "after three answers", time.Now())
@@ -163,6 +175,7 @@ func TestClockThatJumps(t *testing.T) {
 	t.Parallel()
 	table(t, map[string]func(*testing.T){
 		"ahead and back": func(t *testing.T) {
+			t.Helper()
 			h := newHost(0, time.Now())
 			h.answers(0, 0, 0)
 			h.off = year
@@ -181,9 +194,10 @@ func TestClockThatJumps(t *testing.T) {
 			h.wantLogged(t, "right again", 1)
 		},
 		"the host slept": func(t *testing.T) {
+			t.Helper()
 			h := newHost(0, time.Now())
 			h.answers(0, 0, 0)
-			time.Sleep(8 * time.Hour)
+			pass(8 * time.Hour)
 			h.lost = 8 * time.Hour
 			h.wantBelieved(t, "at once", time.Now().Add(-8*time.Hour)) // never later than the truth
 			h.wantOffset(t, "at once", 0, false)
@@ -193,6 +207,7 @@ func TestClockThatJumps(t *testing.T) {
 			h.wantLogged(t, "is wrong", 0)
 		},
 		"drift": func(t *testing.T) {
+			t.Helper()
 			h := newHost(0, time.Now())
 			for range 100 {
 				h.answers(0)
@@ -221,6 +236,7 @@ func TestRunTellsTheStoreWhatIsSure(t *testing.T) {
 	}
 	table(t, map[string]func(*testing.T){
 		"only the host's clock": func(t *testing.T) {
+			t.Helper()
 			var s told
 			seen := time.Now().Add(-time.Hour)
 			run(newHost(year, seen), &s, 10*time.Hour+time.Minute)
@@ -229,6 +245,7 @@ func TestRunTellsTheStoreWhatIsSure(t *testing.T) {
 			}
 		},
 		"nothing is known": func(t *testing.T) {
+			t.Helper()
 			var s told
 			run(newHost(year, time.Time{}), &s, 10*time.Hour)
 			if len(s) > 0 {
@@ -236,6 +253,7 @@ func TestRunTellsTheStoreWhatIsSure(t *testing.T) {
 			}
 		},
 		"after Weixin": func(t *testing.T) {
+			t.Helper()
 			var s told
 			h := newHost(year, time.Time{})
 			h.answers(0, 0, 0)
@@ -245,6 +263,7 @@ func TestRunTellsTheStoreWhatIsSure(t *testing.T) {
 			}
 		},
 		"a jump is noticed": func(t *testing.T) {
+			t.Helper()
 			var s told
 			h := newHost(0, time.Now())
 			time.AfterFunc(time.Minute, func() {

@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	// answerLasts is for how long a disk that answered is taken to answer still.
-	answerLasts = time.Second
+	// answerLasts is for how long a disk that answered is taken to answer still: so long as a hang can
+	// go unnoticed, and as rarely as a bulk of accesses waits for a small write.
+	answerLasts = 100 * time.Millisecond
 	// patience is how long a disk may take to answer.
 	patience = 5 * time.Second
 )

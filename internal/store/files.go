@@ -63,7 +63,7 @@ func (f *files) sign(ctx context.Context, db *sql.DB, lock *Lock) error {
 	if err := lock.note(""); err != nil {
 		return err
 	}
-	f.mark = rand.Uint32N(1<<31-2) + 1 //nolint:gosec // it only has to be another one each time
+	f.mark = rand.Uint32N(1<<31-2) + 1 // it only has to be another one each time
 	if _, err := db.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, f.mark)); err != nil {
 		return err
 	}

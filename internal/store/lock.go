@@ -41,7 +41,7 @@ func TakeLock(path string, now time.Time) (*Lock, error) {
 		file, err := os.OpenFile(lockPath, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			if _, missing := os.Stat(filepath.Dir(lockPath)); missing != nil {
-				return &Lock{}, nil // to open the store fails, and says so better
+				return &Lock{}, nil //nolint:nilerr // to open the store fails, and says so better
 			}
 			return nil, fmt.Errorf("%s: lock it for this process: %w; allow this user to write to its folder or change store.path", name(path), err)
 		}
@@ -124,21 +124,21 @@ func (l *Lock) dropStaleWAL(path string) error {
 	var file, wal string
 	var mark uint32
 	if _, err := fmt.Sscanf(l.former, "file %s wal %s mark %d", &file, &wal, &mark); err != nil {
-		return nil //nolint:nilerr // a note that was cut off says nothing
+		return nil // a note that was cut off says nothing
 	}
 	path = resolved(path)
 	header, err := os.Open(path)
 	if err != nil {
-		return nil //nolint:nilerr // without the file there is nothing to protect; SQLite ignores the rest
+		return nil // without the file there is nothing to protect; SQLite ignores the rest
 	}
 	defer func() { _ = header.Close() }() // SQLite does not have it open yet
 	present, err := header.Stat()
 	if err != nil {
-		return nil //nolint:nilerr // to open it fails, too
+		return nil // to open it fails, too
 	}
 	left, err := os.Stat(path + "-wal")
 	if err != nil {
-		return nil //nolint:nilerr // there is none
+		return nil // there is none
 	}
 	found, err := readMark(header)
 	moved := fileID(present) != file && fileID(left) == wal // and not all of them copied elsewhere

@@ -36,7 +36,7 @@ type Options struct {
 	// watched and its disk probed.
 	Lock *Lock
 	// Probe writes something to the disk of the store and returns once it is there. It is called
-	// before the store is used, at most once a second. nil: it writes to the file of the lock.
+	// before the store is used, at most ten times a second. nil: it writes to the file of the lock.
 	Probe func()
 	// BusyTimeout is how long an access waits for another process that keeps the file
 	// locked before it fails; 0 means 5 seconds.
@@ -143,7 +143,7 @@ func (s *Store) patiently(ctx context.Context, work func() error) error {
 func (s *Store) Close() error {
 	err := s.leave()
 	if err == nil {
-		err = s.handle.close()
+		err = s.close()
 	}
 	if err != nil {
 		return fmt.Errorf("%s: close: %w", name(s.path), err)

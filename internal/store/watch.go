@@ -134,7 +134,7 @@ func (s *Store) adoptOverwritten(ctx context.Context) error {
 func (s *Store) try(ctx context.Context, path string) error {
 	tried := newStore(path, Options{BusyTimeout: s.busy})
 	err := tried.open(ctx)
-	return errors.Join(err, tried.handle.close())
+	return errors.Join(err, tried.close()) //nolint:contextcheck // closing has its own time
 }
 
 // examineShrunk looks whether a file that became smaller is whole: others may have compacted it.
@@ -153,11 +153,11 @@ func (s *Store) examineShrunk(ctx context.Context) error {
 func (s *Store) reopen(ctx context.Context) error {
 	fresh := newStore(s.path, s.options)
 	if err := fresh.open(ctx); err != nil {
-		return errors.Join(err, fresh.handle.close())
+		return errors.Join(err, fresh.close()) //nolint:contextcheck // closing has its own time
 	}
 	former := s.handle
 	s.handle = fresh.handle
-	_ = former.close() // its file is no longer at the path, so nothing is written to it
+	_ = former.close() //nolint:contextcheck // closing has its own time; its file is no longer at the path, so nothing is written to it
 	return nil
 }
 

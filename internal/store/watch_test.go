@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,6 +68,20 @@ func renamed(t *testing.T, from, to string) {
 	}
 }
 
+// fillAndBackUp saves 60 days, and makes a backup of the first 20.
+func fillAndBackUp(t *testing.T, s *store.Store, backup string) {
+	t.Helper()
+	records := make([]store.Record, 60)
+	for day := range records {
+		records[day] = daily(shop, firstDay+datacube.Date(day), 1)
+	}
+	save(t, s, records[:20]...)
+	if err := s.Backup(t.Context(), backup); err != nil {
+		t.Fatal(err)
+	}
+	save(t, s, records[20:]...)
+}
+
 // stored returns how many days of the daily call a store has.
 func stored(t *testing.T, s *store.Store) int64 {
 	t.Helper()
@@ -121,14 +136,7 @@ func TestAFileThatChangesUnderTheProcess(t *testing.T) {
 			t.Parallel()
 			path, backup := filepath.Join(t.TempDir(), "store.db"), filepath.Join(t.TempDir(), "backup.db")
 			s, held := served(t, path)
-			for day := range datacube.Date(60) {
-				if day == 20 {
-					if err := s.Backup(t.Context(), backup); err != nil {
-						t.Fatal(err)
-					}
-				}
-				save(t, s, daily(shop, firstDay+day, 1))
-			}
+			fillAndBackUp(t, s, backup)
 			if done, err := s.Mend(t.Context()); done != "" || err != nil {
 				t.Errorf("before: %q, %v", done, err)
 			}
@@ -183,13 +191,20 @@ func busyDay() datacube.Hours {
 	return hours
 }
 
+// busyDays returns days with traffic in each hour.
+func busyDays(n datacube.Date) []store.Record {
+	var records []store.Record
+	for day := range n {
+		records = append(records, hourly(shop, firstDay+day, busyDay()), daily(shop, firstDay+day, 1))
+	}
+	return records
+}
+
 func TestAFileThatIsCutOff(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	s, _ := served(t, path)
-	for day := range datacube.Date(300) {
-		save(t, s, hourly(shop, firstDay+day, busyDay()))
-	}
+	save(t, s, busyDays(100)...)
 	run(t, shell(t, path), `PRAGMA wal_checkpoint(TRUNCATE)`)
 	if err := s.Fault(); err != nil {
 		t.Fatal(err)
@@ -211,10 +226,8 @@ func TestAFileThatOthersCompact(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	s, _ := served(t, path)
-	for day := range datacube.Date(300) {
-		save(t, s, hourly(shop, firstDay+day, busyDay()))
-	}
-	if _, err := s.Prune(t.Context(), firstDay+290); err != nil {
+	save(t, s, busyDays(100)...)
+	if _, err := s.Prune(t.Context(), firstDay+90); err != nil {
 		t.Fatal(err)
 	}
 	db := shell(t, path)
@@ -249,14 +262,7 @@ func TestARestoreAfterACrash(t *testing.T) {
 			t.Parallel()
 			living, backup := filepath.Join(t.TempDir(), "store.db"), filepath.Join(t.TempDir(), "backup.db")
 			s, _ := served(t, living)
-			for day := range datacube.Date(60) {
-				if day == 20 {
-					if err := s.Backup(t.Context(), backup); err != nil {
-						t.Fatal(err)
-					}
-				}
-				save(t, s, daily(shop, firstDay+day, 1))
-			}
+			fillAndBackUp(t, s, backup)
 			// A killed process leaves its files as they are at that moment. The lock of a dead process
 			// is free, so it is a copy in any case.
 			path := filepath.Join(filepath.Dir(living), "killed.db")
@@ -284,11 +290,11 @@ func TestADiskThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		thaw := make(chan struct{})
-		var frozen bool
+		var frozen atomic.Bool
 		ctx := context.Background()
 		path := filepath.Join(t.TempDir(), "store.db")
 		s, err := store.Open(ctx, path, store.Options{Probe: func() {
-			if frozen {
+			if frozen.Load() {
 				<-thaw
 			}
 		}})
@@ -296,8 +302,8 @@ func TestADiskThatHangs(t *testing.T) {
 			t.Fatal(err)
 		}
 		save(t, s, daily(shop, firstDay, 1))
-		frozen = true
-		time.Sleep(2 * time.Second)
+		frozen.Store(true)
+		<-time.After(2 * time.Second) // of the bubble's clock
 		for i, want := range []time.Duration{5 * time.Second, 0, 0} {
 			began := time.Now()
 			_, err := s.Save(ctx, []store.Record{daily(shop, firstDay+1, 1)})
@@ -311,7 +317,7 @@ func TestADiskThatHangs(t *testing.T) {
 		if _, err := s.Mend(ctx); err == nil {
 			t.Error("mended")
 		}
-		frozen = false
+		frozen.Store(false)
 		close(thaw)
 		synctest.Wait()
 		if err := s.Hangs(); err != nil {
