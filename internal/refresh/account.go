@@ -1,10 +1,9 @@
 package refresh
 
 import (
+	"container/list"
 	"context"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
@@ -31,31 +30,27 @@ type Account struct {
 	Credentials secret.Value
 }
 
-// account is the refresher's view of one account. Only the loop touches it; a call under
-// way has what it needs in a job.
+// account is an account of a Refresher. It belongs to the goroutine of Run.
 type account struct {
-	Account
-	// ctx ends when the account is removed.
-	ctx    context.Context //nolint:containedctx // it is the life of the account, not of a request
-	cancel context.CancelFunc
-	index  int // in the order of the names
-	calls  [datacube.APIs]callState
+	asked // whose context ends when the account is removed
+
+	cancel   context.CancelFunc
+	index    int // in the order of the names
+	calls    [datacube.APIs]callState
+	underway *list.Element // of the call under way, among the workers
 
 	shown     *snapshot.Account // what the next snapshot is to say
 	published bool              // it is part of a snapshot, so it must not change any more
 
-	stale   bool      // what is known has changed since next and wake were found
-	running bool      // a call is under way; otherwise the account is in one of the queues
-	next    Call      // the call to make, while it is ready
-	wake    time.Time // when to look again, while it waits; zero: at the next look
+	// While no call is under way, the account is in one of the queues.
+	stale bool      // what is known has changed since next and wake were found
+	next  Call      // the call to make, while it is ready
+	wake  time.Time // when to look again, while it waits; zero: at the next look
 }
 
 // callState is the state of one of the account's two calls.
 type callState struct {
-	ledger  Ledger
-	hold    hold
-	retries *backoff.ExponentialBackOff // nil unless the last attempt failed
-	quotaAt time.Time                   // when the quota was last asked for
+	quotaAt time.Time // when the quota was last asked for
 
 	date       datacube.Date // the China day of the attempts
 	attempts   int           // that failed on it
@@ -66,25 +61,10 @@ type callState struct {
 	quotaGroup *group        // the same of the question for the quota
 }
 
-// hold keeps a call from being made for a while.
-type hold struct {
-	since, until time.Time
-	reason       snapshot.Reason
-	cause        snapshot.Cause
-}
-
-// ends returns when the call may be made again; not after now where it may be now.
-func (h hold) ends(now time.Time) time.Time {
-	if now.Before(h.since) {
-		return time.Time{} // the clock was put back: the end means nothing
-	}
-	return h.until
-}
-
 func newAccount(ctx context.Context, a Account, known *store.Account) *account {
-	acc := &account{Account: a, shown: &snapshot.Account{Name: a.Name, AppID: a.AppID}}
+	acc := &account{asked: asked{Account: a, loaded: true}, shown: &snapshot.Account{Name: a.Name, AppID: a.AppID}}
 	acc.ctx, acc.cancel = context.WithCancel(ctx)
-	acc.recall(known)
+	acc.add(known)
 	acc.show(known)
 	acc.resume()
 	return acc
@@ -96,7 +76,7 @@ func (a *account) resume() {
 	for api := range a.calls {
 		work := &a.shown.Work[api]
 		var last time.Time
-		for _, state := range a.calls[api].ledger.All() {
+		for _, state := range a.ledgers[api].All() {
 			understood := state.Damaged == 0
 			if !state.AskedAt.Before(last) {
 				// One answer may have been understood for some of its days alone.
@@ -114,7 +94,7 @@ func (a *account) resume() {
 // noteNotThere finds out whether Weixin has the latest day that was asked for.
 func (a *account) noteNotThere(api datacube.API) {
 	var latest store.State
-	for _, state := range a.calls[api].ledger.All() {
+	for _, state := range a.ledgers[api].All() {
 		latest = state
 	}
 	a.shown.Work[api].NotThere = latest.Status == store.NotThere
@@ -125,26 +105,6 @@ func (a *account) change() {
 	if a.published {
 		copied := *a.shown
 		a.shown, a.published = &copied, false
-	}
-}
-
-// recall takes over what the store knows of days that the ledgers do not have. known is the
-// account's from now on.
-func (a *account) recall(known *store.Account) {
-	if known == nil {
-		return
-	}
-	for api, states := range known.States {
-		ledger := &a.calls[api].ledger
-		if ledger.Len() == 0 {
-			ledger.States = states
-			continue
-		}
-		for date, state := range states.All() {
-			if ledger.At(date).Status == store.NeverAsked {
-				ledger.Set(date, state)
-			}
-		}
 	}
 }
 
@@ -164,7 +124,7 @@ func (a *account) show(known *store.Account) {
 // itself: such accounts come after the healthy ones and never hold all workers.
 func (a *account) suspect() bool {
 	for api := range a.calls {
-		if a.calls[api].retries != nil {
+		if a.retries[api] != nil {
 			return true
 		}
 	}
@@ -177,11 +137,9 @@ func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
 	var best Call
 	var found bool
 	var wake time.Time
-	ledgers := a.ledgers()
 	for api := range a.calls {
-		state := &a.calls[api]
-		calls, again := Due(now, s, datacube.API(api), ledgers)
-		ends := state.hold.ends(now)
+		calls, again := Due(now, s, datacube.API(api), a.ledgers)
+		ends := a.holds[api].ends(now)
 		held := now.Before(ends)
 		if held {
 			if len(calls) > 0 || !again.IsZero() {
@@ -192,8 +150,8 @@ func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
 			wake = earlier(wake, again)
 		}
 		// A call whose quota is used up waits, but how much is left is of interest then.
-		if s.Quota && len(calls) == 0 && (!held || state.hold.reason == snapshot.Reason(weixin.Quota)) &&
-			!now.Before(state.quotaAt.Add(quotaEvery)) {
+		if s.Quota && len(calls) == 0 && (!held || a.holds[api].reason == snapshot.Reason(weixin.Quota)) &&
+			!now.Before(a.calls[api].quotaAt.Add(quotaEvery)) {
 			calls = []Call{{API: datacube.API(api), Purpose: Quota}}
 		}
 		if len(calls) > 0 && (!found || calls[0].before(best)) {
@@ -213,21 +171,25 @@ func earlier(a, b time.Time) time.Time {
 
 // forget drops what is older than the days that are kept filled.
 func (a *account) forget(before datacube.Date) {
-	for api := range a.calls {
-		a.calls[api].ledger.Forget(before)
+	for api := range a.ledgers {
+		a.ledgers[api].Forget(before)
 	}
 }
 
-// learn takes over what has been stored.
-func (a *account) learn(records []store.Record) {
+// showLearned shows what an answer brought.
+func (a *account) showLearned(o outcome[*account]) {
 	a.change()
-	for _, r := range records {
-		call := &a.calls[r.API]
-		if r.State.Status == store.Known && call.ledger.At(r.Date).Status != store.Known {
-			a.shown.Work[r.API].Days++
-		}
-		call.ledger.Set(r.Date, r.State)
-		a.noteNotThere(r.API)
+	work := &a.shown.Work[o.call.API]
+	work.Days += int64(o.days.learned)
+	work.Vanished += int64(len(o.vanished))
+	work.Revisions += int64(len(o.revisions))
+	work.PlainHours += int64(o.answer.plainHours)
+	work.Reformatted += int64(o.answer.reformatted)
+	for reason, n := range o.answer.rejected {
+		work.Rejected[reason] += int64(n)
+	}
+	a.noteNotThere(o.call.API)
+	for _, r := range o.records {
 		switch {
 		case r.Daily != nil && (a.shown.Daily == nil || r.Date >= a.shown.Daily.Date):
 			a.shown.Daily = &datacube.Day{Date: r.Date, Figures: *r.Daily}
@@ -237,40 +199,15 @@ func (a *account) learn(records []store.Record) {
 	}
 }
 
-// succeed notes that Weixin answered.
-func (a *account) succeed(api datacube.API, now time.Time) {
+// showSuccess shows that the last attempt succeeded.
+func (a *account) showSuccess(api datacube.API, now time.Time) {
 	a.change()
 	work := &a.shown.Work[api]
 	work.Succeeded, work.LastSuccess, work.Problem = true, now, nil
-	a.calls[api].hold = hold{}
-	a.calls[api].retries = nil
 }
 
-// fail notes that an attempt failed; it returns when the next one may be made.
-func (a *account) fail(c Call, now time.Time, f fault) time.Time {
-	api := c.API
-	state := &a.calls[api]
-	state.purpose = c.Purpose
-	retries := state.retries
-	if retries == nil {
-		retries = newRetries()
-	}
-	next := f.next(now, retries)
-	if !f.shared {
-		next = state.spread(now, next)
-	}
-	state.retries = nil
-	if f.backsOff() {
-		state.retries = retries
-	}
-	state.hold = hold{since: now, until: next, reason: f.reason, cause: f.cause}
-	if f.policy.account {
-		for other := range a.calls {
-			if until := a.calls[other].hold.ends(now); until.Before(next) {
-				a.calls[other].hold = state.hold
-			}
-		}
-	}
+// showFailure shows and counts that the last attempt failed; it is repeated at next.
+func (a *account) showFailure(api datacube.API, f fault, now, next time.Time) {
 	a.change()
 	work := &a.shown.Work[api]
 	work.Succeeded = false
@@ -280,7 +217,19 @@ func (a *account) fail(c Call, now time.Time, f fault) time.Time {
 		since = work.Problem.Since
 	}
 	work.Problem = f.trouble(since, now, next)
-	return next
+}
+
+// fail takes over a failed attempt; it returns what went wrong and when the next attempt may be made.
+func (a *account) fail(c Call, err error, now time.Time) (fault, time.Time) {
+	f, next := a.fault(c.API, err, now)
+	state := &a.calls[c.API]
+	state.purpose = c.Purpose
+	if !f.shared {
+		next = state.spread(now, next)
+	}
+	a.hold(c.API, f, now, next)
+	a.showFailure(c.API, f, now, next)
+	return f, next
 }
 
 // configure takes over a changed configuration, which ends every wait but those for a quota, since
@@ -297,14 +246,14 @@ func (a *account) configure(changed Account, known *store.Account, quota bool, t
 			state.attempts = 0
 		}
 		tooOften := state.date == today && state.attempts >= mostAttempts
-		if !same || !tooOften && state.hold.reason != snapshot.Reason(weixin.Quota) {
-			state.hold = hold{}
+		if !same || !tooOften && a.holds[api].reason != snapshot.Reason(weixin.Quota) {
+			a.holds[api] = hold{}
 		}
-		state.retries = nil
+		a.retries[api] = nil
 		if !quota {
 			a.calls[api].quotaAt = time.Time{}
 			a.shown.Work[api].Quota = nil
 		}
 	}
-	a.recall(known)
+	a.add(known)
 }

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/go-kit/log"
 
 	"weixin_exporter/internal/snapshot"
-	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
@@ -25,15 +23,9 @@ const (
 	fruitlessDays = 2
 )
 
-// FillStore keeps what is known, see Store.
-type FillStore interface {
-	Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*store.Account, error)
-	Save(ctx context.Context, records []store.Record) ([]store.Revision, error)
-}
-
 // BackfillOptions are the parts that a Backfill works with.
 type BackfillOptions struct {
-	Store FillStore
+	Store RecordStore
 	// Others tells what other processes write into the store; nil: there are none.
 	Others   Others
 	Logger   log.Logger
@@ -44,61 +36,38 @@ type BackfillOptions struct {
 // Backfill asks Weixin for a range of days that the store does not know. What it asks for and
 // when depends on its FillPlan, what an answer means on the same rules as a Refresher's.
 type Backfill struct {
-	reporter
-	store    FillStore
-	now      func() time.Time
+	engine[*filling]
+
 	progress FillProgress
 
 	// All that follows belongs to the goroutine of Run.
-	life     context.Context //nolint:containedctx // that of what is stored: it does not end before Run
-	calls    context.Context //nolint:containedctx // that of the calls
-	plan     FillPlan
-	watch    watch
-	filled   []Filled
-	next     int        // the first of the accounts that was not begun
-	active   []*filling // begun and not ended, in the order of their begin
-	accounts map[string]*filling
-	running  int
-	results  chan filledResult
-	fault    error // of the store; it ends everything
+	calls   context.Context //nolint:containedctx // that of the calls
+	plan    FillPlan
+	filled  []Filled
+	next    int        // the first of the accounts that was not begun
+	active  []*filling // begun and not ended, in the order of their begin
+	running int
+	fault   error // of the store; it ends everything
 }
 
 // filling is an account that is being filled.
 type filling struct {
-	Account
+	asked
 	*Filled
 
 	// cursors are the newest days that were not dealt with; what stands behind them is done.
 	cursors [datacube.APIs]datacube.Date
-	holds   [datacube.APIs]time.Time
 	// refused counts days in a row whose quota allowed no call at all.
-	refused [datacube.APIs]int
-	// ledgers are nil while they are not needed or no longer right.
-	ledgers *Ledgers
-
-	running  bool
+	refused  [datacube.APIs]int
 	failing  [datacube.APIs]time.Time // when the attempts began to fail; zero while they do not
-	retries  [datacube.APIs]*backoff.ExponentialBackOff
 	reported FillStatus
-}
-
-type filledResult struct {
-	filling *filling
-	call    Call
-	answer  answer
-	err     error
 }
 
 // NewBackfill returns a Backfill for Plan and Run. It starts nothing.
 func NewBackfill(o BackfillOptions) *Backfill {
 	return &Backfill{
-		reporter: reporter{o.Logger},
-		store:    o.Store,
-		now:      o.Now,
+		engine:   newEngine[*filling](reporter{o.Logger}, o.Store, o.Others, o.Now),
 		progress: o.Progress,
-		watch:    watch{others: o.Others},
-		accounts: map[string]*filling{},
-		results:  make(chan filledResult),
 	}
 }
 
@@ -108,7 +77,7 @@ func NewBackfill(o BackfillOptions) *Backfill {
 // still waited for, for a few seconds, and stored; that is no error. An error is one of the
 // store, and ends everything. Run is called once.
 func (b *Backfill) Run(ctx context.Context, p FillPlan) ([]Filled, error) {
-	b.plan = p
+	b.plan, b.since = p, p.Since
 	b.filled = make([]Filled, len(p.Accounts))
 	for i, a := range p.Accounts {
 		b.filled[i] = Filled{Name: a.Name, AppID: a.AppID, Left: p.Calls[i]}
@@ -125,7 +94,7 @@ func (b *Backfill) Run(ctx context.Context, p FillPlan) ([]Filled, error) {
 	defer timer.Stop()
 	for {
 		if ended != nil && b.fault == nil {
-			timer.Reset(b.dispatch())
+			timer.Reset(b.dispatch()) //nolint:contextcheck // calls under way outlast ctx for a moment
 		}
 		if b.running == 0 && (ended == nil || b.fault != nil || len(b.active) == 0) {
 			return b.filled, b.fault
@@ -136,7 +105,7 @@ func (b *Backfill) Run(ctx context.Context, p FillPlan) ([]Filled, error) {
 			defer time.AfterFunc(grace, stop).Stop()
 		case <-timer.C:
 		case res := <-b.results:
-			b.absorbAll(res)
+			b.absorb(b.gather(res))
 			if b.fault != nil {
 				stop()
 			}
@@ -148,7 +117,7 @@ func (b *Backfill) Run(ctx context.Context, p FillPlan) ([]Filled, error) {
 // one may be.
 func (b *Backfill) dispatch() time.Duration {
 	now := b.now()
-	b.look()
+	b.followOthers()
 	for b.running < b.plan.Concurrency && b.fault == nil && b.startOne(now) {
 	}
 	wait := time.Hour // by then the clock may have been set
@@ -175,7 +144,7 @@ func (b *Backfill) startOne(now time.Time) bool {
 	if b.next == len(b.plan.Accounts) {
 		return false
 	}
-	acc := &filling{Account: b.plan.Accounts[b.next], Filled: &b.filled[b.next]}
+	acc := &filling{asked: asked{Account: b.plan.Accounts[b.next], ctx: b.calls}, Filled: &b.filled[b.next]}
 	for api := range acc.cursors {
 		acc.cursors[api] = b.plan.Until
 	}
@@ -188,21 +157,16 @@ func (b *Backfill) startOne(now time.Time) bool {
 // step starts the account's next call, or ends it if there is none. It returns false once the
 // store fails.
 func (b *Backfill) step(acc *filling, now time.Time) bool {
-	if !b.refreshed(acc) {
+	if !b.loaded(acc) {
 		return false
 	}
 	call, ok, waits := b.nextCall(acc, now)
 	switch {
 	case ok:
-		acc.running = true
 		b.running++
-		go func() {
-			res := filledResult{filling: acc, call: call}
-			res.answer, res.err = ask(b.calls, acc.Caller, call)
-			b.results <- res
-		}()
+		b.start(acc, call)
 	case !waits:
-		b.end(acc)
+		b.finish(acc)
 	}
 	b.show(acc)
 	return true
@@ -220,7 +184,7 @@ func (b *Backfill) nextCall(acc *filling, now time.Time) (Call, bool, bool) {
 		c, ok := stretch(api, b.plan.Since, acc.cursors[api], b.plan.wanted(acc.ledgers[api]))
 		switch {
 		case !ok:
-		case acc.holds[api].After(now):
+		case acc.holds[api].ends(now).After(now):
 			waits = true
 		case !found || c.before(best):
 			best, found = c, true
@@ -232,10 +196,11 @@ func (b *Backfill) nextCall(acc *filling, now time.Time) (Call, bool, bool) {
 // resume returns when the account's next call may be made.
 func (acc *filling) resume(now time.Time) time.Time {
 	var first time.Time
-	for api, until := range acc.holds {
+	for api := range acc.holds {
 		if acc.Ended[api] != nil || acc.Left[api] == 0 {
 			continue
 		}
+		until := acc.holds[api].ends(now)
 		if !until.After(now) {
 			return time.Time{}
 		}
@@ -244,64 +209,40 @@ func (acc *filling) resume(now time.Time) time.Time {
 	return first
 }
 
-// look marks the accounts that others may have written about.
-func (b *Backfill) look() {
-	changed, err := b.watch.changed(b.life)
+// followOthers takes over what other processes have stored.
+func (b *Backfill) followOthers() {
+	stored, err := b.catchUp()
 	if err != nil {
 		b.fault = err
 		return
 	}
-	if len(changed) == 0 {
-		return
-	}
-	b.watch.taken()
-	for _, appID := range changed {
-		if acc := b.accounts[appID]; acc != nil {
-			acc.ledgers = nil
-		}
+	for appID := range stored {
+		b.countLeft(b.accounts[appID])
 	}
 }
 
-// refreshed sees to it that the account's ledgers are there. It returns false if the store
-// fails.
-func (b *Backfill) refreshed(acc *filling) bool {
-	if acc.ledgers != nil {
-		return true
-	}
-	ledgers, err := b.load(b.life, b.plan.Since, acc.Account.AppID)
+// loaded loads the ledgers of the account unless they are. It returns false if the store fails.
+func (b *Backfill) loaded(acc *filling) bool {
+	loaded, err := b.load(&acc.asked)
 	if err != nil {
 		b.fault = err
 		return false
 	}
-	acc.ledgers = &ledgers
-	for api := range datacube.APIs {
-		b.count(acc, api)
+	if loaded {
+		b.countLeft(acc)
 	}
 	return true
 }
 
-// count finds out how many calls are left.
-func (b *Backfill) count(acc *filling, api datacube.API) {
-	acc.Left[api] = len(Stretches(api, b.plan.Since, acc.cursors[api], b.plan.wanted(acc.ledgers[api])))
+// countLeft finds out how many calls are left.
+func (b *Backfill) countLeft(acc *filling) {
+	for api := range datacube.APIs {
+		acc.Left[api] = len(Stretches(api, b.plan.Since, acc.cursors[api], b.plan.wanted(acc.ledgers[api])))
+	}
 }
 
-// load returns what is known of an account's days.
-func (b *Backfill) load(ctx context.Context, since datacube.Date, appID string) (Ledgers, error) {
-	ledgers := Ledgers{}
-	known, err := b.store.Load(ctx, since, appID)
-	if err != nil {
-		return ledgers, err
-	}
-	if account := known[appID]; account != nil {
-		for api, states := range account.States {
-			ledgers[api] = Ledger{states}
-		}
-	}
-	return ledgers, nil
-}
-
-// end takes the account off the list.
-func (b *Backfill) end(acc *filling) {
+// finish takes the account off the list.
+func (b *Backfill) finish(acc *filling) {
 	delete(b.accounts, acc.Account.AppID)
 	for i, other := range b.active {
 		if other == acc {
@@ -309,7 +250,7 @@ func (b *Backfill) end(acc *filling) {
 			break
 		}
 	}
-	acc.ledgers = nil
+	acc.unload()
 	acc.reported.Ended = true
 	b.logFilled(acc)
 }
@@ -328,103 +269,56 @@ func (b *Backfill) show(acc *filling) {
 	b.progress.Show(s)
 }
 
-// absorbAll takes a result and all that arrived with it, and stores the answers in one
-// transaction.
-func (b *Backfill) absorbAll(first filledResult) {
-	results := []filledResult{first}
-	for more := true; more; {
-		select {
-		case res := <-b.results:
-			results = append(results, res)
-		default:
-			more = false
-		}
-	}
-	var answered []filledResult
-	for _, res := range results {
-		b.running--
-		res.filling.running = false
-		switch {
-		case res.err == nil:
-			answered = append(answered, res)
-		case b.calls.Err() == nil: // else the end of all
-			b.failed(res)
-		}
+// absorb takes results over, and stores the answers in one transaction.
+func (b *Backfill) absorb(results []result[*filling]) {
+	b.running -= len(results)
+	answered, failed := b.end(results)
+	for _, res := range failed {
+		b.failed(res)
 	}
 	if b.fault == nil && len(answered) > 0 {
 		b.keep(answered)
 	}
 	for _, res := range results {
-		b.show(res.filling)
+		b.show(res.account)
 	}
 }
 
 // keep stores answers and takes over what they say.
-func (b *Backfill) keep(answered []filledResult) {
-	b.look() // what an answer means depends on what is known
-	now := b.now()
-	records := make([][]store.Record, len(answered))
-	vanished := make([][]datacube.Date, len(answered))
-	var all []store.Record
-	for i, res := range answered {
-		acc := res.filling
-		if !b.refreshed(acc) {
-			return
-		}
-		records[i], vanished[i] = absorb(now, acc.Account.AppID, res.call, *acc.ledgers, res.answer)
-		all = append(all, records[i]...)
+func (b *Backfill) keep(answered []result[*filling]) {
+	b.followOthers() // what an answer means depends on what is known
+	if b.fault != nil {
+		return
 	}
-	revisions, err := b.store.Save(b.life, all)
-	if err != nil {
+	outcomes := b.interpret(answered)
+	if err := b.save(outcomes); err != nil {
 		b.fault = fmt.Errorf("keeping answers: %w", err)
 		return
 	}
-	for i, res := range answered {
-		acc := res.filling
-		if len(res.answer.damaged) > 0 {
-			b.logDamaged(acc.Account, res.call, newDamage(res.call.API, res.answer), time.Time{})
+	b.learn(outcomes)
+	for _, o := range outcomes {
+		if o.damage != nil {
+			b.logDamaged(o.account.Account, o.call, *o.damage, time.Time{})
 		}
-		b.logAnswer(acc.Account, res.call, res.answer, records[i])
-		for _, date := range vanished[i] {
-			b.logVanished(acc.Account, res.call.API, date)
-		}
-		acc.Vanished += len(vanished[i])
-		acc.learn(res.call, records[i])
-		b.count(acc, res.call.API)
-	}
-	for _, revision := range revisions {
-		if acc := b.accounts[revision.AppID]; acc != nil {
-			acc.Revisions++
-			b.logRevised(acc.Account, revision)
-		}
+		o.account.answered(o)
+		b.countLeft(o.account)
 	}
 }
 
-// learn takes over a stored answer.
-func (acc *filling) learn(c Call, records []store.Record) {
-	api := c.API
-	damaged := false
-	acc.cursors[api] = c.Begin - 1
+// answered counts what an answer brought.
+func (acc *filling) answered(o outcome[*filling]) {
+	api := o.call.API
+	acc.cursors[api] = o.call.Begin - 1
 	acc.refused[api] = 0
-	acc.failing[api], acc.retries[api] = time.Time{}, nil
-	for _, r := range records {
-		switch {
-		case r.State.Damaged > 0:
-			acc.Damaged[api]++
-			damaged = true
-		case r.State.Status != store.Known:
-			acc.NotThere[api]++
-		case acc.ledgers[api].At(r.Date).Status != store.Known:
-			acc.Learned[api]++
-			if r.State.Empty {
-				acc.Empty[api]++
-			}
-		default:
-			acc.Confirmed[api]++
-		}
-		acc.ledgers[api].Set(r.Date, r.State)
-	}
-	if damaged {
+	acc.failing[api] = time.Time{}
+	acc.Learned[api] += o.days.learned
+	acc.Empty[api] += o.days.empty
+	acc.Confirmed[api] += o.days.confirmed
+	acc.NotThere[api] += o.days.notThere
+	acc.Damaged[api] += o.days.damaged
+	acc.Vanished += len(o.vanished)
+	acc.Revisions += len(o.revisions)
+	if o.days.damaged > 0 {
 		acc.Failures++
 	} else {
 		acc.Calls++
@@ -433,29 +327,22 @@ func (acc *filling) learn(c Call, records []store.Record) {
 
 // failed takes over a failed attempt: what passes by itself is waited for, for a while, and
 // the rest is given up.
-func (b *Backfill) failed(res filledResult) {
-	acc, api, f, now := res.filling, res.call.API, newFault(res.err), b.now()
+func (b *Backfill) failed(res result[*filling]) {
+	acc, api, now := res.account, res.call.API, b.now()
 	acc.Failures++
-	acc.ledgers = nil // it may take long until they are needed
-	if acc.retries[api] == nil {
-		acc.retries[api] = newRetries()
+	acc.unload() // it may take long until the ledgers are needed again
+	f, next := acc.fault(api, res.err, now)
+	if !b.givesUp(acc, api, f, now) {
+		acc.hold(api, f, now, next)
+		b.logFillFailed(acc, res.call, f, next)
+		return
 	}
-	next := f.next(now, acc.retries[api])
-	givenUp := b.givesUp(acc, api, f, now)
 	for other := range datacube.APIs {
-		switch {
-		case other != api && !f.policy.account:
-		case !givenUp:
-			acc.holds[other] = next
-		case acc.Ended[other] == nil && acc.Left[other] > 0:
+		if (other == api || f.policy.account) && acc.Ended[other] == nil && acc.Left[other] > 0 {
 			acc.Ended[other] = &FillEnd{Reason: f.reason, Text: f.text(), Advice: f.advice}
 		}
 	}
-	if givenUp {
-		b.logGivenUp(acc, res.call, f)
-	} else {
-		b.logFillFailed(acc, res.call, f, next)
-	}
+	b.logGivenUp(acc, res.call, f)
 }
 
 // givesUp reports whether a fault ends the call that it kept from being answered.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-kit/log"
@@ -190,7 +191,8 @@ func someAccounts(n int) []weixintest.Account {
 }
 
 func TestBackfillOfMonths(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(2)...)
 		f := w.from("2025-11-01", "2026-03-07")
 		days := int(f.Until-f.Since) + 1
@@ -241,9 +243,11 @@ func TestBackfillOfMonths(t *testing.T) {
 // TestBackfillStoppedAnywhere ends a backfill after each of its calls in turn: the next one
 // goes on, and no call is made twice.
 func TestBackfillStoppedAnywhere(t *testing.T) {
+	t.Parallel()
 	for _, stopAfter := range []int{0, 1, 2, 5, 11, 16, 21, 22} {
 		t.Run(strconv.Itoa(stopAfter), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(2)...)
 				w.sim.Inject(weixintest.Fault{Delay: 200 * time.Millisecond})
 				f := w.from("2026-02-26", "2026-03-07")
@@ -289,7 +293,8 @@ func TestBackfillStoppedAnywhere(t *testing.T) {
 
 // TestBackfillBesideARefresher: what the one learns, the other does not ask for.
 func TestBackfillBesideARefresher(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(3)...)
 		w.config.HistoryDays, w.others = 8, otherProcesses
 		w.start()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-kit/log"
@@ -30,7 +31,8 @@ func endings(a refresh.Filled) [datacube.APIs]string {
 
 // TestBackfillStopsAtTheQuota: one call of one account is given up until the next day.
 func TestBackfillStopsAtTheQuota(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		limited := someAccounts(2)
 		limited[1].Quota = 20
 		w := newWorld(t, "2026-03-10 09:00", nil, limited...)
@@ -58,9 +60,11 @@ func TestBackfillStopsAtTheQuota(t *testing.T) {
 // TestBackfillWaitsForTheQuota: with Wait it goes on at each midnight, and other accounts do
 // not wait.
 func TestBackfillWaitsForTheQuota(t *testing.T) {
+	t.Parallel()
 	for _, force := range []bool{false, true} {
 		t.Run(fmt.Sprint("force ", force), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				limited := someAccounts(2)
 				limited[0].Quota = 20
 				w := newWorld(t, "2026-03-10 09:00", nil, limited...)
@@ -96,7 +100,8 @@ func TestBackfillWaitsForTheQuota(t *testing.T) {
 
 // TestBackfillGivesUpAQuotaOfZero: a quota that allows nothing does not hold it up for ever.
 func TestBackfillGivesUpAQuotaOfZero(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		none := someAccounts(1)
 		none[0].Errcode = 45009
 		w := newWorld(t, "2026-03-10 09:00", nil, none...)
@@ -114,7 +119,8 @@ func TestBackfillGivesUpAQuotaOfZero(t *testing.T) {
 
 // TestBackfillForced asks for known days, too, and stores what was revised.
 func TestBackfillForced(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		f := w.from("2026-02-01", "2026-03-07")
 		w.fill(t.Context(), f, &shelf{})
@@ -140,7 +146,8 @@ func TestBackfillForced(t *testing.T) {
 
 // TestForcedBackfillLosesNothing: no rows for days with traffic take nothing away.
 func TestForcedBackfillLosesNothing(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		f := w.from("2026-03-01", "2026-03-07")
 		w.fill(t.Context(), f, &shelf{})
@@ -156,6 +163,7 @@ func TestForcedBackfillLosesNothing(t *testing.T) {
 
 // TestBackfillFaults shows for each kind of fault what a backfill does.
 func TestBackfillFaults(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		fault  weixintest.Fault
@@ -176,7 +184,8 @@ func TestBackfillFaults(t *testing.T) {
 		{name: "retired", fault: weixintest.Fault{Errcode: 47009, API: "daily"}, failed: 1, ended: [datacube.APIs]string{"retired", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(3)...)
 				c.fault.AppID = w.config.Accounts[1].AppID
 				remove := w.sim.Inject(c.fault)
@@ -209,7 +218,8 @@ func TestBackfillFaults(t *testing.T) {
 
 // TestBackfillForgetsOldFaults: a fault is not added to one of the day before.
 func TestBackfillForgetsOldFaults(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		limited := account(1)
 		limited.Quota = 10
 		w := newWorld(t, "2026-03-10 23:00", nil, limited)
@@ -235,7 +245,8 @@ func TestBackfillForgetsOldFaults(t *testing.T) {
 // TestBackfillJudgesByWhatOthersStored: an answer without rows takes nothing away from a day
 // that another process stored while it was under way.
 func TestBackfillJudgesByWhatOthersStored(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		w.sim.Inject(weixintest.Fault{NoRows: true, Delay: 5 * time.Second})
 		f := w.from("2026-03-01", "2026-03-03")
@@ -253,7 +264,8 @@ func TestBackfillJudgesByWhatOthersStored(t *testing.T) {
 
 // TestBackfillOfRecentDays: what is not there yet is left for later, and is no failure.
 func TestBackfillOfRecentDays(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		late := func(_ string, d datacube.Date) time.Time { return d.End().Add(12 * time.Hour) }
 		w := newWorld(t, "2026-03-10 09:00", late, account(1))
 		f := w.from("2026-03-05", "2026-03-09")
@@ -272,7 +284,8 @@ func TestBackfillOfRecentDays(t *testing.T) {
 
 // TestBackfillEndsWithTheStore: an answer that cannot be kept is the end of asking.
 func TestBackfillEndsWithTheStore(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		known, err := store.Open(t.Context(), w.path, store.Options{})
 		if err != nil {
@@ -296,7 +309,7 @@ func TestBackfillEndsWithTheStore(t *testing.T) {
 }
 
 // full is a store that has no room.
-type full struct{ refresh.FillStore }
+type full struct{ refresh.RecordStore }
 
 func (full) Save(context.Context, []store.Record) ([]store.Revision, error) {
 	return nil, errDiskFull
@@ -304,7 +317,8 @@ func (full) Save(context.Context, []store.Record) ([]store.Revision, error) {
 
 // TestBackfillIsStoppedWhileItHangs: a call that does not end is broken off after a while.
 func TestBackfillIsStoppedWhileItHangs(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		w.sim.Inject(weixintest.Fault{API: "hourly", Delay: time.Hour})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -322,7 +336,8 @@ func TestBackfillIsStoppedWhileItHangs(t *testing.T) {
 
 // TestBackfillSeesWhatOthersLearn: days that another process stores meanwhile are left out.
 func TestBackfillSeesWhatOthersLearn(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1), account(2))
 		w.sim.Inject(weixintest.Fault{Delay: 100 * time.Millisecond})
 		f := w.from("2026-02-01", "2026-03-07")

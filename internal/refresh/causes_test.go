@@ -40,7 +40,8 @@ func told(line string) int {
 
 // TestSharedCauseIsToldOnce: Weixin is away for 60 accounts for an hour.
 func TestSharedCauseIsToldOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, accounts(60)...)
 		w.config.HistoryDays = 1
 		remove := w.sim.Inject(weixintest.Fault{Status: 502})
@@ -68,7 +69,8 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 
 // TestOwnCausesAreBounded: each of the first accounts has a line, and then their number is told.
 func TestOwnCausesAreBounded(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, accounts(30)...)
 		w.config.HistoryDays = 1
 		w.sim.Inject(weixintest.Fault{Errcode: 48001})
@@ -88,7 +90,8 @@ func TestOwnCausesAreBounded(t *testing.T) {
 
 // TestWhatComesAndGoesDoesNotFillTheLog while every other call fails.
 func TestWhatComesAndGoesDoesNotFillTheLog(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 60
 		ctx, cancel := context.WithCancel(t.Context())
@@ -152,7 +155,8 @@ func (r *refreshToken) Save(text secret.Value) error {
 // TestPlatformsTokenServerIsAway for a hundred accounts: it hears of it a few times a minute, and
 // the log has a few lines.
 func TestPlatformsTokenServerIsAway(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(0))
 		client := weixin.NewClient(weixin.Options{
 			BaseURL: "http://weixin.test", HTTPClient: &http.Client{Transport: w.sim.Transport()}, Timeout: 10 * time.Second, Now: time.Now,

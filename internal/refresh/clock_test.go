@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"weixin_exporter/internal/refresh"
@@ -29,9 +30,11 @@ func (w *world) wantDays(n int64) {
 
 // TestClockThatWentAheadAndCameBack leaves what is known, what is counted and the calls as they were.
 func TestClockThatWentAheadAndCameBack(t *testing.T) {
+	t.Parallel()
 	for name, believe := range map[string]func() time.Time{"believed": nil, "not believed": time.Now} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 09:00", nil, accounts(5)...)
 				w.config.HistoryDays = 10
 				w.believe = believe
@@ -82,7 +85,8 @@ func (u unreadableStore) Load(ctx context.Context, since datacube.Date, appIDs .
 
 // TestNothingIsAskedForWhileWhatIsKnownCannotBeRead: it may all be there.
 func TestNothingIsAskedForWhileWhatIsKnownCannotBeRead(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, accounts(2)...)
 		w.config.HistoryDays = 10
 		var broken atomic.Bool

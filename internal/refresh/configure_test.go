@@ -32,7 +32,8 @@ func reopened(t *testing.T, w *world, since datacube.Date) (*store.Account, erro
 }
 
 func TestConfigureReplacesAccounts(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		stays, leaves, comes := account(1), account(2), account(3)
 		w := newWorld(t, "2026-03-10 08:00", nil, stays, leaves, comes)
 		config := w.config
@@ -64,7 +65,8 @@ func TestConfigureReplacesAccounts(t *testing.T) {
 }
 
 func TestConfigureEndsWaitsAndKeepsCounters(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		remove := w.sim.Inject(weixintest.Fault{Errcode: 40164, API: "token"})
 		w.start()
@@ -84,7 +86,8 @@ func TestConfigureEndsWaitsAndKeepsCounters(t *testing.T) {
 }
 
 func TestRemovedAccountsCallIsCancelled(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1), account(2))
 		w.sim.Inject(weixintest.Fault{AppID: account(1).AppID, Delay: 9 * time.Second})
 		config := w.config
@@ -105,7 +108,8 @@ func TestRemovedAccountsCallIsCancelled(t *testing.T) {
 }
 
 func TestMoreHistoryIsFilled(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		calls := len(w.sim.Calls())
@@ -127,7 +131,8 @@ func TestMoreHistoryIsFilled(t *testing.T) {
 }
 
 func TestConfigureGivesUpWithItsContext(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		w.stop()
@@ -140,7 +145,8 @@ func TestConfigureGivesUpWithItsContext(t *testing.T) {
 }
 
 func TestRetention(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 3
 		w.config.RetentionDays = 4
@@ -165,7 +171,8 @@ func TestRetention(t *testing.T) {
 
 // TestWhatIsPrunedIsShownAtOnce, not only with the next answer.
 func TestWhatIsPrunedIsShownAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		w.config.HistoryDays = 2
 		w.config.RetentionDays = 4
@@ -184,7 +191,8 @@ func TestWhatIsPrunedIsShownAtOnce(t *testing.T) {
 
 // TestStopWhileCallsAreUnderWay: Run returns at once and nothing half is stored.
 func TestStopWhileCallsAreUnderWay(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1), account(2), account(3))
 		w.sim.Inject(weixintest.Fault{Delay: 8 * time.Second})
 		w.start()
@@ -202,7 +210,8 @@ func TestStopWhileCallsAreUnderWay(t *testing.T) {
 // TestSlowAccountsDelayNobody: accounts that time out again and again never hold all workers,
 // and a healthy one comes before them.
 func TestSlowAccountsDelayNobody(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		var accounts []weixintest.Account
 		for i := range 9 {
 			accounts = append(accounts, account(i))
@@ -234,7 +243,8 @@ func TestSlowAccountsDelayNobody(t *testing.T) {
 
 // TestClockPutBack: what was noted on a wrong clock does not hold anything up on the right one.
 func TestClockPutBack(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 1
 		w.ahead.Store(int64(24 * time.Hour))
@@ -250,7 +260,8 @@ func TestClockPutBack(t *testing.T) {
 
 // TestStopBeforeTheStart: a signal that comes while the store is read is no fault.
 func TestStopBeforeTheStart(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		known, err := store.Open(t.Context(), w.path, store.Options{})
 		if err != nil {

@@ -65,34 +65,9 @@ func nextAsk(now time.Time, records []store.Record) time.Time {
 	return next
 }
 
-// damaged notes that Weixin answered, but not so that all of it could be understood. No other
-// call waits for that: when the days are asked for again, their states say.
-func (a *account) damaged(api datacube.API, now time.Time, f fault, next time.Time) {
-	a.change()
-	a.calls[api].hold = hold{}
-	a.calls[api].retries = nil
-	work := &a.shown.Work[api]
-	work.Succeeded = false
-	work.Failures[f.reason]++
-	since := now
-	if work.Problem != nil {
-		since = work.Problem.Since
-	}
-	work.Problem = f.trouble(since, now, next)
-}
-
-// ledgers returns those of both calls.
-func (a *account) ledgers() Ledgers {
-	var l Ledgers
-	for api := range a.calls {
-		l[api] = a.calls[api].ledger
-	}
-	return l
-}
-
 // assess finds out how many days are in doubt, and reports whether that is news.
 func (a *account) assess(now time.Time, s Settings) bool {
-	inconsistentDays, damaged := countDoubts(now, a.ledgers(), s.oldest(datacube.DateOf(now)-1))
+	inconsistentDays, damaged := countDoubts(now, a.ledgers, s.oldest(datacube.DateOf(now)-1))
 	news := a.shown.Inconsistent != inconsistentDays
 	for api, d := range damaged {
 		work := &a.shown.Work[api]

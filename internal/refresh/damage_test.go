@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -49,11 +50,13 @@ func misread(date string) map[string]string {
 // TestDamagedRecheckKeepsWhatIsKnown: hours 9 and 10 of a known day are unchanged, whatever the
 // recheck brings that cannot be understood.
 func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
+	t.Parallel()
 	const ref = "2026-03-09"
 	figures := datacube.Figures{Callbacks: 10, Failures: 1, TimeCostMillis: 900, MaxTimeCostMillis: 400}
 	for name, row := range misread(ref) {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 				w.config.HistoryDays, w.config.RecheckAfter = 1, time.Hour
 				defer w.says("daily", dayRow(ref, 2))()
@@ -95,7 +98,8 @@ func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
 // TestReformattedNumbersAreTaken: whole numbers in other forms are the same figures.
 func TestReformattedNumbersAreTaken(t *testing.T) {
 	const ref = "2026-03-09"
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays, w.config.RecheckAfter = 1, time.Hour
 		defer w.says("daily", dayRow(ref, 2))()
@@ -119,7 +123,8 @@ func TestReformattedNumbersAreTaken(t *testing.T) {
 
 // TestDamagedDayStaysUnknown, and is asked for at growing gaps, which a restart and a reload keep.
 func TestDamagedDayStaysUnknown(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 1
 		repaired := w.sim.Inject(weixintest.Fault{API: "hourly", Garbled: true})
@@ -168,7 +173,8 @@ func TestDamagedDayStaysUnknown(t *testing.T) {
 
 // TestDamagedDailyRowsKeepTheOthers: of a range of days, those with good rows are taken.
 func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 07:00", nil, account(1))
 		w.config.HistoryDays = 6
 		defer w.says("hourly")()
@@ -199,7 +205,8 @@ func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
 
 // TestNullIsNoEmptyList: such a response never makes a day one without traffic.
 func TestNullIsNoEmptyList(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 5
 		w.sim.Inject(weixintest.Fault{API: "daily", Body: []byte(`{"list":null}`)})
@@ -221,7 +228,8 @@ func TestNullIsNoEmptyList(t *testing.T) {
 // TestRowsOfOtherDaysAreNoEmptyList: in August 2022 Weixin answered with rows of other days
 // before it sent empty lists.
 func TestRowsOfOtherDaysAreNoEmptyList(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 5
 		w.says("daily", dayRow("2024-03-09", 1))
@@ -237,7 +245,8 @@ func TestRowsOfOtherDaysAreNoEmptyList(t *testing.T) {
 // TestBackfillOfDamagedDays: neither a new day nor, when forced, a known one is taken from
 // rows that cannot be understood.
 func TestBackfillOfDamagedDays(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		f := w.from("2026-02-20", "2026-03-07")
 		w.fill(t.Context(), f, &shelf{})

@@ -3,6 +3,7 @@ package refresh_test
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,7 +61,8 @@ var wholeDay = []struct {
 }
 
 func TestWholeDay(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 00:30", readyAt0940, account(1))
 		w.start()
 		w.walk(true, nil)
@@ -105,9 +107,11 @@ func untimed(calls []string) []string {
 }
 
 func TestRestartAsksNothingAgain(t *testing.T) {
+	t.Parallel()
 	for step := range wholeDay {
 		t.Run(fmt.Sprint("before ", wholeDay[step].at), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 00:30", readyAt0940, account(1))
 				w.start()
 				// A restart moves the moments at which the refresher looks: to the minute
@@ -125,7 +129,8 @@ func TestRestartAsksNothingAgain(t *testing.T) {
 
 // TestRestartWithNothingToDo: what was there before is shown as it was, without an attempt.
 func TestRestartWithNothingToDo(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 10:00", nil, account(1))
 		w.start()
 		before := *w.shown("account00")

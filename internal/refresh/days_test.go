@@ -2,6 +2,7 @@ package refresh_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,7 +13,8 @@ import (
 )
 
 func TestRevisedDayIsStoredCountedAndLogged(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		wrong := w.sim.Hours(account(1).AppID, date(t, "2026-03-09"))[20]
@@ -44,7 +46,8 @@ func TestRevisedDayIsStoredCountedAndLogged(t *testing.T) {
 }
 
 func TestRevisionOfTheDayShown(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.RecheckAfter = time.Hour
 		w.start()
@@ -57,7 +60,8 @@ func TestRevisionOfTheDayShown(t *testing.T) {
 }
 
 func TestEmptyAnswerForAKnownDayLosesNothing(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		w.wantDay("account00", "2026-03-09")
@@ -78,7 +82,8 @@ func TestEmptyAnswerForAKnownDayLosesNothing(t *testing.T) {
 // TestQuietAccount: an account without any traffic. Its days are known to be empty once
 // 48 hours have passed since their ends, and what it costs is bounded.
 func TestQuietAccount(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		quiet := account(1)
 		quiet.CallbacksPerDay = 0
 		w := newWorld(t, "2026-03-10 00:00", nil, quiet)
@@ -106,7 +111,8 @@ func TestQuietAccount(t *testing.T) {
 
 // TestDayWithoutTrafficBeforeOneWith: a later day with rows settles an empty one.
 func TestDayWithoutTrafficBeforeOneWith(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		eighth := date(t, "2026-03-08")
 		for hour := range datacube.HoursPerDay {
@@ -141,7 +147,8 @@ func TestDayWithoutTrafficBeforeOneWith(t *testing.T) {
 // TestNotReadyIsNoFailure: errcode 61503 is asked again like an empty list, and never makes
 // an older day one without traffic.
 func TestNotReadyIsNoFailure(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		remove := w.sim.Inject(weixintest.Fault{Errcode: 61503})
 		w.start()
@@ -179,7 +186,8 @@ func TestNotReadyIsNoFailure(t *testing.T) {
 
 // TestUnreadableRowsDoNotMakeADayEmpty: rows that were there but could not be read.
 func TestUnreadableRowsDoNotMakeADayEmpty(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 5
 		remove := w.sim.Inject(weixintest.Fault{
@@ -200,7 +208,8 @@ func TestUnreadableRowsDoNotMakeADayEmpty(t *testing.T) {
 }
 
 func TestPlainHoursAreTakenAndCounted(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 1
 		w.sim.Inject(weixintest.Fault{

@@ -124,9 +124,11 @@ func (w *world) wrongDays(since, until datacube.Date) ([]string, int) {
 // TestOutageOfEmptyListsIsMended: however long Weixin answers with empty lists, no day with traffic
 // is a known zero for good, and the receivers of the history get the right figures.
 func TestOutageOfEmptyListsIsMended(t *testing.T) {
+	t.Parallel()
 	for _, hours := range []int{72, 168} {
 		t.Run(fmt.Sprintf("%dh", hours), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-01 07:00", nil, account(1))
 				w.config.HistoryDays = 30
 				w.config.Interval = time.Hour
@@ -165,7 +167,8 @@ func TestOutageOfEmptyListsIsMended(t *testing.T) {
 
 // TestEmptyDayThatComesBackIsARevision, so that exports and receivers get its figures.
 func TestEmptyDayThatComesBackIsARevision(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-09 07:00", nil, account(1))
 		w.config.HistoryDays = 5
 		w.start()
@@ -223,7 +226,8 @@ func (w *world) changed(d datacube.Date) [datacube.APIs]store.Mark {
 // TestCallsThatContradictEachOther: the hourly call has no rows for days on which the daily call
 // has traffic. They stay unknown, are counted, also after a restart, and asked for rarely.
 func TestCallsThatContradictEachOther(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 07:00", nil, account(1))
 		w.config.HistoryDays = 20
 		end := w.sim.Inject(weixintest.Fault{API: "hourly", NoRows: true})
@@ -256,7 +260,8 @@ func TestCallsThatContradictEachOther(t *testing.T) {
 
 // TestOtherSumsAreRechecked: a day whose hours do not add up to it.
 func TestOtherSumsAreRechecked(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 9
 		partial := w.says("hourly", hourRow("2026-03-09", 9), hourRow("2026-03-08", 9))

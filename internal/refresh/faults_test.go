@@ -20,6 +20,7 @@ import (
 // TestPolicy shows for each kind of fault when it is tried again, what is counted and what
 // the operator reads.
 func TestPolicy(t *testing.T) {
+	t.Parallel()
 	const soon = "soon" // a backoff from about a second on
 	for _, c := range []struct {
 		fault  weixintest.Fault
@@ -50,7 +51,8 @@ func TestPolicy(t *testing.T) {
 	} {
 		name := fmt.Sprintf("%s %d %d", c.reason, c.fault.Errcode, c.fault.Status)
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 				w.config.HistoryDays = 1
 				c.fault.API = "daily"
@@ -124,7 +126,8 @@ func (w *world) attempts(api string) int {
 }
 
 func TestBackoffGrowsAndEnds(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 1
 		remove := w.sim.Inject(weixintest.Fault{API: "daily", Errcode: -1})
@@ -149,7 +152,8 @@ func TestBackoffGrowsAndEnds(t *testing.T) {
 
 // TestFiftyAccounts: ten accounts fail in ten ways; the others are complete and on time.
 func TestFiftyAccounts(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		var accounts []weixintest.Account
 		for i := range 50 {
 			accounts = append(accounts, account(i))
@@ -193,7 +197,8 @@ func TestFiftyAccounts(t *testing.T) {
 
 // TestTokenFaultHoldsBothCalls: without a token neither can be made.
 func TestTokenFaultHoldsBothCalls(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.sim.Inject(weixintest.Fault{API: "token", Errcode: -1})
 		w.start()
@@ -204,7 +209,8 @@ func TestTokenFaultHoldsBothCalls(t *testing.T) {
 }
 
 func TestQuotaStopsOneCallUntilMidnight(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		limited := account(1)
 		limited.Quota = 5
 		w := newWorld(t, "2026-03-10 08:00", nil, limited)
@@ -237,7 +243,8 @@ func (b brokenStore) Save(ctx context.Context, records []store.Record) ([]store.
 }
 
 func TestRowsLeftOutAreCountedAndLogged(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.sim.Inject(weixintest.Fault{API: "hourly", Stray: true})
 		w.start()

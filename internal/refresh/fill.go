@@ -131,14 +131,15 @@ func (f Fill) wanted(l Ledger) func(datacube.Date) bool {
 // Plan finds out which calls a backfill takes. It makes none.
 func (b *Backfill) Plan(ctx context.Context, f Fill) (FillPlan, error) {
 	p := FillPlan{Fill: f, Calls: make([][datacube.APIs]int, len(f.Accounts))}
+	b.life, b.since = ctx, f.Since
 	for i, a := range f.Accounts {
 		// One after the other: what is known of all accounts may be more than the memory holds.
-		ledgers, err := b.load(ctx, f.Since, a.AppID)
-		if err != nil {
+		acc := asked{Account: a}
+		if _, err := b.load(&acc); err != nil {
 			return p, err
 		}
 		for api := range datacube.APIs {
-			p.Calls[i][api] = len(Stretches(api, f.Since, f.Until, f.wanted(ledgers[api])))
+			p.Calls[i][api] = len(Stretches(api, f.Since, f.Until, f.wanted(acc.ledgers[api])))
 		}
 	}
 	return p, nil

@@ -80,50 +80,25 @@ func (w *watch) taken() { w.seen = w.next }
 func (r *Refresher) follow(now time.Time) {
 	if r.watch.others != nil && !r.unwritable() && reached(r.nextFollow, now, followEvery) {
 		r.nextFollow = now.Add(followEvery)
-		r.catchUp()
+		r.followOthers()
 	}
 }
 
-// catchUp takes over what others have written. What is a revision to them is none of this
-// refresher's.
-func (r *Refresher) catchUp() {
-	changed, err := r.watch.changed(r.life)
-	var appIDs []string
-	for _, appID := range changed {
-		if r.accounts[appID] != nil {
-			appIDs = append(appIDs, appID)
-		}
-	}
-	known := map[string]*store.Account{}
-	if err == nil && len(appIDs) > 0 {
-		known, err = r.store.Load(r.life, r.since, appIDs...)
-	}
+// followOthers takes over what other processes have stored, and shows it. It does not count their revisions.
+func (r *Refresher) followOthers() {
+	stored, err := r.catchUp()
 	if err != nil {
 		if r.life.Err() == nil {
 			level.Error(r.logger).Log("msg", "cannot take over what another process has stored; trying again soon", "err", err)
 		}
 		return
 	}
-	if len(changed) == 0 {
-		return
+	for appID, account := range stored {
+		r.accounts[appID].show(account)
+		r.accounts[appID].stale = true
 	}
-	r.watch.taken()
-	for appID, stored := range known {
-		r.accounts[appID].follow(stored)
-	}
-	if len(known) > 0 {
+	if len(stored) > 0 {
 		r.unpublished = true
-		level.Debug(r.logger).Log("msg", "taken over what is stored, because another process has written into it", "accounts", len(known))
+		level.Debug(r.logger).Log("msg", "taken over what is stored, because another process has written into it", "accounts", len(stored))
 	}
-}
-
-// follow replaces what is known by what is stored.
-func (a *account) follow(stored *store.Account) {
-	for api, states := range stored.States {
-		for date, state := range states.All() {
-			a.calls[api].ledger.Set(date, state)
-		}
-	}
-	a.show(stored)
-	a.stale = true
 }

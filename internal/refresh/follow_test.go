@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"weixin_exporter/internal/refresh"
@@ -46,7 +47,8 @@ func (w *world) asked(appID string, d datacube.Date) int {
 }
 
 func TestOthersAreFollowedWithinAMinute(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 07:30", nil, account(1), account(2))
 		w.others = otherProcesses
 		w.config.HistoryDays = 5
@@ -88,7 +90,8 @@ func TestOthersAreFollowedWithinAMinute(t *testing.T) {
 // TestWhatIsReadyIsNotAskedForOnceOthersKnowIt: a call that waits for its turn is not made
 // any more.
 func TestWhatIsReadyIsNotAskedForOnceOthersKnowIt(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1), account(2), account(3))
 		w.others = otherProcesses
 		w.config.HistoryDays, w.config.Concurrency = 1, 1
@@ -109,7 +112,8 @@ func TestWhatIsReadyIsNotAskedForOnceOthersKnowIt(t *testing.T) {
 // TestAnswerIsJudgedByWhatOthersStored: an answer without rows takes nothing away from a day
 // that another process stored while it was under way.
 func TestAnswerIsJudgedByWhatOthersStored(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
 		w.others = otherProcesses
 		w.config.HistoryDays = 1
@@ -146,7 +150,8 @@ func (b brokenOthers) Version(ctx context.Context) (int64, error) {
 }
 
 func TestFollowingGoesOnAfterAFault(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 07:30", nil, account(1))
 		var broken atomic.Bool
 		w.others = func(s *store.Store) refresh.Others { return brokenOthers{s, &broken} }

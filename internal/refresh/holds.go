@@ -88,10 +88,10 @@ func (r *Refresher) heldRecords() []store.Hold {
 				continue
 			}
 			h := store.Hold{
-				AppID: a.AppID, API: datacube.API(api), Since: state.hold.since, Until: state.hold.until,
+				AppID: a.AppID, API: datacube.API(api), Since: a.holds[api].since, Until: a.holds[api].until,
 				Date: state.date, Attempts: state.attempts, Fingerprint: a.fingerprint(nil), Detail: "{}",
 			}
-			detail := holdDetail{Cause: state.hold.cause, Purpose: state.purpose}
+			detail := holdDetail{Cause: a.holds[api].cause, Purpose: state.purpose}
 			if t := a.shown.Work[api].Problem; t != nil {
 				detail.Since, detail.Text, detail.Advice = t.Since, t.Text, t.Advice
 			}
@@ -109,7 +109,7 @@ func (r *Refresher) saveHolds() {
 	if len(r.unsaved) == 0 || r.unwritable() {
 		return
 	}
-	r.holdsSaved(r.store.SaveHolds(r.life, r.heldRecords()))
+	r.holdsSaved(r.holds.SaveHolds(r.life, r.heldRecords()))
 }
 
 func (r *Refresher) holdsSaved(err error) {
@@ -141,11 +141,11 @@ func (r *Refresher) restore(holds []store.Hold, fresh map[string]bool) {
 			continue
 		}
 		f := fault{err: errors.New(detail.Text), reason: detail.Cause.Reason, cause: detail.Cause, policy: policies[detail.Cause.Reason], advice: detail.Advice}
-		state.hold = hold{since: h.Since, until: h.Until, reason: f.reason, cause: f.cause}
+		a.holds[h.API] = hold{since: h.Since, until: h.Until, reason: f.reason, cause: f.cause}
 		if f.backsOff() {
-			state.retries = newRetries()
+			a.retries[h.API] = newRetries()
 			for range min(h.Attempts, 10) {
-				state.retries.NextBackOff()
+				a.retries[h.API].NextBackOff()
 			}
 		}
 		a.change()
@@ -170,7 +170,7 @@ func (r *Refresher) otherAddress(f fault, now time.Time) {
 	}
 	for _, a := range r.ordered {
 		for api := range a.calls {
-			held := &a.calls[api].hold
+			held := &a.holds[api]
 			if held.cause.Address == "" || held.cause.Address == address || !now.Before(held.ends(now)) {
 				continue
 			}
@@ -193,6 +193,6 @@ func (r *Refresher) heldBefore(c Config) ([]store.Hold, map[string]bool, error) 
 	if len(appIDs) == 0 {
 		return nil, nil, nil
 	}
-	holds, err := r.store.Holds(r.life, appIDs...)
+	holds, err := r.holds.Holds(r.life, appIDs...)
 	return holds, fresh, err
 }

@@ -29,6 +29,7 @@ func (w *world) crashLoop(n int, d time.Duration) {
 
 // TestWaitsSurviveARestart: a crash loop does not knock at Weixin again and again.
 func TestWaitsSurviveARestart(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		fault weixintest.Fault
 		calls int // in an hour of crashes, at the most
@@ -41,7 +42,8 @@ func TestWaitsSurviveARestart(t *testing.T) {
 		"away":       {weixintest.Fault{API: "daily", Status: 502}, 22},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 				w.config.HistoryDays = 1
 				w.sim.Inject(c.fault)
@@ -76,9 +78,11 @@ func TestWaitsSurviveARestart(t *testing.T) {
 
 // TestChangedSecretIsTriedAtOnce after a restart, and after a reload.
 func TestChangedSecretIsTriedAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, restart := range []bool{true, false} {
 		t.Run(fmt.Sprint("restart ", restart), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				old, right := account(1), account(1)
 				old.AppSecret = "sim-secret-old"
 				w := newWorld(t, "2026-03-10 08:00", nil, right)
@@ -104,7 +108,8 @@ func TestChangedSecretIsTriedAtOnce(t *testing.T) {
 
 // TestReloadEndsWaitsButForAQuota.
 func TestReloadEndsWaitsButForAQuota(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1), account(2))
 		w.config.HistoryDays = 1
 		w.sim.Inject(weixintest.Fault{AppID: account(1).AppID, API: "daily", Errcode: 45009})
@@ -138,7 +143,8 @@ func TestReloadEndsWaitsButForAQuota(t *testing.T) {
 // TestOtherAddressIsTriedAtOnce: once an account shows that the host has another address, those
 // that wait because the former was refused are asked for again.
 func TestOtherAddressIsTriedAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		second := account(2)
 		second.AllowList = []string{"192.0.2.1"}
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1), second)
@@ -163,6 +169,7 @@ func TestOtherAddressIsTriedAtOnce(t *testing.T) {
 
 // TestFailedAttemptsOfADayAreBounded, whatever fails, over restarts and reloads.
 func TestFailedAttemptsOfADayAreBounded(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		again func(*world)
 		most  int
@@ -172,7 +179,8 @@ func TestFailedAttemptsOfADayAreBounded(t *testing.T) {
 		"reloaded":  {func(w *world) { _ = w.runner.ApplyConfig(w.t.Context(), w.config) }, 96},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 00:01", nil, account(1))
 				w.config.HistoryDays, w.config.ReadyAt = 1, 0
 				remove := w.sim.Inject(weixintest.Fault{API: "daily", Errcode: -1})

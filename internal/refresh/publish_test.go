@@ -52,7 +52,8 @@ func accounts(n int) []weixintest.Account {
 // TestManyAnswersShareASnapshot: one names all accounts, so there must not be one for each
 // answer. What has changed is shown soon all the same.
 func TestManyAnswersShareASnapshot(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, accounts(200)...)
 		w.config.HistoryDays = 1
 		board := &countingBoard{Latest: w.board}
@@ -83,9 +84,11 @@ func TestManyAnswersShareASnapshot(t *testing.T) {
 // TestAnAnswerIsShownWhileOthersAreAwaited: at the latest after the shortest time between two
 // snapshots, whether a worker is free or all are busy.
 func TestAnAnswerIsShownWhileOthersAreAwaited(t *testing.T) {
+	t.Parallel()
 	for _, workers := range []int{2, 4} {
 		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-10 08:00", nil, accounts(3)...)
 				w.config.HistoryDays = 1
 				w.config.Concurrency = workers
@@ -130,7 +133,8 @@ func said(s *snapshot.Snapshot) string {
 // TestNoPublishedSnapshotChanges over days with quotas, another writer, pruning, another name
 // and a fault.
 func TestNoPublishedSnapshotChanges(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 07:50", nil, accounts(2)...)
 		board := &keepingBoard{Latest: w.board}
 		w.watched = board
@@ -164,7 +168,8 @@ func TestNoPublishedSnapshotChanges(t *testing.T) {
 
 // TestAnswersThatArriveTogetherAreSavedTogether in one transaction.
 func TestAnswersThatArriveTogetherAreSavedTogether(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, accounts(200)...)
 		w.config.HistoryDays = 1
 		w.config.Concurrency = 25

@@ -2,6 +2,7 @@ package refresh_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,7 +13,8 @@ import (
 )
 
 func TestQuotaIsAskedForHourlyAndLast(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		limited := account(1)
 		limited.Quota = 100
 		w := newWorld(t, "2026-03-10 08:00", nil, limited)
@@ -50,7 +52,8 @@ func TestQuotaIsAskedForHourlyAndLast(t *testing.T) {
 }
 
 func TestQuotaIsOffByDefault(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		setClock(t, "2026-03-10 12:00")
@@ -62,7 +65,8 @@ func TestQuotaIsOffByDefault(t *testing.T) {
 
 // TestUnknownQuotaIsNoFailureOfTheRefresh: it is logged, no longer shown, and asked again.
 func TestUnknownQuotaIsNoFailureOfTheRefresh(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
 		w.config.Quota = true
 		w.start()
@@ -85,7 +89,8 @@ func TestUnknownQuotaIsNoFailureOfTheRefresh(t *testing.T) {
 
 // TestQuotaIsAskedForWhenItIsUsedUp: that is when it matters.
 func TestQuotaIsAskedForWhenItIsUsedUp(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		limited := account(1)
 		limited.Quota = 3
 		w := newWorld(t, "2026-03-10 08:00", nil, limited)
@@ -106,7 +111,8 @@ func TestQuotaIsAskedForWhenItIsUsedUp(t *testing.T) {
 // A rate of requests that is higher than what Weixin allows is told once for all accounts with the same
 // limit, again for one with a lower limit, and again after a reload.
 func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		accounts := []weixintest.Account{account(1), account(2), account(3)}
 		for i := range accounts {
 			accounts[i].RateLimit = 300

@@ -3,7 +3,6 @@
 package refresh
 
 import (
-	"container/list"
 	"context"
 	"fmt"
 	"slices"
@@ -14,7 +13,6 @@ import (
 
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
-	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -25,18 +23,22 @@ const publishEvery = 100 * time.Millisecond
 // recallEvery is how soon reading the store is tried again where nothing can be done without.
 const recallEvery = 10 * time.Second
 
-// Store keeps what is known. Its methods are called from one goroutine at a time.
+// Store is what a Refresher needs of a *store.Store. Its methods are called from one goroutine at a time.
 type Store interface {
-	// Load returns what is stored of the given accounts, of all if none is given, by app
-	// id; states are those of days from since on.
-	Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*store.Account, error)
-	// Save keeps all records or none.
-	Save(ctx context.Context, records []store.Record) ([]store.Revision, error)
-	// Prune removes all days before the given one and returns how many there were.
-	Prune(ctx context.Context, before datacube.Date) (int64, error)
-	// SaveHolds keeps until when calls are not to be made again, and Holds returns that.
+	RecordStore
+	HoldStore
+	Pruner
+}
+
+// HoldStore reads and saves until when failed calls are not made again.
+type HoldStore interface {
 	SaveHolds(ctx context.Context, holds []store.Hold) error
 	Holds(ctx context.Context, appIDs ...string) ([]store.Hold, error)
+}
+
+// Pruner removes all days before the given one and returns how many there were.
+type Pruner interface {
+	Prune(ctx context.Context, before datacube.Date) (int64, error)
 }
 
 // Publisher shows what is known; *snapshot.Latest is one. It owns what it is given.
@@ -87,34 +89,30 @@ type Options struct {
 
 // Refresher asks Weixin for what is due, stores it and publishes it.
 type Refresher struct {
-	reporter
-	store    Store
-	board    Publisher
-	now      func() time.Time
-	believed func() time.Time
+	engine[*account]
 
-	configs chan reconfigure
-	results chan result
+	holds    HoldStore
+	pruner   Pruner
+	board    Publisher
+	believed func() time.Time
+	configs  chan reconfigure
 
 	// All that follows belongs to the goroutine of Run.
 	config   Config
-	since    datacube.Date   // the first day that the ledgers hold
-	blind    bool            // they lack days that may be stored, so nothing can be due
-	life     context.Context //nolint:containedctx // that of Run; accounts' lives hang on it
-	accounts map[string]*account
-	ordered  []*account
-	ready    queue // accounts that answer
-	unsure   queue // those that are ready, too, and may hang
+	blind    bool       // the ledgers lack days that may be stored, so nothing can be due
+	ordered  []*account // by name
+	ready    queue      // accounts that answer
+	unsure   queue      // those that are ready, too, and may hang
 	waiting  queue
 	workers  workers
 	nextSlow time.Time // when a call under way becomes slow; zero if none will
 	nextLook time.Time
 
-	arrived     []result      // what has ended and is still to be absorbed
-	absorbAt    time.Time     // when to do so although more is under way
-	unpublished bool          // something has changed that is not shown yet
-	nextPublish time.Time     // when to show it although more is under way
-	pruned      datacube.Date // the day on which the store was last pruned
+	arrived     []result[*account] // what has ended and is still to be absorbed
+	absorbAt    time.Time          // when to do so although more is under way
+	unpublished bool               // something has changed that is not shown yet
+	nextPublish time.Time          // when to show it although more is under way
+	pruned      datacube.Date      // the day on which the store was last pruned
 
 	causes      causes  // of failed attempts
 	quotas      causes  // of failed questions for quotas
@@ -123,7 +121,6 @@ type Refresher struct {
 	unkept      unkept
 	nextRelease time.Time // see otherAddress
 
-	watch      watch
 	nextFollow time.Time // when to look what others have written
 }
 
@@ -133,38 +130,25 @@ type reconfigure struct {
 	done   chan<- error
 }
 
-// result is how a call ended.
-type result struct {
-	account  *account
-	call     Call
-	underway *list.Element // among the workers
-	answer   answer
-	quota    weixin.CallQuota // of a call with the purpose Quota
-	err      error
-}
-
 // New returns a Refresher for Run. It starts nothing.
 func New(o Options) *Refresher {
 	if o.Believed == nil {
 		o.Believed = o.Now
 	}
 	return &Refresher{
-		reporter: reporter{o.Logger},
-		store:    o.Store,
+		engine:   newEngine[*account](reporter{o.Logger}, o.Store, o.Others, o.Now),
+		holds:    o.Store,
+		pruner:   o.Store,
 		board:    o.Board,
-		now:      o.Now,
 		believed: o.Believed,
 		configs:  make(chan reconfigure),
-		results:  make(chan result),
-		accounts: map[string]*account{},
 		ready:    queue{less: byUrgency},
 		unsure:   queue{less: byUrgency},
 		waiting:  queue{less: byWake},
-		watch:    watch{others: o.Others},
 		causes:   causes{reporter: reporter{o.Logger}, failing: "refresh failed", again: "refresh works again", groups: map[snapshot.Cause]*group{}},
 		quotas:   causes{reporter: reporter{o.Logger}, failing: "cannot get the quota of the call", again: "the quota of the call is known again", groups: map[snapshot.Cause]*group{}},
 		unsaved:  map[*account]struct{}{},
-		unkept:   unkept{calls: map[*account][]failedCall{}, counts: map[string]int64{}},
+		unkept:   unkept{counts: map[string]int64{}},
 	}
 }
 
@@ -274,7 +258,8 @@ func (r *Refresher) adopt(c Config, known map[string]*store.Account) {
 	}
 	for _, gone := range former {
 		gone.cancel()
-		r.dropUnkept(gone)
+		gone.removed = true
+		r.leave(gone)
 	}
 	slices.SortFunc(r.ordered, func(a, b *account) int { return strings.Compare(a.Name, b.Name) })
 	for i, acc := range r.ordered {
@@ -303,7 +288,7 @@ func (r *Refresher) remember(now time.Time) bool {
 			return false
 		}
 		for _, acc := range r.ordered {
-			acc.recall(known[acc.AppID])
+			acc.add(known[acc.AppID])
 		}
 	}
 	r.since = since
@@ -378,25 +363,11 @@ func (r *Refresher) dispatch() {
 		if acc := from.take(); acc.stale {
 			r.place(acc, now)
 		} else {
-			r.start(acc)
+			acc.underway = r.workers.begin(acc, now)
+			r.start(acc, acc.next)
 		}
 	}
 	r.nextSlow = time.Time{}
-}
-
-// start makes the account's next call beside the loop.
-func (r *Refresher) start(acc *account) {
-	res := result{account: acc, call: acc.next, underway: r.workers.begin(acc, r.now())}
-	acc.running = true
-	ctx, caller := acc.ctx, acc.Caller
-	go func() {
-		if res.call.Purpose == Quota {
-			res.quota, res.err = caller.Quota(ctx, res.call.API)
-		} else {
-			res.answer, res.err = ask(ctx, caller, res.call)
-		}
-		r.results <- res
-	}()
 }
 
 // untilNext returns the time until something is to be done without a result.
@@ -455,7 +426,7 @@ func (r *Refresher) prune() {
 		return
 	}
 	before := today - datacube.Date(r.config.RetentionDays)
-	removed, err := r.store.Prune(r.life, before)
+	removed, err := r.pruner.Prune(r.life, before)
 	if err != nil {
 		r.logPruneFailed(before, err)
 		return

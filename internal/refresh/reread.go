@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"weixin_exporter/internal/store"
-	"weixin_exporter/weixin/datacube"
 )
 
 // Reread forgets what is known of a running Refresher's accounts and takes over what the store says,
@@ -37,10 +36,8 @@ func (r *Refresher) reread() error {
 		return err
 	}
 	for appID, acc := range r.accounts {
-		for api := range datacube.APIs {
-			acc.calls[api].ledger = Ledger{}
-		}
-		acc.recall(known[appID])
+		acc.ledgers = Ledgers{}
+		acc.add(known[appID])
 		acc.show(known[appID])
 		acc.stale = true
 	}

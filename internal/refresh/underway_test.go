@@ -2,6 +2,7 @@ package refresh_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"weixin_exporter/internal/store"
@@ -61,7 +62,8 @@ func (w *world) wantKept(appID, name, day string) {
 // TestReloadWhileACallIsUnderWay shortens the history: an answer that is still to come is
 // judged by what is known of its days all the same.
 func TestReloadWhileACallIsUnderWay(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 12:00", nil, account(1))
 		w.config.HistoryDays = 10
 		w.config.Concurrency = 2
@@ -83,7 +85,8 @@ func TestReloadWhileACallIsUnderWay(t *testing.T) {
 
 // TestMidnightWhileACallIsUnderWay: the day asked for is one too old when the answer comes.
 func TestMidnightWhileACallIsUnderWay(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 23:59", nil, account(1))
 		w.config.HistoryDays = 2
 		w.config.Interval = 15 * time.Second

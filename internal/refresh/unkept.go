@@ -14,13 +14,12 @@ import (
 // unkept is what could not be stored. While there is any, Weixin is asked for nothing more, so it
 // holds no more than the answers to the calls that were under way when the store failed.
 type unkept struct {
-	records []store.Record
-	calls   map[*account][]failedCall
-	trouble *snapshot.Problem // nil while all is stored
-	fault   fault
-	retries *backoff.ExponentialBackOff
-	next    time.Time // when storing is tried again
-	counts  map[string]int64
+	outcomes []outcome[*account]
+	trouble  *snapshot.Problem // nil while all is stored
+	fault    fault
+	retries  *backoff.ExponentialBackOff
+	next     time.Time // when storing is tried again
+	counts   map[string]int64
 }
 
 // unwritable reports whether the last attempt to write into the store failed.
@@ -50,26 +49,32 @@ func (r *Refresher) storeFailed(err error) {
 	}
 	u.trouble = u.fault.trouble(since, now, u.next)
 	r.logStoreFailed(u.fault, begins, u.next)
-	for a, calls := range u.calls {
-		for _, c := range calls {
-			a.change()
-			a.shown.Work[c.call.API].Problem = u.fault.trouble(c.next, now, u.next)
-		}
-	}
+	u.each(func(work *snapshot.Work) {
+		work.Problem = u.fault.trouble(work.Problem.Since, now, u.next)
+	})
 	r.unpublished = true
 }
 
 // keepLater remembers answers that could not be stored. What they say is shown, and it is said
 // that it is not stored.
-func (r *Refresher) keepLater(res result, records []store.Record) {
-	acc, u, now := res.account, &r.unkept, r.now()
-	u.records = append(u.records, records...)
-	u.calls[acc] = append(u.calls[acc], failedCall{account: acc, call: res.call, fault: u.fault, next: now})
-	acc.change()
-	work := &acc.shown.Work[res.call.API]
-	work.Succeeded, work.Unstored = false, true
-	work.Failures[snapshot.StoreFault]++
-	work.Problem = u.fault.trouble(now, now, u.next)
+func (r *Refresher) keepLater(o outcome[*account]) {
+	u, now := &r.unkept, r.now()
+	u.outcomes = append(u.outcomes, o)
+	o.account.change()
+	work := &o.account.shown.Work[o.call.API]
+	work.Problem = nil // Weixin answered
+	o.account.showFailure(o.call.API, u.fault, now, u.next)
+	work.Unstored = true
+}
+
+// each changes what is shown of the calls whose answers are not stored.
+func (u *unkept) each(change func(*snapshot.Work)) {
+	for _, o := range u.outcomes {
+		if !o.account.removed {
+			o.account.change()
+			change(&o.account.shown.Work[o.call.API])
+		}
+	}
 }
 
 // storeAgain tries to store what could not be, once it is time.
@@ -78,11 +83,12 @@ func (r *Refresher) storeAgain(now time.Time) {
 	if !r.unwritable() || !reached(u.next, now, 2*longestStoreRetry) {
 		return
 	}
-	revisions, err := r.store.Save(r.life, u.records)
+	err := r.save(u.outcomes)
 	if err == nil {
-		u.records = nil
-		r.revised(revisions)
-		err = r.store.SaveHolds(r.life, r.heldRecords())
+		for i := range u.outcomes {
+			u.outcomes[i].records = nil // they are stored, whatever becomes of the holds
+		}
+		err = r.holds.SaveHolds(r.life, r.heldRecords())
 	}
 	if err != nil {
 		r.storeFailed(err)
@@ -91,34 +97,21 @@ func (r *Refresher) storeAgain(now time.Time) {
 	r.holdsSaved(nil)
 	r.logStoreWorks(u.trouble.Since)
 	u.trouble, u.retries = nil, nil
-	for a, calls := range u.calls {
-		a.change()
-		for _, c := range calls {
-			work := &a.shown.Work[c.call.API]
-			work.Succeeded, work.Unstored, work.Problem = true, false, nil
+	u.each(func(work *snapshot.Work) {
+		work.Succeeded, work.Unstored, work.Problem = true, false, nil
+	})
+	for _, o := range u.outcomes {
+		if !o.account.removed {
+			o.account.shown.Work[o.call.API].Revisions += int64(len(o.revisions))
 		}
 	}
-	clear(u.calls)
+	u.outcomes = nil
 	r.unpublished = true
 	r.nextLook = now // whatever has been put off
 }
 
-// revised counts and logs known days that came back with other figures.
-func (r *Refresher) revised(revisions []store.Revision) {
-	for _, revision := range revisions {
-		acc := r.accounts[revision.AppID]
-		if acc == nil {
-			continue // removed meanwhile
-		}
-		acc.change()
-		acc.shown.Work[revision.API].Revisions++
-		r.logRevised(acc.Account, revision)
-	}
-}
-
-// dropUnkept forgets that an account waits for the store; its records stay.
-func (r *Refresher) dropUnkept(a *account) {
-	delete(r.unkept.calls, a)
+// leave takes a removed account out of what is logged and stored of failures.
+func (r *Refresher) leave(a *account) {
 	delete(r.unsaved, a)
 	for api := range datacube.APIs {
 		r.causes.leave(&a.calls[api].group, a, false)

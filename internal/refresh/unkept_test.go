@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/snapshot"
@@ -33,7 +34,8 @@ func (c countedBrokenStore) SaveHolds(ctx context.Context, holds []store.Hold) e
 // TestStoreThatCannotBeWritten: what was answered is shown, Weixin is asked for no more, and the
 // store is tried alone. Once it works, nothing is asked for twice.
 func TestStoreThatCannotBeWritten(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, accounts(23)...)
 		w.config.HistoryDays = 1
 		var broken atomic.Bool

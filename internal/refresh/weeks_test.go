@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"weixin_exporter/weixin/datacube"
@@ -32,9 +33,11 @@ func trouble(random *rand.Rand, appIDs []string) (weixintest.Fault, time.Duratio
 // TestWeeksOfTrouble: after weeks of faults of chance, restarts and reloads, every day of every
 // account is known as it was, and none is a zero that is not true.
 func TestWeeksOfTrouble(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(2) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 11))
 				accounts := []weixintest.Account{account(1), account(2)}
 				w := newWorld(t, "2026-01-01 06:00", nil, accounts...)

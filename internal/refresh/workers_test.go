@@ -12,9 +12,11 @@ import (
 // TestAccountsThatHangDelayNobody: 24 accounts hang and five do not, with two workers. These five
 // wait for less than one time-out, be it at the very first attempts or once accounts begin to hang.
 func TestAccountsThatHangDelayNobody(t *testing.T) {
+	t.Parallel()
 	for name, first := range map[string]bool{"from the first attempt on": true, "later": false} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "2026-03-09 08:00", nil, accounts(29)...)
 				w.config.HistoryDays, w.config.Concurrency = 1, 2
 				w.config.Pace = 100 * time.Millisecond
@@ -48,7 +50,8 @@ func TestAccountsThatHangDelayNobody(t *testing.T) {
 // TestSlowCallsAreBounded: a Weixin that never answers holds sixteen slow calls for each of the two
 // workers and one of these; the other one stays free for accounts that answer.
 func TestSlowCallsAreBounded(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 08:00", nil, accounts(200)...)
 		w.config.HistoryDays, w.config.Concurrency = 1, 2
 		w.sim.Inject(weixintest.Fault{Delay: time.Hour})

@@ -107,13 +107,6 @@ func account(i int) weixintest.Account {
 	}
 }
 
-// bubble runs a test on a clock of its own, beside others.
-func bubble(t *testing.T, test func(*testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, test)
-}
-
 // newWorld sets the clock and builds a world; start begins to refresh. Ready says when the
 // figures of a day are there; nil means at its end.
 func newWorld(t *testing.T, now string, ready func(string, datacube.Date) time.Time, accounts ...weixintest.Account) *world {

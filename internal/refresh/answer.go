@@ -1,6 +1,7 @@
 package refresh
 
 import (
+	"context"
 	"time"
 
 	"weixin_exporter/internal/store"
@@ -17,6 +18,48 @@ type answer struct {
 	rejected    [weixin.Rejections]int
 	plainHours  int
 	reformatted int
+	quota       weixin.CallQuota // of a call with the purpose Quota
+}
+
+// ask makes one call.
+func ask(ctx context.Context, caller Caller, c Call) (answer, error) {
+	if c.Purpose == Quota {
+		quota, err := caller.Quota(ctx, c.API)
+		return answer{quota: quota}, err
+	}
+	if c.API == datacube.Daily {
+		said, err := caller.InterfaceSummary(ctx, c.Begin, c.End)
+		a := answer{
+			rejected: said.Rejected, reformatted: said.Reformatted,
+			damaged: make(map[datacube.Date]bool, len(said.Damaged)),
+			daily:   make(map[datacube.Date]datacube.Figures, len(said.Days)),
+		}
+		for _, day := range said.Days {
+			a.daily[day.Date] = day.Figures
+		}
+		for _, date := range said.Damaged {
+			a.damaged[date] = true
+		}
+		return a.orNotReady(err)
+	}
+	said, err := caller.InterfaceSummaryHour(ctx, c.Begin)
+	a := answer{rejected: said.Rejected, plainHours: said.PlainHours, reformatted: said.Reformatted}
+	if said.Damaged {
+		a.damaged = map[datacube.Date]bool{c.Begin: true}
+	}
+	if said.Rows > 0 {
+		a.hourly = &said.Hours
+	}
+	return a.orNotReady(err)
+}
+
+// orNotReady turns errcode 61503 of an interface call into the answer that Weixin does not have the
+// figures yet.
+func (a answer) orNotReady(err error) (answer, error) {
+	if err != nil && weixin.ClassOf(err) == weixin.NotReady {
+		return answer{notReady: true}, nil
+	}
+	return a, err
 }
 
 // row reports whether there is one for the day.
@@ -34,12 +77,12 @@ func (a answer) lackSaysNothing() bool {
 	return a.notReady || a.rejected[weixin.OutOfRange] > 0
 }
 
-// absorb turns an answer into what is to be stored: a record for each day asked for.
+// interpret turns an answer into a record for each day asked for.
 // vanished are known days with traffic for which Weixin had no row: their figures
 // are kept, because empty answers for days with traffic have been reported and a figure
 // lost is lost for good. Nor does a row that could not be understood change what is known. It
 // depends on its arguments alone.
-func absorb(now time.Time, appID string, c Call, ledgers Ledgers, a answer) (records []store.Record, vanished []datacube.Date) { //nolint:nonamedreturns // two lists that need names
+func interpret(now time.Time, appID string, c Call, ledgers Ledgers, a answer) (records []store.Record, vanished []datacube.Date) { //nolint:nonamedreturns // two lists that need names
 	l, other := ledgers.of(c.API)
 	yesterday := datacube.DateOf(now) - 1
 	rowsLater := false
