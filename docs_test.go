@@ -151,13 +151,13 @@ func TestDocsFlags(t *testing.T) {
 	reference := document(t, "docs/command-line.md")
 	help := []string{finish(t, time.Now, "--help").stdout}
 	_, list, _ := strings.Cut(help[0], "\nCommands:\n")
-	commands := found(`(?m)^([a-z]+)\b`, list)
+	commands := found(`(?m)^([a-z-]+(?: [a-z]+)?)`, list)
 	delete(commands, "help")
-	if names := missing(commands, found("(?m)^\\|.* `weixin_exporter ([a-z]+)[^`]*` \\|", reference)); len(commands) == 0 || len(names) > 0 {
+	if names := missing(commands, found("(?m)^\\|.* `weixin_exporter ([a-z-]+(?: [a-z]+)?)[^`]*` \\|", reference)); len(commands) == 0 || len(names) > 0 {
 		t.Errorf("docs/command-line.md lacks the commands %q of %d", names, len(commands))
 	}
 	for command := range commands {
-		help = append(help, finish(t, time.Now, command, "--help").stdout)
+		help = append(help, finish(t, time.Now, append(strings.Fields(command), "--help")...).stdout)
 	}
 	flags := found(`(?m)^ +(?:-h, )?--(?:\[no-\])?([a-z.-]+)`, strings.Join(help, "\n"))
 	documented := found("(?m)^\\| `--([a-z.-]+)`", reference)

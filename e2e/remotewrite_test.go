@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -328,4 +330,80 @@ func checkShown(t *testing.T, shown samples, sent map[string]map[int64]float64, 
 			}
 		}
 	}
+}
+
+// What was given up is sent again on demand, beside the exporter that serves, and under the same name.
+func TestRemoteWriteResend(t *testing.T) {
+	t.Parallel()
+	var refuses atomic.Bool
+	refuses.Store(true)
+	l := newListener(t)
+	target, err := url.Parse(l.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if refuses.Load() {
+			http.Error(w, "out of bounds", http.StatusBadRequest)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer door.Close()
+	w := newWorld(t, newAccount("shop", 1, 90_000), newAccount("bot", 2, 700))
+	w.write(t, w.yamlWith(10, fmt.Sprintf("url: %q, name: main", door.URL)))
+	x := serve(t, w.config)
+	endpoint := endpointOf(door.URL)
+	eventually(t, "all samples to be given up", func() error {
+		shown := x.metrics(t)
+		if lost := shown[series("weixin_remote_write_samples_failed_total", "endpoint", endpoint, "reason", "too_old")]; lost < 2*10*daySamples {
+			return fmt.Errorf("%v", lost)
+		}
+		return nil
+	})
+	refuses.Store(false)
+	last := lastDay(t, x, w.accounts...)
+	resend := func(args ...string) finished {
+		return finish(t, nil, append([]string{"remote-write", "resend", "--config.file=" + w.config}, args...)...)
+	}
+	got := resend("--since="+(last-1).String(), "--endpoint=main", "--account=shop")
+	if got.code != 0 || got.stdout != "main: to be sent again by the exporter: 2 days of accounts\n" || got.stderr != "" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", got.code, got.stdout, mask(got.stderr))
+	}
+	waitAccepted(t, x, endpoint, 2*daySamples)
+	mustEqual(t, "two days", w.historyOf(last-1, last, w.accounts[0]), l.once(t))
+	got = resend("--since="+(last-400).String()+"", "--until="+(last-2).String())
+	if got.code != 0 || got.stdout != "main: to be sent again by the exporter: 16 days of accounts\n" || !strings.Contains(got.stderr, "older than max_age") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", got.code, got.stdout, mask(got.stderr))
+	}
+	waitAccepted(t, x, endpoint, (2+16)*daySamples)
+	for _, c := range []struct {
+		code int
+		says string
+		args []string
+	}{
+		{2, "--endpoint=other: wrong usage: the endpoints of", []string{"--since=2026-01-01", "--endpoint=other"}},
+		{2, "--account=other: wrong usage", []string{"--since=2026-01-01", "--account=other"}},
+		{2, "it is after the last day", []string{"--since=2026-01-02", "--until=2026-01-01"}},
+		{2, "since", nil},
+	} {
+		if got := resend(c.args...); got.code != c.code || !strings.Contains(got.stderr, c.says) {
+			t.Errorf("%q: exit code %d, stderr %q", c.args, got.code, mask(got.stderr))
+		}
+	}
+}
+
+// waitAccepted waits until the endpoint has accepted so many samples and none is pending.
+func waitAccepted(t *testing.T, x *exporter, endpoint string, samples int) {
+	t.Helper()
+	eventually(t, "samples to be sent again", func() error {
+		shown := x.metrics(t)
+		sent := shown[series("weixin_remote_write_samples_total", "endpoint", endpoint)]
+		pending := shown[series("weixin_remote_write_pending_samples", "endpoint", endpoint)]
+		if sent != float64(samples) || pending != 0 {
+			return fmt.Errorf("%v of %d samples, %v pending", sent, samples, pending)
+		}
+		return nil
+	})
 }

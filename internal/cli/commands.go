@@ -28,6 +28,10 @@ func (c *CLI) declare(env *command.Env) map[string]func(context.Context) error {
 	stored := app.Command("store", "What can be done with the store.")
 	backup := stored.Command("backup", "Write a copy of the store into a file; works beside a running exporter.")
 	copyFile := backup.Arg("file", "File to write or replace.").Required().String()
+	writing := app.Command("remote-write", "What can be done about remote write.")
+	var resendOptions command.ResendOptions
+	resend := writing.Command("resend", "Have days sent again that were sent or given up; works beside a running exporter, which follows within seconds.")
+	resendOptions.Flags(resend)
 	demo := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.")
 	receivers := demo.Flag("remote-write.url", "Send the history to a receiver of remote write, too. Repeatable.").PlaceHolder("URL").Strings()
 	health := app.Command("healthcheck", "Ask a running exporter on this host whether it is healthy; for containers.")
@@ -47,7 +51,11 @@ func (c *CLI) declare(env *command.Env) map[string]func(context.Context) error {
 			return command.Export(ctx, *env, exportOptions)
 		},
 		backup.FullCommand(): func(ctx context.Context) error { return command.Backup(ctx, *env, configFile, *copyFile) },
-		demo.FullCommand():   func(ctx context.Context) error { return command.Demo(ctx, *env, web, *receivers) },
+		resend.FullCommand(): func(ctx context.Context) error {
+			resendOptions.ConfigFile = configFile
+			return command.Resend(ctx, *env, resendOptions)
+		},
+		demo.FullCommand(): func(ctx context.Context) error { return command.Demo(ctx, *env, web, *receivers) },
 		health.FullCommand(): func(ctx context.Context) error {
 			web.AddressGiven = c.isSet("web.listen-address")
 			return command.Healthcheck(ctx, web)

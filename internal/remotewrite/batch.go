@@ -204,17 +204,24 @@ func (b *batch) begin(samples int) {
 	}
 }
 
+// latestFirst reports whether the answer says that samples are too old.
+func latestFirst(a Answer) bool { return a.OfSamples && a.Reason == TooOld }
+
+// direct decides which samples come next after a refusal.
+func (b *batch) direct(answer Answer) {
+	b.newest = latestFirst(answer)
+	slices.SortStableFunc(b.left, func(a, c item) int { return cmp.Compare(a.Time, c.Time) })
+}
+
 func (b *batch) halve(part []item, answer Answer) {
 	n := len(part)
 	for i := range part {
 		part[i].refusedAt = b.writer.requests
 	}
 	b.last = answer
-	newest := answer.OfSamples && answer.Reason == TooOld
-	same := b.cutting && newest == b.newest || n == len(b.left) // the part stays the next one
+	same := b.cutting && latestFirst(answer) == b.newest || n == len(b.left) // the part stays the next one
 	b.begin(n)
-	b.newest = newest
-	slices.SortStableFunc(b.left, func(a, c item) int { return cmp.Compare(a.Time, c.Time) })
+	b.direct(answer)
 	b.size, b.faulty = n/2, 0
 	if same {
 		b.faulty = n
@@ -228,6 +235,7 @@ func (b *batch) decide(s item, answer Answer) {
 	b.last = answer
 	b.begin(1)
 	b.drop(1)
+	b.direct(answer)
 	b.size, b.faulty = 1, 0
 	if !answer.OfSamples {
 		if others {

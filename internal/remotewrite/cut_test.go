@@ -408,3 +408,35 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// A Prometheus without a window says now one thing and now the other of samples that are too old for it.
+func TestTooOldAndOutOfOrder(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		r := newReceiver(t)
+		latest, last := int64(0), map[string]int64{}
+		r.decide = func(q *request) answer {
+			for _, p := range q.points {
+				switch {
+				case p.time < latest-time.Hour.Milliseconds():
+					return answer{status: http.StatusBadRequest, body: "out of bounds\n"}
+				case p.time < last[p.series]:
+					return answer{status: http.StatusBadRequest, body: "out of order sample\n"}
+				}
+			}
+			for _, p := range q.points {
+				latest, last[p.series] = max(latest, p.time), max(last[p.series], p.time)
+			}
+			return answer{status: http.StatusNoContent}
+		}
+		w.save(bot, 1, today-1)
+		w.start(w.endpoint("one", r, nil))
+		w.wait(time.Second)
+		w.save(shop, 1, days(20)...)
+		w.save(bot, 1, days(20)...)
+		w.wait(time.Minute)
+		if got := w.metric("pending_samples", "one", ""); got != 0 || len(r.got()) > 100 {
+			t.Errorf("%v samples are pending after %d requests", got, len(r.got()))
+		}
+	})
+}

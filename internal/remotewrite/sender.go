@@ -141,9 +141,11 @@ func (s *sender) send(ctx context.Context) {
 
 // since returns the first day that is not too old to be sent. What is older is given up, so it goes by the
 // time that is believed rather than by a clock that may be wrong.
-func (s *sender) since() datacube.Date {
-	// A day is as old as its last sample, that of its end.
-	oldest := s.believed().Add(-s.endpoint.MaxAge)
+func (s *sender) since() datacube.Date { return FirstDay(s.believed(), s.endpoint.MaxAge) }
+
+// FirstDay returns the first day that is no older than maxAge. A day is as old as its last sample, that of its end.
+func FirstDay(now time.Time, maxAge time.Duration) datacube.Date {
+	oldest := now.Add(-maxAge)
 	date := datacube.DateOf(oldest)
 	if date.Start().Equal(oldest) {
 		return date - 1

@@ -34,6 +34,8 @@ type Due struct {
 	Upto Place
 	// More is true if there are further days behind Upto.
 	More bool
+	// again is how far the days are among it that are to be sent once more.
+	again again
 }
 
 // Undelivered returns the app ids of the accounts of which an endpoint may not have all, in no
@@ -44,8 +46,9 @@ func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, err
 		//nolint:sqlclosecheck // each closes them
 		rows, err := tx.QueryContext(ctx, `
 			SELECT app_id FROM account
-			LEFT JOIN delivery ON delivery.endpoint = ? AND delivery.account = account.id
-			WHERE delivery.mark IS NULL OR account.changed > delivery.mark OR delivery.date < ?`,
+			LEFT JOIN delivery ON delivery.endpoint = ?1 AND delivery.account = account.id
+			WHERE delivery.mark IS NULL OR account.changed > delivery.mark OR delivery.date < ?2
+				OR EXISTS (SELECT 1 FROM resend WHERE resend.endpoint = ?1 AND resend.account = account.id)`,
 			endpoint, int64(lastDate))
 		if err != nil {
 			return err
@@ -160,6 +163,18 @@ func (c *courier) due(appID string) (Due, error) {
 		return due, err
 	}
 	due.Upto.Date = lastDate
+	repeated, all, err := c.again(account, from)
+	if err != nil {
+		return due, err
+	}
+	due.again = all
+	if taken := c.take(repeated); taken < len(repeated) {
+		due.again.upto, due.Upto, due.More = 0, from, true
+		if taken > 0 {
+			due.again.upto = repeated[taken-1].place.Date
+		}
+		return due, c.figures(account, repeated[:taken], &due)
+	}
 	entries, err := c.entries(account, from)
 	if err != nil {
 		return due, err
@@ -175,7 +190,7 @@ func (c *courier) due(appID string) (Due, error) {
 	if due.TooOld, err = c.tooOld(account, from, due.Upto); err != nil {
 		return due, err
 	}
-	return due, c.figures(account, entries, &due)
+	return due, c.figures(account, append(repeated, entries...), &due)
 }
 
 // entries returns the account's days from since on that are after a place, in the order of their places.
@@ -324,7 +339,15 @@ func (s *Store) CountDue(ctx context.Context, endpoint string, since datacube.Da
 			SELECT app_id, api, count(*) FROM behind
 			JOIN day ON day.account = behind.id AND day.api IN (0, 1) AND day.date >= ?3 AND day.status = 2
 				AND (day.changed > behind.mark OR day.changed = behind.mark AND day.date > behind.date)
-			GROUP BY behind.id, api`, endpoint, int64(lastDate), int64(since))
+			GROUP BY behind.id, api
+			UNION ALL
+			SELECT app_id, api, count(*) FROM resend
+			JOIN account ON account.id = resend.account
+			JOIN delivery ON delivery.endpoint = ?1 AND delivery.account = resend.account
+			JOIN day ON day.account = resend.account AND day.api IN (0, 1) AND day.date = resend.date AND day.status = 2
+				AND (day.changed < delivery.mark OR day.changed = delivery.mark AND day.date <= delivery.date)
+			WHERE resend.endpoint = ?1 AND resend.date >= ?3
+			GROUP BY resend.account, api`, endpoint, int64(lastDate), int64(since))
 		if err != nil {
 			return err
 		}
@@ -335,7 +358,7 @@ func (s *Store) CountDue(ctx context.Context, endpoint string, since datacube.Da
 				return err
 			}
 			count := counts[appID]
-			count[api] = days
+			count[api] += days
 			counts[appID] = count
 			return nil
 		})
@@ -357,6 +380,12 @@ func (s *Store) Delivered(ctx context.Context, endpoint string, at time.Time, du
 				ON CONFLICT DO UPDATE SET mark = excluded.mark, date = excluded.date,
 					sent_at = coalesce(excluded.sent_at, sent_at)`,
 				endpoint, dues[i].AppID, int64(dues[i].Upto.Mark), int64(dues[i].Upto.Date), seconds(at))
+			if err != nil {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, `
+				DELETE FROM resend WHERE endpoint = ?1 AND account = (SELECT id FROM account WHERE app_id = ?2) AND date <= ?3 AND mark <= ?4`,
+				endpoint, dues[i].AppID, int64(dues[i].again.upto), int64(dues[i].again.mark))
 			if err != nil {
 				return err
 			}

@@ -31,6 +31,7 @@ func TestUpgrade(t *testing.T) {
 		`DROP TABLE mark`,
 		`DROP TABLE hold`,
 		`DROP TABLE clock`,
+		`DROP TABLE resend`,
 		`ALTER TABLE account DROP COLUMN changed`,
 		`ALTER TABLE day DROP COLUMN changed`,
 		`ALTER TABLE day DROP COLUMN damaged`,
