@@ -19,7 +19,7 @@ import (
 )
 
 // jwtBearer is the grant type of RFC 7523, whose client signs with a key instead of sending a secret.
-const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer" //nolint:gosec // this is no secret
 
 // authorizer puts an OAuth2 token on each request.
 type authorizer struct {

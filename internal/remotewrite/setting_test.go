@@ -28,13 +28,11 @@ func TestWrongSettingGivesNothingUp(t *testing.T) {
 				inWorld(t, func(w *world) {
 					wrong, right := newReceiver(t), newReceiver(t)
 					e := w.endpoint("one", wrong, nil)
-					n := 30
 					if before { // it was a receiver until now
 						w.save(shop, 1, days(31)[0])
 						w.start(e)
 						w.wait(time.Second)
 						w.end()
-						n++
 					}
 					wrong.set(everything(status, tlsPort))
 					from := len(wrong.got())
