@@ -35,9 +35,9 @@ func (r *ResendOptions) Flags(clause *kingpin.CmdClause) {
 	clause.Flag("account", "Send again only the account of this name; repeatable.").StringsVar(&r.Accounts)
 }
 
-// Resend notes in the store that days are to be sent again to endpoints of remote write, be it that
-// these have them or refused them. It sends nothing itself: an exporter that serves from the store does so within seconds,
-// and else the next one to start.
+// Resend marks days in the store to be sent again to endpoints of remote write, whether they were
+// accepted or refused. It sends nothing itself: an exporter that serves from the store does so within
+// seconds, or else the next one that starts.
 func Resend(ctx context.Context, env Env, r ResendOptions) error {
 	cfg, err := config.Load(r.ConfigFile)
 	if err != nil {
