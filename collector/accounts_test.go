@@ -22,7 +22,7 @@ func TestSummary(t *testing.T) {
 	well := snapshot.Work{Succeeded: true, LastSuccess: at}
 	waits := snapshot.Work{Succeeded: true, LastSuccess: at, NotThere: true}
 	busy := snapshot.Work{LastSuccess: at, Problem: &snapshot.Problem{}}
-	refused := snapshot.Work{Problem: &snapshot.Problem{Person: true}}
+	refused := snapshot.Work{Problem: &snapshot.Problem{NeedsAction: true}}
 	board := snapshot.NewLatest()
 	registry := prometheus.NewPedanticRegistry()
 	if err := registry.Register(collector.NewSummary(board)); err != nil {

@@ -96,7 +96,7 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	}
 	progress := &fillProgress{tally: tally{now: env.Now}, bars: shown, logger: logger}
 	b := refresh.NewBackfill(refresh.BackfillOptions{
-		Store: db, Others: db, Logger: logger, Now: env.Now, Progress: progress,
+		Store: db, Changes: db, Logger: logger, Now: env.Now, Progress: progress,
 	})
 	err = c.carryOut(ctx, env, b, fill, progress, cfg.Weixin.RequestsPerSecond)
 	if closed := db.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
@@ -113,8 +113,8 @@ func (c *BackfillOptions) rotates(cfg *config.Config) bool {
 }
 
 // fill returns what is to be filled, and what the operator should know about it.
-func (c *BackfillOptions) fill(now time.Time, cfg refresh.Config) (refresh.Fill, []string, error) {
-	f := refresh.Fill{Since: c.Since, Until: c.Until, Force: c.Force, Wait: c.Wait, Concurrency: cfg.Concurrency}
+func (c *BackfillOptions) fill(now time.Time, cfg refresh.Config) (refresh.BackfillRequest, []string, error) {
+	f := refresh.BackfillRequest{Since: c.Since, Until: c.Until, Force: c.Force, Wait: c.Wait, Concurrency: cfg.Concurrency}
 	var notes []string
 	yesterday := datacube.DateOf(now) - 1
 	latest := yesterday
@@ -156,7 +156,7 @@ func (c *BackfillOptions) fill(now time.Time, cfg refresh.Config) (refresh.Fill,
 
 // carryOut plans, and then makes the calls or says how many there would be.
 func (c *BackfillOptions) carryOut(
-	ctx context.Context, env Env, b *refresh.Backfill, f refresh.Fill, progress *fillProgress, perSecond float64,
+	ctx context.Context, env Env, b *refresh.Backfill, f refresh.BackfillRequest, progress *fillProgress, perSecond float64,
 ) error {
 	plan, err := b.Plan(ctx, f)
 	if ctx.Err() != nil {
@@ -182,12 +182,12 @@ func (c *BackfillOptions) carryOut(
 }
 
 // verdict returns nil where all days were asked for.
-func verdict(filled []refresh.Filled) error {
+func verdict(filled []refresh.BackfillResult) error {
 	var failed, waiting []string
 	for i := range filled {
 		a := &filled[i]
 		reasons := map[bool]bool{}
-		for _, end := range a.Ended {
+		for _, end := range a.GivenUp {
 			if end != nil {
 				reasons[end.Reason == snapshot.Reason(weixin.Quota)] = true
 			}

@@ -13,7 +13,7 @@ import (
 )
 
 // writePlan says how many calls a backfill would take.
-func writePlan(w io.Writer, p refresh.FillPlan, perSecond float64) error {
+func writePlan(w io.Writer, p refresh.BackfillPlan, perSecond float64) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleDefault)
 	t.Style().Options = table.OptionsNoBordersAndSeparators
@@ -46,7 +46,7 @@ func unpadded(text string) string {
 }
 
 // writeFilled says what came of a backfill.
-func writeFilled(w io.Writer, p refresh.FillPlan, filled []refresh.Filled, stopped bool) error {
+func writeFilled(w io.Writer, p refresh.BackfillPlan, filled []refresh.BackfillResult, stopped bool) error {
 	var calls, failures, revisions, vanished, left int
 	var learned, confirmed, empty, notThere, damaged [datacube.APIs]int
 	for i := range filled {
@@ -82,7 +82,7 @@ func writeFilled(w io.Writer, p refresh.FillPlan, filled []refresh.Filled, stopp
 		fmt.Fprintf(&b, "  %d known days with traffic came back without rows; their figures are kept\n", vanished)
 	}
 	for i := range filled {
-		for api, end := range filled[i].Ended {
+		for api, end := range filled[i].GivenUp {
 			if end == nil {
 				continue
 			}

@@ -100,7 +100,7 @@ func (b *bars) end() {
 }
 
 // show takes over how it stands with an account and with the whole.
-func (b *bars) show(s refresh.FillStatus, done, left int, text string) {
+func (b *bars) show(s refresh.BackfillStatus, done, left int, text string) {
 	b.total.set(done, left, text)
 	one := b.accounts[s.Account]
 	switch {

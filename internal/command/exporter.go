@@ -197,7 +197,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 		return nil, err
 	}
 	x.clients = clients{now: x.now, observe: x.observe}
-	x.refresher = refresh.New(refresh.Options{Store: db, Others: db, Board: observed{latest, x.published}, Logger: x.logger, Now: x.now, Believed: x.clock.Believed})
+	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: observed{latest, x.published}, Logger: x.logger, Now: x.now, Believed: x.clock.Believed})
 	x.reloading = newReloads()
 	metrics, err := exposition.New(exposition.Options{
 		Source:   latest,

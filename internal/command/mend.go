@@ -30,7 +30,7 @@ func (x *exporter) keepMending(ctx context.Context, db *store.Store) {
 		if !x.mend(ctx, db) {
 			continue
 		}
-		if err := x.refresher.Reread(ctx); err != nil && ctx.Err() == nil {
+		if err := x.refresher.ReloadStore(ctx); err != nil && ctx.Err() == nil {
 			level.Error(x.logger).Log("msg", "cannot read the store again, which was opened anew; restart the exporter", "err", err)
 		}
 	}

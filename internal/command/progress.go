@@ -25,7 +25,7 @@ type fillProgress struct {
 }
 
 // begin takes over what is to be done.
-func (p *fillProgress) begin(plan refresh.FillPlan) {
+func (p *fillProgress) begin(plan refresh.BackfillPlan) {
 	p.tally.begin(plan)
 	p.said = p.now()
 	level.Info(p.logger).Log("msg", "filling the store", "since", plan.Since, "until", plan.Until,
@@ -36,8 +36,8 @@ func (p *fillProgress) begin(plan refresh.FillPlan) {
 // end leaves nothing of the bars.
 func (p *fillProgress) end() { p.bars.end() }
 
-// Show implements refresh.FillProgress.
-func (p *fillProgress) Show(s refresh.FillStatus) {
+// Show implements refresh.BackfillProgress.
+func (p *fillProgress) Show(s refresh.BackfillStatus) {
 	p.add(s)
 	if p.bars.shown() {
 		p.bars.show(s, p.done, p.left, p.text())
@@ -53,7 +53,7 @@ func (p *fillProgress) Show(s refresh.FillStatus) {
 // tally adds up how it stands with the accounts.
 type tally struct {
 	now        func() time.Time
-	latest     map[string]refresh.FillStatus // by account; those that ended are left out
+	latest     map[string]refresh.BackfillStatus // by account; those that ended are left out
 	done, left int
 	points     []point // of the last while, the oldest first
 }
@@ -68,18 +68,18 @@ type point struct {
 // follow what happens.
 const paceTime = 30 * time.Second
 
-func (t *tally) begin(plan refresh.FillPlan) {
-	t.latest = make(map[string]refresh.FillStatus, len(plan.Accounts))
+func (t *tally) begin(plan refresh.BackfillPlan) {
+	t.latest = make(map[string]refresh.BackfillStatus, len(plan.Accounts))
 	for i, a := range plan.Accounts {
 		calls := plan.Calls[i]
-		t.latest[a.Name] = refresh.FillStatus{Account: a.Name, Left: calls[datacube.Daily] + calls[datacube.Hourly]}
+		t.latest[a.Name] = refresh.BackfillStatus{Account: a.Name, Left: calls[datacube.Daily] + calls[datacube.Hourly]}
 	}
 	t.left = plan.Total()
 	t.points = []point{{t.now(), 0}}
 }
 
 // add takes over how it stands with one account.
-func (t *tally) add(s refresh.FillStatus) {
+func (t *tally) add(s refresh.BackfillStatus) {
 	former, ok := t.latest[s.Account]
 	if !ok {
 		return // it has ended

@@ -138,7 +138,7 @@ func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
 	var found bool
 	var wake time.Time
 	for api := range a.calls {
-		calls, again := Due(now, s, datacube.API(api), a.ledgers)
+		calls, again := dueCalls(now, s, datacube.API(api), a.ledgers)
 		ends := a.holds[api].ends(now)
 		held := now.Before(ends)
 		if held {

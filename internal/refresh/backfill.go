@@ -26,24 +26,24 @@ const (
 // BackfillOptions are the parts that a Backfill works with.
 type BackfillOptions struct {
 	Store RecordStore
-	// Others tells what other processes write into the store; nil: there are none.
-	Others   Others
+	// Changes tells what other processes write into the store; nil: there are none.
+	Changes  ChangeReader
 	Logger   log.Logger
 	Now      func() time.Time
-	Progress FillProgress
+	Progress BackfillProgress
 }
 
 // Backfill asks Weixin for a range of days that the store does not know. What it asks for and
-// when depends on its FillPlan, what an answer means on the same rules as a Refresher's.
+// when depends on its BackfillPlan, what an answer means on the same rules as a Refresher's.
 type Backfill struct {
 	engine[*filling]
 
-	progress FillProgress
+	progress BackfillProgress
 
 	// All that follows belongs to the goroutine of Run.
 	calls   context.Context //nolint:containedctx // that of the calls
-	plan    FillPlan
-	filled  []Filled
+	plan    BackfillPlan
+	filled  []BackfillResult
 	next    int        // the first of the accounts that was not begun
 	active  []*filling // begun and not ended, in the order of their begin
 	running int
@@ -53,20 +53,20 @@ type Backfill struct {
 // filling is an account that is being filled.
 type filling struct {
 	asked
-	*Filled
+	*BackfillResult
 
 	// cursors are the newest days that were not dealt with; what stands behind them is done.
 	cursors [datacube.APIs]datacube.Date
 	// refused counts days in a row whose quota allowed no call at all.
 	refused  [datacube.APIs]int
 	failing  [datacube.APIs]time.Time // when the attempts began to fail; zero while they do not
-	reported FillStatus
+	reported BackfillStatus
 }
 
 // NewBackfill returns a Backfill for Plan and Run. It starts nothing.
 func NewBackfill(o BackfillOptions) *Backfill {
 	return &Backfill{
-		engine:   newEngine[*filling](reporter{o.Logger}, o.Store, o.Others, o.Now),
+		engine:   newEngine[*filling](reporter{o.Logger}, o.Store, o.Changes, o.Now),
 		progress: o.Progress,
 	}
 }
@@ -76,11 +76,11 @@ func NewBackfill(o BackfillOptions) *Backfill {
 // for each account of the plan. When the context ends, the answers of calls under way are
 // still waited for, for a few seconds, and stored; that is no error. An error is one of the
 // store, and ends everything. Run is called once.
-func (b *Backfill) Run(ctx context.Context, p FillPlan) ([]Filled, error) {
+func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, error) {
 	b.plan, b.since = p, p.Since
-	b.filled = make([]Filled, len(p.Accounts))
+	b.filled = make([]BackfillResult, len(p.Accounts))
 	for i, a := range p.Accounts {
-		b.filled[i] = Filled{Name: a.Name, AppID: a.AppID, Left: p.Calls[i]}
+		b.filled[i] = BackfillResult{Name: a.Name, AppID: a.AppID, Left: p.Calls[i]}
 	}
 	b.life = context.WithoutCancel(ctx)
 	var stop context.CancelFunc
@@ -144,7 +144,7 @@ func (b *Backfill) startOne(now time.Time) bool {
 	if b.next == len(b.plan.Accounts) {
 		return false
 	}
-	acc := &filling{asked: asked{Account: b.plan.Accounts[b.next], ctx: b.calls}, Filled: &b.filled[b.next]}
+	acc := &filling{asked: asked{Account: b.plan.Accounts[b.next], ctx: b.calls}, BackfillResult: &b.filled[b.next]}
 	for api := range acc.cursors {
 		acc.cursors[api] = b.plan.Until
 	}
@@ -178,10 +178,10 @@ func (b *Backfill) nextCall(acc *filling, now time.Time) (Call, bool, bool) {
 	var best Call
 	var found, waits bool
 	for api := range datacube.APIs {
-		if acc.Ended[api] != nil {
+		if acc.GivenUp[api] != nil {
 			continue
 		}
-		c, ok := stretch(api, b.plan.Since, acc.cursors[api], b.plan.wanted(acc.ledgers[api]))
+		c, ok := newestCall(api, b.plan.Since, acc.cursors[api], b.plan.wanted(acc.ledgers[api]))
 		switch {
 		case !ok:
 		case acc.holds[api].ends(now).After(now):
@@ -197,7 +197,7 @@ func (b *Backfill) nextCall(acc *filling, now time.Time) (Call, bool, bool) {
 func (acc *filling) resume(now time.Time) time.Time {
 	var first time.Time
 	for api := range acc.holds {
-		if acc.Ended[api] != nil || acc.Left[api] == 0 {
+		if acc.GivenUp[api] != nil || acc.Left[api] == 0 {
 			continue
 		}
 		until := acc.holds[api].ends(now)
@@ -237,7 +237,7 @@ func (b *Backfill) loaded(acc *filling) bool {
 // countLeft finds out how many calls are left.
 func (b *Backfill) countLeft(acc *filling) {
 	for api := range datacube.APIs {
-		acc.Left[api] = len(Stretches(api, b.plan.Since, acc.cursors[api], b.plan.wanted(acc.ledgers[api])))
+		acc.Left[api] = len(callsFor(api, b.plan.Since, acc.cursors[api], b.plan.wanted(acc.ledgers[api])))
 	}
 }
 
@@ -258,7 +258,7 @@ func (b *Backfill) finish(acc *filling) {
 // show tells how it stands with the account.
 func (b *Backfill) show(acc *filling) {
 	now := b.now()
-	s := FillStatus{Account: acc.Account.Name, Done: acc.Calls, Ended: acc.reported.Ended}
+	s := BackfillStatus{Account: acc.Account.Name, Done: acc.Calls, Ended: acc.reported.Ended}
 	for _, left := range acc.Left {
 		s.Left += left
 	}
@@ -338,8 +338,8 @@ func (b *Backfill) failed(res result[*filling]) {
 		return
 	}
 	for other := range datacube.APIs {
-		if (other == api || f.policy.account) && acc.Ended[other] == nil && acc.Left[other] > 0 {
-			acc.Ended[other] = &FillEnd{Reason: f.reason, Text: f.text(), Advice: f.advice}
+		if (other == api || f.policy.account) && acc.GivenUp[other] == nil && acc.Left[other] > 0 {
+			acc.GivenUp[other] = &GivenUp{Reason: f.reason, Text: f.text(), Advice: f.advice}
 		}
 	}
 	b.logGivenUp(acc, res.call, f)

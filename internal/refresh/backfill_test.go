@@ -55,7 +55,7 @@ func TestStretches(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, call := range refresh.Stretches(c.api, day(c.since), day(c.until), c.wanted) {
+			for _, call := range refresh.CallsFor(c.api, day(c.since), day(c.until), c.wanted) {
 				if call.API != c.api || call.Purpose != refresh.History {
 					t.Errorf("%+v, want one of the %s call for the history", call, c.api)
 				}
@@ -70,14 +70,14 @@ func TestStretches(t *testing.T) {
 
 // shelf keeps the latest status of each account.
 type shelf struct {
-	latest map[string]refresh.FillStatus
+	latest map[string]refresh.BackfillStatus
 	shown  int
-	each   func(refresh.FillStatus) // may be nil
+	each   func(refresh.BackfillStatus) // may be nil
 }
 
-func (s *shelf) Show(status refresh.FillStatus) {
+func (s *shelf) Show(status refresh.BackfillStatus) {
 	if s.latest == nil {
-		s.latest = map[string]refresh.FillStatus{}
+		s.latest = map[string]refresh.BackfillStatus{}
 	}
 	s.latest[status.Account] = status
 	s.shown++
@@ -87,7 +87,7 @@ func (s *shelf) Show(status refresh.FillStatus) {
 }
 
 // fill runs a backfill on the world's store and returns its plan and what came of it.
-func (w *world) fill(ctx context.Context, f refresh.Fill, progress *shelf) (refresh.FillPlan, []refresh.Filled) {
+func (w *world) fill(ctx context.Context, f refresh.BackfillRequest, progress *shelf) (refresh.BackfillPlan, []refresh.BackfillResult) {
 	w.t.Helper()
 	known, err := store.Open(w.t.Context(), w.path, store.Options{}) //nolint:contextcheck // ctx ends the backfill, not the store
 	if err != nil {
@@ -99,7 +99,7 @@ func (w *world) fill(ctx context.Context, f refresh.Fill, progress *shelf) (refr
 		}
 	}()
 	b := refresh.NewBackfill(refresh.BackfillOptions{
-		Store: known, Others: known, Logger: log.NewLogfmtLogger(w.log), Now: w.now, Progress: progress,
+		Store: known, Changes: known, Logger: log.NewLogfmtLogger(w.log), Now: w.now, Progress: progress,
 	})
 	before := len(w.sim.Calls())
 	plan, err := b.Plan(w.t.Context(), f) //nolint:contextcheck // as above
@@ -117,12 +117,12 @@ func (w *world) fill(ctx context.Context, f refresh.Fill, progress *shelf) (refr
 }
 
 // from returns what is to be filled for all accounts of the world.
-func (w *world) from(since, until string) refresh.Fill {
-	return refresh.Fill{Accounts: w.config.Accounts, Since: date(w.t, since), Until: date(w.t, until), Concurrency: 3}
+func (w *world) from(since, until string) refresh.BackfillRequest {
+	return refresh.BackfillRequest{Accounts: w.config.Accounts, Since: date(w.t, since), Until: date(w.t, until), Concurrency: 3}
 }
 
 // wantFilled fails unless the store has exactly the figures of the simulated Weixin.
-func (w *world) wantFilled(f refresh.Fill) {
+func (w *world) wantFilled(f refresh.BackfillRequest) {
 	w.t.Helper()
 	for _, a := range f.Accounts {
 		daily, hourly := stored(w.t, w.path, a.AppID)
@@ -209,14 +209,14 @@ func TestBackfillOfMonths(t *testing.T) {
 			if i == 0 {
 				empty = days
 			}
-			want := refresh.Filled{
+			want := refresh.BackfillResult{
 				Name: fmt.Sprintf("account%02d", i), AppID: f.Accounts[i].AppID, Calls: perAccount,
 				Learned: [datacube.APIs]int{days, days}, Empty: [datacube.APIs]int{empty, empty},
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("account %d (-want +got):\n%s", i, diff)
 			}
-			want2 := refresh.FillStatus{Account: got.Name, Done: perAccount, Ended: true}
+			want2 := refresh.BackfillStatus{Account: got.Name, Done: perAccount, Ended: true}
 			if diff := cmp.Diff(want2, progress.latest[got.Name]); diff != "" {
 				t.Errorf("status of account %d (-want +got):\n%s", i, diff)
 			}
@@ -255,7 +255,7 @@ func TestBackfillStoppedAnywhere(t *testing.T) {
 				defer cancel()
 				done := 0
 				progress := &shelf{}
-				progress.each = func(refresh.FillStatus) {
+				progress.each = func(refresh.BackfillStatus) {
 					done = 0
 					for _, s := range progress.latest {
 						done += s.Done
@@ -268,7 +268,7 @@ func TestBackfillStoppedAnywhere(t *testing.T) {
 				left := 0
 				for _, a := range first {
 					left += a.Left[0] + a.Left[1]
-					if a.Failures != 0 || a.Ended != [datacube.APIs]*refresh.FillEnd{} {
+					if a.Failures != 0 || a.GivenUp != [datacube.APIs]*refresh.GivenUp{} {
 						t.Errorf("a stop is no failure: %+v", a)
 					}
 				}

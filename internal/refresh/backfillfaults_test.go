@@ -19,9 +19,9 @@ import (
 )
 
 // endings returns the reasons for which the calls of an account ended.
-func endings(a refresh.Filled) [datacube.APIs]string {
+func endings(a refresh.BackfillResult) [datacube.APIs]string {
 	var reasons [datacube.APIs]string
-	for api, end := range a.Ended {
+	for api, end := range a.GivenUp {
 		if end != nil {
 			reasons[api] = end.Reason.String()
 		}
@@ -72,7 +72,7 @@ func TestBackfillWaitsForTheQuota(t *testing.T) {
 				f.Wait, f.Force, f.Concurrency = true, force, 1
 				progress := &shelf{}
 				var resumes []string
-				progress.each = func(s refresh.FillStatus) {
+				progress.each = func(s refresh.BackfillStatus) {
 					if text := s.Resume.In(datacube.China).Format("02 15:04"); !s.Resume.IsZero() && !slices.Contains(resumes, text) {
 						resumes = append(resumes, text)
 					}
@@ -198,7 +198,7 @@ func TestBackfillFaults(t *testing.T) {
 				if took := time.Since(begun); took > c.takes {
 					t.Errorf("took %v, want at most %v", took, c.takes)
 				}
-				for api, end := range filled[1].Ended {
+				for api, end := range filled[1].GivenUp {
 					if end != nil && (end.Text == "" || end.Advice == "" || filled[1].Left[api] == 0) {
 						t.Errorf("the end does not say enough: %+v, %d left", end, filled[1].Left[api])
 					}
@@ -228,7 +228,7 @@ func TestBackfillForgetsOldFaults(t *testing.T) {
 		f := w.from("2026-02-20", "2026-03-07")
 		f.Wait = true
 		progress := &shelf{}
-		progress.each = func(s refresh.FillStatus) {
+		progress.each = func(s refresh.BackfillStatus) {
 			if s.Resume.Equal(china(t, "2026-03-11 00:01")) {
 				progress.each = nil
 				w.sim.Inject(busy)
@@ -342,7 +342,7 @@ func TestBackfillSeesWhatOthersLearn(t *testing.T) {
 		w.sim.Inject(weixintest.Fault{Delay: 100 * time.Millisecond})
 		f := w.from("2026-02-01", "2026-03-07")
 		progress, wrote := &shelf{}, false
-		progress.each = func(s refresh.FillStatus) {
+		progress.each = func(s refresh.BackfillStatus) {
 			if s.Account == "account01" && s.Done == 3 && !wrote {
 				wrote = true
 				w.write(account(2).AppID, date(t, "2026-02-10"), date(t, "2026-02-11"), date(t, "2026-02-03"))

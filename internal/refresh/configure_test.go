@@ -270,7 +270,7 @@ func TestStopBeforeTheStart(t *testing.T) {
 		defer known.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		runner := refresh.New(refresh.Options{Store: known, Board: w.board, Logger: log.NewLogfmtLogger(w.log), Now: time.Now})
+		runner := refresh.New(refresh.Options{Store: known, Publisher: w.board, Logger: log.NewLogfmtLogger(w.log), Now: time.Now})
 		if err := runner.Run(ctx, w.config); err != nil {
 			t.Errorf("ended before it began: %v", err)
 		}

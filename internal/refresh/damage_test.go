@@ -171,7 +171,7 @@ func TestDamagedDayStaysUnknown(t *testing.T) {
 	})
 }
 
-// TestDamagedDailyRowsKeepTheOthers: of a range of days, those with good rows are taken.
+// TestDamagedDailyRowsKeepTheChanges: of a range of days, those with good rows are taken.
 func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestDamagedGapsGrow(t *testing.T) {
 			state := store.State{Status: status, AskedAt: at, KnownAt: at.Add(-48 * time.Hour), Damaged: n}
 			due := func(after time.Duration) bool {
 				l := ledgersOf(datacube.Hourly, states{day: state}, nil)
-				calls, _ := refresh.Due(at.Add(after), settings, datacube.Hourly, l)
+				calls, _ := refresh.DueCalls(at.Add(after), settings, datacube.Hourly, l)
 				for _, c := range calls {
 					if c.Begin == day {
 						return true

@@ -68,7 +68,7 @@ func TestDueInDoubt(t *testing.T) {
 			l := ledgersOf(c.api, own, other)
 			got := ""
 			for at := asked; at.Before(asked.AddDate(0, 0, 40)) && got == ""; at = at.Add(30 * time.Minute) {
-				calls, _ := refresh.Due(at, settings, c.api, l)
+				calls, _ := refresh.DueCalls(at, settings, c.api, l)
 				if slices.ContainsFunc(calls, func(call refresh.Call) bool { return call.Begin <= date(t, day) && date(t, day) <= call.End }) {
 					got = at.In(datacube.China).Format("2006-01-02 15:04")
 				}
@@ -91,7 +91,7 @@ func TestEmptyDaysShareTheirCall(t *testing.T) {
 			known[d] = store.State{Status: store.Known, Empty: true, AskedAt: at, KnownAt: at, Rechecked: true, Checksum: 1, Rechecks: 1}
 		}
 	}
-	got, _ := refresh.Due(china(t, "2026-03-01 08:00"), refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 18}, datacube.Daily, ledgersOf(datacube.Daily, known, known))
+	got, _ := refresh.DueCalls(china(t, "2026-03-01 08:00"), refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 18}, datacube.Daily, ledgersOf(datacube.Daily, known, known))
 	want := []refresh.Call{{API: datacube.Daily, Purpose: refresh.Recheck, Begin: date(t, "2026-02-14"), End: date(t, "2026-02-20")}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)

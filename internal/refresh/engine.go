@@ -39,7 +39,7 @@ type engine[A subject] struct {
 	since    datacube.Date   // the first day that the ledgers hold
 }
 
-func newEngine[A subject](r reporter, s RecordStore, others Others, now func() time.Time) engine[A] {
+func newEngine[A subject](r reporter, s RecordStore, others ChangeReader, now func() time.Time) engine[A] {
 	return engine[A]{
 		reporter: r, store: s, now: now, watch: watch{others: others},
 		results: make(chan result[A]), accounts: map[string]A{},

@@ -14,8 +14,8 @@ import (
 // has written into its store. Before it stores answers it looks as well.
 const followEvery = 20 * time.Second
 
-// Others tells what other processes write into the store; *store.Store does.
-type Others interface {
+// ChangeReader tells what other processes write into the store; *store.Store does.
+type ChangeReader interface {
 	// Version returns a number that stays the same until another process writes.
 	Version(ctx context.Context) (int64, error)
 	// Changed returns the app ids of the accounts about which any process has saved something
@@ -26,7 +26,7 @@ type Others interface {
 // watch finds out about which accounts other processes have written. Without them it costs
 // next to nothing.
 type watch struct {
-	others Others // nil: there are none
+	others ChangeReader // nil: there are none
 	seen   moment
 	next   moment
 }

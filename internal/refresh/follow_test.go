@@ -138,7 +138,7 @@ func TestAnswerIsJudgedByWhatOthersStored(t *testing.T) {
 
 // brokenOthers fails while told to.
 type brokenOthers struct {
-	refresh.Others
+	refresh.ChangeReader
 	broken *atomic.Bool
 }
 
@@ -146,7 +146,7 @@ func (b brokenOthers) Version(ctx context.Context) (int64, error) {
 	if b.broken.Load() {
 		return 0, errors.New("disk gone")
 	}
-	return b.Others.Version(ctx)
+	return b.ChangeReader.Version(ctx)
 }
 
 func TestFollowingGoesOnAfterAFault(t *testing.T) {
@@ -154,7 +154,7 @@ func TestFollowingGoesOnAfterAFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "2026-03-10 07:30", nil, account(1))
 		var broken atomic.Bool
-		w.others = func(s *store.Store) refresh.Others { return brokenOthers{s, &broken} }
+		w.others = func(s *store.Store) refresh.ChangeReader { return brokenOthers{s, &broken} }
 		w.start()
 		broken.Store(true)
 		w.write(account(1).AppID, date(t, "2026-03-09"))

@@ -122,7 +122,7 @@ func TestReloadEndsWaitsButForAQuota(t *testing.T) {
 		if n := w.attempts("daily"); n != 3 {
 			t.Errorf("%d daily calls, want one refused for its quota and two for permission", n)
 		}
-		if trouble := w.shown("account00").Work[datacube.Daily].Problem; !trouble.Fixed || w.shown("account01").Work[datacube.Daily].Problem.Fixed {
+		if trouble := w.shown("account00").Work[datacube.Daily].Problem; !trouble.OutlastsReload || w.shown("account01").Work[datacube.Daily].Problem.OutlastsReload {
 			t.Error("the page is not told which wait a reload ends")
 		}
 		// A wait that a reload has ended does not come back with a restart.

@@ -111,10 +111,10 @@ func (l Ledger) laterRows(date, yesterday datacube.Date) time.Time {
 	return first
 }
 
-// Due returns the calls of api that are due at now, the most urgent first, and when a day that
+// dueCalls returns the calls of api that are due at now, the most urgent first, and when a day that
 // was not there or not understood is to be asked for again: zero where nothing waits for that.
 // It depends on its arguments alone.
-func Due(now time.Time, s Settings, api datacube.API, l Ledgers) ([]Call, time.Time) {
+func dueCalls(now time.Time, s Settings, api datacube.API, l Ledgers) ([]Call, time.Time) {
 	today := datacube.DateOf(now)
 	yesterday := today - 1
 	var calls []Call

@@ -191,7 +191,7 @@ func TestDue(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, again := refresh.Due(at(c.now), c.settings, c.api, ledgersOf(c.api, c.ledger, nil))
+			got, again := refresh.DueCalls(at(c.now), c.settings, c.api, ledgersOf(c.api, c.ledger, nil))
 			if len(got) == 0 {
 				got = nil
 			}

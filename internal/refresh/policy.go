@@ -96,8 +96,8 @@ func (f fault) backsOff() bool { return f.policy.wait == 0 && !f.policy.untilMid
 // trouble returns the fault as it is shown.
 func (f fault) trouble(since, at, next time.Time) *snapshot.Problem {
 	return &snapshot.Problem{
-		Since: since, At: at, Text: f.text(), Advice: f.advice, Next: next, Cause: f.cause, Person: f.policy.person,
-		Fixed: f.reason == snapshot.Reason(weixin.Quota) || f.reason == snapshot.StoreFault || f.reason == snapshot.InvalidRows,
+		Since: since, At: at, Text: f.text(), Advice: f.advice, Next: next, Cause: f.cause, NeedsAction: f.policy.person,
+		OutlastsReload: f.reason == snapshot.Reason(weixin.Quota) || f.reason == snapshot.StoreFault || f.reason == snapshot.InvalidRows,
 	}
 }
 

@@ -76,11 +76,11 @@ func (c Config) nextLook(now time.Time) time.Time {
 // Options are the parts that a Refresher works with.
 type Options struct {
 	Store Store
-	// Others tells what other processes write into the store; nil: there are none.
-	Others Others
-	Board  Publisher
-	Logger log.Logger
-	Now    func() time.Time
+	// Changes tells what other processes write into the store; nil: there are none.
+	Changes   ChangeReader
+	Publisher Publisher
+	Logger    log.Logger
+	Now       func() time.Time
 	// Believed is the instant that what cannot be undone takes as now: removing days from the
 	// store and forgetting what is known of them. A clock that is wrong for a while must do
 	// neither. nil: Now.
@@ -136,10 +136,10 @@ func New(o Options) *Refresher {
 		o.Believed = o.Now
 	}
 	return &Refresher{
-		engine:   newEngine[*account](reporter{o.Logger}, o.Store, o.Others, o.Now),
+		engine:   newEngine[*account](reporter{o.Logger}, o.Store, o.Changes, o.Now),
 		holds:    o.Store,
 		pruner:   o.Store,
-		board:    o.Board,
+		board:    o.Publisher,
 		believed: o.Believed,
 		configs:  make(chan reconfigure),
 		ready:    queue{less: byUrgency},

@@ -7,9 +7,9 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-// Reread forgets what is known of a running Refresher's accounts and takes over what the store says,
+// ReloadStore forgets what is known of a running Refresher's accounts and takes over what the store says,
 // which is another one by now. If it fails, nothing has changed.
-func (r *Refresher) Reread(ctx context.Context) error {
+func (r *Refresher) ReloadStore(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
 	case r.configs <- reconfigure{reread: true, done: done}:

@@ -38,11 +38,11 @@ type world struct {
 	store   *store.Store
 	runner  *refresh.Refresher
 	stop    func()
-	wrapped func(*store.Store) refresh.Store  // nil: the store itself
-	others  func(*store.Store) refresh.Others // nil: no other process writes
-	watched refresh.Publisher                 // nil: the board itself
-	ahead   atomic.Int64                      // by how much the refresher's clock is wrong
-	believe func() time.Time                  // nil: the refresher's clock
+	wrapped func(*store.Store) refresh.Store        // nil: the store itself
+	others  func(*store.Store) refresh.ChangeReader // nil: no other process writes
+	watched refresh.Publisher                       // nil: the board itself
+	ahead   atomic.Int64                            // by how much the refresher's clock is wrong
+	believe func() time.Time                        // nil: the refresher's clock
 }
 
 // logbook collects log lines; they also go to the test's output.
@@ -96,7 +96,7 @@ var emptyStore = sync.OnceValues(func() ([]byte, error) {
 
 // otherProcesses lets the refresher look for what others write. Most tests do without, since it looks
 // three times a minute.
-func otherProcesses(s *store.Store) refresh.Others { return s }
+func otherProcesses(s *store.Store) refresh.ChangeReader { return s }
 
 // account returns a simulated account; i makes it unique.
 func account(i int) weixintest.Account {
@@ -168,11 +168,11 @@ func (w *world) start() {
 	if w.watched != nil {
 		shown = w.watched
 	}
-	var others refresh.Others
+	var others refresh.ChangeReader
 	if w.others != nil {
 		others = w.others(w.store)
 	}
-	w.runner = refresh.New(refresh.Options{Store: kept, Others: others, Board: shown, Logger: log.NewLogfmtLogger(w.log), Now: w.now, Believed: w.believe})
+	w.runner = refresh.New(refresh.Options{Store: kept, Changes: others, Publisher: shown, Logger: log.NewLogfmtLogger(w.log), Now: w.now, Believed: w.believe})
 	ended := make(chan error, 1)
 	go func() { ended <- w.runner.Run(ctx, w.config) }()
 	w.stop = sync.OnceFunc(func() {

@@ -110,10 +110,10 @@ type Problem struct {
 	Next   time.Time // when it is tried again, unless the configuration is reloaded before
 	// Cause is the same for all accounts and calls that fail for the same cause.
 	Cause Cause
-	// Person says that it does not pass by itself.
-	Person bool
-	// Fixed says that a reload of the configuration does not end the wait either.
-	Fixed bool
+	// NeedsAction says that it does not pass by itself.
+	NeedsAction bool
+	// OutlastsReload says that a reload of the configuration does not end the wait either.
+	OutlastsReload bool
 }
 
 // Cause identifies what makes attempts fail, by what the error says in its fields.
@@ -162,7 +162,7 @@ func (a *Account) State() State {
 
 func (w *Work) state() State {
 	switch {
-	case w.Problem != nil && w.Problem.Person:
+	case w.Problem != nil && w.Problem.NeedsAction:
 		return NeedsAction
 	case w.Problem != nil:
 		return Failing

@@ -257,7 +257,7 @@ func (c *cause) shown() landingProblem {
 	}
 	return landingProblem{
 		Names: c.names, More: c.accounts - len(c.names), Calls: calls,
-		Since: moment(c.since), Text: c.first.Text, Advice: c.first.Advice, Next: moment(c.next), Fixed: c.first.Fixed,
+		Since: moment(c.since), Text: c.first.Text, Advice: c.first.Advice, Next: moment(c.next), Fixed: c.first.OutlastsReload,
 	}
 }
 

@@ -290,7 +290,7 @@ func TestLandingPageTellsASharedCauseOnce(t *testing.T) {
 	s := newSurface(t)
 	at := time.Date(2026, 3, 9, 16, 30, 0, 0, time.UTC)
 	shared, own := &snapshot.Snapshot{}, &snapshot.Snapshot{}
-	shared.Store = &snapshot.Problem{Since: at, Next: at, Text: "the disk is full", Advice: "Make room.", Fixed: true}
+	shared.Store = &snapshot.Problem{Since: at, Next: at, Text: "the disk is full", Advice: "Make room.", OutlastsReload: true}
 	for i := range 10_000 {
 		a, b := &snapshot.Account{Name: fmt.Sprintf("a%05d", i)}, &snapshot.Account{Name: fmt.Sprintf("b%05d", i)}
 		for api := range datacube.APIs {

@@ -9,8 +9,8 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Fill says what a backfill is to ask for.
-type Fill struct {
+// BackfillRequest says what a backfill is to ask for.
+type BackfillRequest struct {
 	// Accounts are filled in this order; their app ids are unique.
 	Accounts []Account
 	// Since and Until are the first and the last day, from datacube.FirstDate to yesterday.
@@ -24,15 +24,15 @@ type Fill struct {
 	Concurrency int
 }
 
-// FillPlan is a Fill with the calls that it takes by what is known now.
-type FillPlan struct {
-	Fill
+// BackfillPlan is a BackfillRequest with the calls that it takes by what is known now.
+type BackfillPlan struct {
+	BackfillRequest
 	// Calls are the numbers of calls for each of Accounts.
 	Calls [][datacube.APIs]int
 }
 
 // Total returns the number of all calls.
-func (p FillPlan) Total() int {
+func (p BackfillPlan) Total() int {
 	total := 0
 	for _, calls := range p.Calls {
 		for _, n := range calls {
@@ -42,8 +42,8 @@ func (p FillPlan) Total() int {
 	return total
 }
 
-// Filled is what came of the backfill of one account.
-type Filled struct {
+// BackfillResult is what came of the backfill of one account.
+type BackfillResult struct {
 	Name  string
 	AppID string
 	// Calls were answered; Failures were not, or not so that all of the answer could be understood.
@@ -62,20 +62,20 @@ type Filled struct {
 	Revisions int
 	// Left is how many calls are still to be made, by each API.
 	Left [datacube.APIs]int
-	// Ended says why there are calls left; nil where there are none, or where the context
+	// GivenUp says why there are calls left; nil where there are none, or where the context
 	// ended.
-	Ended [datacube.APIs]*FillEnd
+	GivenUp [datacube.APIs]*GivenUp
 }
 
-// FillEnd says why calls of an account were given up.
-type FillEnd struct {
+// GivenUp says why calls of an account were given up.
+type GivenUp struct {
 	Reason snapshot.Reason
 	// Text says what failed and Advice what to do about it. They hold no secret and no token.
 	Text, Advice string
 }
 
-// FillStatus is how it stands with the backfill of one account.
-type FillStatus struct {
+// BackfillStatus is how it stands with the backfill of one account.
+type BackfillStatus struct {
 	Account string
 	// Done counts calls that were answered, Left those that are to be made.
 	Done, Left int
@@ -85,18 +85,18 @@ type FillStatus struct {
 	Ended bool
 }
 
-// FillProgress is shown how a backfill goes on. Its method is called from one goroutine.
-type FillProgress interface {
-	Show(FillStatus)
+// BackfillProgress is shown how a backfill goes on. Its method is called from one goroutine.
+type BackfillProgress interface {
+	Show(BackfillStatus)
 }
 
-// Stretches returns the calls that ask for the wanted days from since to until and for no
+// callsFor returns the calls that ask for the wanted days from since to until and for no
 // others, the newest first: up to 30 days in a daily call, one in an hourly call. It depends
 // on its arguments alone.
-func Stretches(api datacube.API, since, until datacube.Date, wanted func(datacube.Date) bool) []Call {
+func callsFor(api datacube.API, since, until datacube.Date, wanted func(datacube.Date) bool) []Call {
 	var calls []Call
 	for {
-		c, ok := stretch(api, since, until, wanted)
+		c, ok := newestCall(api, since, until, wanted)
 		if !ok {
 			return calls
 		}
@@ -105,8 +105,8 @@ func Stretches(api datacube.API, since, until datacube.Date, wanted func(datacub
 	}
 }
 
-// stretch returns the first of Stretches, false where no day is wanted.
-func stretch(api datacube.API, since, until datacube.Date, wanted func(datacube.Date) bool) (Call, bool) {
+// newestCall returns the first of callsFor, false where no day is wanted.
+func newestCall(api datacube.API, since, until datacube.Date, wanted func(datacube.Date) bool) (Call, bool) {
 	for ; until >= since && !wanted(until); until-- {
 	}
 	if until < since {
@@ -124,13 +124,13 @@ func stretch(api datacube.API, since, until datacube.Date, wanted func(datacube.
 }
 
 // wanted returns which days are to be asked for by what a ledger says.
-func (f Fill) wanted(l Ledger) func(datacube.Date) bool {
+func (f BackfillRequest) wanted(l Ledger) func(datacube.Date) bool {
 	return func(date datacube.Date) bool { return f.Force || l.At(date).Status != store.Known }
 }
 
 // Plan finds out which calls a backfill takes. It makes none.
-func (b *Backfill) Plan(ctx context.Context, f Fill) (FillPlan, error) {
-	p := FillPlan{Fill: f, Calls: make([][datacube.APIs]int, len(f.Accounts))}
+func (b *Backfill) Plan(ctx context.Context, f BackfillRequest) (BackfillPlan, error) {
+	p := BackfillPlan{BackfillRequest: f, Calls: make([][datacube.APIs]int, len(f.Accounts))}
 	b.life, b.since = ctx, f.Since
 	for i, a := range f.Accounts {
 		// One after the other: what is known of all accounts may be more than the memory holds.
@@ -139,7 +139,7 @@ func (b *Backfill) Plan(ctx context.Context, f Fill) (FillPlan, error) {
 			return p, err
 		}
 		for api := range datacube.APIs {
-			p.Calls[i][api] = len(Stretches(api, f.Since, f.Until, f.wanted(acc.ledgers[api])))
+			p.Calls[i][api] = len(callsFor(api, f.Since, f.Until, f.wanted(acc.ledgers[api])))
 		}
 	}
 	return p, nil
