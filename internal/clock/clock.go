@@ -38,8 +38,8 @@ const (
 
 // Store keeps the latest instant that was believed.
 type Store interface {
-	// See notes an instant; one before the latest changes nothing.
-	See(ctx context.Context, at time.Time) error
+	// RecordTime notes an instant; one before the latest changes nothing.
+	RecordTime(ctx context.Context, at time.Time) error
 }
 
 // Options are what a Clock is made of.
@@ -49,9 +49,9 @@ type Options struct {
 	// Elapsed is how long the process has run by a clock that nobody can set. It may stand still
 	// while the host sleeps, so what follows from it is never later than the truth.
 	Elapsed func() time.Duration
-	// Seen is the latest instant that the store has seen; zero if it holds nothing.
-	Seen   time.Time
-	Logger log.Logger
+	// Recorded is the latest instant that the store has seen; zero if it holds nothing.
+	Recorded time.Time
+	Logger   log.Logger
 }
 
 // Clock knows how wrong the host's clock is. It is safe for concurrent use.
@@ -85,7 +85,7 @@ type sample struct {
 
 // New returns a Clock. It starts nothing.
 func New(o Options) *Clock {
-	c := &Clock{now: o.Now, elapsed: o.Elapsed, logger: o.Logger, seen: o.Seen, seenAt: o.Elapsed()}
+	c := &Clock{now: o.Now, elapsed: o.Elapsed, logger: o.Logger, seen: o.Recorded, seenAt: o.Elapsed()}
 	wall := c.wall()
 	c.began = wall.Add(-c.seenAt)
 	if c.seen.IsZero() {
@@ -97,9 +97,9 @@ func New(o Options) *Clock {
 // wall is the host's clock; times of it are compared by what it shows.
 func (c *Clock) wall() time.Time { return c.now().Round(0) }
 
-// Answered tells of an answer of Weixin's with this Date header, which has just come. The zero
+// ObserveDate tells of an answer of Weixin's with this Date header, which has just come. The zero
 // time says nothing.
-func (c *Clock) Answered(date time.Time) {
+func (c *Clock) ObserveDate(date time.Time) {
 	if date.Before(datacube.FirstDate.Start()) {
 		return
 	}
@@ -180,10 +180,10 @@ func describe(offset time.Duration) string {
 	return fmt.Sprintf("it is %v %s Weixin's", model.Duration(length), direction)
 }
 
-// Believed returns the instant that decisions that cannot be undone may take as now. It is
+// TrustedNow returns the instant that decisions that cannot be undone may take as now. It is
 // corrected by Weixin's answers; before there are any it is the host's clock, but never more than
 // Trust past the latest instant that the store has seen and what has elapsed since.
-func (c *Clock) Believed() time.Time {
+func (c *Clock) TrustedNow() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall, elapsed := c.look()
@@ -231,7 +231,7 @@ func (c *Clock) Run(ctx context.Context, s Store) {
 	defer ticker.Stop()
 	var told time.Time
 	for ctx.Err() == nil {
-		if at := c.tick(); !at.IsZero() && at.Sub(told) >= keepEvery && s.See(ctx, at) == nil {
+		if at := c.tick(); !at.IsZero() && at.Sub(told) >= keepEvery && s.RecordTime(ctx, at) == nil {
 			told = at
 		}
 		select {

@@ -34,9 +34,9 @@ func newHost(off time.Duration, seen time.Time) *host {
 			defer h.mu.Unlock()
 			return time.Now().Add(h.off)
 		},
-		Elapsed: func() time.Duration { return time.Since(began) - h.lost },
-		Seen:    seen,
-		Logger:  log.NewLogfmtLogger(&h.log),
+		Elapsed:  func() time.Duration { return time.Since(began) - h.lost },
+		Recorded: seen,
+		Logger:   log.NewLogfmtLogger(&h.log),
 	})
 	return h
 }
@@ -48,13 +48,13 @@ func pass(d time.Duration) { <-time.After(d) }
 func (h *host) answers(off ...time.Duration) {
 	for _, o := range off {
 		pass(time.Minute)
-		h.Answered(time.Now().Add(o).UTC().Truncate(time.Second))
+		h.ObserveDate(time.Now().Add(o).UTC().Truncate(time.Second))
 	}
 }
 
 func (h *host) wantBelieved(t *testing.T, what string, want time.Time) {
 	t.Helper()
-	if got := h.Believed(); got.Sub(want).Abs() > 2*time.Second {
+	if got := h.TrustedNow(); got.Sub(want).Abs() > 2*time.Second {
 		t.Errorf("%s: believed %v, want %v", what, got, want)
 	}
 }
@@ -120,8 +120,8 @@ func TestBelievedWithoutAnswers(t *testing.T) {
 			t.Helper()
 			seen := time.Now()
 			h := newHost(year, seen)
-			h.Answered(time.Time{})
-			h.Answered(time.Unix(0, 0))
+			h.ObserveDate(time.Time{})
+			h.ObserveDate(time.Unix(0, 0))
 			h.wantBelieved(t, "answers that say nothing", seen.Add(clock.Trust))
 			h.wantOffset(t, "answers that say nothing", 0, false)
 		},
@@ -222,7 +222,7 @@ func TestClockThatJumps(t *testing.T) {
 // told is a store that remembers what it was told.
 type told []time.Time
 
-func (s *told) See(_ context.Context, at time.Time) error {
+func (s *told) RecordTime(_ context.Context, at time.Time) error {
 	*s = append(*s, at)
 	return nil
 }

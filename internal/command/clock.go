@@ -18,17 +18,17 @@ func newClock(ctx context.Context, db *store.Store, logger log.Logger, now func(
 		began := now()
 		elapsed = func() time.Duration { return now().Sub(began) }
 	}
-	seen, err := db.Seen(ctx)
+	recorded, err := db.RecordedTime(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return clock.New(clock.Options{Now: now, Elapsed: elapsed, Seen: seen, Logger: logger}), nil
+	return clock.New(clock.Options{Now: now, Elapsed: elapsed, Recorded: recorded, Logger: logger}), nil
 }
 
 // observe is told of each request to Weixin.
 func (x *exporter) observe(r weixin.Request) {
 	x.requests.Observe(r)
-	x.clock.Answered(r.Date)
+	x.clock.ObserveDate(r.Date)
 }
 
 // notices returns what is wrong with the exporter as a whole.

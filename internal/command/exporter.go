@@ -187,7 +187,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	if x.reloads, err = collector.NewReloads(registry); err != nil {
 		return nil, err
 	}
-	if x.writers, err = newWriters(registry, db, x.logger, x.now, x.clock.Believed); err != nil {
+	if x.writers, err = newWriters(registry, db, x.logger, x.now, x.clock.TrustedNow); err != nil {
 		return nil, err
 	}
 	if err := registry.Register(collector.NewClock(x.clock.Offset)); err != nil {
@@ -197,7 +197,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 		return nil, err
 	}
 	x.clients = clients{now: x.now, observe: x.observe}
-	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: observed{latest, x.published}, Logger: x.logger, Now: x.now, Believed: x.clock.Believed})
+	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: observed{latest, x.published}, Logger: x.logger, Now: x.now, Believed: x.clock.TrustedNow})
 	x.reloading = newReloads()
 	metrics, err := exposition.New(exposition.Options{
 		Source:   latest,
@@ -220,7 +220,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 		Reload:        x.reloading.ask,
 		Lifecycle:     x.web.EnableLifecycle,
 		Unready:       db.Fault,
-		Unhealthy:     db.Hangs,
+		Unhealthy:     db.CheckDisk,
 		Notices:       func() []web.Notice { return x.notices(db) },
 		Version:       version.Version,
 		Now:           x.now,

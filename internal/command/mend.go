@@ -39,7 +39,7 @@ func (x *exporter) keepMending(ctx context.Context, db *store.Store) {
 // mend opens a store anew whose file is another one by now, and reports whether it did. What is wrong
 // is logged once for as long as it is the same.
 func (x *exporter) mend(ctx context.Context, db *store.Store) bool {
-	done, err := db.Mend(context.WithoutCancel(ctx))
+	done, err := db.Recover(context.WithoutCancel(ctx))
 	fault := ""
 	if err != nil {
 		fault = err.Error()
@@ -74,7 +74,7 @@ func (x *exporter) unlessItHangs(ctx context.Context, db *store.Store, work func
 		case err := <-ended:
 			return err
 		case <-ticker.C:
-			if err := db.Hangs(); err != nil {
+			if err := db.CheckDisk(); err != nil {
 				return fmt.Errorf("ended without closing the store, which loses nothing: %w", err)
 			}
 		}

@@ -50,7 +50,7 @@ func (j *Job) together() int {
 	if j.Spool.Off {
 		return 1
 	}
-	return int(history.Figures)
+	return int(history.FigureCount)
 }
 
 // split yields the families in groups of the size.

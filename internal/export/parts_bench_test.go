@@ -27,7 +27,7 @@ func samplesPerSecond(b *testing.B) {
 
 func BenchmarkFormatting(b *testing.B) {
 	values := benchValues()
-	for _, family := range history.Families()[:history.Figures] {
+	for _, family := range history.Families()[:history.FigureCount] {
 		b.Run(family.Name, func(b *testing.B) {
 			out := &openMetrics{w: io.Discard}
 			out.begin(family)

@@ -25,8 +25,8 @@ const (
 	TimeCost
 	// MaxTimeCost is datacube.Figures.MaxTimeCostMillis.
 	MaxTimeCost
-	// Figures is their number, for arrays indexed by Figure.
-	Figures
+	// FigureCount is their number, for arrays indexed by Figure.
+	FigureCount
 )
 
 // Of returns the figure as the store has it: a count, or milliseconds for the time costs.
@@ -69,7 +69,7 @@ func (f Family) Value(figures datacube.Figures) float64 {
 // Families returns the eight families, those of each API together and in the order of Figure:
 // first the hourly ones, then the daily ones. The caller owns the slice.
 func Families() []Family {
-	families := make([]Family, 0, int(datacube.APIs)*int(Figures))
+	families := make([]Family, 0, int(datacube.APIs)*int(FigureCount))
 	for _, p := range []struct {
 		api          datacube.API
 		period, call string
@@ -77,7 +77,7 @@ func Families() []Family {
 		{datacube.Hourly, "hour", "getinterfacesummaryhour"},
 		{datacube.Daily, "day", "getinterfacesummary"},
 	} {
-		for figure, f := range [Figures]struct{ suffix, help, field string }{
+		for figure, f := range [FigureCount]struct{ suffix, help, field string }{
 			Callbacks:   {"callbacks", "How often Weixin called the account's server, failures included,", "callback_count"},
 			Failures:    {"failures", "How many of the callbacks failed", "fail_count"},
 			TimeCost:    {"time_cost_seconds", "Time of all callbacks together", "total_time_cost"},

@@ -33,7 +33,7 @@ func TestFamilies(t *testing.T) {
 	got := map[string]family{}
 	for i, f := range history.Families() {
 		got[f.Name] = family{f.API, f.Value(figures)}
-		if (f.API == datacube.Hourly) != (i < int(history.Figures)) || int(f.Figure) != i%int(history.Figures) {
+		if (f.API == datacube.Hourly) != (i < int(history.FigureCount)) || int(f.Figure) != i%int(history.FigureCount) {
 			t.Errorf("%s is number %d, figure %d", f.Name, i, f.Figure)
 		}
 	}

@@ -97,7 +97,7 @@ func (a *account) noteNotThere(api datacube.API) {
 	for _, state := range a.ledgers[api].All() {
 		latest = state
 	}
-	a.shown.Work[api].NotThere = latest.Status == store.NotThere
+	a.shown.Work[api].NotThere = latest.Status == store.NotReady
 }
 
 // change makes what is shown the account's own again, so that it can be changed.

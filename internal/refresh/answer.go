@@ -113,7 +113,7 @@ func interpret(now time.Time, appID string, c Call, ledgers Ledgers, a answer) (
 			setFigures(&r, a)
 			setKnown(&r.State, before, now, true)
 		default:
-			r.State.Status = store.NotThere
+			r.State.Status = store.NotReady
 			r.State.Empty = !a.lackSaysNothing()
 			r.State.Asks++
 			if contradicted(now, date, r.State, other.At(date)) {
@@ -130,7 +130,7 @@ func interpret(now time.Time, appID string, c Call, ledgers Ledgers, a answer) (
 func damage(s *store.State) {
 	s.Damaged++
 	if s.Status != store.Known {
-		s.Status = store.NotThere
+		s.Status = store.NotReady
 		s.Empty = false
 		s.Asks++
 	}

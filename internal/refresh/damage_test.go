@@ -188,7 +188,7 @@ func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
 		for text, want := range map[string]store.State{
 			"2026-03-04": {Status: store.Known, Empty: true},
 			"2026-03-05": {Status: store.Known},
-			"2026-03-06": {Status: store.NotThere, Damaged: 1},
+			"2026-03-06": {Status: store.NotReady, Damaged: 1},
 			"2026-03-07": {Status: store.Known},
 			"2026-03-08": {Status: store.Known},
 		} {
@@ -282,7 +282,7 @@ func TestDamagedGapsGrow(t *testing.T) {
 	day := date(t, "2026-03-09")
 	var gaps []string
 	for n := 1; n <= 15; n++ {
-		for _, status := range []store.Status{store.NotThere, store.Known} {
+		for _, status := range []store.Status{store.NotReady, store.Known} {
 			state := store.State{Status: status, AskedAt: at, KnownAt: at.Add(-48 * time.Hour), Damaged: n}
 			due := func(after time.Duration) bool {
 				l := ledgersOf(datacube.Hourly, states{day: state}, nil)

@@ -171,7 +171,7 @@ func TestNotReadyIsNoFailure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if state := known.States[datacube.Daily].At(date(t, "2026-03-10")); state.Status != store.NotThere || state.Empty {
+		if state := known.States[datacube.Daily].At(date(t, "2026-03-10")); state.Status != store.NotReady || state.Empty {
 			t.Errorf("61503 is stored as %+v, want not there and not an empty list", state)
 		}
 		w.start()

@@ -55,7 +55,7 @@ func differ(one, other store.State) bool {
 // contradicted reports whether a call has no rows for a day at a time when that would mean a day
 // without traffic, if the other call did not have some.
 func contradicted(now time.Time, date datacube.Date, lacking, other store.State) bool {
-	return lacking.Status == store.NotThere && lacking.Empty && hasTraffic(other) && !now.Before(date.End().Add(emptyAfter))
+	return lacking.Status == store.NotReady && lacking.Empty && hasTraffic(other) && !now.Before(date.End().Add(emptyAfter))
 }
 
 // hasTraffic reports whether a day is known to have had traffic.

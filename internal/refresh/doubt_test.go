@@ -31,7 +31,7 @@ func TestDueInDoubt(t *testing.T) {
 		s.KnownAt, s.AskedAt = china(t, when), china(t, when)
 		return s
 	}
-	lacking := store.State{Status: store.NotThere, Empty: true, Asks: 4, AskedAt: asked, Rechecks: 1}
+	lacking := store.State{Status: store.NotReady, Empty: true, Asks: 4, AskedAt: asked, Rechecks: 1}
 	notReady := lacking
 	notReady.Empty = false
 	for name, c := range map[string]struct {

@@ -61,7 +61,7 @@ func TestDue(t *testing.T) {
 		return s
 	}
 	notThere := func(when string, asks int) store.State {
-		return store.State{Status: store.NotThere, Empty: true, Asks: asks, AskedAt: at(when)}
+		return store.State{Status: store.NotReady, Empty: true, Asks: asks, AskedAt: at(when)}
 	}
 	settings := func(days int) refresh.Settings {
 		return refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: days, RecheckAfter: 24 * time.Hour}

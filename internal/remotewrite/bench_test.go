@@ -102,14 +102,14 @@ func BenchmarkDay(b *testing.B) {
 		}
 		for len(queue) > 0 {
 			// Everything but the last day is too old here.
-			dues, err := s.Due(b.Context(), endpoint, today-1, 2000, queue[:min(len(queue), 500)]...)
+			dues, err := s.ReadPending(b.Context(), endpoint, today-1, 2000, queue[:min(len(queue), 500)]...)
 			if err != nil {
 				b.Fatal(err)
 			}
 			for _, d := range dues {
 				samples += 96*len(d.Hourly) + 4*len(d.Daily)
 			}
-			if err := s.Delivered(b.Context(), endpoint, today.End(), dues...); err != nil {
+			if err := s.MarkDelivered(b.Context(), endpoint, today.End(), dues...); err != nil {
 				b.Fatal(err)
 			}
 			queue = queue[len(dues):]

@@ -9,14 +9,14 @@ import (
 // samplesPerDay is how many samples a day of the API has.
 func samplesPerDay(api datacube.API) int64 {
 	if api == datacube.Hourly {
-		return int64(history.Figures) * datacube.HoursPerDay
+		return int64(history.FigureCount) * datacube.HoursPerDay
 	}
-	return int64(history.Figures)
+	return int64(history.FigureCount)
 }
 
 // samplesOf returns the samples of all days of an account, those of each series in the order of
 // their times. The account's label is name.
-func (e *Endpoint) samplesOf(due *store.Due, name string) []Sample {
+func (e *Endpoint) samplesOf(due *store.Pending, name string) []Sample {
 	labels := append([]Label{{history.AccountLabel, name}}, e.ExternalLabels...)
 	var samples []Sample
 	for _, family := range history.Families() {
@@ -38,13 +38,13 @@ func (e *Endpoint) samplesOf(due *store.Due, name string) []Sample {
 
 // page is what is read of the store and sent at once.
 type page struct {
-	dues    []store.Due
+	dues    []store.Pending
 	samples []Sample
 	// tooOld counts, for each account, samples that are passed over.
 	tooOld map[string]int64
 }
 
-func (e *Endpoint) page(dues []store.Due) *page {
+func (e *Endpoint) page(dues []store.Pending) *page {
 	p := &page{dues: dues, tooOld: make(map[string]int64)}
 	for i := range dues {
 		p.samples = append(p.samples, e.samplesOf(&dues[i], e.Accounts[dues[i].AppID])...)

@@ -83,7 +83,7 @@ func (p *pending) countNow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lacking, err := p.store.CountDue(ctx, p.endpoint.Key, since)
+	lacking, err := p.store.CountPending(ctx, p.endpoint.Key, since)
 	if err != nil {
 		return err
 	}

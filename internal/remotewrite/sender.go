@@ -31,12 +31,12 @@ type Store interface {
 	Changed(ctx context.Context, after store.Mark) ([]string, store.Mark, error)
 	// Undelivered returns the app ids of the accounts of which the endpoint may not have all.
 	Undelivered(ctx context.Context, endpoint string) ([]string, error)
-	// Due returns what the endpoint lacks of some accounts, as far as it holds about limit samples.
-	Due(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]store.Due, error)
-	// CountDue counts the days that the endpoint lacks.
-	CountDue(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error)
-	// Delivered notes that the endpoint needs nothing more of what Due returned.
-	Delivered(ctx context.Context, endpoint string, at time.Time, dues ...store.Due) error
+	// ReadPending returns what the endpoint lacks of some accounts, as far as it holds about limit samples.
+	ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]store.Pending, error)
+	// CountPending counts the days that the endpoint lacks.
+	CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error)
+	// MarkDelivered notes that the endpoint needs nothing more of what ReadPending returned.
+	MarkDelivered(ctx context.Context, endpoint string, at time.Time, dues ...store.Pending) error
 	// LastDelivery returns when the endpoint last accepted samples; zero if never.
 	LastDelivery(ctx context.Context, endpoint string) (time.Time, error)
 }
@@ -188,7 +188,7 @@ func (s *sender) lacking(ctx context.Context) ([]string, error) {
 	appIDs, err := s.store.Undelivered(ctx, s.endpoint.Key)
 	return slices.DeleteFunc(appIDs, func(appID string) bool {
 		_, ok := s.endpoint.Accounts[appID]
-		return !ok || s.held != nil && slices.ContainsFunc(s.held.page.dues, func(d store.Due) bool { return d.AppID == appID })
+		return !ok || s.held != nil && slices.ContainsFunc(s.held.page.dues, func(d store.Pending) bool { return d.AppID == appID })
 	}), err
 }
 
@@ -204,7 +204,7 @@ type job struct {
 // once is held, so that others do not wait for it, and show whether it is the page or the endpoint that is at fault.
 func (s *sender) next(ctx context.Context, queue []string) ([]string, error) {
 	since := s.since()
-	dues, err := s.store.Due(ctx, s.endpoint.Key, since, s.endpoint.MaxSamples, queue[:min(len(queue), readAtOnce)]...)
+	dues, err := s.store.ReadPending(ctx, s.endpoint.Key, since, s.endpoint.MaxSamples, queue[:min(len(queue), readAtOnce)]...)
 	if err != nil {
 		return queue, err
 	}
@@ -281,7 +281,7 @@ func (j *job) remaining(queue []string) []string {
 
 // note is what the store is to keep of a page that is done.
 type note struct {
-	dues    []store.Due
+	dues    []store.Pending
 	samples int
 	at      time.Time // when samples were accepted; zero if none were
 }
@@ -307,7 +307,7 @@ func (s *sender) keep(ctx context.Context) error {
 	// It is noted even if the sender is to end now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
-	err := s.pending.less(n.samples, func() error { return s.store.Delivered(ctx, s.endpoint.Key, n.at, n.dues...) })
+	err := s.pending.less(n.samples, func() error { return s.store.MarkDelivered(ctx, s.endpoint.Key, n.at, n.dues...) })
 	if err != nil {
 		return err
 	}

@@ -46,25 +46,25 @@ func (b *broken) Undelivered(ctx context.Context, endpoint string) ([]string, er
 	return b.Store.Undelivered(ctx, endpoint)
 }
 
-func (b *broken) Due(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]store.Due, error) {
+func (b *broken) ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]store.Pending, error) {
 	if err := b.fault("due"); err != nil {
 		return nil, err
 	}
-	return b.Store.Due(ctx, endpoint, since, limit, appIDs...)
+	return b.Store.ReadPending(ctx, endpoint, since, limit, appIDs...)
 }
 
-func (b *broken) CountDue(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error) {
+func (b *broken) CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error) {
 	if err := b.fault("count"); err != nil {
 		return nil, err
 	}
-	return b.Store.CountDue(ctx, endpoint, since)
+	return b.Store.CountPending(ctx, endpoint, since)
 }
 
-func (b *broken) Delivered(ctx context.Context, endpoint string, at time.Time, dues ...store.Due) error {
+func (b *broken) MarkDelivered(ctx context.Context, endpoint string, at time.Time, dues ...store.Pending) error {
 	if err := b.fault("delivered"); err != nil {
 		return err
 	}
-	return b.Store.Delivered(ctx, endpoint, at, dues...)
+	return b.Store.MarkDelivered(ctx, endpoint, at, dues...)
 }
 
 // A store that fails for a while is asked again.

@@ -31,7 +31,7 @@ func TestChanged(t *testing.T) {
 		if want := []string{shop, bot}; !slices.Equal(got, want) {
 			t.Errorf("changed at first: %q, want %q", got, want)
 		}
-		late := store.Record{AppID: bot, API: 1, Date: firstDay, State: store.State{Status: store.NotThere, AskedAt: asked}}
+		late := store.Record{AppID: bot, API: 1, Date: firstDay, State: store.State{Status: store.NotReady, AskedAt: asked}}
 		save(t, s, late)
 		s = reopen()
 		got, second := changed(t, s, first)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Seen returns the latest instant that the store has seen: what See noted, or else when the latest
+// RecordedTime returns the latest instant that the store has seen: what RecordTime noted, or else when the latest
 // answer came. It is zero where the store holds nothing, and in China time.
-func (s *Store) Seen(ctx context.Context) (time.Time, error) {
+func (s *Store) RecordedTime(ctx context.Context) (time.Time, error) {
 	var seen int64
 	err := s.reading(ctx, func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, `SELECT seen FROM clock`).Scan(&seen); err != nil || seen > 0 {
@@ -22,8 +22,8 @@ func (s *Store) Seen(ctx context.Context) (time.Time, error) {
 	return instant(seen), nil
 }
 
-// See notes that an instant has passed for sure. One before the latest changes nothing.
-func (s *Store) See(ctx context.Context, at time.Time) error {
+// RecordTime notes that an instant has passed for sure. One before the latest changes nothing.
+func (s *Store) RecordTime(ctx context.Context, at time.Time) error {
 	err := s.inTurn(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE clock SET seen = ?1 WHERE seen < ?1`, at.Unix())
 		return err

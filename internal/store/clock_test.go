@@ -8,10 +8,10 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-// seen returns what Seen does.
+// seen returns what RecordedTime does.
 func seen(t *testing.T, s *store.Store) time.Time {
 	t.Helper()
-	at, err := s.Seen(t.Context())
+	at, err := s.RecordedTime(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestSeen(t *testing.T) {
 	}
 	noon := firstDay.Start().Add(12 * time.Hour)
 	for _, at := range []time.Time{noon, noon.Add(time.Minute), noon.Add(-time.Hour)} {
-		if err := s.See(t.Context(), at); err != nil {
+		if err := s.RecordTime(t.Context(), at); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,9 +11,9 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Place is how far an endpoint has come with the days of an account, which are passed on in
+// Position is how far an endpoint has come with the days of an account, which are passed on in
 // the order of their marks and, among those with the same mark, of their dates.
-type Place struct {
+type Position struct {
 	Mark Mark
 	// Date is the last day with the mark that is done; lastDate where that is all of them.
 	Date datacube.Date
@@ -22,17 +22,17 @@ type Place struct {
 // lastDate stands for all days.
 const lastDate datacube.Date = math.MaxInt32
 
-// Due is what one endpoint does not have yet of one account. The caller owns it.
-type Due struct {
+// Pending is what one endpoint does not have yet of one account. The caller owns it.
+type Pending struct {
 	AppID string
 	// Daily and Hourly are Known days in the order of their dates.
 	Daily  []datacube.Day
 	Hourly []datacube.HourlyDay
-	// TooOld counts, for each API, the days before the date asked for that come before Upto.
+	// TooOld counts, for each API, the days before the date asked for that come before UpTo.
 	TooOld [datacube.APIs]int64
-	// Upto is where the account stands once all this is done.
-	Upto Place
-	// More is true if there are further days behind Upto.
+	// UpTo is where the account stands once all this is done.
+	UpTo Position
+	// More is true if there are further days behind UpTo.
 	More bool
 	// again is how far the days are among it that are to be sent once more.
 	again again
@@ -67,14 +67,14 @@ func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, err
 	return appIDs, nil
 }
 
-// Due returns what an endpoint does not have yet of the accounts with these app ids, as of one
+// ReadPending returns what an endpoint does not have yet of the accounts with these app ids, as of one
 // instant and in their order, as far as their days hold no more than limit samples, four for each
 // hour and day, but at least one day. Only the last account can have More. Days before since are
 // only counted.
-func (s *Store) Due(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]Due, error) {
-	var dues []Due
+func (s *Store) ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]Pending, error) {
+	var dues []Pending
 	err := s.reading(ctx, func(tx *sql.Tx) error {
-		c := courier{ctx: ctx, tx: tx, endpoint: endpoint, since: since, left: limit, whole: true, prepared: make(map[string]*sql.Stmt)}
+		c := dueReader{ctx: ctx, tx: tx, endpoint: endpoint, since: since, left: limit, whole: true, prepared: make(map[string]*sql.Stmt)}
 		for _, appID := range appIDs {
 			if c.left <= 0 {
 				break
@@ -99,7 +99,7 @@ func (s *Store) Due(ctx context.Context, endpoint string, since datacube.Date, l
 	return dues, nil
 }
 
-func (d *Due) empty() bool {
+func (d *Pending) empty() bool {
 	return len(d.Daily)+len(d.Hourly) == 0 && d.TooOld == [datacube.APIs]int64{}
 }
 
@@ -111,9 +111,9 @@ func samplesOf(api datacube.API) int {
 	return 4
 }
 
-// courier reads what is due within one transaction.
-type courier struct {
-	ctx      context.Context // it lives as long as one call of Due
+// dueReader reads what is due within one transaction.
+type dueReader struct {
+	ctx      context.Context // it lives as long as one call of ReadPending
 	tx       *sql.Tx
 	endpoint string
 	since    datacube.Date
@@ -124,7 +124,7 @@ type courier struct {
 
 // rows runs a query and scan for each row of its result. Each query comes once for every account, so
 // it is prepared; the transaction's end closes it.
-func (c *courier) rows(query string, scan func(*sql.Rows) error, args ...any) error {
+func (c *dueReader) rows(query string, scan func(*sql.Rows) error, args ...any) error {
 	statement := c.prepared[query]
 	if statement == nil {
 		var err error
@@ -142,14 +142,14 @@ func (c *courier) rows(query string, scan func(*sql.Rows) error, args ...any) er
 
 // entry is a row of the table day.
 type entry struct {
-	place Place
+	place Position
 	api   datacube.API
 }
 
-func (c *courier) due(appID string) (Due, error) {
-	due := Due{AppID: appID}
+func (c *dueReader) due(appID string) (Pending, error) {
+	due := Pending{AppID: appID}
 	var account int64
-	from := Place{Mark: -1}
+	from := Position{Mark: -1}
 	found := false
 	err := c.rows(`
 		SELECT id, changed, coalesce(mark, -1), coalesce(date, 0) FROM account
@@ -157,19 +157,19 @@ func (c *courier) due(appID string) (Due, error) {
 		WHERE app_id = ?`,
 		func(rows *sql.Rows) error {
 			found = true
-			return rows.Scan(&account, &due.Upto.Mark, &from.Mark, &from.Date)
+			return rows.Scan(&account, &due.UpTo.Mark, &from.Mark, &from.Date)
 		}, c.endpoint, appID)
 	if err != nil || !found { // nobody has asked Weixin about it yet
 		return due, err
 	}
-	due.Upto.Date = lastDate
+	due.UpTo.Date = lastDate
 	repeated, all, err := c.again(account, from)
 	if err != nil {
 		return due, err
 	}
 	due.again = all
 	if taken := c.take(repeated); taken < len(repeated) {
-		due.again.upto, due.Upto, due.More = 0, from, true
+		due.again.upto, due.UpTo, due.More = 0, from, true
 		if taken > 0 {
 			due.again.upto = repeated[taken-1].place.Date
 		}
@@ -181,20 +181,20 @@ func (c *courier) due(appID string) (Due, error) {
 	}
 	if taken := c.take(entries); taken < len(entries) {
 		due.More = true
-		due.Upto = from
+		due.UpTo = from
 		if taken > 0 {
-			due.Upto = entries[taken-1].place
+			due.UpTo = entries[taken-1].place
 		}
 		entries = entries[:taken]
 	}
-	if due.TooOld, err = c.tooOld(account, from, due.Upto); err != nil {
+	if due.TooOld, err = c.tooOld(account, from, due.UpTo); err != nil {
 		return due, err
 	}
 	return due, c.figures(account, append(repeated, entries...), &due)
 }
 
 // entries returns the account's days from since on that are after a place, in the order of their places.
-func (c *courier) entries(account int64, after Place) ([]entry, error) {
+func (c *dueReader) entries(account int64, after Position) ([]entry, error) {
 	var entries []entry
 	err := c.rows(`
 		SELECT changed, date, api FROM day
@@ -211,7 +211,7 @@ func (c *courier) entries(account int64, after Place) ([]entry, error) {
 }
 
 // take returns how many of the entries fit. Those of both APIs at the same place stay together.
-func (c *courier) take(entries []entry) int {
+func (c *dueReader) take(entries []entry) int {
 	taken := 0
 	for taken < len(entries) {
 		next, samples := taken, 0
@@ -230,7 +230,7 @@ func (c *courier) take(entries []entry) int {
 }
 
 // tooOld counts the account's days before since that are after one place and not after another.
-func (c *courier) tooOld(account int64, after, upto Place) ([datacube.APIs]int64, error) {
+func (c *dueReader) tooOld(account int64, after, upto Position) ([datacube.APIs]int64, error) {
 	var days [datacube.APIs]int64
 	err := c.rows(`
 		SELECT api, count(*) FROM day
@@ -250,7 +250,7 @@ func (c *courier) tooOld(account int64, after, upto Place) ([datacube.APIs]int64
 }
 
 // figures fills in the days of the entries, in the order of their dates.
-func (c *courier) figures(account int64, entries []entry, due *Due) error {
+func (c *dueReader) figures(account int64, entries []entry, due *Pending) error {
 	var dates [datacube.APIs][]datacube.Date
 	for _, e := range entries {
 		dates[e.api] = append(dates[e.api], e.place.Date)
@@ -279,7 +279,7 @@ func (c *courier) figures(account int64, entries []entry, due *Due) error {
 	return nil
 }
 
-func (c *courier) daily(account int64, dates []datacube.Date) (map[datacube.Date]datacube.Figures, error) {
+func (c *dueReader) daily(account int64, dates []datacube.Date) (map[datacube.Date]datacube.Figures, error) {
 	found := make(map[datacube.Date]datacube.Figures, len(dates))
 	err := c.dated(`SELECT date, 0, callbacks, failures, time_cost, max_time_cost FROM daily`, account, dates,
 		func(date datacube.Date, _ int, f datacube.Figures) error {
@@ -289,7 +289,7 @@ func (c *courier) daily(account int64, dates []datacube.Date) (map[datacube.Date
 	return found, err
 }
 
-func (c *courier) hourly(account int64, dates []datacube.Date) (map[datacube.Date]*datacube.Hours, error) {
+func (c *dueReader) hourly(account int64, dates []datacube.Date) (map[datacube.Date]*datacube.Hours, error) {
 	found := make(map[datacube.Date]*datacube.Hours, len(dates))
 	err := c.dated(`SELECT date, hour, callbacks, failures, time_cost, max_time_cost FROM hourly`, account, dates,
 		func(date datacube.Date, hour int, f datacube.Figures) error {
@@ -302,7 +302,7 @@ func (c *courier) hourly(account int64, dates []datacube.Date) (map[datacube.Dat
 }
 
 // dated runs a query for the rows of an account with these dates.
-func (c *courier) dated(query string, account int64, dates []datacube.Date, scan func(datacube.Date, int, datacube.Figures) error) error {
+func (c *dueReader) dated(query string, account int64, dates []datacube.Date, scan func(datacube.Date, int, datacube.Figures) error) error {
 	if len(dates) == 0 {
 		return nil
 	}
@@ -325,9 +325,9 @@ func (c *courier) dated(query string, account int64, dates []datacube.Date, scan
 		}, account, string(list))
 }
 
-// CountDue returns, for each account of which an endpoint does not have all, how many days from
+// CountPending returns, for each account of which an endpoint does not have all, how many days from
 // since on it lacks, by API.
-func (s *Store) CountDue(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error) {
+func (s *Store) CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error) {
 	counts := make(map[string][datacube.APIs]int64)
 	err := s.reading(ctx, func(tx *sql.Tx) error {
 		//nolint:sqlclosecheck // each closes them
@@ -369,9 +369,9 @@ func (s *Store) CountDue(ctx context.Context, endpoint string, since datacube.Da
 	return counts, nil
 }
 
-// Delivered notes that an endpoint needs nothing more of what Due returned: it was sent,
+// MarkDelivered notes that an endpoint needs nothing more of what ReadPending returned: it was sent,
 // refused for good or passed over. at is when samples among it were accepted; zero if none were.
-func (s *Store) Delivered(ctx context.Context, endpoint string, at time.Time, dues ...Due) error {
+func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time, dues ...Pending) error {
 	err := s.inTurn(ctx, func(tx *sql.Tx) error {
 		for i := range dues {
 			_, err := tx.ExecContext(ctx, `
@@ -379,7 +379,7 @@ func (s *Store) Delivered(ctx context.Context, endpoint string, at time.Time, du
 				SELECT ?1, id, ?3, ?4, ?5 FROM account WHERE app_id = ?2
 				ON CONFLICT DO UPDATE SET mark = excluded.mark, date = excluded.date,
 					sent_at = coalesce(excluded.sent_at, sent_at)`,
-				endpoint, dues[i].AppID, int64(dues[i].Upto.Mark), int64(dues[i].Upto.Date), seconds(at))
+				endpoint, dues[i].AppID, int64(dues[i].UpTo.Mark), int64(dues[i].UpTo.Date), seconds(at))
 			if err != nil {
 				return err
 			}

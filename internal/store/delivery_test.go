@@ -26,25 +26,25 @@ func undelivered(t *testing.T, s *store.Store) []string {
 	return appIDs
 }
 
-func due(t *testing.T, s *store.Store, since datacube.Date, limit int, appIDs ...string) []store.Due {
+func due(t *testing.T, s *store.Store, since datacube.Date, limit int, appIDs ...string) []store.Pending {
 	t.Helper()
-	dues, err := s.Due(t.Context(), endpoint, since, limit, appIDs...)
+	dues, err := s.ReadPending(t.Context(), endpoint, since, limit, appIDs...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return dues
 }
 
-func deliver(t *testing.T, s *store.Store, dues ...store.Due) {
+func deliver(t *testing.T, s *store.Store, dues ...store.Pending) {
 	t.Helper()
-	if err := s.Delivered(t.Context(), endpoint, asked, dues...); err != nil {
+	if err := s.MarkDelivered(t.Context(), endpoint, asked, dues...); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func countDue(t *testing.T, s *store.Store, since datacube.Date) map[string][datacube.APIs]int64 {
 	t.Helper()
-	counts, err := s.CountDue(t.Context(), endpoint, since)
+	counts, err := s.CountPending(t.Context(), endpoint, since)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestDelivery(t *testing.T) {
 		var hours datacube.Hours
 		hours[7] = datacube.Figures{Callbacks: 3}
 		save(t, s, daily(shop, firstDay+1, 5), daily(shop, firstDay, 4), hourly(shop, firstDay, hours), daily(bot, firstDay-9, 1))
-		save(t, s, store.Record{AppID: bot, API: datacube.Daily, Date: firstDay, State: store.State{Status: store.NotThere, AskedAt: asked}})
+		save(t, s, store.Record{AppID: bot, API: datacube.Daily, Date: firstDay, State: store.State{Status: store.NotReady, AskedAt: asked}})
 		if got := undelivered(t, s); !slices.Equal(got, []string{shop, bot}) {
 			t.Errorf("undelivered: %q", got)
 		}
@@ -222,9 +222,9 @@ func TestDeliveryFails(t *testing.T) {
 	cancel()
 	for name, call := range map[string]func() error{
 		"undelivered": func() error { _, err := s.Undelivered(ctx, endpoint); return err },
-		"due":         func() error { _, err := s.Due(ctx, endpoint, firstDay, 1, shop); return err },
-		"count":       func() error { _, err := s.CountDue(ctx, endpoint, firstDay); return err },
-		"delivered":   func() error { return s.Delivered(ctx, endpoint, time.Time{}) },
+		"due":         func() error { _, err := s.ReadPending(ctx, endpoint, firstDay, 1, shop); return err },
+		"count":       func() error { _, err := s.CountPending(ctx, endpoint, firstDay); return err },
+		"delivered":   func() error { return s.MarkDelivered(ctx, endpoint, time.Time{}) },
 		"last":        func() error { _, err := s.LastDelivery(ctx, endpoint); return err },
 	} {
 		if err := call(); err == nil {

@@ -76,8 +76,8 @@ func (d *disk) expire() {
 	d.fresh = false
 }
 
-// Hangs returns an error if the disk of the store does not answer. It waits for seconds at the most.
-func (s *Store) Hangs() error {
+// CheckDisk returns an error if the disk of the store does not answer. It waits for seconds at the most.
+func (s *Store) CheckDisk() error {
 	if err := s.disk.answers(); err != nil {
 		return fmt.Errorf("%s: %w", name(s.path), err)
 	}

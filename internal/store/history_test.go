@@ -66,8 +66,8 @@ func TestHistory(t *testing.T) {
 		save(t, s,
 			hourly(shop, firstDay+3, busy), hourly(shop, firstDay, busy), hourly(shop, firstDay+1, datacube.Hours{}), // not in order
 			daily(shop, firstDay, 8), quietDay,
-			store.Record{AppID: shop, API: datacube.Daily, Date: firstDay + 1, State: store.State{Status: store.NotThere, AskedAt: asked}},
-			store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 2, State: store.State{Status: store.NotThere, AskedAt: asked}},
+			store.Record{AppID: shop, API: datacube.Daily, Date: firstDay + 1, State: store.State{Status: store.NotReady, AskedAt: asked}},
+			store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 2, State: store.State{Status: store.NotReady, AskedAt: asked}},
 			daily(bot, firstDay+1, 9))
 		day := func(callbacks int64) datacube.Figures { return *daily(shop, firstDay, callbacks).Daily }
 		history(t, reopen(), func(h *store.History) {

@@ -50,7 +50,7 @@ func (s *Store) Resend(ctx context.Context, endpoint string, since, until datacu
 
 // again returns the account's days from since on that the endpoint is to get once more, in the order of their
 // dates, and how far that goes. Those that it lacks in any case, after its place, are not among them.
-func (c *courier) again(account int64, has Place) ([]entry, again, error) {
+func (c *dueReader) again(account int64, has Position) ([]entry, again, error) {
 	all := again{upto: lastDate}
 	asked := int64(0)
 	err := c.rows(`SELECT count(*), coalesce(max(mark), 0) FROM resend WHERE endpoint = ?1 AND account = ?2`,

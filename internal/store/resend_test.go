@@ -9,7 +9,7 @@ import (
 )
 
 // datesOf returns the days of dues, of both calls.
-func datesOf(dues []store.Due) [][]datacube.Date {
+func datesOf(dues []store.Pending) [][]datacube.Date {
 	var all [][]datacube.Date
 	for _, d := range dues {
 		var dates []datacube.Date

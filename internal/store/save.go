@@ -145,7 +145,7 @@ func (r *Record) check() error {
 		return errors.New("the app id is missing")
 	case r.API >= datacube.APIs:
 		return errors.New("there is no such API")
-	case r.State.Status != NotThere && r.State.Status != Known:
+	case r.State.Status != NotReady && r.State.Status != Known:
 		return fmt.Errorf("a day cannot become %q", r.State.Status)
 	case r.Daily != nil && r.API != datacube.Daily, r.Hourly != nil && r.API != datacube.Hourly:
 		return errors.New("the figures are those of the other API")

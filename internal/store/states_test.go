@@ -93,7 +93,7 @@ func TestKnownDaysAreCounted(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path)
-	late := store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 2, State: store.State{Status: store.NotThere}}
+	late := store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 2, State: store.State{Status: store.NotReady}}
 	save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 1), daily(shop, firstDay, 2),
 		hourly(shop, firstDay, datacube.Hours{}), late, daily(bot, firstDay, 1))
 	db := shell(t, path)

@@ -23,7 +23,7 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 			18: {Callbacks: math.MaxInt64, Failures: math.MaxInt64, TimeCostMillis: math.MaxInt64, MaxTimeCostMillis: math.MaxInt64},
 			23: {Callbacks: 1},
 		}
-		emptyList := store.State{Status: store.NotThere, Empty: true, Asks: 3, AskedAt: asked.Add(time.Hour)}
+		emptyList := store.State{Status: store.NotReady, Empty: true, Asks: 3, AskedAt: asked.Add(time.Hour)}
 		rechecked := store.State{
 			Status: store.Known, Asks: 2, AskedAt: asked.Add(24 * time.Hour), KnownAt: asked, Rechecked: true,
 			Damaged: 3, Rechecks: 15, Checksum: math.MaxUint32,
@@ -103,7 +103,7 @@ func TestADayBecomesKnown(t *testing.T) {
 		save(t, s, yesterday)
 		waiting := store.Record{
 			AppID: shop, API: datacube.Hourly, Date: firstDay + 1,
-			State: store.State{Status: store.NotThere, Asks: 1, AskedAt: asked},
+			State: store.State{Status: store.NotReady, Asks: 1, AskedAt: asked},
 		}
 		save(t, s, waiting)
 		if got := load(t, s, firstDay)[shop]; got.Hourly.Date != firstDay || got.Days[datacube.Hourly] != 1 {
@@ -353,7 +353,7 @@ func TestViews(t *testing.T) {
 	save(t, s,
 		store.Record{AppID: shop, API: datacube.Daily, Date: firstDay, State: known(), Daily: &full},
 		store.Record{AppID: shop, API: datacube.Daily, Date: firstDay + 1, State: known(), Daily: &zero},
-		store.Record{AppID: shop, API: datacube.Daily, Date: firstDay + 2, State: store.State{Status: store.NotThere}},
+		store.Record{AppID: shop, API: datacube.Daily, Date: firstDay + 2, State: store.State{Status: store.NotReady}},
 		hourly(bot, datacube.FirstDate, datacube.Hours{23: full}))
 	db := shell(t, path)
 	const figures = `callback_count, fail_count, total_time_cost_ms, max_time_cost_ms`
@@ -373,7 +373,7 @@ func TestViews(t *testing.T) {
 func TestStatusInWords(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[store.Status]string{
-		store.NeverAsked: "never asked", store.NotThere: "not there", store.Known: "known", 9: "unknown",
+		store.NeverAsked: "never asked", store.NotReady: "not ready", store.Known: "known", 9: "unknown",
 	} {
 		if got := status.String(); got != want {
 			t.Errorf("%d is %q, not %q", status, got, want)

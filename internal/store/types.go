@@ -12,8 +12,8 @@ type Status uint8
 const (
 	// NeverAsked is a day that no answer spoke of; the store holds nothing about it.
 	NeverAsked Status = iota
-	// NotThere is a day that was asked for and that Weixin did not have yet.
-	NotThere
+	// NotReady is a day that was asked for and that Weixin did not have yet.
+	NotReady
 	// Known is a day whose figures are stored; a day without traffic can be known, too.
 	Known
 )
@@ -23,8 +23,8 @@ func (s Status) String() string {
 	switch s {
 	case NeverAsked:
 		return "never asked"
-	case NotThere:
-		return "not there"
+	case NotReady:
+		return "not ready"
 	case Known:
 		return "known"
 	default:
@@ -37,7 +37,7 @@ func (s Status) String() string {
 type State struct {
 	Status Status
 	// Empty means for a day that is Known that it had no traffic, and for one that is
-	// NotThere that the last answer was an empty list (not errcode 61503).
+	// NotReady that the last answer was an empty list (not errcode 61503).
 	Empty bool
 	// Asks counts how often the day was asked for before it was there.
 	Asks int
@@ -51,7 +51,7 @@ type State struct {
 	// concerned; up to 15.
 	Damaged int
 	// Rechecks counts the answers that were understood since the day became Known, or, while it is
-	// NotThere, since its lack of rows has contradicted the other API; up to 15.
+	// NotReady, since its lack of rows has contradicted the other API; up to 15.
 	Rechecks int
 	// Checksum is that of the figures of a day that is Known, see Checksum; 0 where there is none.
 	Checksum uint32

@@ -28,12 +28,12 @@ func (s *Store) Fault() error {
 	return nil
 }
 
-// Mend opens the file anew if the one that is open is not at its path any more, and says what was
+// Recover opens the file anew if the one that is open is not at its path any more, and says what was
 // found and done; "" if there was nothing to do. What is known of the store has to be read again then.
 // A file that was deleted, or whose -wal was, is written anew with all that it held: the process
 // has it open still. Another file in its place is opened as it is. Where that fails nothing has
-// changed, and Mend may be called again.
-func (s *Store) Mend(ctx context.Context) (string, error) {
+// changed, and Recover may be called again.
+func (s *Store) Recover(ctx context.Context) (string, error) {
 	if err := s.disk.answers(); err != nil {
 		return "", s.failed(ctx, "use", err)
 	}

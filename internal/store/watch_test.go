@@ -137,7 +137,7 @@ func TestAFileThatChangesUnderTheProcess(t *testing.T) {
 			path, backup := filepath.Join(t.TempDir(), "store.db"), filepath.Join(t.TempDir(), "backup.db")
 			s, held := served(t, path)
 			fillAndBackUp(t, s, backup)
-			if done, err := s.Mend(t.Context()); done != "" || err != nil {
+			if done, err := s.Recover(t.Context()); done != "" || err != nil {
 				t.Errorf("before: %q, %v", done, err)
 			}
 			other, err := store.Open(t.Context(), path, store.Options{}) // another process, such as a backfill
@@ -159,7 +159,7 @@ func TestAFileThatChangesUnderTheProcess(t *testing.T) {
 			if test.what == wasOverwritten {
 				_ = other.Close()
 			}
-			done, err := s.Mend(t.Context())
+			done, err := s.Recover(t.Context())
 			if err != nil || !strings.HasPrefix(done, test.what+": ") {
 				t.Fatalf("mended: %q, %v", done, err)
 			}
@@ -167,7 +167,7 @@ func TestAFileThatChangesUnderTheProcess(t *testing.T) {
 				t.Errorf("%d days, want %d", got, test.left)
 			}
 			save(t, s, daily(shop, firstDay+200, 1))
-			if done, err := s.Mend(t.Context()); done != "" || err != nil {
+			if done, err := s.Recover(t.Context()); done != "" || err != nil {
 				t.Errorf("afterwards: %q, %v", done, err)
 			}
 			_ = other.Close()
@@ -213,7 +213,7 @@ func TestAFileThatIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if done, err := s.Mend(t.Context()); err == nil || !strings.Contains(err.Error(), wasShrunk) {
+		if done, err := s.Recover(t.Context()); err == nil || !strings.Contains(err.Error(), wasShrunk) {
 			t.Errorf("mended: %q, %v", done, err)
 		}
 		if err := s.Fault(); err == nil || !strings.Contains(err.Error(), wasShrunk) {
@@ -237,7 +237,7 @@ func TestAFileThatOthersCompact(t *testing.T) {
 	}
 	run(t, db, `VACUUM`)
 	run(t, db, `PRAGMA wal_checkpoint(TRUNCATE)`)
-	if done, err := s.Mend(t.Context()); err != nil || done == "" {
+	if done, err := s.Recover(t.Context()); err != nil || done == "" {
 		t.Errorf("mended: %q, %v", done, err)
 	}
 	save(t, s, daily(shop, firstDay, 1))
@@ -311,16 +311,16 @@ func TestADiskThatHangs(t *testing.T) {
 				t.Errorf("attempt %d: %v after %v, want an error after %v", i, err, took, want)
 			}
 		}
-		if err := s.Hangs(); err == nil {
+		if err := s.CheckDisk(); err == nil {
 			t.Error("it does not hang")
 		}
-		if _, err := s.Mend(ctx); err == nil {
+		if _, err := s.Recover(ctx); err == nil {
 			t.Error("mended")
 		}
 		frozen.Store(false)
 		close(thaw)
 		synctest.Wait()
-		if err := s.Hangs(); err != nil {
+		if err := s.CheckDisk(); err != nil {
 			t.Error(err)
 		}
 		save(t, s, daily(shop, firstDay+1, 1))
