@@ -192,7 +192,7 @@ func TestDocsExampleConfiguration(t *testing.T) {
 	}
 }
 
-// TestDocsErrcodes compares the table of error codes with the classes that the
+// TestDocsErrcodes compares the table of error codes with the reasons that the
 // client gives to errcodes.
 func TestDocsErrcodes(t *testing.T) {
 	documented := map[int]string{}
@@ -212,18 +212,18 @@ func TestDocsErrcodes(t *testing.T) {
 	if len(documented) == 0 {
 		t.Fatal("docs/troubleshooting.md has no errcodes")
 	}
-	classOf := classes(t)
+	reasonOf := reasons(t)
 	// The ranges in which Weixin's errcodes lie.
 	for _, codes := range [][2]int{{-1, -1}, {40000, 50100}, {61000, 61600}, {76000, 76100}, {89500, 89600}} {
 		for code := codes[0]; code <= codes[1]; code++ {
-			want := classOf(code)
+			want := reasonOf(code)
 			got, ok := documented[code]
 			delete(documented, code)
 			switch {
 			case want == weixin.Unknown && !ok:
 			case want == weixin.NotReady && ok && got == "":
 			case want.String() != got:
-				t.Errorf("docs/troubleshooting.md gives the reason %q to errcode %d, the client the class %s", got, code, want)
+				t.Errorf("docs/troubleshooting.md gives the reason %q to errcode %d, the client the reason %s", got, code, want)
 			}
 		}
 	}
@@ -232,8 +232,8 @@ func TestDocsErrcodes(t *testing.T) {
 	}
 }
 
-// classes returns a function that asks a client for the class of an errcode.
-func classes(t *testing.T) func(code int) weixin.Class {
+// reasons returns a function that asks a client for the reason of an errcode.
+func reasons(t *testing.T) func(code int) weixin.Reason {
 	t.Helper()
 	var answer string
 	client := weixin.NewClient(weixin.Options{
@@ -244,13 +244,13 @@ func classes(t *testing.T) func(code int) weixin.Class {
 		})},
 	})
 	account := client.Account(token{})
-	return func(code int) weixin.Class {
+	return func(code int) weixin.Reason {
 		answer = fmt.Sprintf(`{"errcode":%d,"errmsg":"no"}`, code)
 		_, err := account.InterfaceSummaryHour(t.Context(), datacube.FirstDate)
 		if err == nil {
 			t.Fatalf("errcode %d is not an error", code)
 		}
-		return weixin.ClassOf(err)
+		return weixin.ReasonOf(err)
 	}
 }
 

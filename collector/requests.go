@@ -49,6 +49,6 @@ func (m *Requests) Expect(api string) {
 
 // Observe counts one request.
 func (m *Requests) Observe(r weixin.Request) {
-	m.total.WithLabelValues(r.API, r.Errcode).Inc()
-	m.duration.WithLabelValues(r.API).Observe(r.Duration.Seconds())
+	m.total.WithLabelValues(string(r.API), r.Errcode).Inc()
+	m.duration.WithLabelValues(string(r.API)).Observe(r.Duration.Seconds())
 }

@@ -71,12 +71,12 @@ func (a *Account) ask(
 		Begin datacube.Date `json:"begin_date"`
 		End   datacube.Date `json:"end_date"`
 	}
-	return a.call(ctx, api.String(), pathOf(api), dates{begin, end}, take)
+	return a.call(ctx, apiOf(api), pathOf(api), dates{begin, end}, take)
 }
 
 // call makes a call that needs an access token. If Weixin refuses the token, the call is made
 // once more with a renewed one, and never a third time.
-func (a *Account) call(ctx context.Context, api, path string, body any, take func(envelope) error) error {
+func (a *Account) call(ctx context.Context, api API, path string, body any, take func(envelope) error) error {
 	return a.tokens.use(ctx, api, func(token secret.Value) error {
 		return a.client.ask(ctx, question{
 			api:    api,

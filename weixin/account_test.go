@@ -65,7 +65,7 @@ func TestSecondRefusalEndsTheCall(t *testing.T) {
 	api, source := &gate{errcode: 42001}, &numbered{life: 2 * time.Hour}
 	account := clientOn(api).Account(source)
 	err := hour(t.Context(), account)
-	wantClass(t, err, weixin.Token, "errcode 42001: refused (rid 5f9b7285-0ba75f4d)")
+	wantReason(t, err, weixin.Token, "errcode 42001: refused (rid 5f9b7285-0ba75f4d)")
 	wantClean(t, err)
 	if source.fetched() != 2 || api.count() != 2 {
 		t.Errorf("%d token fetches and %d calls; want 2 and 2", source.fetched(), api.count())
@@ -86,7 +86,7 @@ func TestSameTokenAgainIsNotTried(t *testing.T) {
 		return fixed(theToken).Fetch(ctx)
 	}))
 	err := hour(t.Context(), account)
-	wantClass(t, err, weixin.Token, "errcode 40001: refused; the renewed token is the refused one (rid 5f9b7285-0ba75f4d)")
+	wantReason(t, err, weixin.Token, "errcode 40001: refused; the renewed token is the refused one (rid 5f9b7285-0ba75f4d)")
 	wantClean(t, err)
 	if fetched.Load() != 2 || api.count() != 1 {
 		t.Errorf("%d token fetches and %d calls; want 2 and 1", fetched.Load(), api.count())
@@ -110,7 +110,7 @@ func TestOtherErrorsLeaveTheTokenAlone(t *testing.T) {
 
 func TestFailedRenewalIsTheError(t *testing.T) {
 	api, first := &gate{errcode: 42001}, true
-	wanted := &weixin.Error{API: "token", Class: weixin.Config, Code: 40125, Message: "invalid appsecret"}
+	wanted := &weixin.Error{API: "token", Reason: weixin.Config, Errcode: 40125, Errmsg: "invalid appsecret"}
 	account := clientOn(api).Account(sourceFunc(func(ctx context.Context) (weixin.AccessToken, error) {
 		if first {
 			first = false
@@ -246,7 +246,7 @@ func TestLateRefusalLeavesTheRenewedTokenAlone(t *testing.T) {
 
 func TestFailedFetchFailsThoseWhoWaitForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		refused := &weixin.Error{API: "token", Class: weixin.Config, Code: 40125}
+		refused := &weixin.Error{API: "token", Reason: weixin.Config, Errcode: 40125}
 		var fetched atomic.Int32
 		account := clientOn(&gate{}).Account(sourceFunc(func(context.Context) (weixin.AccessToken, error) {
 			fetched.Add(1)

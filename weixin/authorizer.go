@@ -92,7 +92,7 @@ func (a *authorizer) Fetch(ctx context.Context) (AccessToken, error) {
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
-		return AccessToken{}, ended(ctx, apiToken)
+		return AccessToken{}, ended(ctx, TokenAPI)
 	}
 	// Held from reading the refresh token to saving its successor: of two processes that use the same
 	// one, the slower would save a successor that Weixin has ended already.
@@ -106,7 +106,7 @@ func (a *authorizer) Fetch(ctx context.Context) (AccessToken, error) {
 		return AccessToken{}, err
 	}
 	var got authorized
-	err = a.component.use(ctx, apiToken, func(component secret.Value) error {
+	err = a.component.use(ctx, TokenAPI, func(component secret.Value) error {
 		var err error
 		got, err = a.exchange(ctx, component, refresh)
 		return err
@@ -128,11 +128,11 @@ func (a *authorizer) Fetch(ctx context.Context) (AccessToken, error) {
 // notLocked returns the error for a refresh token that must not be used now.
 func (a *authorizer) notLocked(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return ended(ctx, apiToken)
+		return ended(ctx, TokenAPI)
 	}
 	fault := a.fault(nil, replaceAdvice)
 	if errors.Is(err, errLocked) {
-		fault.Class, fault.advice = Busy, lockedAdvice
+		fault.Reason, fault.advice = Busy, lockedAdvice
 	}
 	fault.Err = fmt.Errorf("the refresh token is not used: %w", causeOf(err, nil))
 	return fault
@@ -140,7 +140,7 @@ func (a *authorizer) notLocked(ctx context.Context, err error) error {
 
 // fault returns an error of the store, which names it where it has a name.
 func (a *authorizer) fault(err error, advice string) *Error {
-	fault := &Error{API: apiToken, Class: Token, Err: err, bySecret: true, advice: advice}
+	fault := &Error{API: TokenAPI, Reason: Token, Err: err, bySecret: true, advice: advice}
 	if named, ok := a.store.(interface{ Name() string }); ok {
 		fault.Source = named.Name()
 	}
@@ -170,7 +170,7 @@ func (a *authorizer) refreshToken(r *rotation) (secret.Value, error) {
 }
 
 // save stores the new refresh token. As long as it fails, no access token is handed out.
-// The class is Token, because it needs a person but can pass within minutes.
+// The reason is Token, because it needs a person but can pass within minutes.
 func (a *authorizer) save(r *rotation) error {
 	if err := a.store.Save(r.unsaved); err != nil {
 		err = fmt.Errorf("saving the new refresh token, before which no new access token is used: %w",
@@ -190,7 +190,7 @@ func (a *authorizer) exchange(ctx context.Context, component, refresh secret.Val
 	}
 	var got authorized
 	err := a.client.ask(ctx, question{
-		api:    apiToken,
+		api:    TokenAPI,
 		method: http.MethodPost,
 		path:   "/cgi-bin/component/api_authorizer_token",
 		query:  url.Values{"component_access_token": {component.Reveal()}},

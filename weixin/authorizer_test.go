@@ -164,7 +164,7 @@ func TestRefusedComponentTokenIsRenewedOnce(t *testing.T) {
 		api.component, api.errcode = "sim-token-none", code
 		component = &numbered{life: 2 * time.Hour}
 		_, err := authorizerOf(client, component, store).Fetch(t.Context())
-		wantClass(t, err, weixin.Token, fmt.Sprintf("asking Weixin for an access token: errcode %d: refused: component_access_token=<secret> <secret> (rid 5f9b7285)", code))
+		wantReason(t, err, weixin.Token, fmt.Sprintf("asking Weixin for an access token: errcode %d: refused: component_access_token=<secret> <secret> (rid 5f9b7285)", code))
 		wantClean(t, err)
 		if component.fetched() != 2 || api.exchanges != 2 || len(store.saved) != 0 {
 			t.Errorf("%d: %d component tokens and %d exchanges; want 2 and 2", code, component.fetched(), api.exchanges)
@@ -177,7 +177,7 @@ func TestComponentSourceThatStillHoldsTheRefusedToken(t *testing.T) {
 	api, store, client := onPlatform()
 	account := client.Account(authorizerOf(client, weixin.FileToken(path, weixin.TokenFormat{}), store))
 	err := hour(t.Context(), account)
-	wantClass(t, err, weixin.Token, "; the file "+path+" still holds the token that Weixin refused")
+	wantReason(t, err, weixin.Token, "; the file "+path+" still holds the token that Weixin refused")
 	wantClean(t, err)
 	wantSource(t, err, "the file "+path, "Renew the token in the file "+path)
 	if api.exchanges != 1 {
@@ -188,7 +188,7 @@ func TestComponentSourceThatStillHoldsTheRefusedToken(t *testing.T) {
 
 	write(t, path, "")
 	err = hour(t.Context(), account)
-	wantClass(t, err, weixin.Token, "getting an access token from the file "+path+": found an empty text")
+	wantReason(t, err, weixin.Token, "getting an access token from the file "+path+": found an empty text")
 
 	write(t, path, `"sim-token-1"`)
 	if err := hour(t.Context(), account); err != nil {
@@ -197,14 +197,14 @@ func TestComponentSourceThatStillHoldsTheRefusedToken(t *testing.T) {
 }
 
 func TestRefusalsOfThePlatform(t *testing.T) {
-	for code, class := range map[int]weixin.Class{
+	for code, reason := range map[int]weixin.Reason{
 		61003: weixin.Permission, 61004: weixin.Permission, 61011: weixin.Permission, 41001: weixin.Bug, -1: weixin.Busy, 40013: weixin.Config,
 	} {
 		api, store, client := onPlatform()
 		api.component, api.errcode = "sim-token-none", code
 		component := &numbered{life: 2 * time.Hour}
 		err := hour(t.Context(), client.Account(authorizerOf(client, component, store)))
-		wantClass(t, err, class, fmt.Sprintf("errcode %d: refused", code))
+		wantReason(t, err, reason, fmt.Sprintf("errcode %d: refused", code))
 		wantClean(t, err)
 		if component.fetched() != 1 || api.exchanges != 1 {
 			t.Errorf("%d: %d component tokens and %d exchanges; want one of each", code, component.fetched(), api.exchanges)
@@ -213,7 +213,7 @@ func TestRefusalsOfThePlatform(t *testing.T) {
 	_, store, client := onPlatform()
 	store.text = "sim-token-refresh@@@other"
 	err := hour(t.Context(), client.Account(authorizerOf(client, fixed("sim-token-1"), store)))
-	wantClass(t, err, weixin.Permission, "errcode 61023: refresh_token is invalid <secret>")
+	wantReason(t, err, weixin.Permission, "errcode 61023: refresh_token is invalid <secret>")
 	wantClean(t, err)
 }
 
@@ -237,7 +237,7 @@ func TestOddAuthorizerAnswers(t *testing.T) {
 				t.Errorf("%.60q: %v", body, err)
 			}
 		} else {
-			wantClass(t, err, weixin.Busy, says)
+			wantReason(t, err, weixin.Busy, says)
 			wantClean(t, err)
 		}
 		if len(store.saved) != 0 || says != "" && !token.Text.IsZero() {
@@ -254,7 +254,7 @@ func TestRefreshTokenThatCannotBeRead(t *testing.T) {
 	} {
 		api, _, client := onPlatform()
 		err := hour(t.Context(), client.Account(authorizerOf(client, fixed("sim-token-1"), store)))
-		wantClass(t, err, weixin.Token, "asking Weixin for an access token: reading the refresh token: ")
+		wantReason(t, err, weixin.Token, "asking Weixin for an access token: reading the refresh token: ")
 		wantClean(t, err)
 		wantSource(t, err, "", "Put the account's authorizer refresh token into the file")
 		if api.exchanges != 0 || name == "missing" && !errors.Is(err, fs.ErrNotExist) {
@@ -270,7 +270,7 @@ func TestRefreshTokenThatCannotBeSaved(t *testing.T) {
 	account := client.Account(authorizerOf(client, fixed("sim-token-1"), store))
 	for round := 1; round <= 3; round++ {
 		err := hour(t.Context(), account)
-		wantClass(t, err, weixin.Token,
+		wantReason(t, err, weixin.Token,
 			"asking Weixin for an access token: saving the new refresh token, before which no new access token is used: no space left on device")
 		wantClean(t, err)
 		wantSource(t, err, "", "Make the file that the error names writable")
@@ -330,7 +330,7 @@ func TestStoreThatQuotesWhatItCannotSave(t *testing.T) {
 	_, store, client := onPlatform()
 	store.saveErr = errors.New("cannot replace " + firstRefresh + "\nby sim-token-refresh@@@2")
 	_, err := authorizerOf(client, fixed("sim-token-1"), store).Fetch(t.Context())
-	wantClass(t, err, weixin.Token, "cannot replace <secret> by <secret>")
+	wantReason(t, err, weixin.Token, "cannot replace <secret> by <secret>")
 	wantClean(t, err)
 }
 
@@ -413,7 +413,7 @@ func TestFilesOfAnAuthorizer(t *testing.T) {
 		}
 	}
 	err := hour(t.Context(), client.Account(authorizerOf(client, weixin.FileToken(component, weixin.TokenFormat{}), weixin.NewRefreshTokenFile(component))))
-	wantClass(t, err, weixin.Token, "reading the refresh token: the file "+component+": found JSON of another form instead of a token")
+	wantReason(t, err, weixin.Token, "reading the refresh token: the file "+component+": found JSON of another form instead of a token")
 	if strings.Count(err.Error(), component) != 1 {
 		t.Errorf("%v names the file more than once", err)
 	}

@@ -19,13 +19,6 @@ import (
 // maxBody bounds what is read of an answer. A full hourly answer has about 3 KiB.
 const maxBody = 4 << 20
 
-// The calls as errors and observations name them, beside those of datacube.API. apiToken is
-// every call that gives an access token.
-const (
-	apiToken = "token"
-	apiQuota = "quota"
-)
-
 // Limiter lets requests through at a bounded rate; *rate.Limiter of golang.org/x/time is one.
 type Limiter interface {
 	// Wait blocks until a request may be sent, or until ctx ends. An error without the end
@@ -57,8 +50,8 @@ type Options struct {
 
 // Request describes one request that was sent.
 type Request struct {
-	// API is "token", "daily", "hourly" or "quota".
-	API string
+	// API is the call that the request was for.
+	API API
 	// Errcode is Weixin's errcode, "0" for success, or "http" for transport faults and for
 	// answers that are not what the API gives.
 	Errcode string
@@ -82,7 +75,7 @@ type Client struct {
 	userAgent string
 }
 
-// NewClient returns a Client. A base URL that cannot be used becomes an error of class
+// NewClient returns a Client. A base URL that cannot be used becomes an error of reason
 // Config with the first call.
 func NewClient(options Options) *Client {
 	c := &Client{
@@ -114,7 +107,7 @@ func parseBase(text string) (*url.URL, error) {
 
 // question is one request as the API's documents describe it.
 type question struct {
-	api    string
+	api    API
 	method string
 	path   string
 	query  url.Values
@@ -139,7 +132,7 @@ type answer struct {
 // own once ctx has ended.
 func (c *Client) ask(ctx context.Context, q question, take func(envelope) error) error {
 	if c.baseErr != nil {
-		return &Error{API: q.api, Class: Config, Err: c.baseErr}
+		return &Error{API: q.api, Reason: Config, Err: c.baseErr}
 	}
 	if err := c.wait(ctx, q.api); err != nil {
 		return err
@@ -166,7 +159,7 @@ func (c *Client) ask(ctx context.Context, q question, take func(envelope) error)
 
 // wait lets the limiter hold the request back. A limiter that refuses because the wait
 // would outlast ctx counts as the end of ctx.
-func (c *Client) wait(ctx context.Context, api string) error {
+func (c *Client) wait(ctx context.Context, api API) error {
 	var err error
 	if c.limiter != nil {
 		err = c.limiter.Wait(ctx)
@@ -184,7 +177,7 @@ func (c *Client) wait(ctx context.Context, api string) error {
 }
 
 // ended returns the error of a call that its caller broke off.
-func ended(ctx context.Context, api string) error {
+func ended(ctx context.Context, api API) error {
 	return fmt.Errorf("%s: %w", purpose(api), ctx.Err())
 }
 
@@ -299,14 +292,14 @@ func judge(q question, a answer, take func(envelope) error) *Error {
 	case unreadable == nil && e.code != 0:
 		return q.refusal(e)
 	case a.status == http.StatusTooManyRequests:
-		return &Error{API: q.api, Class: Rate, Err: statusError(a.status)}
+		return &Error{API: q.api, Reason: Rate, Err: statusError(a.status)}
 	case a.status != 0 && a.status != http.StatusOK:
-		return &Error{API: q.api, Class: Busy, Err: statusError(a.status)}
+		return &Error{API: q.api, Reason: Busy, Err: statusError(a.status)}
 	case unreadable != nil:
-		return &Error{API: q.api, Class: Busy, Err: unreadable}
+		return &Error{API: q.api, Reason: Busy, Err: unreadable}
 	}
 	if err := take(e); err != nil {
-		return &Error{API: q.api, Class: Busy, Err: err}
+		return &Error{API: q.api, Reason: Busy, Err: err}
 	}
 	return nil
 }

@@ -27,11 +27,11 @@ func ask(ctx context.Context, c *weixin.Client) error {
 	return err
 }
 
-func wantClass(t *testing.T, err error, class weixin.Class, says string) {
+func wantReason(t *testing.T, err error, reason weixin.Reason, says string) {
 	t.Helper()
 	var fault *weixin.Error
-	if !errors.As(err, &fault) || fault.Class != class || !strings.Contains(err.Error(), says) {
-		t.Errorf("got %v of class %s, want class %s and %q in it", err, weixin.ClassOf(err), class, says)
+	if !errors.As(err, &fault) || fault.Reason != reason || !strings.Contains(err.Error(), says) {
+		t.Errorf("got %v of reason %s, want reason %s and %q in it", err, weixin.ReasonOf(err), reason, says)
 	}
 }
 
@@ -92,7 +92,7 @@ func TestBaseURL(t *testing.T) {
 		var seen observations
 		client := clientOn(always(200, `{"list":[]}`), func(o *weixin.Options) { o.BaseURL, o.Observe = base, seen.observe })
 		err := ask(t.Context(), client)
-		wantClass(t, err, weixin.Config, "base URL: ")
+		wantReason(t, err, weixin.Config, "base URL: ")
 		wantClean(t, err)
 		if len(seen.all()) != 0 {
 			t.Error("a request that was not sent was observed")
@@ -105,7 +105,7 @@ func TestOddAnswers(t *testing.T) {
 		name    string
 		status  int
 		body    string
-		class   weixin.Class
+		reason  weixin.Reason
 		says    string
 		errcode string
 	}{
@@ -140,7 +140,7 @@ func TestOddAnswers(t *testing.T) {
 			err := ask(t.Context(), clientOn(http.DefaultTransport, func(o *weixin.Options) {
 				o.BaseURL, o.Observe = server.URL, seen.observe
 			}))
-			wantClass(t, err, test.class, test.says)
+			wantReason(t, err, test.reason, test.says)
 			wantClean(t, err)
 			got := seen.all()
 			if len(got) != 1 || got[0].API != "hourly" || got[0].Errcode != test.errcode {
@@ -206,7 +206,7 @@ func TestOddTokenAnswers(t *testing.T) {
 		client := clientOn(always(200, strings.Replace(body, `"T`, `"`+theToken, 1)))
 		for _, source := range []weixin.TokenSource{client.StableToken(credentials()), client.LegacyToken(credentials())} {
 			token, err := source.Fetch(t.Context())
-			wantClass(t, err, weixin.Busy, says)
+			wantReason(t, err, weixin.Busy, says)
 			wantClean(t, err)
 			if !token.Text.IsZero() {
 				t.Errorf("%.60q: there is a token beside the error", body)
@@ -232,7 +232,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		}),
 	}
 	client := clientOn(nil, func(o *weixin.Options) { o.HTTPClient = own })
-	wantClass(t, ask(t.Context(), client), weixin.Busy, "HTTP status 307: the server redirects to https://elsewhere.example/; ")
+	wantReason(t, ask(t.Context(), client), weixin.Busy, "HTTP status 307: the server redirects to https://elsewhere.example/; ")
 	if followed || own.CheckRedirect(nil, nil) != nil {
 		t.Error("the redirect was followed, or the caller's client was changed")
 	}
@@ -253,7 +253,7 @@ func TestTimeout(t *testing.T) {
 			})
 		})
 		err := ask(t.Context(), client)
-		wantClass(t, err, weixin.Busy, "no answer within 10s")
+		wantReason(t, err, weixin.Busy, "no answer within 10s")
 		wantClean(t, err)
 		if errors.Is(err, context.DeadlineExceeded) {
 			t.Error("the request's own timeout counts as the end of the caller's context")
@@ -272,7 +272,7 @@ func TestTimeout(t *testing.T) {
 			}))
 			return response, nil
 		}))
-		wantClass(t, ask(t.Context(), client), weixin.Busy, "no answer within 10s")
+		wantReason(t, ask(t.Context(), client), weixin.Busy, "no answer within 10s")
 	})
 }
 
@@ -341,8 +341,8 @@ func TestCallersContext(t *testing.T) {
 
 func wantEnd(t *testing.T, err, end error) {
 	t.Helper()
-	if !errors.Is(err, end) || weixin.ClassOf(err) != weixin.Unknown {
-		t.Errorf("got %v of class %s, want one that is %v", err, weixin.ClassOf(err), end)
+	if !errors.Is(err, end) || weixin.ReasonOf(err) != weixin.Unknown {
+		t.Errorf("got %v of reason %s, want one that is %v", err, weixin.ReasonOf(err), end)
 		return
 	}
 	wantClean(t, err)
@@ -388,7 +388,7 @@ func TestLimiterThatRefuses(t *testing.T) {
 	client := clientOn(always(200, `{"list":[]}`), func(o *weixin.Options) {
 		o.Limiter = limiterFunc(func(context.Context) error { return refusal })
 	})
-	if err := ask(t.Context(), client); !errors.Is(err, refusal) || weixin.ClassOf(err) != weixin.Unknown {
+	if err := ask(t.Context(), client); !errors.Is(err, refusal) || weixin.ReasonOf(err) != weixin.Unknown {
 		t.Errorf("got %v, want the limiter's own error", err)
 	}
 }
@@ -432,8 +432,8 @@ func TestTransportFaults(t *testing.T) {
 			_, stable := client.StableToken(credentials()).Fetch(t.Context())
 			_, legacy := client.LegacyToken(credentials()).Fetch(t.Context())
 			for _, err := range []error{stable, legacy, ask(t.Context(), client)} {
-				if weixin.ClassOf(err) != weixin.Busy {
-					t.Errorf("class %s, want busy", weixin.ClassOf(err))
+				if weixin.ReasonOf(err) != weixin.Busy {
+					t.Errorf("reason %s, want busy", weixin.ReasonOf(err))
 				}
 				if errors.Is(err, context.DeadlineExceeded) {
 					t.Error("counts as the end of the caller's context")

@@ -217,7 +217,7 @@ func DecodeHourly(body []byte, date datacube.Date) (HourlyAnswer, error) {
 }
 
 func decode(api datacube.API, body []byte, take func(envelope) error) error {
-	if fault := judge(question{api: api.String()}, answer{body: body}, take); fault != nil {
+	if fault := judge(question{api: apiOf(api)}, answer{body: body}, take); fault != nil {
 		return fault
 	}
 	return nil

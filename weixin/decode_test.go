@@ -240,9 +240,9 @@ func TestDecodeNoAnswer(t *testing.T) {
 		_, hourly := weixin.DecodeHourly([]byte(body), day)
 		for api, err := range map[string]error{"daily": daily, "hourly": hourly} {
 			var fault *weixin.Error
-			if !errors.As(err, &fault) || fault.Class != weixin.Busy || fault.Code != 0 || fault.API != api ||
+			if !errors.As(err, &fault) || fault.Reason != weixin.Busy || fault.Errcode != 0 || fault.API != weixin.API(api) ||
 				!strings.Contains(err.Error(), says) {
-				t.Errorf("%.40q: got %v, want one of class busy that says %q", body, err, says)
+				t.Errorf("%.40q: got %v, want one of reason busy that says %q", body, err, says)
 			}
 		}
 	}
@@ -281,9 +281,9 @@ func checkError(t *testing.T, err error) {
 	switch {
 	case !errors.As(err, &fault):
 		t.Fatalf("%T is no *Error", err)
-	case (fault.Code == 0) == (fault.Err == nil):
+	case (fault.Errcode == 0) == (fault.Err == nil):
 		t.Fatalf("%q has both errcode and cause, or none", err)
-	case len([]rune(fault.Message)) > 201 || strings.ContainsAny(err.Error(), "\r\n\x00\x1b"):
+	case len([]rune(fault.Errmsg)) > 201 || strings.ContainsAny(err.Error(), "\r\n\x00\x1b"):
 		t.Fatalf("%q is not one short line", err)
 	case fault.Advice() == "":
 		t.Fatalf("%q has no advice", err)

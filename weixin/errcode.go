@@ -7,10 +7,10 @@ import (
 
 // meaning is what an errcode stands for.
 type meaning struct {
-	class Class
+	reason Reason
 	// wait is how long Weixin says to wait.
 	wait time.Duration
-	// advice is for the operator; "" means the advice of the class. {address} in it stands
+	// advice is for the operator; "" means the advice of the reason. {address} in it stands
 	// for the address that Weixin saw.
 	advice string
 }
@@ -33,86 +33,86 @@ const (
 // call, from the tables of return codes in the official documents (Official Accounts and
 // Third-party Platforms). Nothing writes to it.
 var meanings = map[int]meaning{
-	-1:    {class: Busy},
-	61450: {class: Busy},
+	-1:    {reason: Busy},
+	61450: {reason: Busy},
 
-	40001: {class: Token},
-	40014: {class: Token},
-	42001: {class: Token},
+	40001: {reason: Token},
+	40014: {reason: Token},
+	42001: {reason: Token},
 
-	40002: {class: Config, advice: "Weixin does not know the grant type: see whether a proxy on the way to it changes requests."},
-	40013: {class: Config, advice: "The app id is wrong: compare it with the AppID of this account at " + basicPlace + "."},
-	40125: {class: Config, advice: "The app secret is wrong or has been reset: put the current one into the configuration; " +
+	40002: {reason: Config, advice: "Weixin does not know the grant type: see whether a proxy on the way to it changes requests."},
+	40013: {reason: Config, advice: "The app id is wrong: compare it with the AppID of this account at " + basicPlace + "."},
+	40125: {reason: Config, advice: "The app secret is wrong or has been reset: put the current one into the configuration; " +
 		"Weixin does not show it again, so it may have to be reset at " + keyPlace + "."},
-	40243: {class: Config, advice: "The app secret is frozen: have an administrator of the account unfreeze it at " + keyPlace +
+	40243: {reason: Config, advice: "The app secret is frozen: have an administrator of the account unfreeze it at " + keyPlace +
 		", which takes 10 minutes to act; calls of an authorised third-party platform go on meanwhile."},
-	40234: {class: Permission, advice: "The account requires signatures for its API calls, which this program does not make: " +
+	40234: {reason: Permission, advice: "The account requires signatures for its API calls, which this program does not make: " +
 		"have an administrator of the account switch them off for these calls at " + keyPlace + "."},
-	41002: {class: Config, advice: "No app id reached Weixin: see that it is set, and that no proxy on the way drops it."},
-	41004: {class: Config, advice: "No app secret reached Weixin: see that it is set, and that no proxy on the way drops it."},
+	41002: {reason: Config, advice: "No app id reached Weixin: see that it is set, and that no proxy on the way drops it."},
+	41004: {reason: Config, advice: "No app secret reached Weixin: see that it is set, and that no proxy on the way drops it."},
 
-	40164: {class: AllowList},
-	89501: {class: AllowList, advice: "An administrator of the account has to confirm in the Weixin app " +
+	40164: {reason: AllowList},
+	89501: {reason: AllowList, advice: "An administrator of the account has to confirm in the Weixin app " +
 		"that {address} may call."},
-	89503: {class: AllowList, advice: "An administrator of the account has to confirm in the Weixin app " +
+	89503: {reason: AllowList, advice: "An administrator of the account has to confirm in the Weixin app " +
 		"that {address} may call."},
-	89506: {class: AllowList, wait: 24 * time.Hour, advice: "An administrator of the account has refused " +
+	89506: {reason: AllowList, wait: 24 * time.Hour, advice: "An administrator of the account has refused " +
 		"{address} twice, so Weixin blocks it for 24 hours: clear it up with the administrator, then add it to the IP allow list at " + keyPlace + "."},
-	89507: {class: AllowList, wait: time.Hour, advice: "An administrator of the account has refused " +
+	89507: {reason: AllowList, wait: time.Hour, advice: "An administrator of the account has refused " +
 		"{address} once, so Weixin blocks it for an hour: clear it up with the administrator, then add it to the IP allow list at " + keyPlace + "."},
 
-	45009: {class: Quota},
-	45011: {class: Rate, wait: time.Minute},
-	47009: {class: Retired},
+	45009: {reason: Quota},
+	45011: {reason: Rate, wait: time.Minute},
+	47009: {reason: Retired},
 
-	48001: {class: Permission, advice: "The account has no right to the interface statistics: it must be verified, and for calls " +
+	48001: {reason: Permission, advice: "The account has no right to the interface statistics: it must be verified, and for calls " +
 		"of a third-party platform it must have granted the permission set of the account service; " + quotaPlace + " shows it. Sometimes this passes by itself."},
-	48004: {class: Permission, advice: "Weixin has blocked this call for a breach of its rules: the notices to the account at " +
+	48004: {reason: Permission, advice: "Weixin has blocked this call for a breach of its rules: the notices to the account at " +
 		"mp.weixin.qq.com say why and for how long."},
-	48006: {class: Quota, advice: "The quota cannot be reset again, since the resets of this month are used up: " +
+	48006: {reason: Quota, advice: "The quota cannot be reset again, since the resets of this month are used up: " +
 		"the account's calls of the day start anew at midnight in China."},
-	76022: {class: Permission, advice: "The account has no right to the call whose quota was asked for: it must be verified, and for calls " +
+	76022: {reason: Permission, advice: "The account has no right to the call whose quota was asked for: it must be verified, and for calls " +
 		"of a third-party platform it must have granted the permission set of the account service."},
-	50002: {class: AccountClosed},
+	50002: {reason: AccountClosed},
 
-	61003: {class: Permission, advice: "The account has not authorised the third-party platform: its administrator has to do so."},
-	61004: {class: Permission, advice: "The third-party platform has not registered the address that calls: " +
+	61003: {reason: Permission, advice: "The account has not authorised the third-party platform: its administrator has to do so."},
+	61004: {reason: Permission, advice: "The third-party platform has not registered the address that calls: " +
 		"add {address} to the platform's IP allow list."},
-	61005: {class: Permission, advice: "The ticket of the third-party platform has expired: see that the platform " +
+	61005: {reason: Permission, advice: "The ticket of the third-party platform has expired: see that the platform " +
 		"still receives the tickets that Weixin sends it."},
-	61006: {class: Permission, advice: "The ticket of the third-party platform is invalid: see that the platform " +
+	61006: {reason: Permission, advice: "The ticket of the third-party platform is invalid: see that the platform " +
 		"uses the latest ticket that Weixin sent it."},
-	61007: {class: Permission, advice: "The third-party platform may not make this call for the account: the account's administrator " +
+	61007: {reason: Permission, advice: "The third-party platform may not make this call for the account: the account's administrator " +
 		"has to grant the permission set of the account service."},
-	61011: {class: Permission, advice: "Weixin does not know the third-party platform: compare its component app id with the one that open.weixin.qq.com shows for the platform."},
-	61016: {class: Permission, advice: "The permission set that this call belongs to waits for the platform's confirmation: " +
+	61011: {reason: Permission, advice: "Weixin does not know the third-party platform: compare its component app id with the one that open.weixin.qq.com shows for the platform."},
+	61016: {reason: Permission, advice: "The permission set that this call belongs to waits for the platform's confirmation: " +
 		"confirm it at open.weixin.qq.com, with the account of the third-party platform."},
-	61023: {class: Permission, advice: "The refresh token of the account is invalid: the account's administrator has to authorise " +
+	61023: {reason: Permission, advice: "The refresh token of the account is invalid: the account's administrator has to authorise " +
 		"the third-party platform again."},
-	61024: {class: Permission, advice: "The app id belongs to a third-party platform, not to an account: " +
+	61024: {reason: Permission, advice: "The app id belongs to a third-party platform, not to an account: " +
 		"take the app id of the account itself."},
 
-	61500: {class: Range},
-	61501: {class: Range},
-	61503: {class: NotReady},
+	61500: {reason: Range},
+	61501: {reason: Range},
+	61503: {reason: NotReady},
 
-	41001: {class: Bug, advice: "The access token did not reach Weixin: see that no proxy on the way drops it from the URL, " +
+	41001: {reason: Bug, advice: "The access token did not reach Weixin: see that no proxy on the way drops it from the URL, " +
 		"and else report a bug of this program."},
-	43002: {class: Bug, advice: "Weixin got no POST request: see that the base URL begins with https:// and that no proxy on the way " +
+	43002: {reason: Bug, advice: "Weixin got no POST request: see that the base URL begins with https:// and that no proxy on the way " +
 		"changes requests, and else report a bug of this program."},
-	44002: {class: Bug, advice: "Weixin got an empty request: see that no proxy on the way drops the body of requests, " +
+	44002: {reason: Bug, advice: "Weixin got an empty request: see that no proxy on the way drops the body of requests, " +
 		"and else report a bug of this program."},
-	47001: {class: Bug},
-	76001: {class: Range, advice: "Weixin does not know this rid: it keeps one for 7 days, and only where it has answered with it."},
-	76002: {class: Bug, advice: "Weixin does not understand the rid: see that it is complete, such as 5f9b7285-5c43096f-0ba75f4d."},
-	76003: {class: Permission, advice: "The account may not look this up: a rid is shown only to the account whose call it was, " +
+	47001: {reason: Bug},
+	76001: {reason: Range, advice: "Weixin does not know this rid: it keeps one for 7 days, and only where it has answered with it."},
+	76002: {reason: Bug, advice: "Weixin does not understand the rid: see that it is complete, such as 5f9b7285-5c43096f-0ba75f4d."},
+	76003: {reason: Permission, advice: "The account may not look this up: a rid is shown only to the account whose call it was, " +
 		"and a quota only for the path of a call."},
-	76021: {class: Bug, advice: "Weixin does not know the call whose quota was asked for: see that no proxy on the way " +
+	76021: {reason: Bug, advice: "Weixin does not know the call whose quota was asked for: see that no proxy on the way " +
 		"changes requests, and else report a bug of this program."},
 }
 
-// classAdvice is what to tell the operator where the errcode gives no better advice.
-var classAdvice = [Classes]string{
+// reasonAdvice is what to tell the operator where the errcode gives no better advice.
+var reasonAdvice = [Reasons]string{
 	Unknown: "The documents do not explain this error: look for its code at developers.weixin.qq.com, " +
 		"look up its rid at " + lookupPlace + ", or give the rid to Weixin's support.",
 	Busy: "Weixin could not be reached or could not answer, which mostly passes by itself: if it lasts, check network, proxy and base URL.",
@@ -131,6 +131,10 @@ var classAdvice = [Classes]string{
 		"and else report a bug of this program.",
 	Bug: "Weixin does not understand the request: report it as a bug of this program, with errcode and rid; " +
 		lookupPlace + " shows what arrived.",
+	StoreFault: "Make the database that the error names writable. Until then no more requests are sent to Weixin, " +
+		"and figures that are shown but not stored are lost with a restart; they are then requested again.",
+	InvalidRows: "What was known of these days is kept, and they are requested again. If it goes on, Weixin or a proxy on the way " +
+		"has changed the form of its responses: look for a newer version of this program, or report what the response looks like.",
 }
 
 // What to tell the operator where the fault lies with the file or URL that tokens come from,
@@ -165,19 +169,19 @@ const (
 // refuses one means the app secret then.
 func lookUp(code int, bySecret bool) meaning {
 	known := meanings[code]
-	if bySecret && known.class == Token {
-		return meaning{class: Config, advice: meanings[40125].advice}
+	if bySecret && known.reason == Token {
+		return meaning{reason: Config, advice: meanings[40125].advice}
 	}
 	return known
 }
 
 // Advice says in one sentence what the error means to the operator and what to do about it.
 func (e *Error) Advice() string {
-	advice := classAdvice[Unknown]
-	if e.Class < Classes {
-		advice = classAdvice[e.Class]
+	advice := reasonAdvice[Unknown]
+	if e.Reason < Reasons {
+		advice = reasonAdvice[e.Reason]
 	}
-	if known := lookUp(e.Code, e.API == apiToken && e.Class == Config); known.advice != "" {
+	if known := lookUp(e.Errcode, e.API == TokenAPI && e.Reason == Config); known.advice != "" {
 		advice = known.advice
 	}
 	if e.advice != "" {

@@ -31,7 +31,7 @@ func refusalOf(t *testing.T, api, body string) *weixin.Error {
 }
 
 func TestErrcodes(t *testing.T) {
-	classes := map[weixin.Class][]int{
+	reasons := map[weixin.Reason][]int{
 		weixin.Busy:          {-1, 61450},
 		weixin.Token:         {40001, 40014, 42001},
 		weixin.Config:        {40013, 40125, 40002, 41002, 41004, 40243},
@@ -47,21 +47,21 @@ func TestErrcodes(t *testing.T) {
 		weixin.Unknown:       {1, 40003, 99999},
 	}
 	waits := map[int]time.Duration{89506: 24 * time.Hour, 89507: time.Hour, 45011: time.Minute}
-	for class, codes := range classes {
+	for reason, codes := range reasons {
 		for _, code := range codes {
 			for _, form := range []string{`%d`, `"%d"`} {
 				body := fmt.Sprintf(`{"errcode":`+form+`,"errmsg":"some words rid: 5f9b7285-5c43096f-0ba75f4d"}`, code)
 				got := refusalOf(t, "daily", body)
-				message := got.Message
-				if class == weixin.Token {
+				message := got.Errmsg
+				if reason == weixin.Token {
 					message = strings.TrimSuffix(message, "; the renewed token is the refused one")
 				}
-				if got.Class != class || got.Code != code || got.API != "daily" || got.Wait != waits[code] ||
+				if got.Reason != reason || got.Errcode != code || got.API != "daily" || got.Wait != waits[code] ||
 					message != "some words" || got.RID != "5f9b7285-5c43096f-0ba75f4d" || got.Err != nil {
-					t.Errorf("%s: got %+v of class %s, want class %s", body, got, got.Class, class)
+					t.Errorf("%s: got %+v of reason %s, want reason %s", body, got, got.Reason, reason)
 				}
-				if weixin.ClassOf(fmt.Errorf("round: %w", got)) != class {
-					t.Errorf("%d: ClassOf gives %s", code, weixin.ClassOf(got))
+				if weixin.ReasonOf(fmt.Errorf("round: %w", got)) != reason {
+					t.Errorf("%d: ReasonOf gives %s", code, weixin.ReasonOf(got))
 				}
 				advice := got.Advice()
 				if len(advice) < 40 || !strings.HasSuffix(advice, ".") || strings.Contains(advice, "{") {
@@ -74,8 +74,8 @@ func TestErrcodes(t *testing.T) {
 
 func TestRefusedTokenOfTheTokenCallIsConfiguration(t *testing.T) {
 	got := refusalOf(t, "token", `{"errcode":40001,"errmsg":"invalid credential, access_token is invalid or not latest"}`)
-	if got.Class != weixin.Config || got.Code != 40001 || got.API != "token" {
-		t.Errorf("got %+v of class %s, want class config", got, got.Class)
+	if got.Reason != weixin.Config || got.Errcode != 40001 || got.API != "token" {
+		t.Errorf("got %+v of reason %s, want reason config", got, got.Reason)
 	}
 	if !strings.Contains(got.Advice(), "app secret") {
 		t.Errorf("advice %q says nothing of the app secret", got.Advice())
@@ -109,8 +109,8 @@ func TestErrmsgIsCleaned(t *testing.T) {
 	}
 	for _, test := range tests {
 		got := refusalOf(t, "daily", fmt.Sprintf(`{"errcode":48001,"errmsg":%q}`, jsonSafe(test.errmsg)))
-		if got.Message != test.message || got.RID != test.rid {
-			t.Errorf("%.60q: got message %q and rid %q", test.errmsg, got.Message, got.RID)
+		if got.Errmsg != test.message || got.RID != test.rid {
+			t.Errorf("%.60q: got message %q and rid %q", test.errmsg, got.Errmsg, got.RID)
 		}
 	}
 }
@@ -121,7 +121,7 @@ func jsonSafe(text string) string { return strings.ReplaceAll(text, "\a", "\b") 
 func TestErrmsgThatIsNoString(t *testing.T) {
 	for _, errmsg := range []string{`null`, `17`, `{"a":1}`, `["x"]`} {
 		got := refusalOf(t, "daily", `{"errcode":48001,"errmsg":`+errmsg+`}`)
-		if got.Code != 48001 || got.Message != "" {
+		if got.Errcode != 48001 || got.Errmsg != "" {
 			t.Errorf("%s: got %+v", errmsg, got)
 		}
 	}
@@ -157,41 +157,41 @@ func TestAdvice(t *testing.T) {
 		err  weixin.Error
 		want string
 	}{
-		{weixin.Error{Class: weixin.AllowList, Code: 40164, Address: "203.0.113.7"},
+		{weixin.Error{Reason: weixin.AllowList, Errcode: 40164, Address: "203.0.113.7"},
 			"Add 203.0.113.7, the address that Weixin saw, to the IP allow list of the account " +
 				"at developers.weixin.qq.com/platform under 基础信息 → 开发密钥. The list takes addresses and CIDR ranges, no *, " +
 				"needs some minutes to act, and holds for calls with a token, too."},
-		{weixin.Error{Class: weixin.AllowList, Code: 40164},
+		{weixin.Error{Reason: weixin.AllowList, Errcode: 40164},
 			"Add the address of this machine to the IP allow list of the account " +
 				"at developers.weixin.qq.com/platform under 基础信息 → 开发密钥. The list takes addresses and CIDR ranges, no *, " +
 				"needs some minutes to act, and holds for calls with a token, too."},
-		{weixin.Error{Class: weixin.AllowList, Code: 89507, Address: "203.0.113.7"},
+		{weixin.Error{Reason: weixin.AllowList, Errcode: 89507, Address: "203.0.113.7"},
 			"An administrator of the account has refused 203.0.113.7, the address that Weixin saw, once, so Weixin blocks " +
 				"it for an hour: clear it up with the administrator, then add it to the IP allow list at " +
 				"developers.weixin.qq.com/platform under 基础信息 → 开发密钥."},
-		{weixin.Error{Class: weixin.Config, Code: 40013},
+		{weixin.Error{Reason: weixin.Config, Errcode: 40013},
 			"The app id is wrong: compare it with the AppID of this account at developers.weixin.qq.com/platform under 基础信息."},
-		{weixin.Error{Class: weixin.Quota, Code: 45009},
+		{weixin.Error{Reason: weixin.Quota, Errcode: 45009},
 			"The account's calls of this day are used up and start anew at midnight in China: see at " +
 				"developers.weixin.qq.com/platform under 接口管理 → 接口权限与额度 how many it has, possibly none, and find out what else uses them."},
-		{weixin.Error{Class: 200},
+		{weixin.Error{Reason: 200},
 			"The documents do not explain this error: look for its code at developers.weixin.qq.com, " +
 				"look up its rid at developers.weixin.qq.com/platform under 接口中心 → API 诊断, or give the rid to Weixin's support."},
 	}
 	for _, test := range tests {
 		if got := test.err.Advice(); got != test.want {
-			t.Errorf("%d:\ngot  %s\nwant %s", test.err.Code, got, test.want)
+			t.Errorf("%d:\ngot  %s\nwant %s", test.err.Errcode, got, test.want)
 		}
 	}
 	for code := range 100_000 {
-		if advice := (&weixin.Error{Class: weixin.Config, Code: code}).Advice(); strings.Contains(advice, "console") {
+		if advice := (&weixin.Error{Reason: weixin.Config, Errcode: code}).Advice(); strings.Contains(advice, "console") {
 			t.Errorf("%d: the advice %q names a console, where the settings are no longer", code, advice)
 		}
 	}
-	for class := range weixin.Classes {
-		advice := (&weixin.Error{Class: class}).Advice()
+	for reason := range weixin.Reasons {
+		advice := (&weixin.Error{Reason: reason}).Advice()
 		if len(advice) < 40 || strings.Contains(advice, "{") {
-			t.Errorf("class %s: advice %q", class, advice)
+			t.Errorf("reason %s: advice %q", reason, advice)
 		}
 	}
 }
@@ -201,9 +201,9 @@ func TestErrorText(t *testing.T) {
 		err  weixin.Error
 		want string
 	}{
-		{weixin.Error{API: "hourly", Code: 48001, Message: "api unauthorized", RID: "5f9b7285"},
+		{weixin.Error{API: "hourly", Errcode: 48001, Errmsg: "api unauthorized", RID: "5f9b7285"},
 			"asking Weixin for the hourly interface summary: errcode 48001: api unauthorized (rid 5f9b7285)"},
-		{weixin.Error{API: "daily", Code: -1}, "asking Weixin for the daily interface summary: errcode -1"},
+		{weixin.Error{API: "daily", Errcode: -1}, "asking Weixin for the daily interface summary: errcode -1"},
 		{weixin.Error{API: "token", Err: errors.New("HTTP status 502 Bad Gateway")},
 			"asking Weixin for an access token: HTTP status 502 Bad Gateway"},
 		{weixin.Error{API: "quota", Err: errors.New("no answer")}, "asking Weixin for the quota: no answer"},
@@ -221,23 +221,23 @@ func TestErrorText(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	seen := make(map[string]bool)
-	for class := range weixin.Classes {
-		seen[class.String()] = true
+	for reason := range weixin.Reasons {
+		seen[reason.String()] = true
 	}
 	for reason := range weixin.Rejections {
 		seen[reason.String()] = true
 	}
-	if len(seen) != int(weixin.Classes)+int(weixin.Rejections) {
-		t.Errorf("names of classes and reasons are not distinct: %v", seen)
+	if len(seen) != int(weixin.Reasons)+int(weixin.Rejections) {
+		t.Errorf("names of reasons and rejections are not distinct: %v", seen)
 	}
-	if weixin.Class(200).String() != "unknown" || weixin.Rejection(200).String() != "unknown" {
+	if weixin.Reason(200).String() != "unknown" || weixin.Rejection(200).String() != "unknown" {
 		t.Error("a value out of range has a name")
 	}
-	if got := weixin.ClassOf(errors.New("foreign")); got != weixin.Unknown {
-		t.Errorf("a foreign error is of class %s", got)
+	if got := weixin.ReasonOf(errors.New("foreign")); got != weixin.Unknown {
+		t.Errorf("a foreign error is of reason %s", got)
 	}
-	if got := weixin.ClassOf(nil); got != weixin.Unknown {
-		t.Errorf("no error is of class %s", got)
+	if got := weixin.ReasonOf(nil); got != weixin.Unknown {
+		t.Errorf("no error is of reason %s", got)
 	}
 }
 
@@ -246,5 +246,5 @@ func TestShortSecretIsMaskedOnce(t *testing.T) {
 	quoting := always(200, `{"errcode":40125,"errmsg":"invalid appsecret, not appid=wx1&secret=s <secret>"}`)
 	client := clientOn(quoting)
 	_, err := client.StableToken(weixin.Credentials{AppID: "wx1", AppSecret: secret.New("s")}).Fetch(t.Context())
-	wantClass(t, err, weixin.Config, "errcode 40125: invalid appsecret, not appid=wx1&secret=<secret> <secret>")
+	wantReason(t, err, weixin.Config, "errcode 40125: invalid appsecret, not appid=wx1&secret=<secret> <secret>")
 }

@@ -12,20 +12,19 @@ import (
 	"time"
 	"unicode"
 
-	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/secret"
 )
 
 // Error is a fault that Weixin reported, or that kept its answer from coming.
 type Error struct {
-	// API is "token", "daily", "hourly" or "quota".
-	API string
-	// Class says what a caller can do about it.
-	Class Class
-	// Code is Weixin's errcode; 0 where the fault lies below it.
-	Code int
-	// Message is Weixin's errmsg in one line of bounded length, without rid, hints and links.
-	Message string
+	// API is the call that failed.
+	API API
+	// Reason says what a caller can do about it.
+	Reason Reason
+	// Errcode is Weixin's error code; 0 where the failure lies below it.
+	Errcode int
+	// Errmsg is Weixin's errmsg in one line of bounded length, without rid, hints and links.
+	Errmsg string
 	// RID is what Weixin's support asks for; "" if there was none.
 	RID string
 	// Address is the address that Weixin saw, where its errmsg names it; e.g. with 40164.
@@ -42,7 +41,7 @@ type Error struct {
 	// what kept this program from helping itself, and mostly nil.
 	Err error `json:"-"`
 
-	// advice is better than what class and errcode would give; "" if there is none.
+	// advice is better than what reason and errcode would give; "" if there is none.
 	advice string
 	// bySecret says that Source is where the app secret or the refresh token is: the access token
 	// would have come from Weixin.
@@ -52,16 +51,16 @@ type Error struct {
 // Error says in one line what was being done and what came of it.
 func (e *Error) Error() string {
 	var b strings.Builder
-	if e.Source != "" && e.Code == 0 && !e.bySecret {
+	if e.Source != "" && e.Errcode == 0 && !e.bySecret {
 		b.WriteString(gettingFrom(e.Source))
 	} else {
 		b.WriteString(purpose(e.API))
 	}
-	if e.Code != 0 {
-		fmt.Fprintf(&b, ": errcode %d", e.Code)
+	if e.Errcode != 0 {
+		fmt.Fprintf(&b, ": errcode %d", e.Errcode)
 	}
-	if e.Message != "" {
-		b.WriteString(": " + e.Message)
+	if e.Errmsg != "" {
+		b.WriteString(": " + e.Errmsg)
 	}
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())
@@ -80,34 +79,34 @@ func (e *Error) label() string {
 	switch {
 	case e == nil:
 		return "0"
-	case e.Code != 0:
-		return strconv.Itoa(e.Code)
+	case e.Errcode != 0:
+		return strconv.Itoa(e.Errcode)
 	default:
 		return "http"
 	}
 }
 
 // answered reports whether the answer was the API's own: a success or a refusal.
-func (e *Error) answered() bool { return e == nil || e.Code != 0 }
+func (e *Error) answered() bool { return e == nil || e.Errcode != 0 }
 
-// ClassOf returns the class of the *Error that err is or wraps, and Unknown if it does not.
-func ClassOf(err error) Class {
+// ReasonOf returns the reason of the *Error that err is or wraps, and Unknown if it does not.
+func ReasonOf(err error) Reason {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return e.Class
+		return e.Reason
 	}
 	return Unknown
 }
 
 // purpose says what a request of api is for.
-func purpose(api string) string {
+func purpose(api API) string {
 	switch api {
-	case apiToken:
+	case TokenAPI:
 		return "asking Weixin for an access token"
-	case datacube.Daily.String():
+	case DailyAPI:
 		return "asking Weixin for the daily interface summary"
-	case datacube.Hourly.String():
+	case HourlyAPI:
 		return "asking Weixin for the hourly interface summary"
-	case apiQuota:
+	case QuotaAPI:
 		return "asking Weixin for the quota"
 	default:
 		return "asking Weixin"
@@ -144,15 +143,15 @@ func (q question) refusal(e envelope) *Error {
 	errmsg = oneLine(errmsg[:min(len(errmsg), maxErrmsg)])
 
 	known := lookUp(e.code, q.bySecret)
-	refusal := &Error{API: q.api, Class: known.class, Code: e.code, Wait: known.wait}
+	refusal := &Error{API: q.api, Reason: known.reason, Errcode: e.code, Wait: known.wait}
 	if match := ridPattern.FindStringSubmatch(errmsg); match != nil {
 		refusal.RID = match[1]
 	}
 	for _, decoration := range []*regexp.Regexp{ridPattern, hintPattern, linkPattern} {
 		errmsg = decoration.ReplaceAllString(errmsg, "")
 	}
-	refusal.Message = shorten(strings.Trim(errmsg, " ,;"))
-	if known.class == AllowList || e.code == 61004 {
+	refusal.Errmsg = shorten(strings.Trim(errmsg, " ,;"))
+	if known.reason == AllowList || e.code == 61004 {
 		refusal.Address = findAddress(errmsg)
 	}
 	return refusal

@@ -66,9 +66,9 @@ func (k *keeper) learn(ctx context.Context, err error) {
 // ofPlatform reports whether the fault is one of all accounts that share a token: the token
 // itself, the address that calls, or the platform.
 func (e *Error) ofPlatform() bool {
-	switch e.Code {
+	switch e.Errcode {
 	case 61004, 61005, 61006, 61011:
 		return true
 	}
-	return e.Class == Token || e.Class == AllowList
+	return e.Reason == Token || e.Reason == AllowList
 }

@@ -28,7 +28,7 @@ func TestSharedSourceFailsOnceForAll(t *testing.T) {
 	for name, c := range map[string]struct {
 		server *tokenHost
 		api    *platform
-		class  weixin.Class
+		reason weixin.Reason
 		source string
 		// mend makes it work again.
 		mend func(*tokenHost, *platform)
@@ -36,19 +36,19 @@ func TestSharedSourceFailsOnceForAll(t *testing.T) {
 		"the token server is away": {
 			server: &tokenHost{status: 502},
 			api:    &platform{component: "sim-token-1", refresh: firstRefresh},
-			class:  weixin.Busy, source: "https://tokens.example/platform",
+			reason: weixin.Busy, source: "https://tokens.example/platform",
 			mend: func(s *tokenHost, _ *platform) { s.status = 200 },
 		},
 		"the token server refuses": {
 			server: &tokenHost{status: 403},
 			api:    &platform{component: "sim-token-1", refresh: firstRefresh},
-			class:  weixin.Token, source: "https://tokens.example/platform",
+			reason: weixin.Token, source: "https://tokens.example/platform",
 			mend: func(s *tokenHost, _ *platform) { s.status = 200 },
 		},
 		"the token is an old one": {
 			server: &tokenHost{status: 200},
 			api:    &platform{component: "sim-token-2", errcode: 42001, refresh: firstRefresh},
-			class:  weixin.Token, source: "https://tokens.example/platform",
+			reason: weixin.Token, source: "https://tokens.example/platform",
 			mend: func(_ *tokenHost, api *platform) { api.component = "sim-token-1" },
 		},
 	} {
@@ -69,7 +69,7 @@ func TestSharedSourceFailsOnceForAll(t *testing.T) {
 				for i, account := range accounts {
 					err := hour(t.Context(), account)
 					told, ok := errors.AsType[*weixin.Error](err)
-					if !ok || told.Class != c.class || told.Source != c.source {
+					if !ok || told.Reason != c.reason || told.Source != c.source {
 						t.Fatalf("account %d: %v", i, err)
 					}
 					if told.Shared && (told.Wait <= 0 || told.Wait > time.Minute) {
@@ -111,7 +111,7 @@ func TestReplacedSharedSourceTriesAtOnce(t *testing.T) {
 	}
 	former := account()
 	for range 3 {
-		wantClass(t, hour(t.Context(), former), weixin.Busy, "502")
+		wantReason(t, hour(t.Context(), former), weixin.Busy, "502")
 	}
 	if server.requests != 1 {
 		t.Fatalf("%d requests, want 1", server.requests)

@@ -73,7 +73,7 @@ func (c *Client) keep(source TokenSource) *keeper {
 
 // Fetch returns the kept token with a Life of 0: the keeping is done here.
 func (k *keeper) Fetch(ctx context.Context) (AccessToken, error) {
-	text, err := k.token(ctx, apiToken)
+	text, err := k.token(ctx, TokenAPI)
 	return AccessToken{Text: text}, err
 }
 
@@ -97,13 +97,13 @@ func (k *keeper) adopt(from *keeper) {
 
 // use makes a call with the token. If Weixin refuses the token, the call is made once more
 // with a renewed one, unless the source gives the refused one again.
-func (k *keeper) use(ctx context.Context, api string, call func(secret.Value) error) error {
+func (k *keeper) use(ctx context.Context, api API, call func(secret.Value) error) error {
 	token, err := k.token(ctx, api)
 	if err != nil {
 		return err
 	}
 	err = call(token)
-	if ClassOf(err) == Token {
+	if ReasonOf(err) == Token {
 		k.forget(token)
 		err = k.again(ctx, api, token, err, call)
 	}
@@ -113,7 +113,7 @@ func (k *keeper) use(ctx context.Context, api string, call func(secret.Value) er
 
 // again repeats a call for which the token was refused, with a renewed one.
 func (k *keeper) again(
-	ctx context.Context, api string, token secret.Value, refusal error, call func(secret.Value) error,
+	ctx context.Context, api API, token secret.Value, refusal error, call func(secret.Value) error,
 ) error {
 	renewed, err := k.token(ctx, api)
 	if err != nil {
@@ -124,7 +124,7 @@ func (k *keeper) again(
 		return k.refusedAgain(refusal, true)
 	}
 	err = call(renewed)
-	if ClassOf(err) == Token {
+	if ReasonOf(err) == Token {
 		k.forget(renewed)
 		return k.refusedAgain(err, false)
 	}
@@ -143,11 +143,11 @@ func (k *keeper) refusedAgain(err error, same bool) error {
 	switch {
 	case elsewhere && same:
 		told.Source, told.advice = source.name(), staleAdvice
-		told.Message += fmt.Sprintf("; %s still %s the token that Weixin refused", source.name(), source.gives())
+		told.Errmsg += fmt.Sprintf("; %s still %s the token that Weixin refused", source.name(), source.gives())
 	case elsewhere:
 		told.Source, told.advice = source.name(), replacedAdvice
 	case same:
-		told.Message += "; the renewed token is the refused one"
+		told.Errmsg += "; the renewed token is the refused one"
 	}
 	return &told
 }
@@ -164,7 +164,7 @@ func (k *keeper) forget(refused secret.Value) {
 // token returns the token that is kept, or fetches one. Of those who need one at the same
 // time, one fetches it with its own context, and the others wait for the result or for the
 // end of theirs.
-func (k *keeper) token(ctx context.Context, api string) (secret.Value, error) {
+func (k *keeper) token(ctx context.Context, api API) (secret.Value, error) {
 	for {
 		k.mu.Lock()
 		if err := k.failed.repeat(k.now()); err != nil {

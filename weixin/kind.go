@@ -30,7 +30,7 @@ func (e statusError) Error() string {
 // Kind says in a word what kind of fault lies below the errcode, so that equal faults of many
 // accounts can be told as one; "" where there is an errcode.
 func (e *Error) Kind() string {
-	if e.Code != 0 || e.Err == nil {
+	if e.Errcode != 0 || e.Err == nil {
 		return ""
 	}
 	if status, ok := errors.AsType[statusError](e.Err); ok {

@@ -9,7 +9,7 @@ import (
 
 // RetriedToken returns a source that is not there yet, because a file that it needs is missing, say:
 // each Fetch calls retry until it gives the source. Until then Fetch fails with the error of retry,
-// of class Token, which names source and leaves out what hide hides.
+// of reason Token, which names source and leaves out what hide hides.
 func RetriedToken(source string, hide secret.Masker, retry func() (TokenSource, error)) TokenSource {
 	return &retriedToken{source: source, hide: hide, retry: retry}
 }
@@ -26,7 +26,7 @@ type retriedToken struct {
 func (r *retriedToken) Fetch(ctx context.Context) (AccessToken, error) {
 	source, err := r.get()
 	if err != nil {
-		return AccessToken{}, &Error{API: apiToken, Class: Token, Source: r.source, Err: causeOf(err, r.hide), advice: clientAdvice}
+		return AccessToken{}, &Error{API: TokenAPI, Reason: Token, Source: r.source, Err: causeOf(err, r.hide), advice: clientAdvice}
 	}
 	return source.Fetch(ctx)
 }

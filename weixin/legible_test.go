@@ -114,19 +114,19 @@ func TestErrmsgInGBK(t *testing.T) {
 	for _, errmsg := range []string{"接口未授权", "不誠"} {
 		body := `{"errcode":48001,"errmsg":"` + string(inGBK(t, errmsg)) + ` rid: 1-2-3"}`
 		err := ask(t.Context(), clientOn(always(200, body)))
-		wantClass(t, err, weixin.Permission, "errcode 48001: "+errmsg+" (rid 1-2-3)")
+		wantReason(t, err, weixin.Permission, "errcode 48001: "+errmsg+" (rid 1-2-3)")
 	}
 	err := ask(t.Context(), clientOn(always(200, "{\"errcode\":48001,\"errmsg\":\"api\r\nunauthorized\x00\"}")))
-	wantClass(t, err, weixin.Permission, "errcode 48001: api unauthorized")
+	wantReason(t, err, weixin.Permission, "errcode 48001: api unauthorized")
 }
 
 // A small answer that grows without end is not read to its end, and a broken one is an error that passes.
 func TestBadGzip(t *testing.T) {
 	whole := gzipped(t, []byte(`{"list":[`+strings.Repeat(" ", 5<<20)+`]}`))
 	err := ask(t.Context(), clientOn(always(200, string(whole))))
-	wantClass(t, err, weixin.Busy, "answer larger than 4 MiB")
+	wantReason(t, err, weixin.Busy, "answer larger than 4 MiB")
 	err = ask(t.Context(), clientOn(always(200, string(whole[:len(whole)/2]))))
-	wantClass(t, err, weixin.Busy, "decompressing the answer: unexpected EOF")
+	wantReason(t, err, weixin.Busy, "decompressing the answer: unexpected EOF")
 }
 
 // FuzzLegible: whatever an answer is put into, an errcode that it holds is found.
@@ -157,7 +157,7 @@ func FuzzLegible(f *testing.F) {
 		case 3:
 			body = bytes.Replace(body, []byte(`":"`), []byte("\":\"\x01\r\n"), 1)
 		}
-		wantClass(t, ask(t.Context(), clientOn(always(200, string(body)))), weixin.Permission, "errcode 48001")
+		wantReason(t, ask(t.Context(), clientOn(always(200, string(body)))), weixin.Permission, "errcode 48001")
 	})
 }
 

@@ -69,7 +69,7 @@ func (a *Account) Quota(ctx context.Context, api datacube.API) (CallQuota, error
 		Path string `json:"cgi_path"`
 	}
 	var quota CallQuota
-	err := a.call(ctx, apiQuota, "/cgi-bin/openapi/quota/get", body{pathOf(api)}, func(e envelope) error {
+	err := a.call(ctx, QuotaAPI, "/cgi-bin/openapi/quota/get", body{pathOf(api)}, func(e envelope) error {
 		var err error
 		quota, err = readQuota(e)
 		return err

@@ -91,7 +91,7 @@ func TestRefusalThatRereadingDoesNotMend(t *testing.T) {
 				reads, api.calls = 0, 0
 				token, err := source.Fetch(t.Context())
 				var fault *weixin.Error
-				if !errors.As(err, &fault) || fault.Code != test.code || !strings.Contains(err.Error(), test.says) || !token.Text.IsZero() {
+				if !errors.As(err, &fault) || fault.Errcode != test.code || !strings.Contains(err.Error(), test.says) || !token.Text.IsZero() {
 					t.Errorf("%s: got %v, want %q", kind, err, test.says)
 				}
 				wantClean(t, err)

@@ -188,9 +188,9 @@ func TestErrcodesOfTheSimulator(t *testing.T) {
 	}
 	wrong := weixin.Credentials{AppID: theAppID, AppSecret: secret.New("sim-secret-wrong")}
 	tests := map[string]struct {
-		err   error
-		class weixin.Class
-		says  string
+		err    error
+		reason weixin.Reason
+		says   string
 	}{
 		"unknown account": {yesterday("wxnobody"), weixin.Config, "access token: errcode 40013: invalid appid"},
 		"wrong secret":    {hour(t.Context(), s.Account(s.StableToken(wrong))), weixin.Config, "errcode 40125: invalid appsecret"},
@@ -215,7 +215,7 @@ func TestErrcodesOfTheSimulator(t *testing.T) {
 				}
 				return
 			}
-			wantClass(t, test.err, test.class, test.says)
+			wantReason(t, test.err, test.reason, test.says)
 			wantClean(t, test.err, s.Secrets()...)
 		})
 	}
@@ -290,7 +290,7 @@ func TestRefusalsOfTheSimulator(t *testing.T) {
 		s.Inject(weixintest.Fault{API: "hourly", Errcode: code, Text: true, Times: 1})
 		// stable_token hands out the same token until its last minutes: it is the one that was refused.
 		err := hour(t.Context(), s.account(theAppID))
-		wantClass(t, err, weixin.Token, "the renewed token is the refused one")
+		wantReason(t, err, weixin.Token, "the renewed token is the refused one")
 		if n := s.tokenCalls(); n != 2 || len(s.Calls()) != 3 {
 			t.Errorf("%d: %d token calls of %d calls; want 2 of 3", code, n, len(s.Calls()))
 		}
@@ -322,14 +322,14 @@ func TestTransportFaultsOfTheSimulator(t *testing.T) {
 			remove := s.Inject(fault)
 			for _, client := range []*weixin.Client{s.Client, overHTTP} {
 				err := hour(t.Context(), client.Account(client.StableToken(credentials())))
-				wantClass(t, err, weixin.Busy, "asking Weixin for ")
+				wantReason(t, err, weixin.Busy, "asking Weixin for ")
 				wantClean(t, err, s.Secrets()...)
 			}
 			remove()
 		}
 	}
 	err := hour(t.Context(), nobody.Account(nobody.LegacyToken(credentials())))
-	wantClass(t, err, weixin.Busy, "refused")
+	wantReason(t, err, weixin.Busy, "refused")
 	wantClean(t, err)
 }
 
@@ -349,7 +349,7 @@ func TestSlowAnswers(t *testing.T) {
 		remove()
 		server.Inject(weixintest.Fault{Delay: time.Minute})
 		err := hour(t.Context(), account)
-		wantClass(t, err, weixin.Busy, "no answer within 10s")
+		wantReason(t, err, weixin.Busy, "no answer within 10s")
 
 		began := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())

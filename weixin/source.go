@@ -44,7 +44,7 @@ func (f fileToken) Fetch(ctx context.Context) (AccessToken, error) {
 		token, err = ParseToken([]byte(content), f.format)
 	}
 	if err != nil {
-		return AccessToken{}, &Error{API: apiToken, Class: Token, Source: f.name(), Err: err, advice: fileAdvice}
+		return AccessToken{}, &Error{API: TokenAPI, Reason: Token, Source: f.name(), Err: err, advice: fileAdvice}
 	}
 	return AccessToken{Text: token.Text}, nil
 }
@@ -135,10 +135,10 @@ func (u urlToken) ask(ctx context.Context) answer {
 
 // busy is a fault of the token server that passes by itself.
 func (u urlToken) busy(err error) *Error {
-	return &Error{API: apiToken, Class: Busy, Source: u.shown, Err: err, advice: urlBusyAdvice}
+	return &Error{API: TokenAPI, Reason: Busy, Source: u.shown, Err: err, advice: urlBusyAdvice}
 }
 
 // fault is a fault of the token server that does not.
 func (u urlToken) fault(err error) *Error {
-	return &Error{API: apiToken, Class: Token, Source: u.shown, Err: err, advice: urlAdvice}
+	return &Error{API: TokenAPI, Reason: Token, Source: u.shown, Err: err, advice: urlAdvice}
 }

@@ -71,7 +71,7 @@ func TestFileThatStillHoldsTheRefusedToken(t *testing.T) {
 	account := clientOn(api).Account(weixin.FileToken(path, weixin.TokenFormat{}))
 	for round := range 2 {
 		err := hour(t.Context(), account)
-		wantClass(t, err, weixin.Token, "hourly interface summary: errcode 40001: refused; the file "+path+
+		wantReason(t, err, weixin.Token, "hourly interface summary: errcode 40001: refused; the file "+path+
 			" still holds the token that Weixin refused (rid 5f9b7285-0ba75f4d)")
 		wantClean(t, err)
 		wantSource(t, err, "the file "+path, "Renew the token in the file "+path)
@@ -87,7 +87,7 @@ func TestFileThatStillHoldsTheRefusedToken(t *testing.T) {
 	})).Account(weixin.FileToken(path, weixin.TokenFormat{}))
 	write(t, path, "sim-token-1")
 	err := hour(t.Context(), account)
-	wantClass(t, err, weixin.Token, "errcode 40001: refused (rid")
+	wantReason(t, err, weixin.Token, "errcode 40001: refused (rid")
 	wantSource(t, err, "the file "+path, "Weixin refuses every token from the file "+path)
 }
 
@@ -120,8 +120,8 @@ func TestBadFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			api := &gate{}
 			err := hour(t.Context(), clientOn(api).Account(weixin.FileToken(test.path, weixin.TokenFormat{})))
-			wantClass(t, err, weixin.Token, "getting an access token from the file "+test.path+": ")
-			wantClass(t, err, weixin.Token, test.says)
+			wantReason(t, err, weixin.Token, "getting an access token from the file "+test.path+": ")
+			wantReason(t, err, weixin.Token, test.says)
 			wantClean(t, err)
 			wantSource(t, err, "the file "+test.path, "See that the file "+test.path+" is there and readable")
 			if strings.Count(err.Error(), test.path) != 1 || api.count() != 0 {
@@ -148,7 +148,7 @@ func TestFileThatVanishesWithTheRefusal(t *testing.T) {
 		_ = os.Remove(path)
 		return respond(200, `{"errcode":40001}`), nil
 	})).Account(weixin.FileToken(path, weixin.TokenFormat{}))
-	wantClass(t, hour(t.Context(), account), weixin.Token, "no such file")
+	wantReason(t, hour(t.Context(), account), weixin.Token, "no such file")
 }
 
 func TestSourcesEndWithTheContext(t *testing.T) {
@@ -247,7 +247,7 @@ func TestURLThatStillHandsOutTheRefusedToken(t *testing.T) {
 	api := &gate{errcode: 40014}
 	client := clientOn(api)
 	err := hour(t.Context(), client.Account(client.URLToken(options)))
-	wantClass(t, err, weixin.Token, "errcode 40014: refused; "+shownURL+" still hands out the token that Weixin refused")
+	wantReason(t, err, weixin.Token, "errcode 40014: refused; "+shownURL+" still hands out the token that Weixin refused")
 	wantClean(t, err)
 	wantSource(t, err, shownURL, "Renew the token in "+shownURL)
 	if asked != 2 || api.count() != 1 {
@@ -260,7 +260,7 @@ func TestOddTokenServers(t *testing.T) {
 		name   string
 		status int
 		body   string
-		class  weixin.Class
+		reason weixin.Reason
 		says   string
 	}{
 		{"unavailable", 503, theToken, weixin.Busy, "HTTP status 503 Service Unavailable"},
@@ -288,10 +288,10 @@ func TestOddTokenServers(t *testing.T) {
 			_, err := clientOn(nil).URLToken(weixin.URLTokenOptions{
 				URL: secret.NewURL(server.URL + "/shop?key=sim-secret-key"),
 			}).Fetch(t.Context())
-			wantClass(t, err, test.class, "getting an access token from "+server.URL+"/shop: ")
-			wantClass(t, err, test.class, test.says)
+			wantReason(t, err, test.reason, "getting an access token from "+server.URL+"/shop: ")
+			wantReason(t, err, test.reason, test.says)
 			wantClean(t, err)
-			advice := map[weixin.Class]string{weixin.Busy: "The token server at ", weixin.Token: "See that the token server at "}[test.class]
+			advice := map[weixin.Reason]string{weixin.Busy: "The token server at ", weixin.Token: "See that the token server at "}[test.reason]
 			wantSource(t, err, server.URL+"/shop", advice+server.URL+"/shop")
 			if requests != 1 {
 				t.Errorf("%d requests, want 1", requests)
@@ -325,7 +325,7 @@ func TestTransportFaultsOfTokenServers(t *testing.T) {
 			options, own := tokenServer(fault)
 			own.CheckRedirect = func(*http.Request, []*http.Request) error { return nil }
 			_, err := clientOn(nil).URLToken(options).Fetch(t.Context())
-			wantClass(t, err, weixin.Busy, urlFaultText)
+			wantReason(t, err, weixin.Busy, urlFaultText)
 			wantClean(t, err, "a=b", "exporter")
 			wantSource(t, err, shownURL, "The token server at "+shownURL)
 			if errors.Is(err, context.DeadlineExceeded) {
@@ -344,7 +344,7 @@ func TestSlowTokenServer(t *testing.T) {
 		source := clientOn(nil).URLToken(options)
 		began := time.Now()
 		_, err := source.Fetch(t.Context())
-		wantClass(t, err, weixin.Busy, urlFaultText+"no answer within 10s")
+		wantReason(t, err, weixin.Busy, urlFaultText+"no answer within 10s")
 		if took := time.Since(began); took != 10*time.Second {
 			t.Errorf("it took %s", took)
 		}
@@ -358,7 +358,7 @@ func TestSlowTokenServer(t *testing.T) {
 func TestURLThatIsNone(t *testing.T) {
 	for _, text := range []string{"", "tokens.example", "ftp://tokens.example", "https://", "https://user:" + theSecret + "@h.example/%zz"} {
 		_, err := clientOn(nil).URLToken(weixin.URLTokenOptions{URL: secret.NewURL(text)}).Fetch(t.Context())
-		wantClass(t, err, weixin.Token, "getting an access token from the token URL: it must begin with http:// or https:// and name a host")
+		wantReason(t, err, weixin.Token, "getting an access token from the token URL: it must begin with http:// or https:// and name a host")
 		wantClean(t, err)
 	}
 }
@@ -451,14 +451,14 @@ func TestQuota(t *testing.T) {
 	} {
 		body = wrong
 		got, err := account.Quota(t.Context(), datacube.Daily)
-		wantClass(t, err, weixin.Busy, "asking Weixin for the quota: ")
-		wantClass(t, err, weixin.Busy, says)
+		wantReason(t, err, weixin.Busy, "asking Weixin for the quota: ")
+		wantReason(t, err, weixin.Busy, says)
 		if got != (weixin.CallQuota{}) {
 			t.Errorf("%s: got %+v", wrong, got)
 		}
 	}
 	body = `{"errcode":76021,"errmsg":"cgi_path not found ` + "sim-token-2" + `"}`
 	_, err := account.Quota(t.Context(), datacube.Daily)
-	wantClass(t, err, weixin.Bug, "errcode 76021: cgi_path not found <secret>")
+	wantReason(t, err, weixin.Bug, "errcode 76021: cgi_path not found <secret>")
 	wantClean(t, err)
 }

@@ -95,7 +95,7 @@ func TestFrozenTokenServer(t *testing.T) {
 		s.pass(6 * time.Minute)
 		before := s.count("token_server")
 		err := s.yesterday(t, account)
-		wantClass(t, err, weixin.Token, "https://tokens.example/"+shape+"/"+theAppID+" still hands out the token that Weixin refused")
+		wantReason(t, err, weixin.Token, "https://tokens.example/"+shape+"/"+theAppID+" still hands out the token that Weixin refused")
 		wantClean(t, err, s.Secrets()...)
 		if asked := s.count("token_server") - before; asked > 2 {
 			t.Errorf("%s: the token server was asked %d times for a call", shape, asked)
@@ -109,9 +109,9 @@ func TestFrozenTokenServer(t *testing.T) {
 
 func TestFaultsOfTheTokenServer(t *testing.T) {
 	tests := map[string]struct {
-		fault weixintest.Fault
-		class weixin.Class
-		says  string
+		fault  weixintest.Fault
+		reason weixin.Reason
+		says   string
 	}{
 		"bad gateway": {weixintest.Fault{Status: 502}, weixin.Busy, "HTTP status 502 Bad Gateway"},
 		"forbidden":   {weixintest.Fault{Status: 403}, weixin.Token, "HTTP status 403 Forbidden"},
@@ -125,8 +125,8 @@ func TestFaultsOfTheTokenServer(t *testing.T) {
 		remove := s.Inject(test.fault)
 		account := s.Account(s.tokenURL("object/" + theAppID))
 		err := s.yesterday(t, account)
-		wantClass(t, err, test.class, "getting an access token from https://tokens.example/object/"+theAppID+": ")
-		wantClass(t, err, test.class, test.says)
+		wantReason(t, err, test.reason, "getting an access token from https://tokens.example/object/"+theAppID+": ")
+		wantReason(t, err, test.reason, test.says)
 		wantClean(t, err, s.Secrets()...)
 		remove()
 		if err := s.yesterday(t, account); err != nil {
@@ -135,7 +135,7 @@ func TestFaultsOfTheTokenServer(t *testing.T) {
 	}
 	s := simulate(t)
 	err := s.yesterday(t, s.Account(s.tokenURL("raw/wxnobody")))
-	wantClass(t, err, weixin.Token, "HTTP status 404 Not Found")
+	wantReason(t, err, weixin.Token, "HTTP status 404 Not Found")
 }
 
 // TestFileOfAnotherService has a service that gets tokens and writes them into a file.
@@ -160,8 +160,8 @@ func TestFileOfAnotherService(t *testing.T) {
 	}
 	s.pass(2 * time.Hour)
 	err := s.yesterday(t, account)
-	wantClass(t, err, weixin.Token, "errcode 42001")
-	wantClass(t, err, weixin.Token, "the file "+path+" still holds the token that Weixin refused")
+	wantReason(t, err, weixin.Token, "errcode 42001")
+	wantReason(t, err, weixin.Token, "the file "+path+" still holds the token that Weixin refused")
 	wantClean(t, err, s.Secrets()...)
 	renew()
 	if err := s.yesterday(t, account); err != nil {
@@ -219,8 +219,8 @@ func TestFaultsOfThePlatform(t *testing.T) {
 	// The component access token has run out, and nobody has renewed it in the file.
 	s.pass(2 * time.Hour)
 	err := s.yesterday(t, account)
-	wantClass(t, err, weixin.Token, "asking Weixin for an access token: errcode 42001")
-	wantClass(t, err, weixin.Token, "the file "+component+" still holds the token that Weixin refused")
+	wantReason(t, err, weixin.Token, "asking Weixin for an access token: errcode 42001")
+	wantReason(t, err, weixin.Token, "the file "+component+" still holds the token that Weixin refused")
 	wantClean(t, err, s.Secrets()...)
 	write(t, component, s.ComponentToken(thePlatform))
 	if err := s.yesterday(t, account); err != nil {
@@ -242,7 +242,7 @@ func TestFaultsOfThePlatform(t *testing.T) {
 			changed := options
 			test.change(&changed)
 			err := s.yesterday(t, s.Account(s.AuthorizerToken(changed)))
-			wantClass(t, err, weixin.Permission, "asking Weixin for an access token: "+test.says)
+			wantReason(t, err, weixin.Permission, "asking Weixin for an access token: "+test.says)
 			wantClean(t, err, append(s.Secrets(), "stolen")...)
 		})
 	}
@@ -258,7 +258,7 @@ func TestUnsavedRefreshTokenAtWeixin(t *testing.T) {
 	}
 	account := s.Account(s.AuthorizerToken(options))
 	for range 3 {
-		wantClass(t, s.yesterday(t, account), weixin.Token, "no space left on device")
+		wantReason(t, s.yesterday(t, account), weixin.Token, "no space left on device")
 	}
 	if s.count("authorizer") != 1 || s.count("hourly") != 0 {
 		t.Errorf("%d exchanges, %d calls; want 1 and none", s.count("authorizer"), s.count("hourly"))
@@ -287,7 +287,7 @@ func TestSecretThatIsReset(t *testing.T) {
 		s.pass(2 * time.Hour)
 		s.SetSecret(theAppID, newSecret)
 		err := s.yesterday(t, account)
-		wantClass(t, err, weixin.Config, "errcode 40125")
+		wantReason(t, err, weixin.Config, "errcode 40125")
 		wantClean(t, err, s.Secrets()...)
 		write(t, path, newSecret+"\n")
 		if err := s.yesterday(t, account); err != nil {

@@ -47,7 +47,7 @@ type AccessToken struct {
 type TokenSource interface {
 	// Fetch gets a token from where they come from; Account keeps it for its Life. Calls of
 	// an account that need a token at the same time may share one Fetch. An error that is to
-	// have a class is an *Error. Fetch ends with ctx.
+	// have a reason is an *Error. Fetch ends with ctx.
 	Fetch(ctx context.Context) (AccessToken, error)
 }
 
@@ -142,12 +142,12 @@ func (s *appSecret) fetch(ask func(secret.Value) (AccessToken, error)) (AccessTo
 	if used.IsZero() && s.reread != nil {
 		var err error
 		if used, err = s.other(used); err != nil {
-			return AccessToken{}, &Error{API: apiToken, Class: Token, Err: causeOf(err, nil), Source: s.source, bySecret: true, advice: secretAdvice}
+			return AccessToken{}, &Error{API: TokenAPI, Reason: Token, Err: causeOf(err, nil), Source: s.source, bySecret: true, advice: secretAdvice}
 		}
 	}
 	token, err := ask(used)
 	refusal, ok := errors.AsType[*Error](err)
-	if !ok || s.reread == nil || !refusesSecret(refusal.Code) {
+	if !ok || s.reread == nil || !refusesSecret(refusal.Errcode) {
 		return token, err
 	}
 	other, rereadErr := s.other(used)
@@ -184,7 +184,7 @@ func refusesSecret(code int) bool { return code == 40001 || code == 40125 || cod
 
 // fetch makes a token call that the app secret stands for.
 func (c *Client) fetch(ctx context.Context, q question) (AccessToken, error) {
-	q.api, q.bySecret = apiToken, true
+	q.api, q.bySecret = TokenAPI, true
 	var token AccessToken
 	err := c.ask(ctx, q, func(e envelope) error {
 		var err error

@@ -90,7 +90,7 @@ func TestLockIsWaitedForWithinBounds(t *testing.T) {
 		source := authorizerOf(client, fixed("sim-token-1"), weixin.NewRefreshTokenFile(path))
 		began := time.Now()
 		_, err = source.Fetch(t.Context())
-		wantClass(t, err, weixin.Busy, "the refresh token is not used: the file "+path+": another process is exchanging the refresh token")
+		wantReason(t, err, weixin.Busy, "the refresh token is not used: the file "+path+": another process is exchanging the refresh token")
 		wantClean(t, err)
 		if waited := time.Since(began); waited < 10*time.Second || waited > 30*time.Second || api.number != 0 {
 			t.Errorf("waited %s, and asked %d times", waited, api.number)
@@ -116,7 +116,7 @@ func TestRefreshTokenInReadOnlyFolderIsNotUsed(t *testing.T) {
 	write(t, long, firstRefresh)
 	api, _, client := onPlatform()
 	_, err := authorizerOf(client, fixed("sim-token-1"), weixin.NewRefreshTokenFile(long)).Fetch(t.Context())
-	wantClass(t, err, weixin.Token, "the refresh token is not used: the file "+folder)
+	wantReason(t, err, weixin.Token, "the refresh token is not used: the file "+folder)
 	wantClean(t, err)
 	if api.number != 0 {
 		t.Errorf("Weixin was asked %d times", api.number)
@@ -147,7 +147,7 @@ func TestAppSecretThatComesLater(t *testing.T) {
 			return secret.New(theSecret), nil
 		}})
 		_, err := late.Fetch(t.Context())
-		wantClass(t, err, weixin.Token, "asking Weixin for an access token: secrets/shop cannot be read: no such file or directory")
+		wantReason(t, err, weixin.Token, "asking Weixin for an access token: secrets/shop cannot be read: no such file or directory")
 		var fault *weixin.Error
 		if !errors.As(err, &fault) || !strings.Contains(fault.Advice(), "the account's app secret") || asked != 0 {
 			t.Errorf("%s: %d requests, advice %q", name, asked, fault.Advice())
@@ -171,7 +171,7 @@ func TestRetriedToken(t *testing.T) {
 	})
 	for range 2 {
 		_, err := source.Fetch(t.Context())
-		wantClass(t, err, weixin.Token, "getting an access token from "+address+": http_config: open ca.pem with <secret>")
+		wantReason(t, err, weixin.Token, "getting an access token from "+address+": http_config: open ca.pem with <secret>")
 		wantClean(t, err)
 		wantSource(t, err, address, "Mend what the error names in the http_config of "+address)
 	}

@@ -52,7 +52,7 @@ type Check struct {
 	State State `json:"state"`
 	// Text says what was found.
 	Text string `json:"text,omitempty"`
-	// Reason is the class of the error, Errcode Weixin's code; both only for a Fault.
+	// Reason is the reason of the error, Errcode Weixin's code; both only for a Fault.
 	Reason  string `json:"reason,omitempty"`
 	Errcode int    `json:"errcode,omitempty"`
 	// Advice says what a Fault means and what to do.
@@ -142,10 +142,10 @@ func examine(ctx context.Context, p Account, yesterday datacube.Date) Report {
 		r.Daily = damaged(daily.Rejected) // and Yesterday stays open
 	} else if err == nil {
 		r.Yesterday = there(len(daily.Days) > 0, yesterday)
-	} else if weixin.ClassOf(err) == weixin.NotReady {
+	} else if weixin.ReasonOf(err) == weixin.NotReady {
 		r.Yesterday = there(false, yesterday)
 	}
-	if weixin.ClassOf(err) == weixin.AllowList {
+	if weixin.ReasonOf(err) == weixin.AllowList {
 		return r
 	}
 	hourly, err := p.Caller.InterfaceSummaryHour(ctx, yesterday)
@@ -156,7 +156,7 @@ func examine(ctx context.Context, p Account, yesterday datacube.Date) Report {
 	if err == nil && hourly.Damaged {
 		r.Hourly = damaged(hourly.Rejected)
 	}
-	if weixin.ClassOf(err) == weixin.AllowList {
+	if weixin.ReasonOf(err) == weixin.AllowList {
 		return r
 	}
 	r.examineQuota(ctx, p, datacube.Daily, &r.DailyQuota)
@@ -176,7 +176,7 @@ func (r *Report) examineQuota(ctx context.Context, p Account, api datacube.API, 
 		return
 	}
 	if quota.Remaining <= 0 {
-		*check = Check{State: Fault, Text: check.Text, Reason: weixin.Quota.String(), Advice: (&weixin.Error{Class: weixin.Quota}).Advice()}
+		*check = Check{State: Fault, Text: check.Text, Reason: weixin.Quota.String(), Advice: (&weixin.Error{Reason: weixin.Quota}).Advice()}
 	}
 	if perSecond := p.RequestsPerSecond; !allowed.IsZero() && perSecond > allowed.PerSecond() {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("weixin.requests_per_second is %g, and Weixin allows %s of the %s call: lower it, or calls are refused with errcode 45011",
@@ -187,7 +187,7 @@ func (r *Report) examineQuota(ctx context.Context, p Account, api datacube.API, 
 // tokenFailed notes a fault of the access token, whichever call it came up in.
 func (r *Report) tokenFailed(err error) bool {
 	said, ok := errors.AsType[*weixin.Error](err)
-	if !ok || said.API != "token" && said.Class != weixin.Token {
+	if !ok || said.API != weixin.TokenAPI && said.Reason != weixin.Token {
 		return false
 	}
 	r.Token = r.outcome(err, "")
@@ -197,12 +197,12 @@ func (r *Report) tokenFailed(err error) bool {
 // outcome turns the error of a call into a check; fine is what to say without one. That a
 // day is not ready is not a fault: the call is allowed.
 func (r *Report) outcome(err error, fine string) Check {
-	if err == nil || weixin.ClassOf(err) == weixin.NotReady {
+	if err == nil || weixin.ReasonOf(err) == weixin.NotReady {
 		return Check{State: OK, Text: fine}
 	}
-	c := Check{State: Fault, Text: err.Error(), Reason: weixin.ClassOf(err).String()}
+	c := Check{State: Fault, Text: err.Error(), Reason: weixin.ReasonOf(err).String()}
 	if said, ok := errors.AsType[*weixin.Error](err); ok {
-		c.Errcode, c.Advice = said.Code, said.Advice()
+		c.Errcode, c.Advice = said.Errcode, said.Advice()
 		if said.Address != "" {
 			r.Address = said.Address
 		}

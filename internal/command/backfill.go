@@ -15,7 +15,6 @@ import (
 
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/refresh"
-	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
@@ -189,7 +188,7 @@ func verdict(filled []refresh.BackfillResult) error {
 		reasons := map[bool]bool{}
 		for _, end := range a.GivenUp {
 			if end != nil {
-				reasons[end.Reason == snapshot.Reason(weixin.Quota)] = true
+				reasons[end.Reason == weixin.Quota] = true
 			}
 		}
 		switch {

@@ -292,7 +292,7 @@ func reasons() []Family {
 // few minutes, of which the alerts have to see each repetition.
 func startsAtZero(reason snapshot.Reason) bool {
 	switch reason {
-	case snapshot.Reason(weixin.Busy), snapshot.Reason(weixin.Rate), snapshot.StoreFault:
+	case weixin.Busy, weixin.Rate, snapshot.StoreFault:
 		return true
 	default:
 		return false

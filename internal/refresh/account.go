@@ -150,7 +150,7 @@ func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
 			wake = earlier(wake, again)
 		}
 		// A call whose quota is used up waits, but how much is left is of interest then.
-		if s.Quota && len(calls) == 0 && (!held || a.holds[api].reason == snapshot.Reason(weixin.Quota)) &&
+		if s.Quota && len(calls) == 0 && (!held || a.holds[api].reason == weixin.Quota) &&
 			!now.Before(a.calls[api].quotaAt.Add(quotaEvery)) {
 			calls = []Call{{API: datacube.API(api), Purpose: Quota}}
 		}
@@ -246,7 +246,7 @@ func (a *account) configure(changed Account, known *store.Account, quota bool, t
 			state.attempts = 0
 		}
 		tooOften := state.date == today && state.attempts >= mostAttempts
-		if !same || !tooOften && a.holds[api].reason != snapshot.Reason(weixin.Quota) {
+		if !same || !tooOften && a.holds[api].reason != weixin.Quota {
 			a.holds[api] = hold{}
 		}
 		a.retries[api] = nil

@@ -56,7 +56,7 @@ func ask(ctx context.Context, caller Caller, c Call) (answer, error) {
 // orNotReady turns errcode 61503 of an interface call into the answer that Weixin does not have the
 // figures yet.
 func (a answer) orNotReady(err error) (answer, error) {
-	if err != nil && weixin.ClassOf(err) == weixin.NotReady {
+	if err != nil && weixin.ReasonOf(err) == weixin.NotReady {
 		return answer{notReady: true}, nil
 	}
 	return a, err

@@ -7,7 +7,6 @@ import (
 
 	"github.com/go-kit/log"
 
-	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
@@ -348,7 +347,7 @@ func (b *Backfill) failed(res result[*filling]) {
 // givesUp reports whether a fault ends the call that it kept from being answered.
 func (b *Backfill) givesUp(acc *filling, api datacube.API, f fault, now time.Time) bool {
 	switch {
-	case f.reason == snapshot.Reason(weixin.Quota):
+	case f.reason == weixin.Quota:
 		acc.refused[api]++
 		return !b.plan.Wait || acc.refused[api] > fruitlessDays
 	case f.policy.person:

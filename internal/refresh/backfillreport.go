@@ -5,7 +5,6 @@ import (
 
 	"github.com/go-kit/log/level"
 
-	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
@@ -13,7 +12,7 @@ import (
 // logFillFailed says when an account goes on.
 func (r reporter) logFillFailed(acc *filling, c Call, f fault, next time.Time) {
 	msg := "a call failed; trying it again"
-	if f.reason == snapshot.Reason(weixin.Quota) {
+	if f.reason == weixin.Quota {
 		msg = "the day's quota is used up; waiting for midnight in China"
 	}
 	r.logFault(acc.Account, c, f, msg, next)
@@ -22,7 +21,7 @@ func (r reporter) logFillFailed(acc *filling, c Call, f fault, next time.Time) {
 // logGivenUp says why calls of an account are not made.
 func (r reporter) logGivenUp(acc *filling, c Call, f fault) {
 	msg := "calls given up; run the backfill again once this is mended"
-	if f.reason == snapshot.Reason(weixin.Quota) {
+	if f.reason == weixin.Quota {
 		msg = "the day's quota is used up; run the backfill again after midnight in China, or with --wait"
 	}
 	r.logFault(acc.Account, c, f, msg, time.Time{})

@@ -36,9 +36,9 @@ func causeOf(err error, reason snapshot.Reason) snapshot.Cause {
 	case reason == snapshot.StoreFault:
 		cause.Kind = string(store.KindOf(err))
 	case ok:
-		cause.Code, cause.Kind, cause.Source, cause.Address = said.Code, said.Kind(), said.Source, said.Address
+		cause.Code, cause.Kind, cause.Source, cause.Address = said.Errcode, said.Kind(), said.Source, said.Address
 		// A token server that is away is away for each of its addresses.
-		if u, err := url.Parse(said.Source); err == nil && u.Host != "" && said.Class == weixin.Busy {
+		if u, err := url.Parse(said.Source); err == nil && u.Host != "" && said.Reason == weixin.Busy {
 			cause.Source = u.Scheme + "://" + u.Host
 		}
 	default:
@@ -49,7 +49,7 @@ func causeOf(err error, reason snapshot.Reason) snapshot.Cause {
 
 // ofOne reports whether what has this cause is a fault of each account by itself.
 func ofOne(c snapshot.Cause) bool {
-	switch weixin.Class(c.Reason) {
+	switch c.Reason {
 	case weixin.Config, weixin.Permission:
 		return c.Code != 0 && c.Address == ""
 	case weixin.AccountClosed, weixin.Quota:

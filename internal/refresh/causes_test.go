@@ -128,7 +128,7 @@ type tokens struct{ fetched atomic.Int64 }
 
 func (s *tokens) Fetch(context.Context) (weixin.AccessToken, error) {
 	s.fetched.Add(1)
-	return weixin.AccessToken{}, &weixin.Error{API: "token", Class: weixin.Busy, Source: "https://tokens.example/platform"}
+	return weixin.AccessToken{}, &weixin.Error{API: "token", Reason: weixin.Busy, Source: "https://tokens.example/platform"}
 }
 
 // refreshToken is one in memory.

@@ -298,7 +298,7 @@ func (h hold) ends(now time.Time) time.Time {
 	return h.until
 }
 
-// fault classes the error of a failed attempt and returns when the next attempt may be made.
+// fault classifies the error of a failed attempt and returns when the next attempt may be made.
 func (a *asked) fault(api datacube.API, err error, now time.Time) (fault, time.Time) {
 	f, retries := newFault(err), a.retries[api]
 	if retries == nil {

@@ -165,7 +165,7 @@ func (r *Refresher) restore(holds []store.Hold, fresh map[string]bool) {
 // from a new one, which may be allowed.
 func (r *Refresher) otherAddress(f fault, now time.Time) {
 	address := f.cause.Address
-	if f.reason != snapshot.Reason(weixin.AllowList) || address == "" || !reached(r.nextRelease, now, addressEvery) {
+	if f.reason != weixin.AllowList || address == "" || !reached(r.nextRelease, now, addressEvery) {
 		return
 	}
 	for _, a := range r.ordered {

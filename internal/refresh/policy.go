@@ -37,21 +37,21 @@ const (
 // among them: the client gets it once within a call, and what arrives here as
 // weixin.Token was refused again. spread bounds how often all this happens in a day.
 var policies = [snapshot.Reasons]policy{
-	snapshot.Reason(weixin.Unknown):       {wait: time.Hour, person: true},
-	snapshot.Reason(weixin.Busy):          {},
-	snapshot.Reason(weixin.Token):         {account: true, wait: 10 * time.Minute, person: true},
-	snapshot.Reason(weixin.Config):        {account: true, wait: time.Hour, person: true},
-	snapshot.Reason(weixin.AllowList):     {account: true, wait: 10 * time.Minute, person: true},
-	snapshot.Reason(weixin.Quota):         {untilMidnight: true},
-	snapshot.Reason(weixin.Rate):          {wait: time.Minute},
-	snapshot.Reason(weixin.NotReady):      {wait: longestGap}, // handled as an answer; here for a token call that says so
-	snapshot.Reason(weixin.Permission):    {wait: time.Hour, person: true},
-	snapshot.Reason(weixin.AccountClosed): {account: true, wait: time.Hour, person: true},
-	snapshot.Reason(weixin.Retired):       {untilMidnight: true, person: true},
-	snapshot.Reason(weixin.Range):         {untilMidnight: true, person: true},
-	snapshot.Reason(weixin.Bug):           {wait: time.Hour, person: true},
-	snapshot.StoreFault:                   {}, // Weixin answered; see unkept
-	snapshot.InvalidRows:                  {}, // holds no call: each day has its own gaps, see damagedGap
+	weixin.Unknown:       {wait: time.Hour, person: true},
+	weixin.Busy:          {},
+	weixin.Token:         {account: true, wait: 10 * time.Minute, person: true},
+	weixin.Config:        {account: true, wait: time.Hour, person: true},
+	weixin.AllowList:     {account: true, wait: 10 * time.Minute, person: true},
+	weixin.Quota:         {untilMidnight: true},
+	weixin.Rate:          {wait: time.Minute},
+	weixin.NotReady:      {wait: longestGap}, // handled as an answer; here for a token call that says so
+	weixin.Permission:    {wait: time.Hour, person: true},
+	weixin.AccountClosed: {account: true, wait: time.Hour, person: true},
+	weixin.Retired:       {untilMidnight: true, person: true},
+	weixin.Range:         {untilMidnight: true, person: true},
+	weixin.Bug:           {wait: time.Hour, person: true},
+	snapshot.StoreFault:  {}, // Weixin answered; see unkept
+	snapshot.InvalidRows: {}, // holds no call: each day has its own gaps, see damagedGap
 }
 
 // fault is a failed attempt with what follows from it.
@@ -70,9 +70,9 @@ type storeError struct{ error }
 
 func (e storeError) Unwrap() error { return e.error }
 
-// newFault classes an error of the client or the store.
+// newFault classifies an error of the client or the store.
 func newFault(err error) fault {
-	f := fault{err: err, reason: snapshot.Reason(weixin.ClassOf(err))}
+	f := fault{err: err, reason: weixin.ReasonOf(err)}
 	if _, ok := errors.AsType[storeError](err); ok {
 		f.reason = snapshot.StoreFault
 		f.advice = "Make the database writable that the error names. Until then Weixin is asked for nothing more, " +
@@ -82,7 +82,7 @@ func newFault(err error) fault {
 	if said, ok := errors.AsType[*weixin.Error](err); ok {
 		f.advice = said.Advice()
 		f.stated, f.shared = said.Wait, said.Shared
-		if said.API == "token" {
+		if said.API == weixin.TokenAPI {
 			f.policy.account = true // without a token neither call can be made
 		}
 	}
@@ -97,14 +97,14 @@ func (f fault) backsOff() bool { return f.policy.wait == 0 && !f.policy.untilMid
 func (f fault) trouble(since, at, next time.Time) *snapshot.Problem {
 	return &snapshot.Problem{
 		Since: since, At: at, Text: f.text(), Advice: f.advice, Next: next, Cause: f.cause, NeedsAction: f.policy.person,
-		OutlastsReload: f.reason == snapshot.Reason(weixin.Quota) || f.reason == snapshot.StoreFault || f.reason == snapshot.InvalidRows,
+		OutlastsReload: f.reason == weixin.Quota || f.reason == snapshot.StoreFault || f.reason == snapshot.InvalidRows,
 	}
 }
 
 // text says what failed and why, for somebody who sees which call it was.
 func (f fault) text() string {
 	text := f.err.Error()
-	if said, ok := errors.AsType[*weixin.Error](f.err); ok && said.API != "token" && f.reason != snapshot.StoreFault {
+	if said, ok := errors.AsType[*weixin.Error](f.err); ok && said.API != weixin.TokenAPI && f.reason != snapshot.StoreFault {
 		_, text, _ = strings.Cut(text, ": ")
 	}
 	return text

@@ -77,29 +77,17 @@ type Work struct {
 	Problem *Problem
 }
 
-// Reason says why an attempt failed: the class of Weixin's error, or one of those below.
-type Reason uint8
+// Reason says why an attempt failed.
+type Reason = weixin.Reason
 
 const (
 	// StoreFault is an answer that could not be kept.
-	StoreFault = Reason(weixin.Classes) + iota
+	StoreFault = weixin.StoreFault
 	// InvalidRows is an answer with rows that could not be understood.
-	InvalidRows
+	InvalidRows = weixin.InvalidRows
 	// Reasons is their number, for arrays indexed by Reason.
-	Reasons
+	Reasons = weixin.Reasons
 )
-
-// String returns the reason as it stands in the label "reason".
-func (r Reason) String() string {
-	switch r {
-	case StoreFault:
-		return "store"
-	case InvalidRows:
-		return "invalid_rows"
-	default:
-		return weixin.Class(r).String()
-	}
-}
 
 // Problem is a failed attempt in words for people. It holds no secret and no token.
 type Problem struct {

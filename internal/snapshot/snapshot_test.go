@@ -29,7 +29,7 @@ func TestReasonsHaveDistinctNames(t *testing.T) {
 		}
 		seen[r.String()] = true
 	}
-	if got := snapshot.Reason(weixin.AllowList).String(); got != "allow_list" {
+	if got := weixin.AllowList.String(); got != "allow_list" {
 		t.Errorf("the reason of an allow-list error is %q", got)
 	}
 	if got := snapshot.StoreFault.String(); got != "store" {

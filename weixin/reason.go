@@ -1,17 +1,18 @@
 // Package weixin is a client of the interface-statistics calls of Weixin Official Accounts.
 //
-// It asks once and reports what it got: plain values, or an *Error whose Class says what a
+// It asks once and reports what it got: plain values, or an *Error whose Reason says what a
 // caller can do about it. It repeats a call only once, with a renewed token or app secret,
 // where Weixin refused the one before; it neither logs nor waits for better times. No access
 // token, refresh token or app secret is ever part of an error.
 package weixin
 
-// Class says what kind of fault an error is, and so what a caller can do about it.
-type Class uint8
+// Reason says why a call failed, and so what a caller can do about it. It is the value of the label
+// "reason". Callers store the numbers: new reasons come last.
+type Reason uint8
 
 const (
 	// Unknown is an errcode that is in no document.
-	Unknown Class = iota
+	Unknown Reason = iota
 	// Busy passes by itself: a system error, a transport fault, an answer that is not JSON.
 	Busy
 	// Token is an access token that Weixin refuses, also after its one renewal, or that is
@@ -37,21 +38,26 @@ const (
 	Range
 	// Bug is a request that Weixin does not understand: a mistake of this program.
 	Bug
-	// Classes is their number, for arrays indexed by Class.
-	Classes
+	// StoreFault is a response that the caller could not store. No error of this package has it.
+	StoreFault
+	// InvalidRows is a response with rows that could not be understood. No error of this package has
+	// it: see DailyAnswer.Damaged and HourlyAnswer.Damaged.
+	InvalidRows
+	// Reasons is their number, for arrays indexed by Reason.
+	Reasons
 )
 
-var classNames = [Classes]string{
+var reasonNames = [Reasons]string{
 	"unknown", "busy", "token", "config", "allow_list", "quota", "rate", "not_ready",
-	"permission", "account", "retired", "range", "bug",
+	"permission", "account", "retired", "range", "bug", "store", "invalid_rows",
 }
 
-// String returns the class as it stands in labels and log lines.
-func (c Class) String() string {
-	if c >= Classes {
-		return classNames[Unknown]
+// String returns the reason as it stands in labels and log lines.
+func (c Reason) String() string {
+	if c >= Reasons {
+		return reasonNames[Unknown]
 	}
-	return classNames[c]
+	return reasonNames[c]
 }
 
 // Rejection says why a row of an answer was left out.
