@@ -126,7 +126,7 @@ func TestExportFaults(t *testing.T) {
 		{export + file + " --output=" + folder + "/no/file", fault, "exporting to " + folder + "/no/file: no such file or directory"},
 		{
 			export + file + " --output=" + special, fault,
-			"exporting to " + special + ": this is not a regular file, which could be replaced; write to standard output and redirect it",
+			"exporting to " + special + ": this is not a regular file, so it cannot be replaced; write to standard output and redirect it",
 		},
 	} {
 		got := finish(t, time.Now, strings.Fields(c.command)...)

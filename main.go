@@ -19,6 +19,7 @@ import (
 
 	"weixin_exporter/internal/cli"
 	"weixin_exporter/internal/command"
+	"weixin_exporter/internal/exporter"
 )
 
 // Exit codes.
@@ -61,7 +62,7 @@ func codeOf(err error) int {
 	switch {
 	case err == nil:
 		return done
-	case errors.Is(err, command.ErrUsage):
+	case errors.Is(err, exporter.ErrUsage):
 		return usage
 	case errors.Is(err, command.ErrQuota):
 		return quota

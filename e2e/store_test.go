@@ -84,7 +84,7 @@ func TestTheStoreChangesUnderTheExporter(t *testing.T) {
 				if err := c.do(path, backup); err != nil {
 					t.Fatal(err)
 				}
-				x.logged(t, "level=error", "the store's file had changed and was opened anew", c.found)
+				x.logged(t, "level=error", "the file of the store had changed; the store was reopened", c.found)
 				w.waitComplete(t, x.web, w.accounts...)
 				x.get(t, "/-/ready")
 				if kill {

@@ -35,7 +35,6 @@ func New(name string, env *command.Env) *CLI {
 		Terminate(func(int) { c.answered = true })
 	c.app.HelpFlag.Short('h')
 	c.app.Version(version.Print(name))
-	env.Flags(c.app)
 	c.commands = c.declare(env)
 	return c
 }

@@ -4,15 +4,16 @@ import (
 	"context"
 
 	"weixin_exporter/internal/command"
+	"weixin_exporter/internal/exporter"
 )
 
-// declare adds the commands and the flags that they share. It returns what each command does,
-// by its name; env and what the flags set are read only then.
+// declare adds the commands and the flags that they share. It returns the function of each command, by the
+// full name of the command; env and the values of the flags are read when the function is called.
 func (c *CLI) declare(env *command.Env) map[string]func(context.Context) error {
 	app := c.app
-	var configFile string
-	app.Flag("config.file", "Configuration file.").Default("config.yml").StringVar(&configFile)
-	var web command.Web
+	env.LogFlags(app)
+	env.ConfigFlag(app)
+	var web exporter.Web
 	web.Flags(app)
 
 	serve := app.Command("serve", "Refresh on a timer and serve the metrics.").Default()
@@ -27,43 +28,50 @@ func (c *CLI) declare(env *command.Env) map[string]func(context.Context) error {
 	exportOptions.Flags(export)
 	stored := app.Command("store", "What can be done with the store.")
 	backup := stored.Command("backup", "Write a copy of the store into a file; works beside a running exporter.")
-	copyFile := backup.Arg("file", "File to write or replace.").Required().String()
+	var backupOptions command.BackupOptions
+	backupOptions.Flags(backup)
 	writing := app.Command("remote-write", "What can be done about remote write.")
 	var resendOptions command.ResendOptions
 	resend := writing.Command("resend", "Have days sent again that were sent or given up; works beside a running exporter, which follows within seconds.")
 	resendOptions.Flags(resend)
 	demo := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.")
-	receivers := demo.Flag("remote-write.url", "Send the history to a receiver of remote write, too. Repeatable.").PlaceHolder("URL").Strings()
+	var demoOptions command.DemoOptions
+	demoOptions.Flags(demo)
 	health := app.Command("healthcheck", "Ask a running exporter on this host whether it is healthy; for containers.")
 
 	return map[string]func(context.Context) error{
-		serve.FullCommand(): func(ctx context.Context) error { return command.Serve(ctx, *env, web, configFile) },
+		serve.FullCommand(): func(ctx context.Context) error { return command.Serve(ctx, *env, web) },
 		check.FullCommand(): func(ctx context.Context) error {
-			checkOptions.ConfigFile, checkOptions.Web = configFile, web
+			checkOptions.ConfigFile, checkOptions.Web = env.ConfigFile, web
 			return command.Check(ctx, *env, checkOptions)
 		},
 		backfill.FullCommand(): func(ctx context.Context) error {
-			backfillOptions.ConfigFile = configFile
+			backfillOptions.ConfigFile = env.ConfigFile
 			return command.Backfill(ctx, *env, backfillOptions)
 		},
 		export.FullCommand(): func(ctx context.Context) error {
-			exportOptions.ConfigFile = configFile
+			exportOptions.ConfigFile = env.ConfigFile
 			return command.Export(ctx, *env, exportOptions)
 		},
-		backup.FullCommand(): func(ctx context.Context) error { return command.Backup(ctx, *env, configFile, *copyFile) },
+		backup.FullCommand(): func(ctx context.Context) error {
+			backupOptions.ConfigFile = env.ConfigFile
+			return command.Backup(ctx, *env, backupOptions)
+		},
 		resend.FullCommand(): func(ctx context.Context) error {
-			resendOptions.ConfigFile = configFile
+			resendOptions.ConfigFile = env.ConfigFile
 			return command.Resend(ctx, *env, resendOptions)
 		},
-		demo.FullCommand(): func(ctx context.Context) error { return command.Demo(ctx, *env, web, *receivers) },
+		demo.FullCommand(): func(ctx context.Context) error {
+			demoOptions.Web = web
+			return command.Demo(ctx, *env, demoOptions)
+		},
 		health.FullCommand(): func(ctx context.Context) error {
-			web.AddressGiven = c.isSet("web.listen-address")
-			return command.Healthcheck(ctx, web)
+			return command.Healthcheck(ctx, command.HealthcheckOptions{Web: web, AddressGiven: c.isSet("web.listen-address")})
 		},
 	}
 }
 
-// unusedFlags returns what the shared flags begin with that do not concern a command.
+// unusedFlags returns prefixes of the shared flags that a command does not use.
 func unusedFlags(command string) []string {
 	switch command {
 	case "serve":

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -14,8 +13,10 @@ import (
 	"github.com/go-kit/log/level"
 
 	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/text"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
@@ -55,28 +56,27 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	// A terminal that is closed is a reason to stop, too.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
-	cfg, err := loadConfig(ctx, c.ConfigFile)
+	cfg, err := exporter.LoadConfig(ctx, c.ConfigFile)
 	if ctx.Err() != nil && err != nil {
 		return nil // ended before it began
 	}
 	if err != nil {
-		return inOneLine(err)
+		return config.Abridged(err)
 	}
 	if cfg.Store.Path == "" {
 		return fmt.Errorf("%s: store.path is \"\", which keeps nothing: name a file to fill", c.ConfigFile)
 	}
-	made := clients{now: env.Now, observe: func(weixin.Request) {}}
-	built, err := made.build(cfg)
+	refreshConfig, err := exporter.RefreshConfig(cfg, env.Now)
 	if err != nil {
 		return err
 	}
-	fill, notes, err := c.fill(env.Now(), built.refresh)
+	fill, notes, err := c.fill(env.Now(), refreshConfig)
 	if err != nil {
 		return err
 	}
 	shown := newBars(env)
 	env.Stderr = shown
-	logger, _ := env.logger()
+	logger, _ := env.loggers()
 	for _, warning := range cfg.Warnings() {
 		level.Warn(logger).Log("msg", "configuration", "warning", warning)
 	}
@@ -127,22 +127,22 @@ func (c *BackfillOptions) fill(now time.Time, cfg refresh.Config) (refresh.Backf
 	switch {
 	case f.Since < datacube.FirstDate:
 		return f, nil, fmt.Errorf("--since=%v: %w: Weixin's statistics begin at %v; ask for that day or a later one",
-			f.Since, ErrUsage, datacube.FirstDate)
+			f.Since, exporter.ErrUsage, datacube.FirstDate)
 	case f.Until > yesterday:
 		return f, nil, fmt.Errorf("--until=%v: %w: the latest day that Weixin has figures of is yesterday, %v",
-			f.Until, ErrUsage, yesterday)
+			f.Until, exporter.ErrUsage, yesterday)
 	case f.Since > f.Until:
-		return f, nil, fmt.Errorf("--since=%v: %w: there is no day up to %v", f.Since, ErrUsage, f.Until)
+		return f, nil, fmt.Errorf("--since=%v: %w: there is no day up to %v", f.Since, exporter.ErrUsage, f.Until)
 	case cfg.RetentionDays > 0 && f.Since < first:
 		return f, nil, fmt.Errorf("--since=%v: %w: store.retention keeps %d days, so the days before %v would be removed at once;"+
-			" ask for %v or later, or set store.retention to 0", f.Since, ErrUsage, cfg.RetentionDays, first, first)
+			" ask for %v or later, or set store.retention to 0", f.Since, exporter.ErrUsage, cfg.RetentionDays, first, first)
 	case f.Until > latest:
 		notes = append(notes, fmt.Sprintf("yesterday, %v, is left out: before refresh.ready_at it is not asked for", f.Until))
 		f.Until = latest
 	}
 	for _, name := range c.Accounts {
 		if !slices.ContainsFunc(cfg.Accounts, func(a refresh.Account) bool { return a.Name == name }) {
-			return f, nil, fmt.Errorf("--account=%s: %w: no account of %s has that name", name, ErrUsage, c.ConfigFile)
+			return f, nil, fmt.Errorf("--account=%s: %w: no account of %s has that name", name, exporter.ErrUsage, c.ConfigFile)
 		}
 	}
 	for _, a := range cfg.Accounts {
@@ -200,20 +200,11 @@ func verdict(filled []refresh.BackfillResult) error {
 	}
 	switch {
 	case len(failed) > 0:
-		return fmt.Errorf("accounts that could not be filled: %d of %d: %s", len(failed), len(filled), few(failed))
+		return fmt.Errorf("accounts that could not be filled: %d of %d: %s", len(failed), len(filled), text.List(failed))
 	case len(waiting) > 0:
 		return fmt.Errorf("%w for %d of %d accounts: %s; run the same again after midnight in China, or with --wait",
-			ErrQuota, len(waiting), len(filled), few(waiting))
+			ErrQuota, len(waiting), len(filled), text.List(waiting))
 	default:
 		return nil
 	}
-}
-
-// few joins names, but not too many.
-func few(names []string) string {
-	const most = 5
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-	}
-	return strings.Join(names, ", ")
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"weixin_exporter/internal/command"
+	"weixin_exporter/internal/exporter"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -177,7 +178,7 @@ func TestBackfillRange(t *testing.T) {
 			}
 			err := s.run(t.Context(), b)
 			if c.fault != "" {
-				if !errors.Is(err, command.ErrUsage) || !strings.Contains(err.Error(), c.fault) {
+				if !errors.Is(err, exporter.ErrUsage) || !strings.Contains(err.Error(), c.fault) {
 					t.Errorf("ended with %v, want a wrong usage: %s", err, c.fault)
 				}
 				return

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/snapshot"
 )
 
@@ -15,7 +16,7 @@ import (
 // the lines that the log has of these, where it stays in sight.
 type banner struct {
 	env       Env
-	web       Web
+	web       exporter.Web
 	accounts  int
 	endpoints []config.RemoteWrite
 
@@ -75,14 +76,14 @@ func (b *banner) display() {
 		}
 		leaves = "it is sent to " + strings.Join(labels, ", ")
 	}
-	at, err := b.web.location()
+	at, err := b.web.Location()
 	if err != nil {
 		return // and the exporter has not started
 	}
 	var links strings.Builder
 	slices.Sort(b.hosts)
 	for _, host := range b.hosts {
-		base := "http://" + host + at.prefix
+		base := "http://" + host + at.Prefix
 		fmt.Fprintf(&links, "  Overview   %s/\n  Metrics    %s%s\n", base, base, b.web.TelemetryPath)
 	}
 	fmt.Fprintf(b.env.Stdout, `
@@ -92,18 +93,4 @@ A simulated Weixin with %d accounts and a month of history; %s.
 Stop it with Ctrl-C; nothing is left behind.
 
 `, b.accounts, leaves, links.String())
-}
-
-// observed passes each published snapshot to a function, too.
-type observed struct {
-	*snapshot.Latest
-	published func(*snapshot.Snapshot) // may be nil
-}
-
-// Publish implements refresh.Publisher.
-func (b observed) Publish(s *snapshot.Snapshot) {
-	b.Latest.Publish(s)
-	if b.published != nil {
-		b.published(s)
-	}
 }

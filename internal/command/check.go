@@ -14,15 +14,15 @@ import (
 
 	"weixin_exporter/internal/check"
 	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/store"
-	"weixin_exporter/weixin"
 )
 
 // CheckOptions says what the check command is to do.
 type CheckOptions struct {
 	ConfigFile string
 	// Web is how the exporter would serve.
-	Web Web
+	Web exporter.Web
 	// Online examines the accounts against Weixin, too.
 	Online bool
 	// Account is the name of the only account to examine; "" examines all. Output is "text", which is also
@@ -41,16 +41,16 @@ func (c *CheckOptions) Flags(clause *kingpin.CmdClause) {
 // start: on stderr, one line for each fault. Online it says the same of each account. It changes nothing.
 // The returned error tells how many faults or faulty accounts there are.
 func Check(ctx context.Context, env Env, c CheckOptions) error {
-	if _, err := c.Web.location(); err != nil {
+	if _, err := c.Web.Location(); err != nil {
 		return err
 	}
 	switch {
 	case c.Account != "" && !c.Online:
-		return fmt.Errorf("--account: %w: accounts are examined with --online alone", ErrUsage)
+		return fmt.Errorf("--account: %w: accounts are examined with --online alone", exporter.ErrUsage)
 	case c.Output != "" && !c.Online:
-		return fmt.Errorf("--output: %w: there is a report with --online alone", ErrUsage)
+		return fmt.Errorf("--output: %w: there is a report with --online alone", exporter.ErrUsage)
 	}
-	cfg, err := loadConfig(ctx, c.ConfigFile)
+	cfg, err := exporter.LoadConfig(ctx, c.ConfigFile)
 	if faults, ok := errors.AsType[config.Faults](err); ok {
 		for _, f := range faults {
 			fmt.Fprintf(env.Stderr, "%v\n", f)
@@ -64,7 +64,7 @@ func Check(ctx context.Context, env Env, c CheckOptions) error {
 	case err != nil:
 		return err
 	case c.Account != "" && !slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool { return a.Name == c.Account }):
-		return fmt.Errorf("--account=%s: %w: no account of %s has that name", c.Account, ErrUsage, c.ConfigFile)
+		return fmt.Errorf("--account=%s: %w: no account of %s has that name", c.Account, exporter.ErrUsage, c.ConfigFile)
 	}
 	notes := env.Stdout
 	if c.Output == "json" {
@@ -116,12 +116,12 @@ func say(env Env, found findings) int {
 // surroundings looks at what the exporter needs to start beside its configuration, which may be nil.
 func (c *CheckOptions) surroundings(ctx context.Context, cfg *config.Config) findings {
 	var found findings
-	if err := c.Web.checkWebConfig(ctx); err != nil {
+	if err := c.Web.CheckConfigFile(ctx); err != nil {
 		found.faults = append(found.faults, err)
 	}
-	if !c.Web.systemd() {
+	if !c.Web.Systemd() {
 		for _, address := range *c.Web.Toolkit.WebListenAddresses {
-			if strings.HasPrefix(address, vsockScheme) {
+			if strings.HasPrefix(address, exporter.VsockScheme) {
 				continue // whether there is such a thing differs from machine to machine
 			}
 			found.checkPort(ctx, address)
@@ -143,7 +143,7 @@ func (f *findings) checkPort(ctx context.Context, address string) {
 	case err == nil:
 		_ = listener.Close() // nobody has connected
 	case errors.Is(err, syscall.EADDRINUSE):
-		f.warnings = append(f.warnings, fmt.Errorf("--web.listen-address=%s: the address is in use, perhaps by a running %s; serve needs it", address, program))
+		f.warnings = append(f.warnings, fmt.Errorf("--web.listen-address=%s: the address is in use, perhaps by a running %s; serve needs it", address, exporter.Program))
 	case errors.Is(err, fs.ErrPermission):
 		f.warnings = append(f.warnings, fmt.Errorf("--web.listen-address=%s: this user may not listen there: %w", address, err))
 	default:
@@ -153,9 +153,12 @@ func (f *findings) checkPort(ctx context.Context, address string) {
 
 // examine looks at the accounts online and writes what it found.
 func examine(ctx context.Context, env Env, c CheckOptions, cfg *config.Config) error {
-	accounts, err := accountsOf(env, cfg, c)
+	accounts, err := exporter.CheckAccounts(cfg, env.Now)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", c.ConfigFile, err)
+	}
+	if c.Account != "" {
+		accounts = slices.DeleteFunc(accounts, func(a check.Account) bool { return a.Name != c.Account })
 	}
 	reports, err := check.Examine(ctx, accounts, cfg.Weixin.Concurrency, env.Now)
 	if err != nil {
@@ -174,23 +177,4 @@ func examine(ctx context.Context, env Env, c CheckOptions, cfg *config.Config) e
 		return fmt.Errorf("accounts with faults: %d of %d", faulty, len(reports))
 	}
 	return nil
-}
-
-// accountsOf returns the accounts to examine: the named one, or all.
-func accountsOf(env Env, cfg *config.Config, c CheckOptions) ([]check.Account, error) {
-	made := clients{now: env.Now, observe: func(weixin.Request) {}}
-	built, err := made.build(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.ConfigFile, err)
-	}
-	var accounts []check.Account
-	for _, a := range cfg.Accounts {
-		if c.Account == "" || a.Name == c.Account {
-			accounts = append(accounts, check.Account{
-				Name: a.Name, AppID: a.AppID, Token: tokenOrigin(a.Token), Caller: built.accounts[a.AppID].weixin,
-				RequestsPerSecond: cfg.Weixin.RequestsPerSecond,
-			})
-		}
-	}
-	return accounts, nil
 }

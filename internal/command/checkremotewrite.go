@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/remotewrite"
 )
 
@@ -18,10 +19,9 @@ import (
 // samples. What is well and warnings go to notes, faults to stderr; the error says how many have one.
 func checkEndpoints(ctx context.Context, env Env, notes io.Writer, cfg *config.Config) error {
 	findings := make([]remotewrite.Finding, len(cfg.RemoteWrite))
-	makes := writers{logger: log.NewNopLogger(), now: env.Now}
 	var probes errgroup.Group
 	for i, c := range cfg.RemoteWrite {
-		client, err := makes.newClient(c)
+		client, err := exporter.NewWriteClient(c, env.Now, log.NewNopLogger())
 		if err != nil {
 			return fmt.Errorf("remote_write[%d]: %w", i, err)
 		}

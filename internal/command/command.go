@@ -1,44 +1,31 @@
-// Package command holds what the commands of weixin_exporter do, one file for each, and
-// the wiring of the parts that they share.
+// Package command has the commands of weixin_exporter: a file for each, with its flags and what it does. What
+// they share with a running exporter is in package exporter.
 package command
 
 import (
-	"cmp"
-	"errors"
 	"io"
+	"log/slog"
 	"time"
 
-	"github.com/prometheus/common/version"
-	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"github.com/go-kit/log"
+
+	"weixin_exporter/internal/logging"
 )
 
-// ErrUsage is a command line that asks for what cannot be.
-var ErrUsage = errors.New("wrong usage")
-
-// Env is what a command finds around it.
+// Env is the environment of a command.
 type Env struct {
 	Stdout, Stderr io.Writer
 	Now            func() time.Time
-	// Elapsed is how long the program has run, by a clock that cannot be set; nil: by Now.
-	Elapsed   func() time.Duration
-	LogLevel  string // debug, info, warn or error
-	LogFormat string // logfmt or json
+	// Elapsed is the time that the program has been running, by a clock that cannot be set; nil derives it
+	// from Now.
+	Elapsed func() time.Duration
+	// ConfigFile is the path of the configuration.
+	ConfigFile string
+	LogLevel   string // debug, info, warn or error
+	LogFormat  string // logfmt or json
 }
 
-// Web is how the exporter serves.
-type Web struct {
-	Toolkit *toolkit.FlagConfig
-	// AddressGiven tells that the addresses to listen on are not just the default.
-	AddressGiven bool
-	// ExternalURL and RoutePrefix are for an exporter behind a proxy; "" if not given.
-	ExternalURL, RoutePrefix string
-	TelemetryPath            string
-	EnableLifecycle          bool
-	// MaxRequests bounds the scrapes that are served at a time; 0 means no limit.
-	MaxRequests int
-	// DisableExporterMetrics leaves out go_* and process_*.
-	DisableExporterMetrics bool
+// loggers returns the logger of this program, and one for libraries that log with log/slog.
+func (e *Env) loggers() (log.Logger, *slog.Logger) {
+	return logging.New(logging.Options{Writer: e.Stderr, Level: e.LogLevel, Format: e.LogFormat, Now: e.Now})
 }
-
-// userAgent names the exporter and its version to the servers that it calls.
-func userAgent() string { return program + "/" + cmp.Or(version.Version, "unknown") }

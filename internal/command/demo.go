@@ -9,20 +9,23 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kingpin/v2"
+
 	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/exporter"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/secret"
 	"weixin_exporter/weixin/weixintest"
 )
 
-// demoSeed makes the figures of every demonstration the same for the same days.
+// demoSeed makes the figures of a day the same in every demonstration.
 const demoSeed = 20141201
 
-// demoAccounts are the accounts of the demonstration; incident is the first of the days on
-// which one of them has an incident.
+// demoAccounts returns the accounts of the demonstration. One of them has an incident on each day from
+// incident on.
 func demoAccounts(incident datacube.Date) (names []string, accounts []weixintest.Account) { //nolint:nonamedreturns // two lists that need names
 	var incidents []datacube.Date
-	for date := incident; date < incident+30; date++ { // for as long as somebody lets it run
+	for date := incident; date < incident+30; date++ { // longer than a demonstration runs
 		incidents = append(incidents, date)
 	}
 	for i, a := range []struct {
@@ -43,14 +46,27 @@ func demoAccounts(incident datacube.Date) (names []string, accounts []weixintest
 	return names, accounts
 }
 
-// Demo serves a simulated Weixin on a loopback port and the exporter on it until the context
-// ends. It writes no file. Its history is sent to the receivers of remote write at the URLs.
-func Demo(ctx context.Context, env Env, web Web, receivers []string) error {
-	endpoints, err := config.NewRemoteWrite(receivers...)
+// DemoOptions are the options of the demo command.
+type DemoOptions struct {
+	Web exporter.Web
+	// Receivers are URLs of remote write to which the history is sent.
+	Receivers []string
+}
+
+// Flags declares the flags of the demo command.
+func (o *DemoOptions) Flags(clause *kingpin.CmdClause) {
+	clause.Flag("remote-write.url", "Send the history to a receiver of remote write, too. Repeatable.").PlaceHolder("URL").StringsVar(&o.Receivers)
+}
+
+// Demo serves a simulated Weixin on a loopback port and an exporter that uses it until the context ends. It
+// writes no file.
+func Demo(ctx context.Context, env Env, o DemoOptions) error {
+	web := o.Web
+	endpoints, err := config.NewRemoteWrite(o.Receivers...)
 	if err != nil {
-		return fmt.Errorf("--remote-write.url: %w: %w", ErrUsage, err)
+		return fmt.Errorf("--remote-write.url: %w: %w", exporter.ErrUsage, err)
 	}
-	// Nobody reloads a demonstration: a terminal that is closed ends it.
+	// A demonstration is not reloaded: closing the terminal ends it.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
 	names, accounts := demoAccounts(datacube.DateOf(env.Now()) - 1)
@@ -58,7 +74,7 @@ func Demo(ctx context.Context, env Env, web Web, receivers []string) error {
 		Seed:     demoSeed,
 		Now:      env.Now,
 		Accounts: accounts,
-		// So that there is something to see at any time of the day.
+		// So that yesterday has figures at any time of the day.
 		Ready: func(_ string, date datacube.Date) time.Time { return date.End() },
 	})
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -72,7 +88,7 @@ func Demo(ctx context.Context, env Env, web Web, receivers []string) error {
 		_ = server.Serve(listener) // ends when the server is closed
 	}()
 	defer func() {
-		_ = server.Close() // nobody else uses it
+		_ = server.Close() // it has no other client
 		<-served
 	}()
 
@@ -86,15 +102,14 @@ func Demo(ctx context.Context, env Env, web Web, receivers []string) error {
 	for i, a := range accounts {
 		cfg.Accounts = append(cfg.Accounts, config.Account{Name: names[i], AppID: a.AppID, AppSecret: secret.New(a.AppSecret), Token: config.Token{Type: config.StableToken}})
 	}
-	logger, slogger := env.logger()
+	logger, slogger := env.loggers()
 	shown := banner{env: env, web: web, accounts: len(accounts), endpoints: endpoints, missing: len(*web.Toolkit.WebListenAddresses)}
-	if web.systemd() {
+	if web.Systemd() {
 		shown.missing = 1 // at least
 	}
-	x := exporter{
-		web: web, logger: logger, slogger: slogger, now: env.Now, elapsed: env.Elapsed,
-		load:      func(context.Context) (*config.Config, error) { return &cfg, nil },
-		listening: shown.listening, published: shown.published,
-	}
-	return x.run(ctx, &cfg)
+	return exporter.Run(ctx, &cfg, exporter.Options{
+		Web: web, Logger: logger, Slog: slogger, Now: env.Now, Elapsed: env.Elapsed,
+		Load:      func(context.Context) (*config.Config, error) { return &cfg, nil },
+		Listening: shown.listening, Published: shown.published,
+	})
 }

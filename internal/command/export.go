@@ -17,6 +17,8 @@ import (
 
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/export"
+	"weixin_exporter/internal/exporter"
+	"weixin_exporter/internal/files"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
 )
@@ -58,18 +60,18 @@ func Export(ctx context.Context, env Env, e ExportOptions) error {
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
 
-	cfg, err := loadConfig(ctx, e.ConfigFile)
+	cfg, err := exporter.LoadConfig(ctx, e.ConfigFile)
 	if ctx.Err() != nil && err != nil {
 		return stoppedExport(env)
 	}
 	if err != nil {
-		return inOneLine(err)
+		return config.Abridged(err)
 	}
 	if e.Until == 0 {
 		e.Until = export.LastDate
 	}
 	if e.Since > e.Until {
-		return fmt.Errorf("--since=%v: %w: it is after --until=%v", e.Since, ErrUsage, e.Until)
+		return fmt.Errorf("--since=%v: %w: it is after --until=%v", e.Since, exporter.ErrUsage, e.Until)
 	}
 	if cfg.Store.Path == "" {
 		return fmt.Errorf(`%s: store.path is "": the exporter keeps everything in memory, so there is nothing to export`, e.ConfigFile)
@@ -89,14 +91,14 @@ func Export(ctx context.Context, env Env, e ExportOptions) error {
 
 // stoppedExport says that a signal ended the export, which is no error.
 func stoppedExport(env Env) error {
-	fmt.Fprintf(env.Stderr, "%s: stopped before the export was complete\n", program)
+	fmt.Fprintf(env.Stderr, "%s: stopped before the export was complete\n", exporter.Program)
 	return nil
 }
 
 // spare fails if the output would take the place of one of the files that the export needs.
 func (e *ExportOptions) spare(files ...string) error {
 	if file := sameAs(e.Output, files...); file != "" {
-		return fmt.Errorf("--output=%s: %w: that is %s itself; name another file", e.Output, ErrUsage, file)
+		return fmt.Errorf("--output=%s: %w: that is %s itself; name another file", e.Output, exporter.ErrUsage, file)
 	}
 	return nil
 }
@@ -166,7 +168,7 @@ func (e *ExportOptions) choose(env Env, cfg *config.Config, stored []string) ([]
 		account, ok := byName[name]
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("--account=%s: %w: no account of %s has that name, and none in the store has it as its app id", name, ErrUsage, e.ConfigFile)
+			return nil, fmt.Errorf("--account=%s: %w: no account of %s has that name, and none in the store has it as its app id", name, exporter.ErrUsage, e.ConfigFile)
 		case !slices.Contains(chosen, account):
 			chosen = append(chosen, account)
 		}
@@ -180,10 +182,10 @@ func note(env Env, appIDs []string) {
 	switch n := len(appIDs); {
 	case n > shown:
 		fmt.Fprintf(env.Stderr, "%s: note: not in the configuration, so the app id is the name: %s and %d more\n",
-			program, strings.Join(appIDs[:shown], ", "), n-shown)
+			exporter.Program, strings.Join(appIDs[:shown], ", "), n-shown)
 	case n > 0:
 		fmt.Fprintf(env.Stderr, "%s: note: not in the configuration, so the app id is the name: %s\n",
-			program, strings.Join(appIDs, ", "))
+			exporter.Program, strings.Join(appIDs, ", "))
 	}
 }
 
@@ -216,11 +218,11 @@ func (e *ExportOptions) write(ctx context.Context, env Env, storePath string, in
 		}
 		return ctx.Err() // the last moment to leave the former file as it is
 	}
-	err := replaceFile(e.Output, func(file *os.File) error { return cmp.Or(fill(file), incomplete()) })
+	err := files.Replace(e.Output, func(file *os.File) error { return cmp.Or(fill(file), incomplete()) })
 	if gaps := incomplete(); gaps != nil && ctx.Err() == nil {
 		// What can be read of a damaged store must not take the place of a former export that is whole.
 		part := e.Output + ".incomplete"
-		if err = replaceFile(part, fill); err == nil {
+		if err = files.Replace(part, fill); err == nil {
 			return fmt.Errorf("exporting to %s: what could be read is in %s: %w", e.Output, part, gaps)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/exporter"
+	"weixin_exporter/internal/files"
 	"weixin_exporter/internal/remotewrite"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
@@ -41,13 +43,13 @@ func (r *ResendOptions) Flags(clause *kingpin.CmdClause) {
 func Resend(ctx context.Context, env Env, r ResendOptions) error {
 	cfg, err := config.Load(r.ConfigFile)
 	if err != nil {
-		return inOneLine(err)
+		return config.Abridged(err)
 	}
 	if r.Until == 0 {
 		r.Until = datacube.DateOf(env.Now())
 	}
 	if r.Since > r.Until {
-		return fmt.Errorf("--since=%v: %w: it is after the last day, %v", r.Since, ErrUsage, r.Until)
+		return fmt.Errorf("--since=%v: %w: it is after the last day, %v", r.Since, exporter.ErrUsage, r.Until)
 	}
 	path := cfg.Store.Path
 	if path == "" {
@@ -62,7 +64,7 @@ func Resend(ctx context.Context, env Env, r ResendOptions) error {
 		return err
 	}
 	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("%s: there is no store: %w", path, withoutPath(err))
+		return fmt.Errorf("%s: there is no store: %w", path, files.Cause(err))
 	}
 	known, err := store.Open(ctx, path, store.Options{})
 	if err != nil {
@@ -80,7 +82,7 @@ func (r *ResendOptions) note(ctx context.Context, env Env, known *store.Store, e
 		since := r.Since
 		if first := remotewrite.FirstDay(env.Now(), time.Duration(e.MaxAge)); since < first {
 			since = first
-			fmt.Fprintf(env.Stderr, "%s: note: %s: days before %v are older than max_age (%v) and are not sent\n", program, e.Key(), first, e.MaxAge)
+			fmt.Fprintf(env.Stderr, "%s: note: %s: days before %v are older than max_age (%v) and are not sent\n", exporter.Program, e.Key(), first, e.MaxAge)
 		}
 		days, err := known.Resend(ctx, e.Key(), since, r.Until, appIDs...)
 		if err != nil {
@@ -114,7 +116,7 @@ func (r *ResendOptions) endpoints(cfg *config.Config) ([]config.RemoteWrite, err
 	for _, name := range r.Endpoints {
 		i := slices.IndexFunc(cfg.RemoteWrite, func(e config.RemoteWrite) bool { return e.Key() == name || e.Label() == name })
 		if i < 0 {
-			return nil, fmt.Errorf("--endpoint=%s: %w: the endpoints of %s are %s", name, ErrUsage, r.ConfigFile, strings.Join(keys, ", "))
+			return nil, fmt.Errorf("--endpoint=%s: %w: the endpoints of %s are %s", name, exporter.ErrUsage, r.ConfigFile, strings.Join(keys, ", "))
 		}
 		if !slices.ContainsFunc(chosen, func(e config.RemoteWrite) bool { return e.Key() == cfg.RemoteWrite[i].Key() }) {
 			chosen = append(chosen, cfg.RemoteWrite[i])
@@ -128,7 +130,7 @@ func (r *ResendOptions) appIDs(cfg *config.Config) ([]string, error) {
 	var appIDs []string
 	for _, name := range r.Accounts {
 		if !slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool { return a.Name == name }) {
-			return nil, fmt.Errorf("--account=%s: %w: no account of %s has that name", name, ErrUsage, r.ConfigFile)
+			return nil, fmt.Errorf("--account=%s: %w: no account of %s has that name", name, exporter.ErrUsage, r.ConfigFile)
 		}
 	}
 	for _, a := range cfg.Accounts {

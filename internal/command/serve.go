@@ -2,35 +2,35 @@ package command
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
 
 	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/exporter"
 )
 
 // Serve refreshes on a timer and serves until the context ends. Faults of Weixin are
 // logged and shown; a returned error names what kept the exporter from starting or going on.
-func Serve(ctx context.Context, env Env, web Web, configFile string) error {
+func Serve(ctx context.Context, env Env, web exporter.Web) error {
 	// From the very start, because without it SIGHUP would end the program.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	load := func(ctx context.Context) (*config.Config, error) { return loadConfig(ctx, configFile) }
+	load := func(ctx context.Context) (*config.Config, error) { return exporter.LoadConfig(ctx, env.ConfigFile) }
 	cfg, err := load(ctx)
 	if ctx.Err() != nil && err != nil {
 		return nil // ended before it began
 	}
 	if err != nil {
-		return inOneLine(err)
+		return config.Abridged(err)
 	}
 	collectSooner()
-	logger, slogger := env.logger()
-	x := exporter{web: web, logger: logger, slogger: slogger, now: env.Now, elapsed: env.Elapsed, load: load, hangups: hangups}
-	return x.run(ctx, cfg)
+	logger, slogger := env.loggers()
+	return exporter.Run(ctx, cfg, exporter.Options{
+		Web: web, Logger: logger, Slog: slogger, Now: env.Now, Elapsed: env.Elapsed, Load: load, Hangups: hangups,
+	})
 }
 
 // gcPercent keeps the memory of a process with thousands of accounts near what it holds. Nearly all
@@ -43,13 +43,4 @@ func collectSooner() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-}
-
-// inOneLine shortens the faults of a configuration to the first.
-func inOneLine(err error) error {
-	var faults config.Faults
-	if !errors.As(err, &faults) || len(faults) < 2 {
-		return err
-	}
-	return fmt.Errorf("%v (and %d more; weixin_exporter check shows all)", faults[0], len(faults)-1)
 }

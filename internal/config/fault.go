@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -56,4 +57,13 @@ func (f Faults) Error() string {
 		lines[i] = fault.String()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Abridged returns err with only the first fault if it is Faults with several, for messages of one line.
+func Abridged(err error) error {
+	faults, ok := errors.AsType[Faults](err)
+	if !ok || len(faults) < 2 {
+		return err
+	}
+	return fmt.Errorf("%v (and %d more; weixin_exporter check shows all)", faults[0], len(faults)-1)
 }

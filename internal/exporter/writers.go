@@ -1,4 +1,4 @@
-package command
+package exporter
 
 import (
 	"fmt"
@@ -16,8 +16,7 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-// writers makes the endpoints of remote write that a configuration asks for, and the group
-// that sends to them.
+// writers builds the endpoints of remote write of a configuration, and has the group that sends to them.
 type writers struct {
 	group  *remotewrite.Group
 	logger log.Logger
@@ -25,7 +24,7 @@ type writers struct {
 	kept   []writer
 }
 
-// writerGeneration is what one configuration leads to.
+// writerGeneration is the endpoints of one configuration.
 type writerGeneration struct {
 	writers   []writer
 	endpoints []remotewrite.Endpoint
@@ -45,9 +44,9 @@ func newWriters(r prometheus.Registerer, db *store.Store, logger log.Logger, now
 	return &writers{group: group, logger: logger, now: now}, nil
 }
 
-// build returns the writers of a configuration, for ApplyConfig, and changes nothing in force. A receiver whose settings did not change
-// keeps its client, which knows what version of the protocol is understood and by which the group knows
-// the receiver again.
+// build returns the writers of a configuration, for ApplyConfig; those in use are not changed. A receiver
+// with unchanged settings keeps its client, which knows the version of the protocol that the receiver
+// understands, and by which the group recognizes the receiver.
 func (w *writers) build(cfg *config.Config) (writerGeneration, error) {
 	accounts := make(map[string]string, len(cfg.Accounts))
 	for _, a := range cfg.Accounts {
@@ -58,13 +57,13 @@ func (w *writers) build(cfg *config.Config) (writerGeneration, error) {
 		client := w.keptClient(c)
 		if client == nil {
 			var err error
-			if client, err = w.newClient(c); err != nil {
+			if client, err = NewWriteClient(c, w.now, w.logger); err != nil {
 				return writerGeneration{}, fmt.Errorf("remote_write[%d]: %w", i, err)
 			}
 		}
 		next.writers = append(next.writers, writer{c, client})
 		var labels []remotewrite.Label
-		// In the same order each time, so that the group finds an endpoint that did not change.
+		// Always in the same order, so that the group recognizes an unchanged endpoint.
 		for _, name := range slices.Sorted(maps.Keys(c.ExternalLabels)) {
 			labels = append(labels, remotewrite.Label{Name: name, Value: c.ExternalLabels[name]})
 		}
@@ -76,13 +75,13 @@ func (w *writers) build(cfg *config.Config) (writerGeneration, error) {
 	return next, nil
 }
 
-// ApplyConfig puts what build returned in force; a running group takes it over at once.
+// ApplyConfig replaces the writers with those that build returned; a running group uses them at once.
 func (w *writers) ApplyConfig(next writerGeneration) {
 	w.keep(next)
 	w.group.ApplyConfig(next.endpoints)
 }
 
-// keep remembers the clients for the next configuration.
+// keep stores the writers for the next build, and closes idle connections of the former ones.
 func (w *writers) keep(next writerGeneration) {
 	for _, former := range w.kept {
 		former.client.HTTPClient.CloseIdleConnections()
@@ -99,8 +98,9 @@ func (w *writers) keptClient(c config.RemoteWrite) *remotewrite.Client {
 	return nil
 }
 
-func (w *writers) newClient(c config.RemoteWrite) (*remotewrite.Client, error) {
-	httpClient, err := httpclient.New(c.HTTPClient, program)
+// NewWriteClient returns a client that sends to an endpoint of remote write.
+func NewWriteClient(c config.RemoteWrite, now func() time.Time, logger log.Logger) (*remotewrite.Client, error) {
+	httpClient, err := httpclient.New(c.HTTPClient, Program)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (w *writers) newClient(c config.RemoteWrite) (*remotewrite.Client, error) {
 		Timeout:    time.Duration(c.RemoteTimeout),
 		Message:    remotewrite.Message(c.ProtobufMessage),
 		UserAgent:  userAgent(),
-		Now:        w.now,
-		Logger:     log.With(w.logger, "endpoint", c.Label()),
+		Now:        now,
+		Logger:     log.With(logger, "endpoint", c.Label()),
 	}), nil
 }

@@ -1,4 +1,4 @@
-package command
+package exporter
 
 import (
 	"fmt"
@@ -14,12 +14,12 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// sources makes the sources of access tokens that one configuration asks for.
+// sources builds the sources of access tokens of one configuration.
 type sources struct {
 	api *weixin.Client
-	// plain calls token servers that need no settings of their own; nil until one is needed.
+	// plain calls token servers without an http_config; nil until one is needed.
 	plain *http.Client
-	// components are the platforms' own tokens, which their accounts share.
+	// components are the sources of the platforms' own tokens, which the accounts of a platform share.
 	components []component
 	idle       []func()
 }
@@ -30,7 +30,7 @@ type component struct {
 	source weixin.TokenSource
 }
 
-// of returns where the account's access token comes from.
+// of returns the source of the account's access token.
 func (s *sources) of(a config.Account) weixin.TokenSource {
 	credentials := weixin.Credentials{AppID: a.AppID, AppSecret: a.Secret(), SecretFile: a.AppSecretFile, Reread: a.RereadSecret}
 	switch a.Token.Type {
@@ -52,7 +52,7 @@ func (s *sources) of(a config.Account) weixin.TokenSource {
 	}
 }
 
-// component returns the source of a platform's own token, the same for all its accounts.
+// component returns the source of a platform's own token; all accounts of the platform get the same one.
 func (s *sources) component(appID string, c config.ComponentToken) weixin.TokenSource {
 	for _, known := range s.components {
 		if known.appID == appID && reflect.DeepEqual(known.config, c) {
@@ -69,8 +69,8 @@ func (s *sources) component(appID string, c config.ComponentToken) weixin.TokenS
 	return made.source
 }
 
-// server returns a token server as a source. Where a file of its http_config cannot be used, it is tried
-// again whenever a token is needed.
+// server returns a source that asks a token server. If a file of its http_config cannot be used, building the
+// client is retried whenever a token is needed.
 func (s *sources) server(address secret.URL, settings *promconfig.HTTPClientConfig, format weixin.TokenFormat) weixin.TokenSource {
 	if settings == nil && s.plain != nil {
 		return s.ask(address, s.plain, format)
@@ -79,7 +79,7 @@ func (s *sources) server(address secret.URL, settings *promconfig.HTTPClientConf
 	if settings != nil {
 		chosen = *settings
 	}
-	httpClient, err := httpclient.New(chosen, program)
+	httpClient, err := httpclient.New(chosen, Program)
 	if err != nil {
 		return s.retried(address, chosen, format)
 	}
@@ -103,7 +103,7 @@ func (s *sources) retried(address secret.URL, settings promconfig.HTTPClientConf
 	})
 	ask := s.ask
 	return weixin.RetriedToken(address.Place(), address.Hidden(), func() (weixin.TokenSource, error) {
-		httpClient, err := httpclient.New(settings, program)
+		httpClient, err := httpclient.New(settings, Program)
 		if err != nil {
 			return nil, fmt.Errorf("http_config: %w", err)
 		}
@@ -112,8 +112,8 @@ func (s *sources) retried(address secret.URL, settings promconfig.HTTPClientConf
 	})
 }
 
-// tokenOrigin says in words where an access token comes from; of a URL neither user nor
-// query, which may be secrets.
+// tokenOrigin describes where an access token comes from. It leaves out the user and query of a URL, which
+// may be secrets.
 func tokenOrigin(t config.Token) string {
 	switch t.Type {
 	case config.FileToken:

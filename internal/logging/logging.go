@@ -1,4 +1,6 @@
-package command
+// Package logging makes the loggers of the program. All lines begin with ts, level, caller and msg, whether
+// they come from go-kit or from log/slog.
+package logging
 
 import (
 	"bytes"
@@ -13,14 +15,24 @@ import (
 	sloggokit "github.com/tjhop/slog-gokit"
 )
 
-// logger returns the logger of the house, and one for libraries that log with slog.
-func (e *Env) logger() (log.Logger, *slog.Logger) {
-	plain := log.Logger(ordered{log.NewLogfmtLogger(log.NewSyncWriter(e.Stderr))})
-	if e.LogFormat == "json" {
-		plain = ordered{jsonLines{log.NewSyncWriter(e.Stderr)}}
+// Options say where and how to log.
+type Options struct {
+	Writer io.Writer
+	// Level is debug, info, warn or error; "" is info.
+	Level string
+	// Format is logfmt or json; "" is logfmt.
+	Format string
+	Now    func() time.Time
+}
+
+// New returns the logger of this program, and one for libraries that log with log/slog.
+func New(o Options) (log.Logger, *slog.Logger) {
+	plain := log.Logger(ordered{log.NewLogfmtLogger(log.NewSyncWriter(o.Writer))})
+	if o.Format == "json" {
+		plain = ordered{jsonLines{log.NewSyncWriter(o.Writer)}}
 	}
 	lowest, slogLevel := level.AllowInfo(), slog.LevelInfo
-	switch e.LogLevel {
+	switch o.Level {
 	case "debug":
 		lowest, slogLevel = level.AllowDebug(), slog.LevelDebug
 	case "warn":
@@ -29,13 +41,13 @@ func (e *Env) logger() (log.Logger, *slog.Logger) {
 		lowest, slogLevel = level.AllowError(), slog.LevelError
 	}
 	plain = level.NewFilter(plain, lowest)
-	now := log.TimestampFormat(func() time.Time { return e.Now().UTC() }, "2006-01-02T15:04:05.000Z07:00")
+	now := log.TimestampFormat(func() time.Time { return o.Now().UTC() }, "2006-01-02T15:04:05.000Z07:00")
 	own := log.With(plain, "ts", now, "caller", log.DefaultCaller)
 	bridge := sloggokit.NewGoKitHandler(log.With(plain, "ts", now), slogLevel)
 	return own, slog.New(untimed{bridge})
 }
 
-// ordered puts the keys that every line has in front, in one order for all lines.
+// ordered moves the keys that every line has to the front, in the same order for all lines.
 type ordered struct{ next log.Logger }
 
 // Log implements log.Logger.
@@ -57,7 +69,7 @@ func (o ordered) Log(keyvals ...any) error {
 	return o.next.Log(line...)
 }
 
-// jsonLines writes JSON objects as go-kit's logger does, but with the keys in the order in which they come.
+// jsonLines writes JSON objects as go-kit's logger does, but keeps the order of the keys.
 type jsonLines struct{ w io.Writer }
 
 // Log implements log.Logger.
@@ -80,8 +92,8 @@ func (j jsonLines) Log(keyvals ...any) error {
 	return err
 }
 
-// untimed takes the time off the records of a bridge that would write it under another
-// name than the rest of the log.
+// untimed removes the time from the records of a bridge that would write it under another key than the
+// rest of the log.
 type untimed struct{ slog.Handler }
 
 // Handle implements slog.Handler.

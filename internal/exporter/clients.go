@@ -1,12 +1,15 @@
-package command
+package exporter
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/version"
 	"golang.org/x/time/rate"
 
+	"weixin_exporter/internal/check"
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/httpclient"
 	"weixin_exporter/internal/refresh"
@@ -14,20 +17,20 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// clients makes the Weixin clients that a configuration asks for and remembers them, so
-// that the next configuration can take over their tokens.
+// clients builds the Weixin clients of a configuration and keeps them, so that the clients of the next
+// configuration can take over their tokens.
 type clients struct {
 	now     func() time.Time
 	observe func(weixin.Request)
 	kept    generation
 }
 
-// generation is what one configuration leads to.
+// generation is the clients of one configuration.
 type generation struct {
 	refresh  refresh.Config
 	baseURL  string
 	accounts map[string]client // by app id
-	// idle closes connections that nobody needs once the next generation is in force.
+	// idle closes connections that are not needed once the next generation is in force.
 	idle []func()
 }
 
@@ -36,8 +39,8 @@ type client struct {
 	weixin *weixin.Account
 }
 
-// build makes the clients of a configuration, for ApplyConfig, and changes nothing in force.
-// An account whose credentials and host did not change keeps its token.
+// build returns the clients of a configuration, for ApplyConfig; those in use are not changed. An account
+// keeps its token if its credentials and host are unchanged.
 func (c *clients) build(cfg *config.Config) (generation, error) {
 	refreshConfig := refresh.Config{
 		Settings: refresh.Settings{
@@ -51,9 +54,9 @@ func (c *clients) build(cfg *config.Config) (generation, error) {
 		Pace:          time.Duration(float64(time.Second) / cfg.Weixin.RequestsPerSecond),
 		RetentionDays: cfg.Store.RetentionDays(),
 	}
-	// It keeps up to 1000 idle connections to a host, the highest concurrency that a
-	// configuration may ask for, so that each worker has its own.
-	httpClient, err := httpclient.New(cfg.Weixin.HTTPClient, program)
+	// It keeps up to 1000 idle connections to a host, the highest concurrency that is allowed, so that
+	// each worker has its own.
+	httpClient, err := httpclient.New(cfg.Weixin.HTTPClient, Program)
 	if err != nil {
 		return generation{}, fmt.Errorf("weixin.http_config: %w", err)
 	}
@@ -62,8 +65,8 @@ func (c *clients) build(cfg *config.Config) (generation, error) {
 		BaseURL:    cfg.Weixin.BaseURL,
 		HTTPClient: httpClient,
 		Timeout:    time.Duration(cfg.Weixin.Timeout),
-		// A tenth of a second's requests may come at once, so that high rates are reached
-		// although timers are coarse.
+		// The requests of a tenth of a second may be sent at once, so that high rates are reached with
+		// coarse timers.
 		Limiter:   rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10))),
 		Now:       c.now,
 		Observe:   c.observe,
@@ -91,7 +94,7 @@ func (c *clients) build(cfg *config.Config) (generation, error) {
 	return next, nil
 }
 
-// ApplyConfig puts what build returned in force.
+// ApplyConfig replaces the clients with those that build returned.
 func (c *clients) ApplyConfig(next generation) {
 	for _, closeIdle := range c.kept.idle {
 		closeIdle()
@@ -99,8 +102,8 @@ func (c *clients) ApplyConfig(next generation) {
 	c.kept = next
 }
 
-// credentialsOf returns all of the configuration that decides whether Weixin accepts the calls of
-// an account: what they are made with, and by which way.
+// credentialsOf returns everything in the configuration that decides whether Weixin accepts the calls of an
+// account: the credentials, the host and the proxy.
 func credentialsOf(cfg *config.Config, a config.Account) secret.Value {
 	t := a.Token
 	proxy := ""
@@ -116,3 +119,30 @@ func credentialsOf(cfg *config.Config, a config.Account) secret.Value {
 	}
 	return secret.New(strings.Join(parts, "\n"))
 }
+
+// RefreshConfig returns the configuration of a refresh, with new clients for all accounts.
+func RefreshConfig(cfg *config.Config, now func() time.Time) (refresh.Config, error) {
+	made := clients{now: now, observe: func(weixin.Request) {}}
+	built, err := made.build(cfg)
+	return built.refresh, err
+}
+
+// CheckAccounts returns the accounts to examine, with new clients.
+func CheckAccounts(cfg *config.Config, now func() time.Time) ([]check.Account, error) {
+	made := clients{now: now, observe: func(weixin.Request) {}}
+	built, err := made.build(cfg)
+	if err != nil {
+		return nil, err
+	}
+	accounts := make([]check.Account, len(cfg.Accounts))
+	for i, a := range cfg.Accounts {
+		accounts[i] = check.Account{
+			Name: a.Name, AppID: a.AppID, Token: tokenOrigin(a.Token), Caller: built.accounts[a.AppID].weixin,
+			RequestsPerSecond: cfg.Weixin.RequestsPerSecond,
+		}
+	}
+	return accounts, nil
+}
+
+// userAgent names the exporter and its version to the servers that it calls.
+func userAgent() string { return Program + "/" + cmp.Or(version.Version, "unknown") }

@@ -1,0 +1,87 @@
+package exporter
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/go-kit/log/level"
+
+	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/text"
+)
+
+// shownConfig is a configuration without its secrets. Its text is made once for all who ask: that of
+// many accounts takes its time and memory.
+type shownConfig struct{ text func() ([]byte, error) }
+
+// loaded notes the configuration that is in force.
+func (x *exporter) loaded(cfg *config.Config) {
+	for _, warning := range cfg.Warnings() {
+		level.Warn(x.Logger).Log("msg", "configuration", "warning", warning)
+	}
+	if faults := cfg.AccountFaults(); len(faults) > 0 {
+		names := make([]string, len(faults))
+		for i, f := range faults {
+			names[i] = f.Account
+		}
+		level.Error(x.Logger).Log("msg", "files of accounts cannot be used; all other accounts run, and each of these as soon as its file is mended",
+			"accounts", text.List(names), "faults", len(faults), "first", faults[0].Fault)
+	}
+	if cfg.Weixin.Quota {
+		x.requests.Expect("quota")
+	}
+	x.current.Store(cfg)
+	x.shown.Store(&shownConfig{sync.OnceValues(cfg.Marshal)})
+	x.reloads.Succeeded(x.Now())
+}
+
+// reload reads the configuration and brings it into force; if anything is wrong with it,
+// nothing changes.
+func (x *exporter) reload(ctx context.Context) error {
+	err := x.tryReload(ctx)
+	if err != nil {
+		x.reloads.Failed()
+		level.Error(x.Logger).Log("msg", "the configuration was not reloaded; the former one stays in force", "err", config.Abridged(err))
+	}
+	return err
+}
+
+func (x *exporter) tryReload(ctx context.Context) error {
+	cfg, err := x.Load(ctx)
+	if err != nil {
+		return err
+	}
+	if former := x.current.Load(); cfg.Store.Path != former.Store.Path {
+		return fmt.Errorf("store.path cannot change from %q to %q while running: restart %s", former.Store.Path, cfg.Store.Path, Program)
+	}
+	clients, err := x.clients.build(cfg)
+	if err != nil {
+		return err
+	}
+	writers, err := x.writers.build(cfg)
+	if err != nil {
+		return err
+	}
+	// The refresher reads the store, which can fail and then changes nothing. What follows cannot fail.
+	if err := x.refresher.ApplyConfig(ctx, clients.refresh); err != nil {
+		return err
+	}
+	x.clients.ApplyConfig(clients)
+	x.writers.ApplyConfig(writers)
+	x.loaded(cfg)
+	level.Info(x.Logger).Log("msg", "the configuration was reloaded", "accounts", len(cfg.Accounts))
+	return nil
+}
+
+// reloadOnSignal reloads at each SIGHUP until the context ends.
+func (x *exporter) reloadOnSignal(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-x.Hangups:
+			_ = x.reloading.ask(ctx) // what is wrong has been logged
+		}
+	}
+}

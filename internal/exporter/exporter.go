@@ -1,0 +1,196 @@
+// Package exporter builds the parts of a running exporter from a configuration, connects them and runs them.
+//
+// Run is what serve and demo do. The other commands use single parts: RefreshConfig and CheckAccounts return
+// clients of Weixin, NewWriteClient one of remote write, LoadConfig reads the configuration, and Web checks
+// the flags of serving.
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/sync/errgroup"
+
+	"weixin_exporter/collector"
+	"weixin_exporter/internal/clock"
+	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/httpserver"
+	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+// Program is the name of the program.
+const Program = "weixin_exporter"
+
+// ErrUsage is wrapped by the errors of flags whose values are not allowed.
+var ErrUsage = errors.New("wrong usage")
+
+// Options are the surroundings of a running exporter.
+type Options struct {
+	Web Web
+	// Logger is for the exporter, Slog for the libraries that log with log/slog.
+	Logger log.Logger
+	Slog   *slog.Logger
+	Now    func() time.Time
+	// Elapsed is the time that the program has been running, by a clock that cannot be set; nil derives it
+	// from Now.
+	Elapsed func() time.Duration
+	// Load reads the configuration for a reload.
+	Load func(context.Context) (*config.Config, error)
+	// Hangups requests a reload; may be nil.
+	Hangups <-chan os.Signal
+	// Listening is called with each address that is served; may be nil.
+	Listening func(net.Addr)
+	// Published is called with each snapshot that is shown; may be nil.
+	Published func(*snapshot.Snapshot)
+}
+
+// exporter is a running exporter.
+type exporter struct {
+	Options
+
+	clock     *clock.Clock
+	location  Location
+	clients   clients
+	writers   *writers
+	refresher *refresh.Refresher
+	reloads   *collector.Reloads
+	requests  *collector.Requests
+	reloading *reloads
+	current   atomic.Pointer[config.Config]
+	shown     atomic.Pointer[shownConfig] // current, as /config shows it
+	// storeFault is the fault of the store that was logged last.
+	storeFault string
+}
+
+// Run serves with the configuration until the context ends. Failures of Weixin are logged and shown; a
+// returned error says what kept the exporter from starting or made it stop.
+func Run(ctx context.Context, cfg *config.Config, o Options) error {
+	x := exporter{Options: o}
+	return x.run(ctx, cfg)
+}
+
+// run checks what can be checked before the store is opened.
+func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
+	if now := x.Now(); datacube.DateOf(now) <= datacube.FirstDate {
+		return fmt.Errorf("the clock of this host says %s, but Weixin's statistics begin at %s: set the clock", now.UTC().Format(time.RFC3339), datacube.FirstDate)
+	}
+	var err error
+	if x.location, err = x.Web.Location(); err != nil {
+		return err
+	}
+	if err := x.Web.CheckConfigFile(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped before it began
+		}
+		return err
+	}
+	level.Info(x.Logger).Log("msg", "starting "+Program, "version", version.Info(), "build", version.BuildContext())
+	held, err := store.TakeLock(cfg.Store.Path, x.Now())
+	if err != nil {
+		return err
+	}
+	return x.open(ctx, cfg, held)
+}
+
+// open serves with the store of the configuration and releases its lock at the end.
+func (x *exporter) open(ctx context.Context, cfg *config.Config, held *store.Lock) error {
+	db, err := store.Open(ctx, cfg.Store.Path, store.Options{Lock: held})
+	if err != nil {
+		released := held.Release()
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped before it began
+		}
+		return errors.Join(err, released)
+	}
+	return x.untilDiskHangs(ctx, db, func() error {
+		return errors.Join(x.use(ctx, cfg, db), held.Release())
+	})
+}
+
+// use serves with an open store and closes it.
+func (x *exporter) use(ctx context.Context, cfg *config.Config, db *store.Store) error {
+	var err error
+	if x.clock, err = newClock(ctx, db, x.Logger, x.Now, x.Elapsed); err == nil {
+		err = x.serve(ctx, cfg, db)
+	}
+	level.Info(x.Logger).Log("msg", "stopped")
+	x.recoverStore(ctx, db)
+	if closed := db.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
+		err = errors.Join(err, fmt.Errorf("closing the store: %w", closed))
+	}
+	return err
+}
+
+// serve runs the parts until the context ends or one of them fails.
+func (x *exporter) serve(ctx context.Context, cfg *config.Config, db *store.Store) error {
+	latest := snapshot.NewLatest()
+	registry := prometheus.NewRegistry()
+	handler, err := x.assemble(registry, latest, db)
+	if err != nil {
+		return err
+	}
+	clients, err := x.clients.build(cfg)
+	if err != nil {
+		return err
+	}
+	writers, err := x.writers.build(cfg)
+	if err != nil {
+		return err
+	}
+	x.clients.ApplyConfig(clients)
+	x.writers.keep(writers)
+	x.loaded(cfg)
+
+	parts, ctx := errgroup.WithContext(ctx)
+	server := httpserver.New(ctx, httpserver.Options{
+		Handler:   handler,
+		ErrorLog:  slog.NewLogLogger(x.Slog.Handler(), slog.LevelWarn),
+		Now:       x.Now,
+		Listening: x.Listening,
+	})
+	parts.Go(func() error { return x.refresher.Run(ctx, clients.refresh) })
+	parts.Go(func() error { x.clock.Run(ctx, db); return nil })
+	parts.Go(func() error { x.keepStore(ctx, db); return nil })
+	parts.Go(func() error { x.writers.group.Run(ctx, writers.endpoints); return nil })
+	parts.Go(func() error {
+		switch err := toolkit.ListenAndServe(server.Server, x.Web.Toolkit, x.Slog); {
+		case errors.Is(err, http.ErrServerClosed):
+			return nil
+		case errors.Is(err, syscall.EADDRINUSE):
+			return fmt.Errorf("%w: end the other program, or choose another port with --web.listen-address", err)
+		default:
+			return fmt.Errorf("--web.listen-address=%s: %w", strings.Join(*x.Web.Toolkit.WebListenAddresses, " "), err)
+		}
+	})
+	parts.Go(func() error { return x.drain(ctx, server) })
+	parts.Go(func() error { x.reloading.run(ctx, x.reload); return nil })
+	parts.Go(func() error { x.reloadOnSignal(ctx); return nil })
+	return parts.Wait()
+}
+
+// drain stops the server when the context ends: running requests are completed, new ones are refused.
+func (x *exporter) drain(ctx context.Context, server *httpserver.Server) error {
+	<-ctx.Done()
+	level.Info(x.Logger).Log("msg", "stopping; running requests may end")
+	if err := server.Drain(ctx); err != nil {
+		level.Warn(x.Logger).Log("msg", "some requests were cut off", "err", err)
+	}
+	return nil
+}

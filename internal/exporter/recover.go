@@ -1,0 +1,83 @@
+package exporter
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"weixin_exporter/internal/store"
+)
+
+const (
+	// recoverEvery is how often the exporter checks whether the file of the store is still the one that it
+	// has open.
+	recoverEvery = 5 * time.Second
+	// hangTime is how long after the end of the context the exporter first checks whether the disk hangs.
+	hangTime = 10 * time.Second
+)
+
+// keepStore reopens a store whose file was deleted or replaced, until the context ends.
+func (x *exporter) keepStore(ctx context.Context, db *store.Store) {
+	ticker := time.NewTicker(recoverEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		if !x.recoverStore(ctx, db) {
+			continue
+		}
+		if err := x.refresher.ReloadStore(ctx); err != nil && ctx.Err() == nil {
+			level.Error(x.Logger).Log("msg", "the store was reopened but cannot be read; restart the exporter", "err", err)
+		}
+	}
+}
+
+// recoverStore reopens the store if its file was deleted or replaced, and reports whether it did. A fault
+// is logged once as long as it stays the same.
+func (x *exporter) recoverStore(ctx context.Context, db *store.Store) bool {
+	done, err := db.Recover(context.WithoutCancel(ctx))
+	fault := ""
+	if err != nil {
+		fault = err.Error()
+	}
+	if fault != "" && fault != x.storeFault {
+		level.Error(x.Logger).Log("msg", "the store cannot be used", "err", err)
+	}
+	if fault == "" && x.storeFault != "" && done == "" {
+		level.Info(x.Logger).Log("msg", "the store can be used again")
+	}
+	x.storeFault = fault
+	if done != "" {
+		level.Error(x.Logger).Log("msg", "the file of the store had changed; the store was reopened", "found", done)
+	}
+	return done != ""
+}
+
+// untilDiskHangs runs work and returns its error. After the end of the context it returns without waiting
+// for work if the disk of the store hangs.
+func (x *exporter) untilDiskHangs(ctx context.Context, db *store.Store, work func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- work() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	ticker := time.NewTicker(hangTime)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-ticker.C:
+			if err := db.CheckDisk(); err != nil {
+				return fmt.Errorf("stopped without closing the store, which loses nothing: %w", err)
+			}
+		}
+	}
+}

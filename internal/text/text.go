@@ -1,0 +1,18 @@
+// Package text shortens and joins texts for messages.
+package text
+
+import (
+	"fmt"
+	"strings"
+)
+
+// maxNames is the number of names that List writes out.
+const maxNames = 5
+
+// List joins names with commas. Of many it names the first few and counts the rest.
+func List(names []string) string {
+	if len(names) > maxNames {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNames], ", "), len(names)-maxNames)
+	}
+	return strings.Join(names, ", ")
+}
