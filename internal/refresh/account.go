@@ -32,7 +32,7 @@ type Account struct {
 
 // account is an account of a Refresher. It belongs to the goroutine of Run.
 type account struct {
-	asked // whose context ends when the account is removed
+	baseAccount // whose context ends when the account is removed
 
 	cancel   context.CancelFunc
 	index    int // in the order of the names
@@ -52,27 +52,27 @@ type account struct {
 type callState struct {
 	quotaAt time.Time // when the quota was last asked for
 
-	date       datacube.Date // the China day of the attempts
-	attempts   int           // that failed on it
-	purpose    Purpose       // of the last one that failed
-	unsaved    bool          // what is held is not stored
-	stored     bool          // a wait that may last is stored
-	group      *group        // of the cause for which it fails; nil while it does not
-	quotaGroup *group        // the same of the question for the quota
+	date        datacube.Date // the China day of the attempts
+	attempts    int           // that failed on it
+	purpose     Purpose       // of the last one that failed
+	holdUnsaved bool          // what is held is not stored
+	holdStored  bool          // a wait that may last is stored
+	group       *group        // of the cause for which it fails; nil while it does not
+	quotaGroup  *group        // the same of the question for the quota
 }
 
 func newAccount(ctx context.Context, a Account, known *store.Account) *account {
-	acc := &account{asked: asked{Account: a, loaded: true}, shown: &snapshot.Account{Name: a.Name, AppID: a.AppID}}
+	acc := &account{baseAccount: baseAccount{Account: a, loaded: true}, shown: &snapshot.Account{Name: a.Name, AppID: a.AppID}}
 	acc.ctx, acc.cancel = context.WithCancel(ctx)
 	acc.add(known)
 	acc.show(known)
-	acc.resume()
+	acc.showLastAttempt()
 	return acc
 }
 
-// resume shows the last answer that was stored as the last attempt, so that a restart with
+// showLastAttempt shows the last answer that was stored as the last attempt, so that a restart with
 // nothing to do does not look like a failure.
-func (a *account) resume() {
+func (a *account) showLastAttempt() {
 	for api := range a.calls {
 		work := &a.shown.Work[api]
 		var last time.Time
@@ -120,7 +120,7 @@ func (a *account) show(known *store.Account) {
 	}
 }
 
-// suspect reports whether the account's last attempt failed for a fault that passes by
+// suspect reports whether the account's last attempt failed for a failure that passes by
 // itself: such accounts come after the healthy ones and never hold all workers.
 func (a *account) suspect() bool {
 	for api := range a.calls {
@@ -207,7 +207,7 @@ func (a *account) showSuccess(api datacube.API, now time.Time) {
 }
 
 // showFailure shows and counts that the last attempt failed; it is repeated at next.
-func (a *account) showFailure(api datacube.API, f fault, now, next time.Time) {
+func (a *account) showFailure(api datacube.API, f failure, now, next time.Time) {
 	a.change()
 	work := &a.shown.Work[api]
 	work.Succeeded = false
@@ -216,12 +216,12 @@ func (a *account) showFailure(api datacube.API, f fault, now, next time.Time) {
 	if work.Problem != nil {
 		since = work.Problem.Since
 	}
-	work.Problem = f.trouble(since, now, next)
+	work.Problem = f.problem(since, now, next)
 }
 
 // fail takes over a failed attempt; it returns what went wrong and when the next attempt may be made.
-func (a *account) fail(c Call, err error, now time.Time) (fault, time.Time) {
-	f, next := a.fault(c.API, err, now)
+func (a *account) fail(c Call, err error, now time.Time) (failure, time.Time) {
+	f, next := a.failure(c.API, err, now)
 	state := &a.calls[c.API]
 	state.purpose = c.Purpose
 	if !f.shared {

@@ -62,18 +62,18 @@ func (a answer) orNotReady(err error) (answer, error) {
 	return a, err
 }
 
-// row reports whether there is one for the day.
-func (a answer) row(date datacube.Date) bool {
+// hasRow reports whether there is one for the day.
+func (a answer) hasRow(date datacube.Date) bool {
 	if _, ok := a.daily[date]; ok {
 		return true
 	}
 	return a.hourly != nil
 }
 
-// lackSaysNothing reports whether a day without a row may have had traffic all the same:
+// emptyIsInconclusive reports whether a day without a row may have had traffic all the same:
 // because Weixin has not computed it, or because Weixin answers for other days than those
 // asked for, as it has been seen to do before it sent empty lists.
-func (a answer) lackSaysNothing() bool {
+func (a answer) emptyIsInconclusive() bool {
 	return a.notReady || a.rejected[weixin.OutOfRange] > 0
 }
 
@@ -96,9 +96,9 @@ func interpret(now time.Time, appID string, c Call, ledgers Ledgers, a answer) (
 			continue
 		}
 		r.State.Damaged = 0
-		settled := date < yesterday && !a.lackSaysNothing() && (rowsLater || settled(now, l, date, yesterday))
+		settled := date < yesterday && !a.emptyIsInconclusive() && (rowsLater || settled(now, l, date, yesterday))
 		switch {
-		case a.row(date):
+		case a.hasRow(date):
 			setFigures(&r, a)
 			setKnown(&r.State, before, now, false)
 		case before.Status == store.Known:
@@ -114,13 +114,13 @@ func interpret(now time.Time, appID string, c Call, ledgers Ledgers, a answer) (
 			setKnown(&r.State, before, now, true)
 		default:
 			r.State.Status = store.NotReady
-			r.State.Empty = !a.lackSaysNothing()
+			r.State.Empty = !a.emptyIsInconclusive()
 			r.State.Asks++
 			if contradicted(now, date, r.State, other.At(date)) {
 				r.State.Rechecks++
 			}
 		}
-		rowsLater = rowsLater || a.row(date)
+		rowsLater = rowsLater || a.hasRow(date)
 		records = append(records, r)
 	}
 	return records, vanished

@@ -15,11 +15,11 @@ const (
 	// patience is how long an account may fail without an answer in between before a backfill
 	// gives it up: longer than the longest backoff, shorter than anybody looks on.
 	patience = 30 * time.Minute
-	// grace is how long calls under way may take once the context has ended, so that their
+	// shutdownGrace is how long calls under way may take once the context has ended, so that their
 	// answers are kept rather than asked for again.
-	grace = 3 * time.Second
-	// fruitlessDays is how many China days a backfill waits for a quota that allows no call.
-	fruitlessDays = 2
+	shutdownGrace = 3 * time.Second
+	// maxQuotaDays is how many China days a backfill waits for a quota that allows no call.
+	maxQuotaDays = 2
 )
 
 // BackfillOptions are the parts that a Backfill works with.
@@ -35,37 +35,37 @@ type BackfillOptions struct {
 // Backfill asks Weixin for a range of days that the store does not know. What it asks for and
 // when depends on its BackfillPlan, what an answer means on the same rules as a Refresher's.
 type Backfill struct {
-	engine[*filling]
+	engine[*backfillAccount]
 
 	progress BackfillProgress
 
 	// All that follows belongs to the goroutine of Run.
-	calls   context.Context //nolint:containedctx // that of the calls
-	plan    BackfillPlan
-	filled  []BackfillResult
-	next    int        // the first of the accounts that was not begun
-	active  []*filling // begun and not ended, in the order of their begin
-	running int
-	fault   error // of the store; it ends everything
+	calls      context.Context //nolint:containedctx // that of the calls
+	plan       BackfillPlan
+	perAccount []BackfillResult
+	next       int                // the first of the accounts that was not begun
+	active     []*backfillAccount // begun and not ended, in the order of their begin
+	running    int
+	err        error // of the store; it ends everything
 }
 
-// filling is an account that is being filled.
-type filling struct {
-	asked
+// backfillAccount is an account that is being filled.
+type backfillAccount struct {
+	baseAccount
 	*BackfillResult
 
 	// cursors are the newest days that were not dealt with; what stands behind them is done.
 	cursors [datacube.APIs]datacube.Date
-	// refused counts days in a row whose quota allowed no call at all.
-	refused  [datacube.APIs]int
-	failing  [datacube.APIs]time.Time // when the attempts began to fail; zero while they do not
-	reported BackfillStatus
+	// quotaDays counts days in a row whose quota allowed no call at all.
+	quotaDays [datacube.APIs]int
+	failing   [datacube.APIs]time.Time // when the attempts began to fail; zero while they do not
+	reported  BackfillStatus
 }
 
 // NewBackfill returns a Backfill for Plan and Run. It starts nothing.
 func NewBackfill(o BackfillOptions) *Backfill {
 	return &Backfill{
-		engine:   newEngine[*filling](reporter{o.Logger}, o.Store, o.Changes, o.Now),
+		engine:   newEngine[*backfillAccount](reporter{o.Logger}, o.Store, o.Changes, o.Now),
 		progress: o.Progress,
 	}
 }
@@ -77,35 +77,35 @@ func NewBackfill(o BackfillOptions) *Backfill {
 // store, and ends everything. Run is called once.
 func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, error) {
 	b.plan, b.since = p, p.Since
-	b.filled = make([]BackfillResult, len(p.Accounts))
+	b.perAccount = make([]BackfillResult, len(p.Accounts))
 	for i, a := range p.Accounts {
-		b.filled[i] = BackfillResult{Name: a.Name, AppID: a.AppID, Left: p.Calls[i]}
+		b.perAccount[i] = BackfillResult{Name: a.Name, AppID: a.AppID, Left: p.Calls[i]}
 	}
-	b.life = context.WithoutCancel(ctx)
+	b.runCtx = context.WithoutCancel(ctx)
 	var stop context.CancelFunc
-	b.calls, stop = context.WithCancel(b.life)
+	b.calls, stop = context.WithCancel(b.runCtx)
 	defer stop()
-	if err := b.watch.begin(b.life); err != nil { //nolint:contextcheck // what is stored does not end with ctx
-		return b.filled, err
+	if err := b.changes.begin(b.runCtx); err != nil { //nolint:contextcheck // what is stored does not end with ctx
+		return b.perAccount, err
 	}
 	ended := ctx.Done()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		if ended != nil && b.fault == nil {
+		if ended != nil && b.err == nil {
 			timer.Reset(b.dispatch()) //nolint:contextcheck // calls under way outlast ctx for a moment
 		}
-		if b.running == 0 && (ended == nil || b.fault != nil || len(b.active) == 0) {
-			return b.filled, b.fault
+		if b.running == 0 && (ended == nil || b.err != nil || len(b.active) == 0) {
+			return b.perAccount, b.err
 		}
 		select {
 		case <-ended:
 			ended = nil
-			defer time.AfterFunc(grace, stop).Stop()
+			defer time.AfterFunc(shutdownGrace, stop).Stop()
 		case <-timer.C:
 		case res := <-b.results:
 			b.absorb(b.gather(res))
-			if b.fault != nil {
+			if b.err != nil {
 				stop()
 			}
 		}
@@ -116,12 +116,12 @@ func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, e
 // one may be.
 func (b *Backfill) dispatch() time.Duration {
 	now := b.now()
-	b.followOthers()
-	for b.running < b.plan.Concurrency && b.fault == nil && b.startOne(now) {
+	b.applyChanges()
+	for b.running < b.plan.Concurrency && b.err == nil && b.startOne(now) {
 	}
 	wait := time.Hour // by then the clock may have been set
 	for _, acc := range b.active {
-		if until := acc.resume(now); !acc.running && !until.IsZero() {
+		if until := acc.resumeAt(now); !acc.running && !until.IsZero() {
 			wait = min(wait, max(until.Sub(now), 0))
 		}
 	}
@@ -132,7 +132,7 @@ func (b *Backfill) dispatch() time.Duration {
 // It returns false if there is none.
 func (b *Backfill) startOne(now time.Time) bool {
 	for _, acc := range b.active {
-		if acc.running || acc.resume(now).After(now) {
+		if acc.running || acc.resumeAt(now).After(now) {
 			continue
 		}
 		return b.step(acc, now)
@@ -143,7 +143,7 @@ func (b *Backfill) startOne(now time.Time) bool {
 	if b.next == len(b.plan.Accounts) {
 		return false
 	}
-	acc := &filling{asked: asked{Account: b.plan.Accounts[b.next], ctx: b.calls}, BackfillResult: &b.filled[b.next]}
+	acc := &backfillAccount{baseAccount: baseAccount{Account: b.plan.Accounts[b.next], ctx: b.calls}, BackfillResult: &b.perAccount[b.next]}
 	for api := range acc.cursors {
 		acc.cursors[api] = b.plan.Until
 	}
@@ -155,7 +155,7 @@ func (b *Backfill) startOne(now time.Time) bool {
 
 // step starts the account's next call, or ends it if there is none. It returns false once the
 // store fails.
-func (b *Backfill) step(acc *filling, now time.Time) bool {
+func (b *Backfill) step(acc *backfillAccount, now time.Time) bool {
 	if !b.loaded(acc) {
 		return false
 	}
@@ -173,7 +173,7 @@ func (b *Backfill) step(acc *filling, now time.Time) bool {
 
 // nextCall returns the newest call that the account can make now; if there is none, whether
 // there will be one.
-func (b *Backfill) nextCall(acc *filling, now time.Time) (Call, bool, bool) {
+func (b *Backfill) nextCall(acc *backfillAccount, now time.Time) (Call, bool, bool) {
 	var best Call
 	var found, waits bool
 	for api := range datacube.APIs {
@@ -192,8 +192,8 @@ func (b *Backfill) nextCall(acc *filling, now time.Time) (Call, bool, bool) {
 	return best, found, waits
 }
 
-// resume returns when the account's next call may be made.
-func (acc *filling) resume(now time.Time) time.Time {
+// resumeAt returns when the account's next call may be made.
+func (acc *backfillAccount) resumeAt(now time.Time) time.Time {
 	var first time.Time
 	for api := range acc.holds {
 		if acc.GivenUp[api] != nil || acc.Left[api] == 0 {
@@ -208,11 +208,11 @@ func (acc *filling) resume(now time.Time) time.Time {
 	return first
 }
 
-// followOthers takes over what other processes have stored.
-func (b *Backfill) followOthers() {
+// applyChanges takes over what other processes have stored.
+func (b *Backfill) applyChanges() {
 	stored, err := b.catchUp()
 	if err != nil {
-		b.fault = err
+		b.err = err
 		return
 	}
 	for appID := range stored {
@@ -221,10 +221,10 @@ func (b *Backfill) followOthers() {
 }
 
 // loaded loads the ledgers of the account unless they are. It returns false if the store fails.
-func (b *Backfill) loaded(acc *filling) bool {
-	loaded, err := b.load(&acc.asked)
+func (b *Backfill) loaded(acc *backfillAccount) bool {
+	loaded, err := b.load(&acc.baseAccount)
 	if err != nil {
-		b.fault = err
+		b.err = err
 		return false
 	}
 	if loaded {
@@ -234,14 +234,14 @@ func (b *Backfill) loaded(acc *filling) bool {
 }
 
 // countLeft finds out how many calls are left.
-func (b *Backfill) countLeft(acc *filling) {
+func (b *Backfill) countLeft(acc *backfillAccount) {
 	for api := range datacube.APIs {
 		acc.Left[api] = len(callsFor(api, b.plan.Since, acc.cursors[api], b.plan.wanted(acc.ledgers[api])))
 	}
 }
 
 // finish takes the account off the list.
-func (b *Backfill) finish(acc *filling) {
+func (b *Backfill) finish(acc *backfillAccount) {
 	delete(b.accounts, acc.Account.AppID)
 	for i, other := range b.active {
 		if other == acc {
@@ -255,13 +255,13 @@ func (b *Backfill) finish(acc *filling) {
 }
 
 // show tells how it stands with the account.
-func (b *Backfill) show(acc *filling) {
+func (b *Backfill) show(acc *backfillAccount) {
 	now := b.now()
 	s := BackfillStatus{Account: acc.Account.Name, Done: acc.Calls, Ended: acc.reported.Ended}
 	for _, left := range acc.Left {
 		s.Left += left
 	}
-	if until := acc.resume(now); until.After(now) && !acc.running && !s.Ended {
+	if until := acc.resumeAt(now); until.After(now) && !acc.running && !s.Ended {
 		s.Resume = until
 	}
 	acc.reported = s
@@ -269,29 +269,29 @@ func (b *Backfill) show(acc *filling) {
 }
 
 // absorb takes results over, and stores the answers in one transaction.
-func (b *Backfill) absorb(results []result[*filling]) {
+func (b *Backfill) absorb(results []result[*backfillAccount]) {
 	b.running -= len(results)
 	answered, failed := b.end(results)
 	for _, res := range failed {
 		b.failed(res)
 	}
-	if b.fault == nil && len(answered) > 0 {
-		b.keep(answered)
+	if b.err == nil && len(answered) > 0 {
+		b.saveAnswers(answered)
 	}
 	for _, res := range results {
 		b.show(res.account)
 	}
 }
 
-// keep stores answers and takes over what they say.
-func (b *Backfill) keep(answered []result[*filling]) {
-	b.followOthers() // what an answer means depends on what is known
-	if b.fault != nil {
+// saveAnswers stores answers and takes over what they say.
+func (b *Backfill) saveAnswers(answered []result[*backfillAccount]) {
+	b.applyChanges() // what an answer means depends on what is known
+	if b.err != nil {
 		return
 	}
 	outcomes := b.interpret(answered)
 	if err := b.save(outcomes); err != nil {
-		b.fault = fmt.Errorf("keeping answers: %w", err)
+		b.err = fmt.Errorf("keeping answers: %w", err)
 		return
 	}
 	b.learn(outcomes)
@@ -305,10 +305,10 @@ func (b *Backfill) keep(answered []result[*filling]) {
 }
 
 // answered counts what an answer brought.
-func (acc *filling) answered(o outcome[*filling]) {
+func (acc *backfillAccount) answered(o outcome[*backfillAccount]) {
 	api := o.call.API
 	acc.cursors[api] = o.call.Begin - 1
-	acc.refused[api] = 0
+	acc.quotaDays[api] = 0
 	acc.failing[api] = time.Time{}
 	acc.Learned[api] += o.days.learned
 	acc.Empty[api] += o.days.empty
@@ -326,11 +326,11 @@ func (acc *filling) answered(o outcome[*filling]) {
 
 // failed takes over a failed attempt: what passes by itself is waited for, for a while, and
 // the rest is given up.
-func (b *Backfill) failed(res result[*filling]) {
+func (b *Backfill) failed(res result[*backfillAccount]) {
 	acc, api, now := res.account, res.call.API, b.now()
 	acc.Failures++
 	acc.unload() // it may take long until the ledgers are needed again
-	f, next := acc.fault(api, res.err, now)
+	f, next := acc.failure(api, res.err, now)
 	if !b.givesUp(acc, api, f, now) {
 		acc.hold(api, f, now, next)
 		b.logFillFailed(acc, res.call, f, next)
@@ -344,13 +344,13 @@ func (b *Backfill) failed(res result[*filling]) {
 	b.logGivenUp(acc, res.call, f)
 }
 
-// givesUp reports whether a fault ends the call that it kept from being answered.
-func (b *Backfill) givesUp(acc *filling, api datacube.API, f fault, now time.Time) bool {
+// givesUp reports whether a failure ends the call that it kept from being answered.
+func (b *Backfill) givesUp(acc *backfillAccount, api datacube.API, f failure, now time.Time) bool {
 	switch {
 	case f.reason == weixin.Quota:
-		acc.refused[api]++
-		return !b.plan.Wait || acc.refused[api] > fruitlessDays
-	case f.policy.person:
+		acc.quotaDays[api]++
+		return !b.plan.Wait || acc.quotaDays[api] > maxQuotaDays
+	case f.policy.needsAction:
 		return true
 	case acc.failing[api].IsZero():
 		acc.failing[api] = now

@@ -87,7 +87,7 @@ func (s *shelf) Show(status refresh.BackfillStatus) {
 }
 
 // fill runs a backfill on the world's store and returns its plan and what came of it.
-func (w *world) fill(ctx context.Context, f refresh.BackfillRequest, progress *shelf) (refresh.BackfillPlan, []refresh.BackfillResult) {
+func (w *harness) fill(ctx context.Context, f refresh.BackfillRequest, progress *shelf) (refresh.BackfillPlan, []refresh.BackfillResult) {
 	w.t.Helper()
 	known, err := store.Open(w.t.Context(), w.path, store.Options{}) //nolint:contextcheck // ctx ends the backfill, not the store
 	if err != nil {
@@ -116,13 +116,13 @@ func (w *world) fill(ctx context.Context, f refresh.BackfillRequest, progress *s
 	return plan, filled
 }
 
-// from returns what is to be filled for all accounts of the world.
-func (w *world) from(since, until string) refresh.BackfillRequest {
+// from returns what is to be filled for all accounts of the harness.
+func (w *harness) from(since, until string) refresh.BackfillRequest {
 	return refresh.BackfillRequest{Accounts: w.config.Accounts, Since: date(w.t, since), Until: date(w.t, until), Concurrency: 3}
 }
 
 // wantFilled fails unless the store has exactly the figures of the simulated Weixin.
-func (w *world) wantFilled(f refresh.BackfillRequest) {
+func (w *harness) wantFilled(f refresh.BackfillRequest) {
 	w.t.Helper()
 	for _, a := range f.Accounts {
 		daily, hourly := stored(w.t, w.path, a.AppID)
@@ -193,7 +193,7 @@ func someAccounts(n int) []weixintest.Account {
 func TestBackfillOfMonths(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(2)...)
+		w := newHarness(t, "2026-03-10 09:00", nil, someAccounts(2)...)
 		f := w.from("2025-11-01", "2026-03-07")
 		days := int(f.Until-f.Since) + 1
 		perAccount := days + (days+29)/30
@@ -248,7 +248,7 @@ func TestBackfillStoppedAnywhere(t *testing.T) {
 		t.Run(strconv.Itoa(stopAfter), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(2)...)
+				w := newHarness(t, "2026-03-10 09:00", nil, someAccounts(2)...)
 				w.sim.Inject(weixintest.Fault{Delay: 200 * time.Millisecond})
 				f := w.from("2026-02-26", "2026-03-07")
 				ctx, cancel := context.WithCancel(t.Context())
@@ -295,7 +295,7 @@ func TestBackfillStoppedAnywhere(t *testing.T) {
 func TestBackfillBesideARefresher(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(3)...)
+		w := newHarness(t, "2026-03-10 09:00", nil, someAccounts(3)...)
 		w.config.HistoryDays, w.others = 8, otherProcesses
 		w.start()
 		setClock(t, "2026-03-10 09:01")

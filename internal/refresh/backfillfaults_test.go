@@ -35,7 +35,7 @@ func TestBackfillStopsAtTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limited := someAccounts(2)
 		limited[1].Quota = 20
-		w := newWorld(t, "2026-03-10 09:00", nil, limited...)
+		w := newHarness(t, "2026-03-10 09:00", nil, limited...)
 		f := w.from("2026-01-27", "2026-03-07") // 40 days
 		_, filled := w.fill(t.Context(), f, &shelf{})
 		if got := endings(filled[0]); got != [datacube.APIs]string{} || filled[0].Left != [datacube.APIs]int{} {
@@ -67,7 +67,7 @@ func TestBackfillWaitsForTheQuota(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				limited := someAccounts(2)
 				limited[0].Quota = 20
-				w := newWorld(t, "2026-03-10 09:00", nil, limited...)
+				w := newHarness(t, "2026-03-10 09:00", nil, limited...)
 				f := w.from("2025-12-18", "2026-03-07") // 80 days
 				f.Wait, f.Force, f.Concurrency = true, force, 1
 				progress := &shelf{}
@@ -104,7 +104,7 @@ func TestBackfillGivesUpAQuotaOfZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		none := someAccounts(1)
 		none[0].Errcode = 45009
-		w := newWorld(t, "2026-03-10 09:00", nil, none...)
+		w := newHarness(t, "2026-03-10 09:00", nil, none...)
 		f := w.from("2026-03-01", "2026-03-07")
 		f.Wait = true
 		_, filled := w.fill(t.Context(), f, &shelf{})
@@ -121,7 +121,7 @@ func TestBackfillGivesUpAQuotaOfZero(t *testing.T) {
 func TestBackfillForced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1))
 		f := w.from("2026-02-01", "2026-03-07")
 		w.fill(t.Context(), f, &shelf{})
 		revised := date(t, "2026-02-20")
@@ -148,7 +148,7 @@ func TestBackfillForced(t *testing.T) {
 func TestForcedBackfillLosesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1))
 		f := w.from("2026-03-01", "2026-03-07")
 		w.fill(t.Context(), f, &shelf{})
 		w.sim.Inject(weixintest.Fault{NoRows: true})
@@ -161,34 +161,34 @@ func TestForcedBackfillLosesNothing(t *testing.T) {
 	})
 }
 
-// TestBackfillFaults shows for each kind of fault what a backfill does.
+// TestBackfillFaults shows for each kind of failure what a backfill does.
 func TestBackfillFaults(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name   string
-		fault  weixintest.Fault
-		ended  [datacube.APIs]string
-		failed int // attempts; -1: not fixed
-		takes  time.Duration
+		name    string
+		failure weixintest.Fault
+		ended   [datacube.APIs]string
+		failed  int // attempts; -1: not fixed
+		takes   time.Duration
 	}{
-		{name: "busy for a moment", fault: weixintest.Fault{API: "daily", Errcode: -1, Times: 3}, failed: 3, takes: 12 * time.Second},
-		{name: "busy for long", fault: weixintest.Fault{API: "daily", Status: 502}, failed: -1, ended: [datacube.APIs]string{"busy", ""}, takes: 50 * time.Minute},
-		{name: "reset", fault: weixintest.Fault{Reset: true, Times: 2}, failed: 2, takes: 6 * time.Second},
-		{name: "rate", fault: weixintest.Fault{API: "hourly", Errcode: 45011, Times: 2}, failed: 2, takes: 121 * time.Second},
-		{name: "token", fault: weixintest.Fault{API: "daily", Errcode: 40001}, failed: 1, ended: [datacube.APIs]string{"token", "token"}},
-		{name: "config", fault: weixintest.Fault{API: "token", Errcode: 40125}, failed: 1, ended: [datacube.APIs]string{"config", "config"}},
-		{name: "allow list", fault: weixintest.Fault{Errcode: 40164}, failed: 1, ended: [datacube.APIs]string{"allow_list", "allow_list"}},
-		{name: "permission", fault: weixintest.Fault{Errcode: 48001, API: "hourly"}, failed: 1, ended: [datacube.APIs]string{"", "permission"}},
-		{name: "account", fault: weixintest.Fault{Errcode: 50002, API: "hourly"}, failed: 1, ended: [datacube.APIs]string{"", "account"}},
-		{name: "range", fault: weixintest.Fault{Errcode: 61501, API: "daily"}, failed: 1, ended: [datacube.APIs]string{"range", ""}},
-		{name: "retired", fault: weixintest.Fault{Errcode: 47009, API: "daily"}, failed: 1, ended: [datacube.APIs]string{"retired", ""}},
+		{name: "busy for a moment", failure: weixintest.Fault{API: "daily", Errcode: -1, Times: 3}, failed: 3, takes: 12 * time.Second},
+		{name: "busy for long", failure: weixintest.Fault{API: "daily", Status: 502}, failed: -1, ended: [datacube.APIs]string{"busy", ""}, takes: 50 * time.Minute},
+		{name: "reset", failure: weixintest.Fault{Reset: true, Times: 2}, failed: 2, takes: 6 * time.Second},
+		{name: "rate", failure: weixintest.Fault{API: "hourly", Errcode: 45011, Times: 2}, failed: 2, takes: 121 * time.Second},
+		{name: "token", failure: weixintest.Fault{API: "daily", Errcode: 40001}, failed: 1, ended: [datacube.APIs]string{"token", "token"}},
+		{name: "config", failure: weixintest.Fault{API: "token", Errcode: 40125}, failed: 1, ended: [datacube.APIs]string{"config", "config"}},
+		{name: "allow list", failure: weixintest.Fault{Errcode: 40164}, failed: 1, ended: [datacube.APIs]string{"allow_list", "allow_list"}},
+		{name: "permission", failure: weixintest.Fault{Errcode: 48001, API: "hourly"}, failed: 1, ended: [datacube.APIs]string{"", "permission"}},
+		{name: "account", failure: weixintest.Fault{Errcode: 50002, API: "hourly"}, failed: 1, ended: [datacube.APIs]string{"", "account"}},
+		{name: "range", failure: weixintest.Fault{Errcode: 61501, API: "daily"}, failed: 1, ended: [datacube.APIs]string{"range", ""}},
+		{name: "retired", failure: weixintest.Fault{Errcode: 47009, API: "daily"}, failed: 1, ended: [datacube.APIs]string{"retired", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, "2026-03-10 09:00", nil, someAccounts(3)...)
-				c.fault.AppID = w.config.Accounts[1].AppID
-				remove := w.sim.Inject(c.fault)
+				w := newHarness(t, "2026-03-10 09:00", nil, someAccounts(3)...)
+				c.failure.AppID = w.config.Accounts[1].AppID
+				remove := w.sim.Inject(c.failure)
 				f := w.from("2026-03-01", "2026-03-07")
 				begun := time.Now()
 				_, filled := w.fill(t.Context(), f, &shelf{})
@@ -216,13 +216,13 @@ func TestBackfillFaults(t *testing.T) {
 	}
 }
 
-// TestBackfillForgetsOldFaults: a fault is not added to one of the day before.
+// TestBackfillForgetsOldFaults: a failure is not added to one of the day before.
 func TestBackfillForgetsOldFaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		limited := account(1)
 		limited.Quota = 10
-		w := newWorld(t, "2026-03-10 23:00", nil, limited)
+		w := newHarness(t, "2026-03-10 23:00", nil, limited)
 		busy := weixintest.Fault{API: "hourly", Errcode: -1, Times: 1}
 		w.sim.Inject(busy)
 		f := w.from("2026-02-20", "2026-03-07")
@@ -247,7 +247,7 @@ func TestBackfillForgetsOldFaults(t *testing.T) {
 func TestBackfillJudgesByWhatOthersStored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1))
 		w.sim.Inject(weixintest.Fault{NoRows: true, Delay: 5 * time.Second})
 		f := w.from("2026-03-01", "2026-03-03")
 		go func() {
@@ -267,7 +267,7 @@ func TestBackfillOfRecentDays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		late := func(_ string, d datacube.Date) time.Time { return d.End().Add(12 * time.Hour) }
-		w := newWorld(t, "2026-03-10 09:00", late, account(1))
+		w := newHarness(t, "2026-03-10 09:00", late, account(1))
 		f := w.from("2026-03-05", "2026-03-09")
 		_, filled := w.fill(t.Context(), f, &shelf{})
 		if got := filled[0]; got.Learned != [datacube.APIs]int{4, 4} || got.NotThere != [datacube.APIs]int{1, 1} || got.Left != [datacube.APIs]int{} {
@@ -286,7 +286,7 @@ func TestBackfillOfRecentDays(t *testing.T) {
 func TestBackfillEndsWithTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1))
 		known, err := store.Open(t.Context(), w.path, store.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -319,7 +319,7 @@ func (full) Save(context.Context, []store.Record) ([]store.Revision, error) {
 func TestBackfillIsStoppedWhileItHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1))
 		w.sim.Inject(weixintest.Fault{API: "hourly", Delay: time.Hour})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
@@ -338,7 +338,7 @@ func TestBackfillIsStoppedWhileItHangs(t *testing.T) {
 func TestBackfillSeesWhatOthersLearn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, account(1), account(2))
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1), account(2))
 		w.sim.Inject(weixintest.Fault{Delay: 100 * time.Millisecond})
 		f := w.from("2026-02-01", "2026-03-07")
 		progress, wrote := &shelf{}, false

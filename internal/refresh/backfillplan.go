@@ -131,10 +131,10 @@ func (f BackfillRequest) wanted(l Ledger) func(datacube.Date) bool {
 // Plan finds out which calls a backfill takes. It makes none.
 func (b *Backfill) Plan(ctx context.Context, f BackfillRequest) (BackfillPlan, error) {
 	p := BackfillPlan{BackfillRequest: f, Calls: make([][datacube.APIs]int, len(f.Accounts))}
-	b.life, b.since = ctx, f.Since
+	b.runCtx, b.since = ctx, f.Since
 	for i, a := range f.Accounts {
 		// One after the other: what is known of all accounts may be more than the memory holds.
-		acc := asked{Account: a}
+		acc := baseAccount{Account: a}
 		if _, err := b.load(&acc); err != nil {
 			return p, err
 		}

@@ -10,25 +10,25 @@ import (
 )
 
 // logFillFailed says when an account goes on.
-func (r reporter) logFillFailed(acc *filling, c Call, f fault, next time.Time) {
+func (r reporter) logFillFailed(acc *backfillAccount, c Call, f failure, next time.Time) {
 	msg := "a call failed; trying it again"
 	if f.reason == weixin.Quota {
 		msg = "the day's quota is used up; waiting for midnight in China"
 	}
-	r.logFault(acc.Account, c, f, msg, next)
+	r.logFailure(acc.Account, c, f, msg, next)
 }
 
 // logGivenUp says why calls of an account are not made.
-func (r reporter) logGivenUp(acc *filling, c Call, f fault) {
+func (r reporter) logGivenUp(acc *backfillAccount, c Call, f failure) {
 	msg := "calls given up; run the backfill again once this is mended"
 	if f.reason == weixin.Quota {
 		msg = "the day's quota is used up; run the backfill again after midnight in China, or with --wait"
 	}
-	r.logFault(acc.Account, c, f, msg, time.Time{})
+	r.logFailure(acc.Account, c, f, msg, time.Time{})
 }
 
 // logFilled says what came of an account.
-func (r reporter) logFilled(acc *filling) {
+func (r reporter) logFilled(acc *backfillAccount) {
 	fields := []any{"msg", "backfill of the account ended", "account", acc.Account.Name, "app_id", acc.Account.AppID, "calls", acc.Calls}
 	for api := range datacube.APIs {
 		fields = append(fields, api.String()+"_days", acc.Learned[api])

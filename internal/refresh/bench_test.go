@@ -100,9 +100,9 @@ func benchConfig(n, days int) refresh.Config {
 }
 
 // running starts a refresher; the function that it returns ends it.
-func running(b *testing.B, s refresh.Store, board refresh.Publisher, c refresh.Config) (*refresh.Refresher, func()) {
+func running(b *testing.B, s refresh.Store, publisher refresh.Publisher, c refresh.Config) (*refresh.Refresher, func()) {
 	b.Helper()
-	r := refresh.New(refresh.Options{Store: s, Publisher: board, Logger: log.NewNopLogger(), Now: func() time.Time { return noon }})
+	r := refresh.New(refresh.Options{Store: s, Publisher: publisher, Logger: log.NewNopLogger(), Now: func() time.Time { return noon }})
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx, c) }()

@@ -21,14 +21,14 @@ const (
 	// settleFor: what comes and goes would fill the log.
 	quietFor  = 10 * time.Minute
 	settleFor = time.Minute
-	// ownLines is how many accounts have a line each where the cause is the account's own, such as
+	// maxOwnLines is how many accounts have a line each where the cause is the account's own, such as
 	// its secret.
-	ownLines = 10
-	// firstNames is how many accounts a line about many of them names.
-	firstNames = 3
+	maxOwnLines = 10
+	// maxNames is how many accounts a line about many of them names.
+	maxNames = 3
 )
 
-// causeOf identifies what a fault comes from by what the error says of itself.
+// causeOf identifies what a failure comes from by what the error says of itself.
 func causeOf(err error, reason snapshot.Reason) snapshot.Cause {
 	cause := snapshot.Cause{Reason: reason}
 	said, ok := errors.AsType[*weixin.Error](err)
@@ -47,8 +47,8 @@ func causeOf(err error, reason snapshot.Reason) snapshot.Cause {
 	return cause
 }
 
-// ofOne reports whether what has this cause is a fault of each account by itself.
-func ofOne(c snapshot.Cause) bool {
+// perAccount reports whether what has this cause is a failure of each account by itself.
+func perAccount(c snapshot.Cause) bool {
 	switch c.Reason {
 	case weixin.Config, weixin.Permission:
 		return c.Code != 0 && c.Address == ""
@@ -65,7 +65,7 @@ func ofOne(c snapshot.Cause) bool {
 type failedCall struct {
 	account *account
 	call    Call
-	fault   fault
+	failure failure
 	next    time.Time
 }
 
@@ -75,7 +75,7 @@ type causes struct {
 	reporter
 	failing, again string // what the lines say
 	groups         map[snapshot.Cause]*group
-	news           []*group // those of which there may be something to tell
+	changed        []*group // those of which there may be something to tell
 }
 
 // group are the accounts that fail for one cause.
@@ -84,30 +84,30 @@ type group struct {
 	members map[*account]*member
 	since   time.Time // when it began
 
-	listed bool         // among the news
-	joined []failedCall // since the last line; ownLines at most
-	mended []failedCall // those that had a line of their own and recovered since
-	last   failedCall
+	listed       bool         // among the news
+	joined       []failedCall // since the last line; maxOwnLines at most
+	recoveredOwn []failedCall // those that had a line of their own and recovered since
+	last         failedCall
 
-	told      int // of how many accounts the last line spoke; 0: not told yet
+	logged    int // of how many accounts the last line spoke; 0: not told yet
 	own       int // how many had a line of their own
 	recovered int // how many left because they work again
-	toldAt    time.Time
+	loggedAt  time.Time
 	endedAt   time.Time // the last time that it ended
 }
 
 // member is an account in a group.
 type member struct {
 	calls int         // how many of its calls fail for the cause
-	told  *failedCall // of which it had a line of its own; or nil
+	line  *failedCall // of which it had a line of its own; or nil
 }
 
 // fail takes over a failed attempt of the call whose group is *in. It returns false where nothing
 // but a repetition of what is known can be said of it.
 func (c *causes) fail(in **group, f failedCall, now time.Time) bool {
-	g := c.groups[f.fault.cause]
+	g := c.groups[f.failure.cause]
 	if g == nil {
-		g = &group{cause: f.fault.cause, members: map[*account]*member{}}
+		g = &group{cause: f.failure.cause, members: map[*account]*member{}}
 		c.groups[g.cause] = g
 	}
 	g.last = f
@@ -127,11 +127,11 @@ func (c *causes) fail(in **group, f failedCall, now time.Time) bool {
 	}
 	m.calls++
 	c.list(g)
-	if !isNew || len(g.joined) >= ownLines {
+	if !isNew || len(g.joined) >= maxOwnLines {
 		return false
 	}
 	g.joined = append(g.joined, f)
-	return g.told == 0 && len(g.joined) == 1 || ofOne(g.cause) && g.own+len(g.joined) <= ownLines
+	return g.logged == 0 && len(g.joined) == 1 || perAccount(g.cause) && g.own+len(g.joined) <= maxOwnLines
 }
 
 // leave takes a call out of the group *in, because it works again or for another reason.
@@ -148,8 +148,8 @@ func (c *causes) leave(in **group, a *account, recovered bool) {
 	delete(g.members, a)
 	if recovered {
 		g.recovered++
-		if m.told != nil {
-			g.mended = append(g.mended, *m.told)
+		if m.line != nil {
+			g.recoveredOwn = append(g.recoveredOwn, *m.line)
 		}
 	}
 	c.list(g)
@@ -158,14 +158,14 @@ func (c *causes) leave(in **group, a *account, recovered bool) {
 func (c *causes) list(g *group) {
 	if !g.listed {
 		g.listed = true
-		c.news = append(c.news, g)
+		c.changed = append(c.changed, g)
 	}
 }
 
 // due returns when the next line is to be written; zero if there is none to write.
 func (c *causes) due(now time.Time) time.Time {
 	var first time.Time
-	for _, g := range c.news {
+	for _, g := range c.changed {
 		if at := g.due(now); !at.IsZero() {
 			first = earlier(first, at)
 		}
@@ -175,33 +175,33 @@ func (c *causes) due(now time.Time) time.Time {
 
 // due returns when there is a line to be written about the group; zero if there is none.
 func (g *group) due(now time.Time) time.Time {
-	if g.toldAt.After(now) {
-		g.toldAt = now // the clock was put back
+	if g.loggedAt.After(now) {
+		g.loggedAt = now // the clock was put back
 	}
 	n := len(g.members)
 	switch {
-	case n == 0, len(g.mended) > 0:
+	case n == 0, len(g.recoveredOwn) > 0:
 		return now
-	case g.told == 0 && !g.endedAt.IsZero() && g.since.Sub(g.endedAt) < quietFor:
+	case g.logged == 0 && !g.endedAt.IsZero() && g.since.Sub(g.endedAt) < quietFor:
 		return g.since.Add(settleFor)
-	case g.told == 0, ofOne(g.cause) && len(g.joined) > 0 && g.own < ownLines, now.Sub(g.toldAt) >= remindEvery:
+	case g.logged == 0, perAccount(g.cause) && len(g.joined) > 0 && g.own < maxOwnLines, now.Sub(g.loggedAt) >= remindEvery:
 		return now
-	case n >= 2*g.told || 10*n <= g.told:
-		return g.toldAt.Add(growthEvery)
+	case n >= 2*g.logged || 10*n <= g.logged:
+		return g.loggedAt.Add(growthEvery)
 	default:
 		return time.Time{}
 	}
 }
 
-// tell writes the lines that are due.
-func (c *causes) tell(now time.Time) {
-	news := c.news
-	c.news = nil
-	for _, g := range news {
+// writeDue writes the lines that are due.
+func (c *causes) writeDue(now time.Time) {
+	changed := c.changed
+	c.changed = nil
+	for _, g := range changed {
 		g.listed = false
 		at := g.due(now)
 		if !at.IsZero() && !now.Before(at) {
-			c.tellOf(g, now)
+			c.writeGroup(g, now)
 			at = g.due(now)
 		}
 		if !at.IsZero() && len(g.members) > 0 {
@@ -216,48 +216,48 @@ func (c *causes) review(now time.Time) {
 		switch {
 		case len(g.members) == 0 && !g.listed && !reached(now, g.endedAt.Add(quietFor), quietFor) && now.Sub(g.endedAt) >= quietFor:
 			delete(c.groups, cause)
-		case g.told > 0 && now.Sub(g.toldAt) >= remindEvery:
+		case g.logged > 0 && now.Sub(g.loggedAt) >= remindEvery:
 			c.list(g)
 		}
 	}
 }
 
-func (c *causes) tellOf(g *group, now time.Time) {
-	for _, f := range g.mended {
+func (c *causes) writeGroup(g *group, now time.Time) {
+	for _, f := range g.recoveredOwn {
 		c.logRecovered(f.account.Account, f.call, c.again, g.since)
 	}
-	g.mended = nil
+	g.recoveredOwn = nil
 	n := len(g.members)
 	if n == 0 {
-		if g.recovered > g.own && g.told > 0 {
+		if g.recovered > g.own && g.logged > 0 {
 			c.logAllRecovered(g.cause, g.recovered, c.again, g.since)
 		}
 		*g = group{cause: g.cause, members: g.members, listed: g.listed, endedAt: now}
 		return
 	}
-	first, grown := g.told == 0, n >= 2*g.told
+	first, grown := g.logged == 0, n >= 2*g.logged
 	for _, f := range g.joined {
 		m := g.members[f.account]
-		if m == nil || g.own >= ownLines || !ofOne(g.cause) && (!first || n > 1) {
+		if m == nil || g.own >= maxOwnLines || !perAccount(g.cause) && (!first || n > 1) {
 			continue
 		}
-		c.logFault(f.account.Account, f.call, f.fault, c.failing, f.next)
-		told := f
-		m.told = &told
+		c.logFailure(f.account.Account, f.call, f.failure, c.failing, f.next)
+		line := f
+		m.line = &line
 		g.own++
-		g.told++
+		g.logged++
 	}
 	g.joined = nil
 	switch {
-	case g.own > 0 && first && g.told >= n, !grown && 10*n > g.told && now.Sub(g.toldAt) < remindEvery:
-	case 10*n <= g.told:
+	case g.own > 0 && first && g.logged >= n, !grown && 10*n > g.logged && now.Sub(g.loggedAt) < remindEvery:
+	case 10*n <= g.logged:
 		c.logShared(g, c.again+" for most accounts")
-		g.told = n
-	case n >= 2*g.told, now.Sub(g.toldAt) >= remindEvery:
+		g.logged = n
+	case n >= 2*g.logged, now.Sub(g.loggedAt) >= remindEvery:
 		c.logShared(g, c.failing)
-		g.told = n
+		g.logged = n
 	}
-	g.toldAt = now
+	g.loggedAt = now
 }
 
 // names returns the first accounts in the order of their names.
@@ -265,9 +265,9 @@ func (g *group) names() []string {
 	var first []*account
 	for a := range g.members {
 		i, _ := slices.BinarySearchFunc(first, a, func(x, y *account) int { return cmp.Compare(x.index, y.index) })
-		if i < firstNames {
+		if i < maxNames {
 			first = slices.Insert(first, i, a)
-			first = first[:min(len(first), firstNames)]
+			first = first[:min(len(first), maxNames)]
 		}
 	}
 	var names []string
@@ -277,9 +277,9 @@ func (g *group) names() []string {
 	return names
 }
 
-// tell writes the log lines that are due about causes of failures.
-func (r *Refresher) tell() {
+// writeCauses writes the log lines that are due about causes of failures.
+func (r *Refresher) writeCauses() {
 	now := r.now()
-	r.causes.tell(now)
-	r.quotas.tell(now)
+	r.causes.writeDue(now)
+	r.quotas.writeDue(now)
 }

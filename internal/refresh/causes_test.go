@@ -31,7 +31,7 @@ func (l *logbook) loud(texts ...string) []string {
 }
 
 // told returns of how many accounts a line tells; a few may come just behind it.
-func told(line string) int {
+func accountsIn(line string) int {
 	_, number, _ := strings.Cut(line, " accounts=")
 	number, _, _ = strings.Cut(number, " ")
 	n, _ := strconv.Atoi(number)
@@ -42,7 +42,7 @@ func told(line string) int {
 func TestSharedCauseIsToldOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, accounts(60)...)
+		w := newHarness(t, "2026-03-10 08:00", nil, accounts(60)...)
 		w.config.HistoryDays = 1
 		remove := w.sim.Inject(weixintest.Fault{Status: 502})
 		w.start()
@@ -50,7 +50,7 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 		if lines := w.log.loud("refresh failed"); len(lines) < 1 || len(lines) > 3 {
 			t.Errorf("%d lines about one cause: %q", len(lines), lines)
 		}
-		if lines := w.log.loud("level=warn", "refresh failed", `first="account0`, "502", "next=", "advice="); len(lines) != 1 || told(lines[0]) < 50 {
+		if lines := w.log.loud("level=warn", "refresh failed", `first="account0`, "502", "next=", "advice="); len(lines) != 1 || accountsIn(lines[0]) < 50 {
 			t.Errorf("%d lines tell of all: %q", len(lines), w.log.loud("refresh failed"))
 		}
 		cause := w.shown("account00").Work[datacube.Daily].Problem.Cause
@@ -61,7 +61,7 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 		setClock(t, "2026-03-10 12:00")
 		w.wantDays(1)
 		lines := w.log.loud("works again")
-		if len(lines) < 1 || len(lines) > 3 || told(lines[len(lines)-1]) != 60 {
+		if len(lines) < 1 || len(lines) > 3 || accountsIn(lines[len(lines)-1]) != 60 {
 			t.Errorf("the end is told in %d lines: %q", len(lines), lines)
 		}
 	})
@@ -71,7 +71,7 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 func TestOwnCausesAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, accounts(30)...)
+		w := newHarness(t, "2026-03-10 08:00", nil, accounts(30)...)
 		w.config.HistoryDays = 1
 		w.sim.Inject(weixintest.Fault{Errcode: 48001})
 		w.start()
@@ -79,7 +79,7 @@ func TestOwnCausesAreBounded(t *testing.T) {
 		if lines := w.log.loud("refresh failed", "account="); len(lines) != 10 {
 			t.Errorf("%d lines name an account, want 10", len(lines))
 		}
-		if lines := w.log.loud("refresh failed", "accounts=", "errcode=48001"); len(lines) == 0 || told(lines[0]) < 20 {
+		if lines := w.log.loud("refresh failed", "accounts=", "errcode=48001"); len(lines) == 0 || accountsIn(lines[0]) < 20 {
 			t.Errorf("%d lines tell of all: %q", len(lines), w.log.loud("refresh failed", "accounts="))
 		}
 		if n := len(w.log.loud("refresh failed")); n > 15 {
@@ -92,7 +92,7 @@ func TestOwnCausesAreBounded(t *testing.T) {
 func TestWhatComesAndGoesDoesNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 60
 		ctx, cancel := context.WithCancel(t.Context())
 		flapping := make(chan struct{})
@@ -157,7 +157,7 @@ func (r *refreshToken) Save(text secret.Value) error {
 func TestPlatformsTokenServerIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(0))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(0))
 		client := weixin.NewClient(weixin.Options{
 			BaseURL: "http://weixin.test", HTTPClient: &http.Client{Transport: w.sim.Transport()}, Timeout: 10 * time.Second, Now: time.Now,
 		})
@@ -183,7 +183,7 @@ func TestPlatformsTokenServerIsAway(t *testing.T) {
 		if n := source.fetched.Load(); n > 70 {
 			t.Errorf("%d requests to the token server in an hour", n)
 		}
-		if lines := w.log.loud("refresh failed"); len(lines) > 3 || told(lines[len(lines)-1]) < 90 || !strings.Contains(lines[0], "https://tokens.example/platform") {
+		if lines := w.log.loud("refresh failed"); len(lines) > 3 || accountsIn(lines[len(lines)-1]) < 90 || !strings.Contains(lines[0], "https://tokens.example/platform") {
 			t.Errorf("%d lines about one cause: %q", len(lines), lines)
 		}
 		if a := w.shown(account(7).AppID); a.State() != snapshot.Failing || a.Work[datacube.Daily].Problem.Cause.Source != "https://tokens.example" {

@@ -17,9 +17,9 @@ import (
 const aYear = 365 * 24 * time.Hour
 
 // wantDays fails the test unless all accounts show n days as known by both calls.
-func (w *world) wantDays(n int64) {
+func (w *harness) wantDays(n int64) {
 	w.t.Helper()
-	for _, a := range w.board.Load().Accounts {
+	for _, a := range w.latest.Load().Accounts {
 		for api := range datacube.APIs {
 			if got := a.Work[api].Days; got != n {
 				w.t.Errorf("%s shows %d days by the %s call, want %d", a.Name, got, api, n)
@@ -35,7 +35,7 @@ func TestClockThatWentAheadAndCameBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, "2026-03-10 09:00", nil, accounts(5)...)
+				w := newHarness(t, "2026-03-10 09:00", nil, accounts(5)...)
 				w.config.HistoryDays = 10
 				w.believe = believe
 				if believe != nil {
@@ -87,7 +87,7 @@ func (u unreadableStore) Load(ctx context.Context, since datacube.Date, appIDs .
 func TestNothingIsAskedForWhileWhatIsKnownCannotBeRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, accounts(2)...)
+		w := newHarness(t, "2026-03-10 09:00", nil, accounts(2)...)
 		w.config.HistoryDays = 10
 		var broken atomic.Bool
 		w.wrapped = func(s *store.Store) refresh.Store { return unreadableStore{s, &broken} }

@@ -16,7 +16,7 @@ import (
 )
 
 // reopened returns what the closed store of a world knows of its first account.
-func reopened(t *testing.T, w *world, since datacube.Date) (*store.Account, error) {
+func reopened(t *testing.T, w *harness, since datacube.Date) (*store.Account, error) {
 	t.Helper()
 	ctx := context.Background()
 	s, err := store.Open(ctx, w.path, store.Options{})
@@ -35,7 +35,7 @@ func TestConfigureReplacesAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stays, leaves, comes := account(1), account(2), account(3)
-		w := newWorld(t, "2026-03-10 08:00", nil, stays, leaves, comes)
+		w := newHarness(t, "2026-03-10 08:00", nil, stays, leaves, comes)
 		config := w.config
 		w.config.Accounts = config.Accounts[:2]
 		w.start()
@@ -67,12 +67,12 @@ func TestConfigureReplacesAccounts(t *testing.T) {
 func TestConfigureEndsWaitsAndKeepsCounters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		remove := w.sim.Inject(weixintest.Fault{Errcode: 40164, API: "token"})
 		w.start()
 		remove()
 		if w.shown("account00").Daily != nil {
-			t.Fatal("the fault had no effect")
+			t.Fatal("the failure had no effect")
 		}
 		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
@@ -88,7 +88,7 @@ func TestConfigureEndsWaitsAndKeepsCounters(t *testing.T) {
 func TestRemovedAccountsCallIsCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1), account(2))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1), account(2))
 		w.sim.Inject(weixintest.Fault{AppID: account(1).AppID, Delay: 9 * time.Second})
 		config := w.config
 		w.config.Concurrency = 1 // which the slow account takes
@@ -110,7 +110,7 @@ func TestRemovedAccountsCallIsCancelled(t *testing.T) {
 func TestMoreHistoryIsFilled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		calls := len(w.sim.Calls())
 		config := w.config
@@ -133,7 +133,7 @@ func TestMoreHistoryIsFilled(t *testing.T) {
 func TestConfigureGivesUpWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		w.stop()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -147,7 +147,7 @@ func TestConfigureGivesUpWithItsContext(t *testing.T) {
 func TestRetention(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 3
 		w.config.RetentionDays = 4
 		w.start()
@@ -173,7 +173,7 @@ func TestRetention(t *testing.T) {
 func TestWhatIsPrunedIsShownAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1))
 		w.config.HistoryDays = 2
 		w.config.RetentionDays = 4
 		w.write(account(1).AppID, date(t, "2026-03-06"), date(t, "2026-03-07"))
@@ -193,7 +193,7 @@ func TestWhatIsPrunedIsShownAtOnce(t *testing.T) {
 func TestStopWhileCallsAreUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1), account(2), account(3))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1), account(2), account(3))
 		w.sim.Inject(weixintest.Fault{Delay: 8 * time.Second})
 		w.start()
 		before := time.Now()
@@ -216,7 +216,7 @@ func TestSlowAccountsDelayNobody(t *testing.T) {
 		for i := range 9 {
 			accounts = append(accounts, account(i))
 		}
-		w := newWorld(t, "2026-03-10 07:58", nil, accounts...)
+		w := newHarness(t, "2026-03-10 07:58", nil, accounts...)
 		w.config.Concurrency = 2
 		for _, a := range accounts[:8] {
 			w.sim.Inject(weixintest.Fault{AppID: a.AppID, Delay: time.Hour})
@@ -245,7 +245,7 @@ func TestSlowAccountsDelayNobody(t *testing.T) {
 func TestClockPutBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 1
 		w.ahead.Store(int64(24 * time.Hour))
 		w.start()
@@ -258,11 +258,11 @@ func TestClockPutBack(t *testing.T) {
 	})
 }
 
-// TestStopBeforeTheStart: a signal that comes while the store is read is no fault.
+// TestStopBeforeTheStart: a signal that comes while the store is read is no failure.
 func TestStopBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		known, err := store.Open(t.Context(), w.path, store.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -270,7 +270,7 @@ func TestStopBeforeTheStart(t *testing.T) {
 		defer known.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		runner := refresh.New(refresh.Options{Store: known, Publisher: w.board, Logger: log.NewLogfmtLogger(w.log), Now: time.Now})
+		runner := refresh.New(refresh.Options{Store: known, Publisher: w.latest, Logger: log.NewLogfmtLogger(w.log), Now: time.Now})
 		if err := runner.Run(ctx, w.config); err != nil {
 			t.Errorf("ended before it began: %v", err)
 		}

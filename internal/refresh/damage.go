@@ -16,9 +16,9 @@ import (
 const damageAdvice = "What was known of these days stays, and they are asked for again. If it goes on, Weixin or a proxy on the way " +
 	"has changed the form of its answers: look for a newer version of this program, or report what the answer looks like."
 
-// newDamage returns the fault that an answer with rows that could not be understood is. The
+// newDamage returns the failure that an answer with rows that could not be understood is. The
 // days without such rows are kept, so nothing follows from it for the next call.
-func newDamage(api datacube.API, a answer) fault {
+func newDamage(api datacube.API, a answer) failure {
 	var rows []string
 	for reason, n := range a.rejected {
 		if n > 0 && weixin.Rejection(reason) != weixin.OutOfRange {
@@ -27,7 +27,7 @@ func newDamage(api datacube.API, a answer) fault {
 	}
 	err := fmt.Errorf("the %v answer has rows that cannot be understood (%s), and so says nothing about %s",
 		api, strings.Join(rows, ", "), dates(slices.Sorted(maps.Keys(a.damaged))))
-	return fault{err: err, reason: snapshot.InvalidRows, policy: policies[snapshot.InvalidRows], advice: damageAdvice,
+	return failure{err: err, reason: snapshot.InvalidRows, policy: policies[snapshot.InvalidRows], advice: damageAdvice,
 		cause: snapshot.Cause{Reason: snapshot.InvalidRows}}
 }
 
@@ -65,9 +65,9 @@ func nextAsk(now time.Time, records []store.Record) time.Time {
 	return next
 }
 
-// assess finds out how many days are in doubt, and reports whether that is news.
-func (a *account) assess(now time.Time, s Settings) bool {
-	inconsistentDays, damaged := countDoubts(now, a.ledgers, s.oldest(datacube.DateOf(now)-1))
+// updateProblemDays finds out how many days are in doubt, and reports whether that is news.
+func (a *account) updateProblemDays(now time.Time, s Settings) bool {
+	inconsistentDays, damaged := countProblemDays(now, a.ledgers, s.oldest(datacube.DateOf(now)-1))
 	news := a.shown.Inconsistent != inconsistentDays
 	for api, d := range damaged {
 		work := &a.shown.Work[api]

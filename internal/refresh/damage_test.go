@@ -27,7 +27,7 @@ func dayRow(date string, hours int) string {
 }
 
 // says makes every answer of a call be a list of the given rows.
-func (w *world) says(api string, rows ...string) func() {
+func (w *harness) says(api string, rows ...string) func() {
 	return w.sim.Inject(weixintest.Fault{API: api, Body: []byte(`{"list":[` + strings.Join(rows, ",") + `]}`)})
 }
 
@@ -57,7 +57,7 @@ func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+				w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 				w.config.HistoryDays, w.config.RecheckAfter = 1, time.Hour
 				defer w.says("daily", dayRow(ref, 2))()
 				first := w.says("hourly", hourRow(ref, 9), hourRow(ref, 10))
@@ -100,7 +100,7 @@ func TestReformattedNumbersAreTaken(t *testing.T) {
 	const ref = "2026-03-09"
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays, w.config.RecheckAfter = 1, time.Hour
 		defer w.says("daily", dayRow(ref, 2))()
 		first := w.says("hourly", hourRow(ref, 9), hourRow(ref, 10))
@@ -125,7 +125,7 @@ func TestReformattedNumbersAreTaken(t *testing.T) {
 func TestDamagedDayStaysUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 1
 		repaired := w.sim.Inject(weixintest.Fault{API: "hourly", Garbled: true})
 		w.start()
@@ -175,7 +175,7 @@ func TestDamagedDayStaysUnknown(t *testing.T) {
 func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 07:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 07:00", nil, account(1))
 		w.config.HistoryDays = 6
 		defer w.says("hourly")()
 		defer w.says("daily", dayRow("2026-03-05", 1), strings.Replace(dayRow("2026-03-06", 1), `"fail_count":1`, `"fail_count":-1`, 1),
@@ -207,7 +207,7 @@ func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
 func TestNullIsNoEmptyList(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 5
 		w.sim.Inject(weixintest.Fault{API: "daily", Body: []byte(`{"list":null}`)})
 		w.sim.Inject(weixintest.Fault{API: "hourly", Body: []byte(`{"errcode":0}`)})
@@ -230,7 +230,7 @@ func TestNullIsNoEmptyList(t *testing.T) {
 func TestRowsOfOtherDaysAreNoEmptyList(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 5
 		w.says("daily", dayRow("2024-03-09", 1))
 		w.says("hourly", hourRow("2024-03-09", 1))
@@ -247,7 +247,7 @@ func TestRowsOfOtherDaysAreNoEmptyList(t *testing.T) {
 func TestBackfillOfDamagedDays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1))
 		f := w.from("2026-02-20", "2026-03-07")
 		w.fill(t.Context(), f, &shelf{})
 		_, before := stored(t, w.path, account(1).AppID)

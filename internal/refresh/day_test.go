@@ -22,7 +22,7 @@ func readyAt0940(_ string, d datacube.Date) time.Time {
 }
 
 // wantDay checks that both periods of an account show the given day and the truth.
-func (w *world) wantDay(name, text string) {
+func (w *harness) wantDay(name, text string) {
 	w.t.Helper()
 	a := w.shown(name)
 	if a == nil || a.Daily == nil || a.Hourly == nil {
@@ -63,7 +63,7 @@ var wholeDay = []struct {
 func TestWholeDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 00:30", readyAt0940, account(1))
+		w := newHarness(t, "2026-03-10 00:30", readyAt0940, account(1))
 		w.start()
 		w.walk(true, nil)
 		if _, tokens := w.calls(""); tokens > 7 {
@@ -77,7 +77,7 @@ func TestWholeDay(t *testing.T) {
 
 // walk goes through wholeDay; between says what happens before each step. Calls are
 // compared to the minute or without their times.
-func (w *world) walk(toTheMinute bool, between func(step int)) {
+func (w *harness) walk(toTheMinute bool, between func(step int)) {
 	var seen []string
 	for i, step := range wholeDay {
 		if between != nil {
@@ -112,7 +112,7 @@ func TestRestartAsksNothingAgain(t *testing.T) {
 		t.Run(fmt.Sprint("before ", wholeDay[step].at), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, "2026-03-10 00:30", readyAt0940, account(1))
+				w := newHarness(t, "2026-03-10 00:30", readyAt0940, account(1))
 				w.start()
 				// A restart moves the moments at which the refresher looks: to the minute
 				// the calls are the same only where it is not restarted.
@@ -131,7 +131,7 @@ func TestRestartAsksNothingAgain(t *testing.T) {
 func TestRestartWithNothingToDo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 10:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 10:00", nil, account(1))
 		w.start()
 		before := *w.shown("account00")
 		w.stop()

@@ -15,7 +15,7 @@ import (
 func TestRevisedDayIsStoredCountedAndLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		wrong := w.sim.Hours(account(1).AppID, date(t, "2026-03-09"))[20]
 		wrong.Callbacks += 1000
@@ -48,7 +48,7 @@ func TestRevisedDayIsStoredCountedAndLogged(t *testing.T) {
 func TestRevisionOfTheDayShown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.RecheckAfter = time.Hour
 		w.start()
 		f := w.sim.Hours(account(1).AppID, date(t, "2026-03-09"))[9]
@@ -62,7 +62,7 @@ func TestRevisionOfTheDayShown(t *testing.T) {
 func TestEmptyAnswerForAKnownDayLosesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		w.wantDay("account00", "2026-03-09")
 		w.sim.Inject(weixintest.Fault{NoRows: true})
@@ -86,7 +86,7 @@ func TestQuietAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		quiet := account(1)
 		quiet.CallbacksPerDay = 0
-		w := newWorld(t, "2026-03-10 00:00", nil, quiet)
+		w := newHarness(t, "2026-03-10 00:00", nil, quiet)
 		w.config.HistoryDays = 3
 		w.start()
 		setClock(t, "2026-03-10 23:59")
@@ -113,7 +113,7 @@ func TestQuietAccount(t *testing.T) {
 func TestDayWithoutTrafficBeforeOneWith(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		eighth := date(t, "2026-03-08")
 		for hour := range datacube.HoursPerDay {
 			w.sim.Revise(account(1).AppID, eighth, hour, datacube.Figures{})
@@ -149,7 +149,7 @@ func TestDayWithoutTrafficBeforeOneWith(t *testing.T) {
 func TestNotReadyIsNoFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		remove := w.sim.Inject(weixintest.Fault{Errcode: 61503})
 		w.start()
 		setClock(t, "2026-03-12 07:00")
@@ -188,7 +188,7 @@ func TestNotReadyIsNoFailure(t *testing.T) {
 func TestUnreadableRowsDoNotMakeADayEmpty(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 5
 		remove := w.sim.Inject(weixintest.Fault{
 			API:  "hourly",
@@ -210,7 +210,7 @@ func TestUnreadableRowsDoNotMakeADayEmpty(t *testing.T) {
 func TestPlainHoursAreTakenAndCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 1
 		w.sim.Inject(weixintest.Fault{
 			API:  "hourly",

@@ -26,33 +26,33 @@ type RecordStore interface {
 //
 // The planner that embeds it decides which call is made when, what follows from a failure, and what is
 // counted and shown. A is the planner's type of account.
-type engine[A subject] struct {
+type engine[A tracked] struct {
 	reporter
 	store   RecordStore
 	now     func() time.Time
-	watch   watch
+	changes changeWatcher
 	results chan result[A]
 
 	// What follows belongs to the goroutine of Run.
-	life     context.Context //nolint:containedctx // that of Run, for the store
+	runCtx   context.Context //nolint:containedctx // that of Run, for the store
 	accounts map[string]A    // by app id
 	since    datacube.Date   // the first day that the ledgers hold
 }
 
-func newEngine[A subject](r reporter, s RecordStore, others ChangeReader, now func() time.Time) engine[A] {
+func newEngine[A tracked](r reporter, s RecordStore, changes ChangeReader, now func() time.Time) engine[A] {
 	return engine[A]{
-		reporter: r, store: s, now: now, watch: watch{others: others},
+		reporter: r, store: s, now: now, changes: changeWatcher{reader: changes},
 		results: make(chan result[A]), accounts: map[string]A{},
 	}
 }
 
-// subject is an account of a planner.
-type subject interface {
-	common() *asked
+// tracked is an account of a planner.
+type tracked interface {
+	base() *baseAccount
 }
 
-// asked is the part of an account that the engine works with.
-type asked struct {
+// baseAccount is the part of an account that the engine works with.
+type baseAccount struct {
 	Account
 	ctx     context.Context //nolint:containedctx // that of the account's calls
 	removed bool            // from the configuration; what is still answered is dropped
@@ -63,10 +63,10 @@ type asked struct {
 	retries [datacube.APIs]*backoff.ExponentialBackOff // nil unless the last attempt failed and is repeated with a backoff
 }
 
-func (a *asked) common() *asked { return a }
+func (a *baseAccount) base() *baseAccount { return a }
 
 // result is how a call ended.
-type result[A subject] struct {
+type result[A tracked] struct {
 	account A
 	call    Call
 	answer  answer
@@ -74,11 +74,11 @@ type result[A subject] struct {
 }
 
 // outcome is what an answer means, given what was known.
-type outcome[A subject] struct {
+type outcome[A tracked] struct {
 	result[A]
 	records   []store.Record
 	vanished  []datacube.Date // known days with traffic for which Weixin had no rows
-	damage    *fault          // nil unless rows could not be understood
+	damage    *failure        // nil unless rows could not be understood
 	revisions []store.Revision
 	days      dayCounts
 }
@@ -90,7 +90,7 @@ type dayCounts struct {
 
 // start makes a call in the background. Its result arrives on results.
 func (e *engine[A]) start(account A, c Call) {
-	a := account.common()
+	a := account.base()
 	a.running = true
 	ctx, caller := a.ctx, a.Caller
 	go func() {
@@ -117,7 +117,7 @@ func (e *engine[A]) gather(first result[A]) []result[A] {
 // out calls of removed accounts, and calls that were canceled.
 func (e *engine[A]) end(results []result[A]) (answered, failed []result[A]) { //nolint:nonamedreturns // two lists that need names
 	for _, res := range results {
-		a := res.account.common()
+		a := res.account.base()
 		a.running = false
 		switch {
 		case a.removed:
@@ -135,7 +135,7 @@ func (e *engine[A]) interpret(answered []result[A]) []outcome[A] {
 	now := e.now()
 	outcomes := make([]outcome[A], len(answered))
 	for i, res := range answered {
-		a, o := res.account.common(), &outcomes[i]
+		a, o := res.account.base(), &outcomes[i]
 		o.result = res
 		o.records, o.vanished = interpret(now, a.AppID, res.call, a.ledgers, res.answer)
 		if len(res.answer.damaged) > 0 {
@@ -154,19 +154,19 @@ func (e *engine[A]) save(outcomes []outcome[A]) error {
 	for i := range outcomes {
 		o := &outcomes[i]
 		records = append(records, o.records...)
-		byAppID[o.account.common().AppID] = o // an account has one call under way
+		byAppID[o.account.base().AppID] = o // an account has one call under way
 	}
-	revisions, err := e.store.Save(e.life, records)
+	revisions, err := e.store.Save(e.runCtx, records)
 	if err != nil {
 		return err
 	}
 	for _, revision := range revisions {
 		o := byAppID[revision.AppID]
-		if o == nil || o.account.common().removed {
+		if o == nil || o.account.base().removed {
 			continue
 		}
 		o.revisions = append(o.revisions, revision)
-		e.logRevised(o.account.common().Account, revision)
+		e.logRevised(o.account.base().Account, revision)
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (e *engine[A]) save(outcomes []outcome[A]) error {
 func (e *engine[A]) learn(outcomes []outcome[A]) {
 	for i := range outcomes {
 		o := &outcomes[i]
-		a, api := o.account.common(), o.call.API
+		a, api := o.account.base(), o.call.API
 		a.holds[api], a.retries[api] = hold{}, nil
 		e.logAnswer(a.Account, o.call, o.answer, o.records)
 		for _, date := range o.vanished {
@@ -206,11 +206,11 @@ func (n *dayCounts) count(before, after store.State) {
 }
 
 // load reads the ledgers of an account from the store, and reports whether it had to.
-func (e *engine[A]) load(a *asked) (bool, error) {
+func (e *engine[A]) load(a *baseAccount) (bool, error) {
 	if a.loaded {
 		return false, nil
 	}
-	stored, err := e.store.Load(e.life, e.since, a.AppID)
+	stored, err := e.store.Load(e.runCtx, e.since, a.AppID)
 	if err != nil {
 		return false, err
 	}
@@ -221,31 +221,31 @@ func (e *engine[A]) load(a *asked) (bool, error) {
 
 // catchUp takes over into the ledgers what other processes have stored, and returns the accounts concerned.
 func (e *engine[A]) catchUp() (map[string]*store.Account, error) {
-	changed, err := e.watch.changed(e.life)
+	changed, err := e.changes.changed(e.runCtx)
 	if err != nil || len(changed) == 0 {
 		return nil, err
 	}
 	var appIDs []string
 	for _, appID := range changed {
-		if account, ok := e.accounts[appID]; ok && account.common().loaded {
+		if account, ok := e.accounts[appID]; ok && account.base().loaded {
 			appIDs = append(appIDs, appID)
 		}
 	}
 	var stored map[string]*store.Account
 	if len(appIDs) > 0 {
-		if stored, err = e.store.Load(e.life, e.since, appIDs...); err != nil {
+		if stored, err = e.store.Load(e.runCtx, e.since, appIDs...); err != nil {
 			return nil, err
 		}
 	}
-	e.watch.taken()
+	e.changes.acknowledge()
 	for appID, account := range stored {
-		e.accounts[appID].common().replace(account)
+		e.accounts[appID].base().replace(account)
 	}
 	return stored, nil
 }
 
 // replace overwrites what the ledgers hold of the days that are stored.
-func (a *asked) replace(stored *store.Account) {
+func (a *baseAccount) replace(stored *store.Account) {
 	if stored == nil {
 		return
 	}
@@ -262,7 +262,7 @@ func (a *asked) replace(stored *store.Account) {
 }
 
 // add takes over days that are stored and that the ledgers do not hold.
-func (a *asked) add(stored *store.Account) {
+func (a *baseAccount) add(stored *store.Account) {
 	if stored == nil {
 		return
 	}
@@ -281,7 +281,7 @@ func (a *asked) add(stored *store.Account) {
 }
 
 // unload frees the ledgers.
-func (a *asked) unload() { a.ledgers, a.loaded = Ledgers{}, false }
+func (a *baseAccount) unload() { a.ledgers, a.loaded = Ledgers{}, false }
 
 // hold keeps a call from being made for a while.
 type hold struct {
@@ -298,9 +298,9 @@ func (h hold) ends(now time.Time) time.Time {
 	return h.until
 }
 
-// fault classifies the error of a failed attempt and returns when the next attempt may be made.
-func (a *asked) fault(api datacube.API, err error, now time.Time) (fault, time.Time) {
-	f, retries := newFault(err), a.retries[api]
+// failure classifies the error of a failed attempt and returns when the next attempt may be made.
+func (a *baseAccount) failure(api datacube.API, err error, now time.Time) (failure, time.Time) {
+	f, retries := newFailure(err), a.retries[api]
 	if retries == nil {
 		retries = newRetries()
 	}
@@ -312,8 +312,8 @@ func (a *asked) fault(api datacube.API, err error, now time.Time) (fault, time.T
 	return f, next
 }
 
-// hold keeps the call from being made before next, and the account's other call, too, if the fault concerns it.
-func (a *asked) hold(api datacube.API, f fault, now, next time.Time) {
+// hold keeps the call from being made before next, and the account's other call, too, if the failure concerns it.
+func (a *baseAccount) hold(api datacube.API, f failure, now, next time.Time) {
 	h := hold{since: now, until: next, reason: f.reason, cause: f.cause}
 	a.holds[api] = h
 	for other := range a.holds {

@@ -17,46 +17,46 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// TestPolicy shows for each kind of fault when it is tried again, what is counted and what
+// TestPolicy shows for each kind of failure when it is tried again, what is counted and what
 // the operator reads.
 func TestPolicy(t *testing.T) {
 	t.Parallel()
 	const soon = "soon" // a backoff from about a second on
 	for _, c := range []struct {
-		fault  weixintest.Fault
-		reason string
-		next   string // when the daily call is made again; the first attempt is at 08:00
-		both   bool   // the hourly call waits, too
-		says   []string
+		failure weixintest.Fault
+		reason  string
+		next    string // when the daily call is made again; the first attempt is at 08:00
+		both    bool   // the hourly call waits, too
+		says    []string
 	}{
-		{fault: weixintest.Fault{Errcode: -1}, reason: "busy", next: soon, says: []string{"level=warn", "errcode=-1", "advice="}},
-		{fault: weixintest.Fault{Errcode: 61450, Text: true}, reason: "busy", next: soon},
-		{fault: weixintest.Fault{Status: 502}, reason: "busy", next: soon, says: []string{"502"}},
-		{fault: weixintest.Fault{Reset: true}, reason: "busy", next: soon},
-		{fault: weixintest.Fault{Empty: true}, reason: "busy", next: soon},
-		{fault: weixintest.Fault{Errcode: 40001}, reason: "token", next: "08:10", both: true, says: []string{"level=error"}},
-		{fault: weixintest.Fault{Errcode: 42001}, reason: "token", next: "08:10", both: true},
-		{fault: weixintest.Fault{Errcode: 40013}, reason: "config", next: "09:00", both: true, says: []string{"level=error", "app_id"}},
-		{fault: weixintest.Fault{Errcode: 40164}, reason: "allow_list", next: "08:10", both: true, says: []string{"level=error", "errcode=40164", "allow list"}},
-		{fault: weixintest.Fault{Errcode: 89506}, reason: "allow_list", next: "11 08:00", both: true},
-		{fault: weixintest.Fault{Errcode: 89507}, reason: "allow_list", next: "09:00", both: true},
-		{fault: weixintest.Fault{Errcode: 45009}, reason: "quota", next: "11 00:01", says: []string{"level=warn", "next=2026-03-11T00:01:00+08:00"}},
-		{fault: weixintest.Fault{Errcode: 45011}, reason: "rate", next: "08:01"},
-		{fault: weixintest.Fault{Errcode: 47009}, reason: "retired", next: "11 00:01", says: []string{"level=error"}},
-		{fault: weixintest.Fault{Errcode: 48001}, reason: "permission", next: "09:00", says: []string{"level=error"}},
-		{fault: weixintest.Fault{Errcode: 50002}, reason: "account", next: "09:00", both: true},
-		{fault: weixintest.Fault{Errcode: 61501}, reason: "range", next: "11 00:01"},
-		{fault: weixintest.Fault{Errcode: 47001}, reason: "bug", next: "09:00"},
-		{fault: weixintest.Fault{Errcode: 99999}, reason: "unknown", next: "09:00", says: []string{"errcode=99999"}},
+		{failure: weixintest.Fault{Errcode: -1}, reason: "busy", next: soon, says: []string{"level=warn", "errcode=-1", "advice="}},
+		{failure: weixintest.Fault{Errcode: 61450, Text: true}, reason: "busy", next: soon},
+		{failure: weixintest.Fault{Status: 502}, reason: "busy", next: soon, says: []string{"502"}},
+		{failure: weixintest.Fault{Reset: true}, reason: "busy", next: soon},
+		{failure: weixintest.Fault{Empty: true}, reason: "busy", next: soon},
+		{failure: weixintest.Fault{Errcode: 40001}, reason: "token", next: "08:10", both: true, says: []string{"level=error"}},
+		{failure: weixintest.Fault{Errcode: 42001}, reason: "token", next: "08:10", both: true},
+		{failure: weixintest.Fault{Errcode: 40013}, reason: "config", next: "09:00", both: true, says: []string{"level=error", "app_id"}},
+		{failure: weixintest.Fault{Errcode: 40164}, reason: "allow_list", next: "08:10", both: true, says: []string{"level=error", "errcode=40164", "allow list"}},
+		{failure: weixintest.Fault{Errcode: 89506}, reason: "allow_list", next: "11 08:00", both: true},
+		{failure: weixintest.Fault{Errcode: 89507}, reason: "allow_list", next: "09:00", both: true},
+		{failure: weixintest.Fault{Errcode: 45009}, reason: "quota", next: "11 00:01", says: []string{"level=warn", "next=2026-03-11T00:01:00+08:00"}},
+		{failure: weixintest.Fault{Errcode: 45011}, reason: "rate", next: "08:01"},
+		{failure: weixintest.Fault{Errcode: 47009}, reason: "retired", next: "11 00:01", says: []string{"level=error"}},
+		{failure: weixintest.Fault{Errcode: 48001}, reason: "permission", next: "09:00", says: []string{"level=error"}},
+		{failure: weixintest.Fault{Errcode: 50002}, reason: "account", next: "09:00", both: true},
+		{failure: weixintest.Fault{Errcode: 61501}, reason: "range", next: "11 00:01"},
+		{failure: weixintest.Fault{Errcode: 47001}, reason: "bug", next: "09:00"},
+		{failure: weixintest.Fault{Errcode: 99999}, reason: "unknown", next: "09:00", says: []string{"errcode=99999"}},
 	} {
-		name := fmt.Sprintf("%s %d %d", c.reason, c.fault.Errcode, c.fault.Status)
+		name := fmt.Sprintf("%s %d %d", c.reason, c.failure.Errcode, c.failure.Status)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+				w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 				w.config.HistoryDays = 1
-				c.fault.API = "daily"
-				remove := w.sim.Inject(c.fault)
+				c.failure.API = "daily"
+				remove := w.sim.Inject(c.failure)
 				w.start()
 				remove()
 				work := w.shown("account00").Work
@@ -64,7 +64,7 @@ func TestPolicy(t *testing.T) {
 					t.Errorf("%d failures for the reason %s, want 1: %+v", n, c.reason, work[datacube.Daily])
 				}
 				if work[datacube.Daily].Succeeded || work[datacube.Daily].Problem == nil {
-					t.Errorf("no trouble is shown: %+v", work[datacube.Daily])
+					t.Errorf("no problem is shown: %+v", work[datacube.Daily])
 				}
 				if got := !work[datacube.Hourly].Succeeded; got != c.both {
 					t.Errorf("the hourly call waits: %v, want %v", got, c.both)
@@ -115,7 +115,7 @@ func reason(name string) snapshot.Reason {
 	panic("no reason " + name)
 }
 
-func (w *world) attempts(api string) int {
+func (w *harness) attempts(api string) int {
 	n := 0
 	for _, c := range w.sim.Calls() {
 		if c.API == api {
@@ -128,7 +128,7 @@ func (w *world) attempts(api string) int {
 func TestBackoffGrowsAndEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 1
 		remove := w.sim.Inject(weixintest.Fault{API: "daily", Errcode: -1})
 		w.start()
@@ -138,8 +138,8 @@ func TestBackoffGrowsAndEnds(t *testing.T) {
 		if n < 10 || n > 22 {
 			t.Errorf("%d attempts in an hour of a busy Weixin", n)
 		}
-		if trouble := w.shown("account00").Work[datacube.Daily].Problem; !trouble.Since.Equal(china(t, "2026-03-10 08:00")) {
-			t.Errorf("trouble since %v, want the first failure", trouble.Since)
+		if problem := w.shown("account00").Work[datacube.Daily].Problem; !problem.Since.Equal(china(t, "2026-03-10 08:00")) {
+			t.Errorf("problem since %v, want the first failure", problem.Since)
 		}
 		remove()
 		setClock(t, "2026-03-10 09:16")
@@ -158,7 +158,7 @@ func TestFiftyAccounts(t *testing.T) {
 		for i := range 50 {
 			accounts = append(accounts, account(i))
 		}
-		w := newWorld(t, "2026-03-10 07:59", nil, accounts...)
+		w := newHarness(t, "2026-03-10 07:59", nil, accounts...)
 		w.config.HistoryDays = 4
 		for i, f := range []weixintest.Fault{
 			{Errcode: -1}, {Errcode: 40001}, {Errcode: 40013, API: "token"}, {Errcode: 40164, API: "token"},
@@ -199,7 +199,7 @@ func TestFiftyAccounts(t *testing.T) {
 func TestTokenFaultHoldsBothCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.sim.Inject(weixintest.Fault{API: "token", Errcode: -1})
 		w.start()
 		if calls, tokens := w.calls(""); tokens != 1 || len(calls) != 0 {
@@ -213,7 +213,7 @@ func TestQuotaStopsOneCallUntilMidnight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limited := account(1)
 		limited.Quota = 5
-		w := newWorld(t, "2026-03-10 08:00", nil, limited)
+		w := newHarness(t, "2026-03-10 08:00", nil, limited)
 		w.config.HistoryDays = 8
 		w.start()
 		setClock(t, "2026-03-10 23:59")
@@ -245,7 +245,7 @@ func (b brokenStore) Save(ctx context.Context, records []store.Record) ([]store.
 func TestRowsLeftOutAreCountedAndLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.sim.Inject(weixintest.Fault{API: "hourly", Stray: true})
 		w.start()
 		setClock(t, "2026-03-10 08:01")

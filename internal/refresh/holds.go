@@ -72,19 +72,19 @@ type holdDetail struct {
 	Advice  string         `json:"advice,omitempty"`
 }
 
-// noteHold remembers that what is held of an account is to be stored.
-func (r *Refresher) noteHold(a *account, api datacube.API) {
-	a.calls[api].unsaved = true
-	r.unsaved[a] = struct{}{}
+// markHoldUnsaved remembers that what is held of an account is to be stored.
+func (r *Refresher) markHoldUnsaved(a *account, api datacube.API) {
+	a.calls[api].holdUnsaved = true
+	r.unsavedHolds[a] = struct{}{}
 }
 
 // heldRecords returns what is to be stored of all accounts.
 func (r *Refresher) heldRecords() []store.Hold {
 	var holds []store.Hold
-	for a := range r.unsaved {
+	for a := range r.unsavedHolds {
 		for api := range a.calls {
 			state := &a.calls[api]
-			if !state.unsaved {
+			if !state.holdUnsaved {
 				continue
 			}
 			h := store.Hold{
@@ -106,10 +106,10 @@ func (r *Refresher) heldRecords() []store.Hold {
 
 // saveHolds stores what is to survive a restart.
 func (r *Refresher) saveHolds() {
-	if len(r.unsaved) == 0 || r.unwritable() {
+	if len(r.unsavedHolds) == 0 || r.storeFailing() {
 		return
 	}
-	r.holdsSaved(r.holds.SaveHolds(r.life, r.heldRecords()))
+	r.holdsSaved(r.holds.SaveHolds(r.runCtx, r.heldRecords()))
 }
 
 func (r *Refresher) holdsSaved(err error) {
@@ -117,21 +117,21 @@ func (r *Refresher) holdsSaved(err error) {
 		r.storeFailed(err)
 		return
 	}
-	for a := range r.unsaved {
+	for a := range r.unsavedHolds {
 		for api := range a.calls {
-			a.calls[api].unsaved = false
+			a.calls[api].holdUnsaved = false
 		}
 	}
-	clear(r.unsaved)
+	clear(r.unsavedHolds)
 }
 
 // restore takes over what was held before a restart, unless the account calls with something else
 // now: what is new is tried at once.
-func (r *Refresher) restore(holds []store.Hold, fresh map[string]bool) {
+func (r *Refresher) restore(holds []store.Hold, added map[string]bool) {
 	now := r.now()
 	for _, h := range holds {
 		a := r.accounts[h.AppID]
-		if a == nil || !fresh[h.AppID] || !hmac.Equal(h.Fingerprint, a.fingerprint(h.Fingerprint)) {
+		if a == nil || !added[h.AppID] || !hmac.Equal(h.Fingerprint, a.fingerprint(h.Fingerprint)) {
 			continue
 		}
 		state := &a.calls[h.API]
@@ -140,7 +140,7 @@ func (r *Refresher) restore(holds []store.Hold, fresh map[string]bool) {
 		if json.Unmarshal([]byte(h.Detail), &detail) != nil || !now.Before(h.Until) || now.Before(h.Since) || detail.Cause.Reason >= snapshot.Reasons {
 			continue
 		}
-		f := fault{err: errors.New(detail.Text), reason: detail.Cause.Reason, cause: detail.Cause, policy: policies[detail.Cause.Reason], advice: detail.Advice}
+		f := failure{err: errors.New(detail.Text), reason: detail.Cause.Reason, cause: detail.Cause, policy: policies[detail.Cause.Reason], advice: detail.Advice}
 		a.holds[h.API] = hold{since: h.Since, until: h.Until, reason: f.reason, cause: f.cause}
 		if f.backsOff() {
 			a.retries[h.API] = newRetries()
@@ -155,15 +155,15 @@ func (r *Refresher) restore(holds []store.Hold, fresh map[string]bool) {
 		work := &a.shown.Work[h.API]
 		work.Succeeded = false
 		work.Failures[f.reason]++ // so that an alert on it outlasts the restart
-		work.Problem = f.trouble(detail.Since, h.Since, h.Until)
+		work.Problem = f.problem(detail.Since, h.Since, h.Until)
 		call := Call{API: h.API, Purpose: detail.Purpose}
 		r.causes.fail(&state.group, failedCall{a, call, f, h.Until}, now)
 	}
 }
 
-// otherAddress ends the waits of accounts for which another address was refused: the host calls
+// releaseOtherAddresses ends the waits of accounts for which another address was refused: the host calls
 // from a new one, which may be allowed.
-func (r *Refresher) otherAddress(f fault, now time.Time) {
+func (r *Refresher) releaseOtherAddresses(f failure, now time.Time) {
 	address := f.cause.Address
 	if f.reason != weixin.AllowList || address == "" || !reached(r.nextRelease, now, addressEvery) {
 		return
@@ -176,23 +176,23 @@ func (r *Refresher) otherAddress(f fault, now time.Time) {
 			}
 			*held = hold{}
 			r.nextRelease = now.Add(addressEvery)
-			r.nextLook = now // which places all anew
+			r.nextPlan = now // which places all anew
 		}
 	}
 }
 
-// heldBefore returns what is stored of failed attempts for the accounts that are new here.
-func (r *Refresher) heldBefore(c Config) ([]store.Hold, map[string]bool, error) {
+// loadHolds returns what is stored of failed attempts for the accounts that are new here.
+func (r *Refresher) loadHolds(c Config) ([]store.Hold, map[string]bool, error) {
 	var appIDs []string
-	fresh := map[string]bool{}
+	added := map[string]bool{}
 	for _, a := range c.Accounts {
 		if r.accounts[a.AppID] == nil {
-			appIDs, fresh[a.AppID] = append(appIDs, a.AppID), true
+			appIDs, added[a.AppID] = append(appIDs, a.AppID), true
 		}
 	}
 	if len(appIDs) == 0 {
 		return nil, nil, nil
 	}
-	holds, err := r.holds.Holds(r.life, appIDs...)
-	return holds, fresh, err
+	holds, err := r.holds.Holds(r.runCtx, appIDs...)
+	return holds, added, err
 }

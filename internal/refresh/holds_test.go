@@ -17,7 +17,7 @@ import (
 )
 
 // crashLoop starts and ends the refresher n times, d apart.
-func (w *world) crashLoop(n int, d time.Duration) {
+func (w *harness) crashLoop(n int, d time.Duration) {
 	w.t.Helper()
 	for range n {
 		w.start()
@@ -31,8 +31,8 @@ func (w *world) crashLoop(n int, d time.Duration) {
 func TestWaitsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		fault weixintest.Fault
-		calls int // in an hour of crashes, at the most
+		failure weixintest.Fault
+		calls   int // in an hour of crashes, at the most
 	}{
 		"quota":      {weixintest.Fault{API: "daily", Errcode: 45009}, 1},
 		"permission": {weixintest.Fault{API: "daily", Errcode: 48001}, 1},
@@ -44,13 +44,13 @@ func TestWaitsSurviveARestart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+				w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 				w.config.HistoryDays = 1
-				w.sim.Inject(c.fault)
+				w.sim.Inject(c.failure)
 				w.crashLoop(19, 3*time.Minute)
 				calls := 0
 				for _, call := range w.sim.Calls() {
-					if call.API == c.fault.API || c.fault.API == "token" {
+					if call.API == c.failure.API || c.failure.API == "token" {
 						calls++
 					}
 				}
@@ -85,7 +85,7 @@ func TestChangedSecretIsTriedAtOnce(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				old, right := account(1), account(1)
 				old.AppSecret = "sim-secret-old"
-				w := newWorld(t, "2026-03-10 08:00", nil, right)
+				w := newHarness(t, "2026-03-10 08:00", nil, right)
 				w.config.HistoryDays = 1
 				w.config.Accounts = []refresh.Account{w.account("account00", old)}
 				w.start()
@@ -110,7 +110,7 @@ func TestChangedSecretIsTriedAtOnce(t *testing.T) {
 func TestReloadEndsWaitsButForAQuota(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1), account(2))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1), account(2))
 		w.config.HistoryDays = 1
 		w.sim.Inject(weixintest.Fault{AppID: account(1).AppID, API: "daily", Errcode: 45009})
 		remove := w.sim.Inject(weixintest.Fault{AppID: account(2).AppID, API: "daily", Errcode: 48001})
@@ -122,7 +122,7 @@ func TestReloadEndsWaitsButForAQuota(t *testing.T) {
 		if n := w.attempts("daily"); n != 3 {
 			t.Errorf("%d daily calls, want one refused for its quota and two for permission", n)
 		}
-		if trouble := w.shown("account00").Work[datacube.Daily].Problem; !trouble.OutlastsReload || w.shown("account01").Work[datacube.Daily].Problem.OutlastsReload {
+		if problem := w.shown("account00").Work[datacube.Daily].Problem; !problem.OutlastsReload || w.shown("account01").Work[datacube.Daily].Problem.OutlastsReload {
 			t.Error("the page is not told which wait a reload ends")
 		}
 		// A wait that a reload has ended does not come back with a restart.
@@ -134,8 +134,8 @@ func TestReloadEndsWaitsButForAQuota(t *testing.T) {
 		w.wantDay("account01", "2026-03-09")
 		w.stop()
 		w.start()
-		if trouble := w.shown("account01").Work[datacube.Daily].Problem; trouble != nil {
-			t.Errorf("after the restart it is said to fail: %+v", trouble)
+		if problem := w.shown("account01").Work[datacube.Daily].Problem; problem != nil {
+			t.Errorf("after the restart it is said to fail: %+v", problem)
 		}
 	})
 }
@@ -147,7 +147,7 @@ func TestOtherAddressIsTriedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		second := account(2)
 		second.AllowList = []string{"192.0.2.1"}
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1), second)
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1), second)
 		w.config.HistoryDays = 1
 		remove := w.sim.Inject(weixintest.Fault{AppID: account(1).AppID, API: "token", Errcode: 40164})
 		both := w.config.Accounts
@@ -171,17 +171,17 @@ func TestOtherAddressIsTriedAtOnce(t *testing.T) {
 func TestFailedAttemptsOfADayAreBounded(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		again func(*world)
+		again func(*harness)
 		most  int
 	}{
-		"running":   {func(*world) {}, 48},
-		"restarted": {func(w *world) { w.stop(); w.start() }, 48},
-		"reloaded":  {func(w *world) { _ = w.runner.ApplyConfig(w.t.Context(), w.config) }, 96},
+		"running":   {func(*harness) {}, 48},
+		"restarted": {func(w *harness) { w.stop(); w.start() }, 48},
+		"reloaded":  {func(w *harness) { _ = w.runner.ApplyConfig(w.t.Context(), w.config) }, 96},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, "2026-03-10 00:01", nil, account(1))
+				w := newHarness(t, "2026-03-10 00:01", nil, account(1))
 				w.config.HistoryDays, w.config.ReadyAt = 1, 0
 				remove := w.sim.Inject(weixintest.Fault{API: "daily", Errcode: -1})
 				w.start()

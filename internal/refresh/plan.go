@@ -42,10 +42,10 @@ func (s Settings) ready(now time.Time) bool {
 	return !now.Before(datacube.DateOf(now).Start().Add(s.ReadyAt))
 }
 
-// remembered returns the first day that still matters at all: one filled on the last day on which
+// ledgersSince returns the first day that still matters at all: one filled on the last day on which
 // it was to be filled is asked for once more when it is RecheckAfter older. A day more
 // leaves time for attempts that fail.
-func (s Settings) remembered(yesterday datacube.Date) datacube.Date {
+func (s Settings) ledgersSince(yesterday datacube.Date) datacube.Date {
 	oldest := s.oldest(yesterday)
 	if s.RecheckAfter == 0 {
 		return oldest
@@ -120,8 +120,8 @@ func dueCalls(now time.Time, s Settings, api datacube.API, l Ledgers) ([]Call, t
 	var calls []Call
 	var again time.Time
 	oldest := s.oldest(yesterday)
-	d := newDoubts(api, l, oldest)
-	for date := yesterday; date >= s.remembered(yesterday); date-- {
+	d := newVerifier(api, l, oldest)
+	for date := yesterday; date >= s.ledgersSince(yesterday); date-- {
 		purpose, due, at := dueDay(now, s, d.own, date)
 		if date >= oldest && !due && at.IsZero() && d.due(now, s, date) {
 			due = true

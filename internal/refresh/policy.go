@@ -21,8 +21,8 @@ type policy struct {
 	wait time.Duration
 	// untilMidnight waits for the next China midnight instead.
 	untilMidnight bool
-	// person says that it does not pass by itself.
-	person bool
+	// needsAction says that it does not pass by itself.
+	needsAction bool
 }
 
 const (
@@ -37,32 +37,32 @@ const (
 // among them: the client gets it once within a call, and what arrives here as
 // weixin.Token was refused again. spread bounds how often all this happens in a day.
 var policies = [snapshot.Reasons]policy{
-	weixin.Unknown:       {wait: time.Hour, person: true},
+	weixin.Unknown:       {wait: time.Hour, needsAction: true},
 	weixin.Busy:          {},
-	weixin.Token:         {account: true, wait: 10 * time.Minute, person: true},
-	weixin.Config:        {account: true, wait: time.Hour, person: true},
-	weixin.AllowList:     {account: true, wait: 10 * time.Minute, person: true},
+	weixin.Token:         {account: true, wait: 10 * time.Minute, needsAction: true},
+	weixin.Config:        {account: true, wait: time.Hour, needsAction: true},
+	weixin.AllowList:     {account: true, wait: 10 * time.Minute, needsAction: true},
 	weixin.Quota:         {untilMidnight: true},
 	weixin.Rate:          {wait: time.Minute},
 	weixin.NotReady:      {wait: longestGap}, // handled as an answer; here for a token call that says so
-	weixin.Permission:    {wait: time.Hour, person: true},
-	weixin.AccountClosed: {account: true, wait: time.Hour, person: true},
-	weixin.Retired:       {untilMidnight: true, person: true},
-	weixin.Range:         {untilMidnight: true, person: true},
-	weixin.Bug:           {wait: time.Hour, person: true},
-	snapshot.StoreFault:  {}, // Weixin answered; see unkept
+	weixin.Permission:    {wait: time.Hour, needsAction: true},
+	weixin.AccountClosed: {account: true, wait: time.Hour, needsAction: true},
+	weixin.Retired:       {untilMidnight: true, needsAction: true},
+	weixin.Range:         {untilMidnight: true, needsAction: true},
+	weixin.Bug:           {wait: time.Hour, needsAction: true},
+	snapshot.StoreFault:  {}, // Weixin answered; see unsavedAnswers
 	snapshot.InvalidRows: {}, // holds no call: each day has its own gaps, see damagedGap
 }
 
-// fault is a failed attempt with what follows from it.
-type fault struct {
-	err    error
-	reason snapshot.Reason
-	policy policy
-	advice string
-	stated time.Duration // how long Weixin itself says to wait
-	cause  snapshot.Cause
-	shared bool // no request was made: the source of the token has just failed for others
+// failure is a failed attempt with what follows from it.
+type failure struct {
+	err        error
+	reason     snapshot.Reason
+	policy     policy
+	advice     string
+	retryAfter time.Duration // how long Weixin itself says to wait
+	cause      snapshot.Cause
+	shared     bool // no request was made: the source of the token has just failed for others
 }
 
 // storeError marks an answer that could not be kept.
@@ -70,9 +70,9 @@ type storeError struct{ error }
 
 func (e storeError) Unwrap() error { return e.error }
 
-// newFault classifies an error of the client or the store.
-func newFault(err error) fault {
-	f := fault{err: err, reason: weixin.ReasonOf(err)}
+// newFailure classifies an error of the client or the store.
+func newFailure(err error) failure {
+	f := failure{err: err, reason: weixin.ReasonOf(err)}
 	if _, ok := errors.AsType[storeError](err); ok {
 		f.reason = snapshot.StoreFault
 		f.advice = "Make the database writable that the error names. Until then Weixin is asked for nothing more, " +
@@ -81,7 +81,7 @@ func newFault(err error) fault {
 	f.policy = policies[f.reason]
 	if said, ok := errors.AsType[*weixin.Error](err); ok {
 		f.advice = said.Advice()
-		f.stated, f.shared = said.Wait, said.Shared
+		f.retryAfter, f.shared = said.Wait, said.Shared
 		if said.API == weixin.TokenAPI {
 			f.policy.account = true // without a token neither call can be made
 		}
@@ -91,18 +91,18 @@ func newFault(err error) fault {
 }
 
 // backsOff reports whether it is tried again at growing intervals.
-func (f fault) backsOff() bool { return f.policy.wait == 0 && !f.policy.untilMidnight }
+func (f failure) backsOff() bool { return f.policy.wait == 0 && !f.policy.untilMidnight }
 
-// trouble returns the fault as it is shown.
-func (f fault) trouble(since, at, next time.Time) *snapshot.Problem {
+// problem returns the failure as it is shown.
+func (f failure) problem(since, at, next time.Time) *snapshot.Problem {
 	return &snapshot.Problem{
-		Since: since, At: at, Text: f.text(), Advice: f.advice, Next: next, Cause: f.cause, NeedsAction: f.policy.person,
+		Since: since, At: at, Text: f.text(), Advice: f.advice, Next: next, Cause: f.cause, NeedsAction: f.policy.needsAction,
 		OutlastsReload: f.reason == weixin.Quota || f.reason == snapshot.StoreFault || f.reason == snapshot.InvalidRows,
 	}
 }
 
 // text says what failed and why, for somebody who sees which call it was.
-func (f fault) text() string {
+func (f failure) text() string {
 	text := f.err.Error()
 	if said, ok := errors.AsType[*weixin.Error](f.err); ok && said.API != weixin.TokenAPI && f.reason != snapshot.StoreFault {
 		_, text, _ = strings.Cut(text, ": ")
@@ -111,14 +111,14 @@ func (f fault) text() string {
 }
 
 // next returns when the account or the call may be tried again.
-func (f fault) next(now time.Time, retries *backoff.ExponentialBackOff) time.Time {
+func (f failure) next(now time.Time, retries *backoff.ExponentialBackOff) time.Time {
 	switch {
 	case f.policy.untilMidnight:
 		return datacube.DateOf(now).End().Add(pastMidnight)
 	case f.policy.wait == 0:
-		return now.Add(max(retries.NextBackOff(), f.stated))
+		return now.Add(max(retries.NextBackOff(), f.retryAfter))
 	default:
-		return now.Add(max(f.policy.wait, f.stated))
+		return now.Add(max(f.policy.wait, f.retryAfter))
 	}
 }
 

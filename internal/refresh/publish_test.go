@@ -17,13 +17,13 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// countingBoard counts what is published.
-type countingBoard struct {
+// countingPublisher counts what is published.
+type countingPublisher struct {
 	*snapshot.Latest
 	published atomic.Int64
 }
 
-func (b *countingBoard) Publish(s *snapshot.Snapshot) {
+func (b *countingPublisher) Publish(s *snapshot.Snapshot) {
 	b.published.Add(1)
 	b.Latest.Publish(s)
 }
@@ -54,17 +54,17 @@ func accounts(n int) []weixintest.Account {
 func TestManyAnswersShareASnapshot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, accounts(200)...)
+		w := newHarness(t, "2026-03-10 08:00", nil, accounts(200)...)
 		w.config.HistoryDays = 1
-		board := &countingBoard{Latest: w.board}
-		w.watched = board
+		publisher := &countingPublisher{Latest: w.latest}
+		w.watched = publisher
 		w.sim.Inject(weixintest.Fault{Delay: 10 * time.Millisecond})
 		w.start()
 		// 600 calls of 10 ms, four at a time: a second and a half.
 		<-time.After(time.Second)
 		synctest.Wait()
 		known := 0
-		for _, a := range board.Load().Accounts {
+		for _, a := range publisher.Load().Accounts {
 			if a.Daily != nil {
 				known++
 			}
@@ -75,7 +75,7 @@ func TestManyAnswersShareASnapshot(t *testing.T) {
 		setClock(t, "2026-03-10 08:01")
 		w.wantDay("account00", "2026-03-09")
 		w.wantDay("account99", "2026-03-09")
-		if n := board.published.Load(); n < 10 || n > 20 {
+		if n := publisher.published.Load(); n < 10 || n > 20 {
 			t.Errorf("%d snapshots for 400 answers in a second and a half, want one every 100 ms", n)
 		}
 	})
@@ -89,7 +89,7 @@ func TestAnAnswerIsShownWhileOthersAreAwaited(t *testing.T) {
 		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, "2026-03-10 08:00", nil, accounts(3)...)
+				w := newHarness(t, "2026-03-10 08:00", nil, accounts(3)...)
 				w.config.HistoryDays = 1
 				w.config.Concurrency = workers
 				for _, slow := range []int{0, 2} {
@@ -109,15 +109,15 @@ func TestAnAnswerIsShownWhileOthersAreAwaited(t *testing.T) {
 	}
 }
 
-// keepingBoard keeps all that was published, and what it said then.
-type keepingBoard struct {
+// recordingPublisher keeps all that was published, and what it said then.
+type recordingPublisher struct {
 	*snapshot.Latest
 
 	published []*snapshot.Snapshot
 	said      []string
 }
 
-func (b *keepingBoard) Publish(s *snapshot.Snapshot) {
+func (b *recordingPublisher) Publish(s *snapshot.Snapshot) {
 	b.published, b.said = append(b.published, s), append(b.said, said(s))
 	b.Latest.Publish(s)
 }
@@ -131,13 +131,13 @@ func said(s *snapshot.Snapshot) string {
 }
 
 // TestNoPublishedSnapshotChanges over days with quotas, another writer, pruning, another name
-// and a fault.
+// and a failure.
 func TestNoPublishedSnapshotChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 07:50", nil, accounts(2)...)
-		board := &keepingBoard{Latest: w.board}
-		w.watched = board
+		w := newHarness(t, "2026-03-10 07:50", nil, accounts(2)...)
+		publisher := &recordingPublisher{Latest: w.latest}
+		w.watched = publisher
 		w.others = otherProcesses
 		w.config.RetentionDays, w.config.Quota = 3, true
 		w.config.HistoryDays = 3
@@ -154,14 +154,14 @@ func TestNoPublishedSnapshotChanges(t *testing.T) {
 		w.sim.Inject(weixintest.Fault{API: "hourly", Errcode: 48001})
 		setClock(t, "2026-03-13 12:00")
 		w.stop()
-		for i, s := range board.published {
-			if said(s) != board.said[i] {
-				t.Errorf("snapshot %d of %d said\n%s\nand says\n%s", i, len(board.published), board.said[i], said(s))
+		for i, s := range publisher.published {
+			if said(s) != publisher.said[i] {
+				t.Errorf("snapshot %d of %d said\n%s\nand says\n%s", i, len(publisher.published), publisher.said[i], said(s))
 			}
 		}
-		last := board.published[len(board.published)-1].Accounts
+		last := publisher.published[len(publisher.published)-1].Accounts
 		if last[1].Name != "renamed" || last[0].Work[datacube.Hourly].Problem == nil || last[0].Work[datacube.Daily].Quota == nil {
-			t.Errorf("not all has happened: %s", board.said[len(board.said)-1])
+			t.Errorf("not all has happened: %s", publisher.said[len(publisher.said)-1])
 		}
 	})
 }
@@ -170,7 +170,7 @@ func TestNoPublishedSnapshotChanges(t *testing.T) {
 func TestAnswersThatArriveTogetherAreSavedTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, accounts(200)...)
+		w := newHarness(t, "2026-03-10 08:00", nil, accounts(200)...)
 		w.config.HistoryDays = 1
 		w.config.Concurrency = 25
 		w.sim.Inject(weixintest.Fault{Delay: time.Second})

@@ -17,7 +17,7 @@ func TestQuotaIsAskedForHourlyAndLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limited := account(1)
 		limited.Quota = 100
-		w := newWorld(t, "2026-03-10 08:00", nil, limited)
+		w := newHarness(t, "2026-03-10 08:00", nil, limited)
 		w.config.Quota = true
 		w.start()
 		calls := w.sim.Calls()
@@ -54,7 +54,7 @@ func TestQuotaIsAskedForHourlyAndLast(t *testing.T) {
 func TestQuotaIsOffByDefault(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.start()
 		setClock(t, "2026-03-10 12:00")
 		if n := w.attempts("quota"); n != 0 || w.shown("account00").Work[datacube.Daily].Quota != nil {
@@ -67,7 +67,7 @@ func TestQuotaIsOffByDefault(t *testing.T) {
 func TestUnknownQuotaIsNoFailureOfTheRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.Quota = true
 		w.start()
 		remove := w.sim.Inject(weixintest.Fault{API: "quota", Errcode: 48001})
@@ -93,7 +93,7 @@ func TestQuotaIsAskedForWhenItIsUsedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limited := account(1)
 		limited.Quota = 3
-		w := newWorld(t, "2026-03-10 08:00", nil, limited)
+		w := newHarness(t, "2026-03-10 08:00", nil, limited)
 		w.config.Quota = true
 		w.config.HistoryDays = 8
 		w.start()
@@ -117,7 +117,7 @@ func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
 		for i := range accounts {
 			accounts[i].RateLimit = 300
 		}
-		w := newWorld(t, "2026-03-10 08:00", nil, accounts...)
+		w := newHarness(t, "2026-03-10 08:00", nil, accounts...)
 		w.config.Quota, w.config.Pace = true, time.Second/10
 		w.start()
 		setClock(t, "2026-03-10 20:10")

@@ -20,8 +20,8 @@ import (
 // names all accounts, so one for each of many answers would cost more than the answers.
 const publishEvery = 100 * time.Millisecond
 
-// recallEvery is how soon reading the store is tried again where nothing can be done without.
-const recallEvery = 10 * time.Second
+// retryLoadEvery is how soon reading the store is tried again where nothing can be done without.
+const retryLoadEvery = 10 * time.Second
 
 // Store is what a Refresher needs of a *store.Store. Its methods are called from one goroutine at a time.
 type Store interface {
@@ -63,9 +63,9 @@ type Config struct {
 	RetentionDays int
 }
 
-// nextLook returns when to look after now: an interval later, or when yesterday may be
+// nextPlan returns when to look after now: an interval later, or when yesterday may be
 // asked for.
-func (c Config) nextLook(now time.Time) time.Time {
+func (c Config) nextPlan(now time.Time) time.Time {
 	next := now.Add(c.Interval)
 	if ready := datacube.DateOf(now).Start().Add(c.ReadyAt); ready.After(now) && ready.Before(next) {
 		return ready
@@ -91,22 +91,22 @@ type Options struct {
 type Refresher struct {
 	engine[*account]
 
-	holds    HoldStore
-	pruner   Pruner
-	board    Publisher
-	believed func() time.Time
-	configs  chan reconfigure
+	holds     HoldStore
+	pruner    Pruner
+	publisher Publisher
+	believed  func() time.Time
+	configs   chan reconfigure
 
 	// All that follows belongs to the goroutine of Run.
-	config   Config
-	blind    bool       // the ledgers lack days that may be stored, so nothing can be due
-	ordered  []*account // by name
-	ready    queue      // accounts that answer
-	unsure   queue      // those that are ready, too, and may hang
-	waiting  queue
-	workers  workers
-	nextSlow time.Time // when a call under way becomes slow; zero if none will
-	nextLook time.Time
+	config     Config
+	incomplete bool       // the ledgers lack days that may be stored, so nothing can be due
+	ordered    []*account // by name
+	ready      queue      // accounts that answer
+	unproven   queue      // those that are ready, too, and may hang
+	waiting    queue
+	workers    workers
+	nextSlow   time.Time // when a call under way becomes slow; zero if none will
+	nextPlan   time.Time
 
 	arrived     []result[*account] // what has ended and is still to be absorbed
 	absorbAt    time.Time          // when to do so although more is under way
@@ -114,20 +114,20 @@ type Refresher struct {
 	nextPublish time.Time          // when to show it although more is under way
 	pruned      datacube.Date      // the day on which the store was last pruned
 
-	causes      causes  // of failed attempts
-	quotas      causes  // of failed questions for quotas
-	warnedRate  float64 // the lowest rate that was warned of, in calls a second; 0: none yet
-	unsaved     map[*account]struct{}
-	unkept      unkept
-	nextRelease time.Time // see otherAddress
+	causes       causes  // of failed attempts
+	quotas       causes  // of failed questions for quotas
+	warnedRate   float64 // the lowest rate that was warned of, in calls a second; 0: none yet
+	unsavedHolds map[*account]struct{}
+	unsaved      unsavedAnswers
+	nextRelease  time.Time // see releaseOtherAddresses
 
-	nextFollow time.Time // when to look what others have written
+	nextChangeCheck time.Time // when to look what others have written
 }
 
 type reconfigure struct {
-	config Config
-	reread bool // the store rather than the configuration
-	done   chan<- error
+	config      Config
+	reloadStore bool // the store rather than the configuration
+	done        chan<- error
 }
 
 // New returns a Refresher for Run. It starts nothing.
@@ -136,19 +136,19 @@ func New(o Options) *Refresher {
 		o.Believed = o.Now
 	}
 	return &Refresher{
-		engine:   newEngine[*account](reporter{o.Logger}, o.Store, o.Changes, o.Now),
-		holds:    o.Store,
-		pruner:   o.Store,
-		board:    o.Publisher,
-		believed: o.Believed,
-		configs:  make(chan reconfigure),
-		ready:    queue{less: byUrgency},
-		unsure:   queue{less: byUrgency},
-		waiting:  queue{less: byWake},
-		causes:   causes{reporter: reporter{o.Logger}, failing: "refresh failed", again: "refresh works again", groups: map[snapshot.Cause]*group{}},
-		quotas:   causes{reporter: reporter{o.Logger}, failing: "cannot get the quota of the call", again: "the quota of the call is known again", groups: map[snapshot.Cause]*group{}},
-		unsaved:  map[*account]struct{}{},
-		unkept:   unkept{counts: map[string]int64{}},
+		engine:       newEngine[*account](reporter{o.Logger}, o.Store, o.Changes, o.Now),
+		holds:        o.Store,
+		pruner:       o.Store,
+		publisher:    o.Publisher,
+		believed:     o.Believed,
+		configs:      make(chan reconfigure),
+		ready:        queue{less: byUrgency},
+		unproven:     queue{less: byUrgency},
+		waiting:      queue{less: byWake},
+		causes:       causes{reporter: reporter{o.Logger}, failing: "refresh failed", again: "refresh works again", groups: map[snapshot.Cause]*group{}},
+		quotas:       causes{reporter: reporter{o.Logger}, failing: "cannot get the quota of the call", again: "the quota of the call is known again", groups: map[snapshot.Cause]*group{}},
+		unsavedHolds: map[*account]struct{}{},
+		unsaved:      unsavedAnswers{counts: map[string]int64{}},
 	}
 }
 
@@ -173,8 +173,8 @@ func (r *Refresher) ApplyConfig(ctx context.Context, c Config) error {
 func (r *Refresher) Run(ctx context.Context, c Config) error {
 	life, end := context.WithCancel(ctx)
 	defer end()
-	r.life = life
-	if err := r.watch.begin(life); err != nil && ctx.Err() == nil {
+	r.runCtx = life
+	if err := r.changes.begin(life); err != nil && ctx.Err() == nil {
 		return err
 	}
 	if err := r.apply(c); err != nil && ctx.Err() == nil {
@@ -187,17 +187,17 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 		if r.absorbArrived() {
 			r.dispatch() //nolint:contextcheck // as above
 		}
-		r.tell()
+		r.writeCauses()
 		r.publishChanges()
 		timer.Reset(r.untilNext())
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
 		case res := <-r.results:
-			r.take(res)
+			r.collect(res)
 		case change := <-r.configs:
-			if change.reread {
-				change.done <- r.reread()
+			if change.reloadStore {
+				change.done <- r.reloadStore()
 				continue
 			}
 			change.done <- r.apply(change.config)
@@ -213,7 +213,7 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 // apply brings a configuration into force.
 func (r *Refresher) apply(c Config) error {
 	now := r.now()
-	since := r.rememberedSince(c, now)
+	since := r.ledgersSince(c, now)
 	var unknown []string
 	for _, a := range c.Accounts {
 		if r.accounts[a.AppID] == nil || since < r.since {
@@ -223,25 +223,25 @@ func (r *Refresher) apply(c Config) error {
 	known := map[string]*store.Account{}
 	if len(unknown) > 0 {
 		var err error
-		if known, err = r.store.Load(r.life, since, unknown...); err != nil {
+		if known, err = r.store.Load(r.runCtx, since, unknown...); err != nil {
 			return fmt.Errorf("loading what is known: %w", err)
 		}
 	}
-	holds, fresh, err := r.heldBefore(c)
+	holds, added, err := r.loadHolds(c)
 	if err != nil {
 		return fmt.Errorf("loading what is known: %w", err)
 	}
-	r.adopt(c, known)
-	r.restore(holds, fresh)
+	r.setAccounts(c, known)
+	r.restore(holds, added)
 	r.config, r.warnedRate = c, 0
 	r.since = since
-	r.look(now)
+	r.planAll(now)
 	r.publish()
 	return nil
 }
 
-// adopt replaces the accounts. Those that stay keep their state and their calls under way.
-func (r *Refresher) adopt(c Config, known map[string]*store.Account) {
+// setAccounts replaces the accounts. Those that stay keep their state and their calls under way.
+func (r *Refresher) setAccounts(c Config, known map[string]*store.Account) {
 	former := r.accounts
 	r.accounts = make(map[string]*account, len(c.Accounts))
 	r.ordered = r.ordered[:0:0]
@@ -249,7 +249,7 @@ func (r *Refresher) adopt(c Config, known map[string]*store.Account) {
 		acc := former[a.AppID]
 		delete(former, a.AppID)
 		if acc == nil {
-			acc = newAccount(r.life, a, known[a.AppID])
+			acc = newAccount(r.runCtx, a, known[a.AppID])
 		} else {
 			acc.configure(a, known[a.AppID], c.Quota, datacube.DateOf(r.now()))
 		}
@@ -267,24 +267,24 @@ func (r *Refresher) adopt(c Config, known map[string]*store.Account) {
 	}
 }
 
-// rememberedSince returns the first day that the ledgers are to hold: of the two clocks, the one
+// ledgersSince returns the first day that the ledgers are to hold: of the two clocks, the one
 // that is behind decides, so that a clock that goes ahead makes nothing be forgotten.
-func (r *Refresher) rememberedSince(c Config, now time.Time) datacube.Date {
+func (r *Refresher) ledgersSince(c Config, now time.Time) datacube.Date {
 	if believed := r.believed(); believed.Before(now) {
 		now = believed
 	}
-	return c.remembered(datacube.DateOf(now) - 1)
+	return c.ledgersSince(datacube.DateOf(now) - 1)
 }
 
-// remember brings the ledgers to the days that they are to hold. Where these reach further back
+// extendLedgers brings the ledgers to the days that they are to hold. Where these reach further back
 // than before, as after a clock was put back, what is stored of them is read: a day that is
 // known must not be asked for, or counted, again. It returns false if that fails.
-func (r *Refresher) remember(now time.Time) bool {
-	since := r.rememberedSince(r.config, now)
+func (r *Refresher) extendLedgers(now time.Time) bool {
+	since := r.ledgersSince(r.config, now)
 	if since < r.since && len(r.ordered) > 0 {
-		known, err := r.store.Load(r.life, since)
+		known, err := r.store.Load(r.runCtx, since)
 		if err != nil {
-			r.logRecallFailed(err, r.blind)
+			r.logLoadFailed(err, r.incomplete)
 			return false
 		}
 		for _, acc := range r.ordered {
@@ -296,40 +296,40 @@ func (r *Refresher) remember(now time.Time) bool {
 }
 
 // look finds out anew for every account whether a call is due.
-func (r *Refresher) look(now time.Time) {
-	r.nextLook = r.config.nextLook(now)
+func (r *Refresher) planAll(now time.Time) {
+	r.nextPlan = r.config.nextPlan(now)
 	r.prune()
 	r.causes.review(now)
 	r.quotas.review(now)
 	r.ready.clear()
-	r.unsure.clear()
+	r.unproven.clear()
 	r.waiting.clear()
-	if r.blind = !r.remember(now); r.blind {
-		r.nextLook = now.Add(recallEvery)
+	if r.incomplete = !r.extendLedgers(now); r.incomplete {
+		r.nextPlan = now.Add(retryLoadEvery)
 		return
 	}
 	for _, acc := range r.ordered {
 		if !acc.running { // else its answer is still to be judged by what is known
 			acc.forget(r.since)
-			r.place(acc, now)
+			r.enqueue(acc, now)
 		}
 	}
 }
 
-// place puts an account into the queue where it belongs at now.
-func (r *Refresher) place(acc *account, now time.Time) {
+// enqueue puts an account into the queue where it belongs at now.
+func (r *Refresher) enqueue(acc *account, now time.Time) {
 	acc.stale = false
-	if r.blind {
+	if r.incomplete {
 		return // the next look places all
 	}
-	if acc.assess(now, r.config.Settings) {
+	if acc.updateProblemDays(now, r.config.Settings) {
 		r.unpublished = true
 	}
 	call, due, wake := acc.plan(now, r.config.Settings)
 	if due {
 		acc.next = call
-		if acc.unsure() {
-			r.unsure.add(acc)
+		if acc.unproven() {
+			r.unproven.add(acc)
 			return
 		}
 		r.ready.add(acc)
@@ -342,26 +342,26 @@ func (r *Refresher) place(acc *account, now time.Time) {
 // dispatch starts the calls that are due, as many as may be under way.
 func (r *Refresher) dispatch() {
 	now := r.now()
-	r.storeAgain(now)
-	if !now.Before(r.nextLook) || r.nextLook.After(now.Add(r.config.Interval)) {
-		r.look(now) // the second case is a clock that was put back
+	r.retrySave(now)
+	if !now.Before(r.nextPlan) || r.nextPlan.After(now.Add(r.config.Interval)) {
+		r.planAll(now) // the second case is a clock that was put back
 	}
-	r.follow(now)
+	r.checkChanges(now)
 	for acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && !now.Before(acc.wake); acc = r.waiting.first() {
-		r.place(r.waiting.take(), now)
+		r.enqueue(r.waiting.take(), now)
 	}
 	r.nextSlow = time.Time{}
-	if r.unwritable() {
+	if r.storeFailing() {
 		return // for what is to be stored first
 	}
-	for r.ready.first() != nil || r.unsure.first() != nil {
+	for r.ready.first() != nil || r.unproven.first() != nil {
 		r.nextSlow = r.workers.update(now, r.config)
 		from := r.nextReady()
 		if from == nil || r.workers.held() >= r.config.Concurrency {
 			return
 		}
 		if acc := from.take(); acc.stale {
-			r.place(acc, now)
+			r.enqueue(acc, now)
 		} else {
 			acc.underway = r.workers.begin(acc, now)
 			r.start(acc, acc.next)
@@ -373,9 +373,9 @@ func (r *Refresher) dispatch() {
 // untilNext returns the time until something is to be done without a result.
 func (r *Refresher) untilNext() time.Duration {
 	now := r.now()
-	next := r.nextLook
-	if r.watch.others != nil && !r.unwritable() && r.nextFollow.Before(next) {
-		next = r.nextFollow
+	next := r.nextPlan
+	if r.changes.reader != nil && !r.storeFailing() && r.nextChangeCheck.Before(next) {
+		next = r.nextChangeCheck
 	}
 	if acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && acc.wake.Before(next) {
 		next = acc.wake
@@ -385,8 +385,8 @@ func (r *Refresher) untilNext() time.Duration {
 			next = at
 		}
 	}
-	if r.unwritable() && r.unkept.next.Before(next) {
-		next = r.unkept.next
+	if r.storeFailing() && r.unsaved.next.Before(next) {
+		next = r.unsaved.next
 	}
 	wait := next.Sub(now)
 	if len(r.arrived) > 0 {
@@ -409,24 +409,24 @@ func (r *Refresher) publishChanges() {
 // publish shows the state of all accounts.
 func (r *Refresher) publish() {
 	s := &snapshot.Snapshot{
-		Accounts: make([]*snapshot.Account, len(r.ordered)), Store: r.unkept.trouble, StoreFailures: r.unkept.counts,
+		Accounts: make([]*snapshot.Account, len(r.ordered)), Store: r.unsaved.problem, StoreFailures: r.unsaved.counts,
 	}
 	for i, acc := range r.ordered {
 		acc.published = true
 		s.Accounts[i] = acc.shown
 	}
-	r.board.Publish(s)
+	r.publisher.Publish(s)
 	r.nextPublish, r.unpublished = r.now().Add(publishEvery), false
 }
 
 // prune removes what is older than the retention, once a day.
 func (r *Refresher) prune() {
 	today := datacube.DateOf(r.believed())
-	if r.config.RetentionDays == 0 || r.pruned == today || r.unwritable() {
+	if r.config.RetentionDays == 0 || r.pruned == today || r.storeFailing() {
 		return
 	}
 	before := today - datacube.Date(r.config.RetentionDays)
-	removed, err := r.pruner.Prune(r.life, before)
+	removed, err := r.pruner.Prune(r.runCtx, before)
 	if err != nil {
 		r.logPruneFailed(before, err)
 		return
@@ -436,7 +436,7 @@ func (r *Refresher) prune() {
 		return
 	}
 	r.logPruned(before, removed)
-	known, err := r.store.Load(r.life, today)
+	known, err := r.store.Load(r.runCtx, today)
 	if err != nil {
 		r.logPruneFailed(before, err)
 		return

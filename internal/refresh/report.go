@@ -32,32 +32,32 @@ func (c Call) dates() []any {
 	return []any{"begin_date", c.Begin, "end_date", c.End}
 }
 
-// level is that of a line about the fault.
-func (f fault) level(l log.Logger) log.Logger {
-	if f.policy.person {
+// level is that of a line about the failure.
+func (f failure) level(l log.Logger) log.Logger {
+	if f.policy.needsAction {
 		return level.Error(l)
 	}
 	return level.Warn(l)
 }
 
-// logFault says what failed and, unless it is zero, when it is tried again.
-func (r reporter) logFault(a Account, c Call, f fault, msg string, next time.Time) {
+// logFailure says what failed and, unless it is zero, when it is tried again.
+func (r reporter) logFailure(a Account, c Call, f failure, msg string, next time.Time) {
 	f.log(f.level(r.about(a, c.API, c.dates()...)), msg, next)
 }
 
 // logRepeated says the same of an attempt about whose cause the log has a line.
 func (r reporter) logRepeated(c failedCall, msg string) {
-	c.fault.log(level.Debug(r.about(c.account.Account, c.call.API, c.call.dates()...)), msg+" again, or for another account", c.next)
+	c.failure.log(level.Debug(r.about(c.account.Account, c.call.API, c.call.dates()...)), msg+" again, or for another account", c.next)
 }
 
 // logShared says what failed for many accounts.
 func (r reporter) logShared(g *group, msg string) {
-	f := g.last.fault
+	f := g.last.failure
 	f.log(f.level(r.logger), msg, g.last.next, "accounts", len(g.members), "first", strings.Join(g.names(), ", "), "failing_since", stamp(g.since))
 }
 
-// log writes what a line says of the fault, with what it says besides behind the message.
-func (f fault) log(logger log.Logger, msg string, next time.Time, besides ...any) {
+// log writes what a line says of the failure, with what it says besides behind the message.
+func (f failure) log(logger log.Logger, msg string, next time.Time, besides ...any) {
 	fields := append([]any{"msg", msg}, besides...)
 	fields = append(fields, "reason", f.reason)
 	if f.cause.Code != 0 {
@@ -75,8 +75,8 @@ func (f fault) log(logger log.Logger, msg string, next time.Time, besides ...any
 
 // logDamaged says which days an answer says nothing about and, unless it is zero, when the first
 // of them is asked for again.
-func (r reporter) logDamaged(a Account, c Call, f fault, next time.Time) {
-	r.logFault(a, c, f, "rows of the answer cannot be understood; what was known before stays", next)
+func (r reporter) logDamaged(a Account, c Call, f failure, next time.Time) {
+	r.logFailure(a, c, f, "rows of the answer cannot be understood; what was known before stays", next)
 }
 
 func stamp(t time.Time) string { return t.In(datacube.China).Format(time.RFC3339) }
@@ -90,7 +90,7 @@ func (r reporter) logAllRecovered(c snapshot.Cause, accounts int, msg string, si
 }
 
 // logStoreFailed has one line at a level that is mostly shown for all attempts to store.
-func (r reporter) logStoreFailed(f fault, begins bool, next time.Time) {
+func (r reporter) logStoreFailed(f failure, begins bool, next time.Time) {
 	logger := level.Debug(r.logger)
 	if begins {
 		logger = level.Error(r.logger)
@@ -156,7 +156,7 @@ func (r reporter) logPruneFailed(before datacube.Date, err error) {
 	level.Error(r.logger).Log("msg", "cannot remove days beyond the retention; trying again at the next look", "before", before, "err", err)
 }
 
-func (r reporter) logRecallFailed(err error, again bool) {
+func (r reporter) logLoadFailed(err error, again bool) {
 	logger := level.Error(r.logger)
 	if again {
 		logger = level.Debug(r.logger)

@@ -12,9 +12,9 @@ import (
 // are busy.
 const gatherFor = 10 * time.Millisecond
 
-// take notes that a call has ended, and all that have ended with it. Their accounts get no
+// collect notes that a call has ended, and all that have ended with it. Their accounts get no
 // other one before the answers are absorbed.
-func (r *Refresher) take(first result[*account]) {
+func (r *Refresher) collect(first result[*account]) {
 	now := r.now()
 	if len(r.arrived) == 0 {
 		r.absorbAt = now.Add(gatherFor)
@@ -56,38 +56,38 @@ func (r *Refresher) absorb(results []result[*account]) {
 			r.failed(res)
 		}
 	}
-	r.keep(slices.DeleteFunc(answered, r.quotaAnswered))
+	r.saveAnswers(slices.DeleteFunc(answered, r.quotaAnswered))
 	r.saveHolds()
 	now := r.now()
 	for _, res := range results {
 		if !res.account.removed {
-			r.place(res.account, now)
+			r.enqueue(res.account, now)
 		}
 	}
 }
 
-// keep stores answers and takes over what they say.
-func (r *Refresher) keep(answered []result[*account]) {
+// saveAnswers stores answers and takes over what they say.
+func (r *Refresher) saveAnswers(answered []result[*account]) {
 	if len(answered) == 0 {
 		return
 	}
-	if !r.unwritable() {
-		r.followOthers() // what an answer means depends on what is known
+	if !r.storeFailing() {
+		r.applyChanges() // what an answer means depends on what is known
 	}
 	outcomes := r.interpret(answered)
-	if !r.unwritable() {
+	if !r.storeFailing() {
 		if err := r.save(outcomes); err != nil {
 			r.storeFailed(fmt.Errorf("storing the answer: %w", err))
 		}
 	}
-	if r.life.Err() != nil {
+	if r.runCtx.Err() != nil {
 		return
 	}
 	r.learn(outcomes)
 	for _, o := range outcomes {
 		r.answered(o)
-		if r.unwritable() {
-			r.keepLater(o)
+		if r.storeFailing() {
+			r.saveLater(o)
 		}
 	}
 }
@@ -105,9 +105,9 @@ func (r *Refresher) answered(o outcome[*account]) {
 		acc.showSuccess(api, now)
 	}
 	acc.showLearned(o)
-	if state.stored { // a wait that a reload has ended
-		state.stored = false
-		r.noteHold(acc, api)
+	if state.holdStored { // a wait that a reload has ended
+		state.holdStored = false
+		r.markHoldUnsaved(acc, api)
 	}
 }
 
@@ -134,8 +134,8 @@ func (r *Refresher) quotaFailed(res result[*account]) {
 		return
 	}
 	acc.shown.Work[api].Quota = nil
-	f := newFault(res.err)
-	f.policy.person = false // figures come without it
+	f := newFailure(res.err)
+	f.policy.needsAction = false // figures come without it
 	failed := failedCall{acc, res.call, f, now.Add(quotaEvery)}
 	if !r.quotas.fail(group, failed, now) {
 		r.logRepeated(failed, r.quotas.failing)
@@ -165,9 +165,9 @@ func (r *Refresher) failed(res result[*account]) {
 	}
 	for api := range acc.calls {
 		if f.policy.account || api == int(res.call.API) {
-			acc.calls[api].stored = true
-			r.noteHold(acc, datacube.API(api))
+			acc.calls[api].holdStored = true
+			r.markHoldUnsaved(acc, datacube.API(api))
 		}
 	}
-	r.otherAddress(f, now)
+	r.releaseOtherAddresses(f, now)
 }

@@ -12,7 +12,7 @@ import (
 
 // dueRecheck makes a day that is known one that is to be asked for once more, and Weixin
 // answer slowly that it has no rows.
-func (w *world) dueRecheck(appID string, date datacube.Date) {
+func (w *harness) dueRecheck(appID string, date datacube.Date) {
 	w.t.Helper()
 	other, err := store.Open(w.t.Context(), w.path, store.Options{})
 	if err != nil {
@@ -33,7 +33,7 @@ func (w *world) dueRecheck(appID string, date datacube.Date) {
 }
 
 // wantKept fails unless the day was asked for and its figures are kept.
-func (w *world) wantKept(appID, name, day string) {
+func (w *harness) wantKept(appID, name, day string) {
 	w.t.Helper()
 	w.stop()
 	if lines := w.log.lines("kept", "ref_date="+day); len(lines) == 0 {
@@ -64,7 +64,7 @@ func (w *world) wantKept(appID, name, day string) {
 func TestReloadWhileACallIsUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 12:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 12:00", nil, account(1))
 		w.config.HistoryDays = 10
 		w.config.Concurrency = 2
 		appID := account(1).AppID
@@ -87,7 +87,7 @@ func TestReloadWhileACallIsUnderWay(t *testing.T) {
 func TestMidnightWhileACallIsUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 23:59", nil, account(1))
+		w := newHarness(t, "2026-03-10 23:59", nil, account(1))
 		w.config.HistoryDays = 2
 		w.config.Interval = 15 * time.Second
 		appID := account(1).AppID

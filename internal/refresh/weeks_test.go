@@ -11,8 +11,8 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// trouble returns a fault of chance, and for how long it lasts.
-func trouble(random *rand.Rand, appIDs []string) (weixintest.Fault, time.Duration) {
+// problem returns a failure of chance, and for how long it lasts.
+func problem(random *rand.Rand, appIDs []string) (weixintest.Fault, time.Duration) {
 	faults := []weixintest.Fault{
 		{NoRows: true}, {NoRows: true}, {Garbled: true}, {Stray: true}, {Errcode: -1}, {Errcode: 61503}, {Errcode: 48001}, {Errcode: 45009},
 		{Status: 502}, {Reset: true}, {Body: []byte(`{"list":null}`)}, {Body: []byte(`{"list":[null]}`)},
@@ -40,14 +40,14 @@ func TestWeeksOfTrouble(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 11))
 				accounts := []weixintest.Account{account(1), account(2)}
-				w := newWorld(t, "2026-01-01 06:00", nil, accounts...)
+				w := newHarness(t, "2026-01-01 06:00", nil, accounts...)
 				w.config.HistoryDays, w.config.Interval = 45, time.Hour
 				w.start()
 				appIDs := []string{accounts[0].AppID, accounts[1].AppID}
 				until := china(t, "2026-02-05 06:00")
 				for time.Now().Before(until) {
-					fault, lasts := trouble(random, appIDs)
-					end := w.sim.Inject(fault)
+					failure, lasts := problem(random, appIDs)
+					end := w.sim.Inject(failure)
 					<-time.After(lasts)
 					end()
 					switch random.IntN(4) {

@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	// slowAfter is how long a call holds a worker while no other one is answered: accounts that
+	// minSlowAfter is how long a call holds a worker while no other one is answered: accounts that
 	// hang must not keep the others waiting for their time-outs.
-	slowAfter = 500 * time.Millisecond
+	minSlowAfter = 500 * time.Millisecond
 	// slowShare is how many slow calls may be under way for each worker. Together they take less
-	// than one time-out to be found out: slowShare times slowAfter.
+	// than one time-out to be found out: slowShare times minSlowAfter.
 	slowShare = 16
 )
 
@@ -19,23 +19,23 @@ const (
 type workers struct {
 	calls      list.List // of *underway, in the order in which they began
 	slow       int
-	unsure     int       // calls of accounts that may hang and that hold a worker
+	unproven   int       // calls of accounts that may hang and that hold a worker
 	suspects   int       // those of accounts that did not answer last
 	lastAnswer time.Time // when one ended, or when the first of them began
 	latest     time.Time // when the call began that began last of those that have ended
 }
 
 type underway struct {
-	began           time.Time
-	slow            bool
-	unsure, suspect bool
+	began             time.Time
+	slow              bool
+	unproven, suspect bool
 }
 
 func (w *workers) begin(a *account, now time.Time) *list.Element {
 	if w.calls.Len() == 0 {
 		w.lastAnswer = now
 	}
-	u := &underway{began: now, unsure: a.unsure(), suspect: a.suspect()}
+	u := &underway{began: now, unproven: a.unproven(), suspect: a.suspect()}
 	w.count(u, 1)
 	return w.calls.PushBack(u)
 }
@@ -55,8 +55,8 @@ func (w *workers) end(e *list.Element, now time.Time) {
 
 // count counts a call among those that hold a worker.
 func (w *workers) count(u *underway, n int) {
-	if u.unsure {
-		w.unsure += n
+	if u.unproven {
+		w.unproven += n
 	}
 	if u.suspect {
 		w.suspects += n
@@ -64,7 +64,7 @@ func (w *workers) count(u *underway, n int) {
 }
 
 // patience returns how long a call may hold a worker; with a low rate, answers are far apart.
-func (c Config) patience() time.Duration { return max(slowAfter, 2*c.Pace) }
+func (c Config) slowAfter() time.Duration { return max(minSlowAfter, 2*c.Pace) }
 
 // mostSlow returns how many slow calls may be under way.
 func (c Config) mostSlow() int { return slowShare * c.Concurrency }
@@ -72,7 +72,7 @@ func (c Config) mostSlow() int { return slowShare * c.Concurrency }
 // update finds out which calls have become slow by now, and returns when the next one will; zero
 // if none will.
 func (w *workers) update(now time.Time, c Config) time.Time {
-	patience := c.patience()
+	patience := c.slowAfter()
 	silent := w.lastAnswer.Add(patience)
 	for e := w.calls.Front(); e != nil && w.slow < c.mostSlow(); e = e.Next() {
 		u := e.Value.(*underway)
@@ -96,16 +96,16 @@ func (w *workers) update(now time.Time, c Config) time.Time {
 // held returns how many workers are held.
 func (w *workers) held() int { return w.calls.Len() - w.slow }
 
-// bars reports whether the account has to wait although a worker is free, which accounts that
+// blocks reports whether the account has to wait although a worker is free, which accounts that
 // answer may need: those that did not answer last hold half of the workers at most, and once no
 // more calls may be slow so do those that never have.
-func (w *workers) bars(a *account, c Config) bool {
+func (w *workers) blocks(a *account, c Config) bool {
 	half := max(1, c.Concurrency/2)
-	return a.suspect() && w.suspects >= half || a.unsure() && w.slow >= c.mostSlow() && w.unsure >= half
+	return a.suspect() && w.suspects >= half || a.unproven() && w.slow >= c.mostSlow() && w.unproven >= half
 }
 
-// unsure reports whether nothing says that the account's calls are answered.
-func (a *account) unsure() bool {
+// unproven reports whether nothing says that the account's calls are answered.
+func (a *account) unproven() bool {
 	if a.suspect() {
 		return true
 	}
@@ -119,16 +119,16 @@ func (a *account) unsure() bool {
 
 // nextReady returns the queue whose first account is to be asked for next, nil if none may be.
 func (r *Refresher) nextReady() *queue {
-	sure, unsure := r.ready.first(), r.unsure.first()
-	if unsure != nil && r.workers.bars(unsure, r.config) {
-		unsure = nil
+	sure, unproven := r.ready.first(), r.unproven.first()
+	if unproven != nil && r.workers.blocks(unproven, r.config) {
+		unproven = nil
 	}
 	switch {
-	case sure == nil && unsure == nil:
+	case sure == nil && unproven == nil:
 		return nil
-	case unsure == nil, sure != nil && byUrgency(sure, unsure):
+	case unproven == nil, sure != nil && byUrgency(sure, unproven):
 		return &r.ready
 	default:
-		return &r.unsure
+		return &r.unproven
 	}
 }

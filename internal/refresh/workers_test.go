@@ -17,7 +17,7 @@ func TestAccountsThatHangDelayNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, "2026-03-09 08:00", nil, accounts(29)...)
+				w := newHarness(t, "2026-03-09 08:00", nil, accounts(29)...)
 				w.config.HistoryDays, w.config.Concurrency = 1, 2
 				w.config.Pace = 100 * time.Millisecond
 				hang := func() {
@@ -52,7 +52,7 @@ func TestAccountsThatHangDelayNobody(t *testing.T) {
 func TestSlowCallsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, accounts(200)...)
+		w := newHarness(t, "2026-03-10 08:00", nil, accounts(200)...)
 		w.config.HistoryDays, w.config.Concurrency = 1, 2
 		w.sim.Inject(weixintest.Fault{Delay: time.Hour})
 		w.start()

@@ -11,19 +11,19 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// unkept is what could not be stored. While there is any, Weixin is asked for nothing more, so it
+// unsavedAnswers is what could not be stored. While there is any, Weixin is asked for nothing more, so it
 // holds no more than the answers to the calls that were under way when the store failed.
-type unkept struct {
+type unsavedAnswers struct {
 	outcomes []outcome[*account]
-	trouble  *snapshot.Problem // nil while all is stored
-	fault    fault
+	problem  *snapshot.Problem // nil while all is stored
+	failure  failure
 	retries  *backoff.ExponentialBackOff
 	next     time.Time // when storing is tried again
 	counts   map[string]int64
 }
 
-// unwritable reports whether the last attempt to write into the store failed.
-func (r *Refresher) unwritable() bool { return r.unkept.trouble != nil }
+// storeFailing reports whether the last attempt to write into the store failed.
+func (r *Refresher) storeFailing() bool { return r.unsaved.problem != nil }
 
 // longestStoreRetry bounds how long a store that works again goes unnoticed. To try costs Weixin
 // nothing.
@@ -31,44 +31,44 @@ const longestStoreRetry = time.Minute
 
 // storeFailed notes that the store could not be written, and when that is tried again.
 func (r *Refresher) storeFailed(err error) {
-	if r.life.Err() != nil {
+	if r.runCtx.Err() != nil {
 		return
 	}
-	u, now := &r.unkept, r.now()
+	u, now := &r.unsaved, r.now()
 	u.counts = maps.Clone(u.counts) // the former is part of a snapshot
 	u.counts[string(store.KindOf(err))]++
 	if u.retries == nil {
 		u.retries = newRetries()
 		u.retries.MaxInterval = longestStoreRetry
 	}
-	u.fault = newFault(storeError{err})
+	u.failure = newFailure(storeError{err})
 	u.next = now.Add(u.retries.NextBackOff())
-	since, begins := now, u.trouble == nil
+	since, begins := now, u.problem == nil
 	if !begins {
-		since = u.trouble.Since
+		since = u.problem.Since
 	}
-	u.trouble = u.fault.trouble(since, now, u.next)
-	r.logStoreFailed(u.fault, begins, u.next)
+	u.problem = u.failure.problem(since, now, u.next)
+	r.logStoreFailed(u.failure, begins, u.next)
 	u.each(func(work *snapshot.Work) {
-		work.Problem = u.fault.trouble(work.Problem.Since, now, u.next)
+		work.Problem = u.failure.problem(work.Problem.Since, now, u.next)
 	})
 	r.unpublished = true
 }
 
-// keepLater remembers answers that could not be stored. What they say is shown, and it is said
+// saveLater remembers answers that could not be stored. What they say is shown, and it is said
 // that it is not stored.
-func (r *Refresher) keepLater(o outcome[*account]) {
-	u, now := &r.unkept, r.now()
+func (r *Refresher) saveLater(o outcome[*account]) {
+	u, now := &r.unsaved, r.now()
 	u.outcomes = append(u.outcomes, o)
 	o.account.change()
 	work := &o.account.shown.Work[o.call.API]
 	work.Problem = nil // Weixin answered
-	o.account.showFailure(o.call.API, u.fault, now, u.next)
+	o.account.showFailure(o.call.API, u.failure, now, u.next)
 	work.Unstored = true
 }
 
 // each changes what is shown of the calls whose answers are not stored.
-func (u *unkept) each(change func(*snapshot.Work)) {
+func (u *unsavedAnswers) each(change func(*snapshot.Work)) {
 	for _, o := range u.outcomes {
 		if !o.account.removed {
 			o.account.change()
@@ -77,10 +77,10 @@ func (u *unkept) each(change func(*snapshot.Work)) {
 	}
 }
 
-// storeAgain tries to store what could not be, once it is time.
-func (r *Refresher) storeAgain(now time.Time) {
-	u := &r.unkept
-	if !r.unwritable() || !reached(u.next, now, 2*longestStoreRetry) {
+// retrySave tries to store what could not be, once it is time.
+func (r *Refresher) retrySave(now time.Time) {
+	u := &r.unsaved
+	if !r.storeFailing() || !reached(u.next, now, 2*longestStoreRetry) {
 		return
 	}
 	err := r.save(u.outcomes)
@@ -88,15 +88,15 @@ func (r *Refresher) storeAgain(now time.Time) {
 		for i := range u.outcomes {
 			u.outcomes[i].records = nil // they are stored, whatever becomes of the holds
 		}
-		err = r.holds.SaveHolds(r.life, r.heldRecords())
+		err = r.holds.SaveHolds(r.runCtx, r.heldRecords())
 	}
 	if err != nil {
 		r.storeFailed(err)
 		return
 	}
 	r.holdsSaved(nil)
-	r.logStoreWorks(u.trouble.Since)
-	u.trouble, u.retries = nil, nil
+	r.logStoreWorks(u.problem.Since)
+	u.problem, u.retries = nil, nil
 	u.each(func(work *snapshot.Work) {
 		work.Succeeded, work.Unstored, work.Problem = true, false, nil
 	})
@@ -107,12 +107,12 @@ func (r *Refresher) storeAgain(now time.Time) {
 	}
 	u.outcomes = nil
 	r.unpublished = true
-	r.nextLook = now // whatever has been put off
+	r.nextPlan = now // whatever has been put off
 }
 
 // leave takes a removed account out of what is logged and stored of failures.
 func (r *Refresher) leave(a *account) {
-	delete(r.unsaved, a)
+	delete(r.unsavedHolds, a)
 	for api := range datacube.APIs {
 		r.causes.leave(&a.calls[api].group, a, false)
 		r.quotas.leave(&a.calls[api].quotaGroup, a, false)

@@ -28,16 +28,16 @@ func damagedGap(n int) time.Duration {
 	}
 }
 
-// doubtDays are after how many days a day that is in doubt is asked for again: a day after the
+// verifyAfterDays are after how many days a day that is in doubt is asked for again: a day after the
 // answer that made it known, then ever later, because Weixin has been seen to answer with empty
 // lists for days with traffic.
-var doubtDays = [...]datacube.Date{1, 3, 7, 30}
+var verifyAfterDays = [...]datacube.Date{1, 3, 7, 30}
 
-// doubtDue reports whether a day that is in doubt is to be asked for again. All such days come
+// verifyDue reports whether a day that is in doubt is to be asked for again. All such days come
 // due at one time of the day, so that those that are neighbours share a call.
-func doubtDue(now time.Time, s Settings, state store.State) bool {
+func verifyDue(now time.Time, s Settings, state store.State) bool {
 	today := datacube.DateOf(now)
-	wait := doubtDays[min(state.Rechecks, len(doubtDays)-1)]
+	wait := verifyAfterDays[min(state.Rechecks, len(verifyAfterDays)-1)]
 	return s.ready(now) && datacube.DateOf(state.AskedAt)+wait <= today
 }
 
@@ -71,23 +71,23 @@ func (l Ledger) hasTraffic(oldest datacube.Date) bool {
 	return false
 }
 
-// doubts says which days of one call are in doubt.
-type doubts struct {
+// verifier says which days of one call are in doubt.
+type verifier struct {
 	api        datacube.API
 	own, other Ledger
 	// traffic is true where the account has had traffic lately.
 	traffic bool
 }
 
-func newDoubts(api datacube.API, l Ledgers, oldest datacube.Date) doubts {
-	d := doubts{api: api}
+func newVerifier(api datacube.API, l Ledgers, oldest datacube.Date) verifier {
+	d := verifier{api: api}
 	d.own, d.other = l.of(api)
 	d.traffic = d.own.hasTraffic(oldest) || d.other.hasTraffic(oldest)
 	return d
 }
 
 // due reports whether a day is in doubt, and to be asked for again now.
-func (d doubts) due(now time.Time, s Settings, date datacube.Date) bool {
+func (d verifier) due(now time.Time, s Settings, date datacube.Date) bool {
 	own, other := d.own.At(date), d.other.At(date)
 	if own.AskedAt.After(now) {
 		own.AskedAt = time.Time{} // as in dueDay
@@ -95,16 +95,16 @@ func (d doubts) due(now time.Time, s Settings, date datacube.Date) bool {
 	if inconsistent(now, date, own, other) {
 		// What has become known by the other call may be there by this one, too.
 		found := !hasTraffic(own) && hasTraffic(other) && other.KnownAt.After(own.AskedAt)
-		return found || doubtDue(now, s, own)
+		return found || verifyDue(now, s, own)
 	}
 	// The daily call answers for many days at once; where it brings figures, the hourly
 	// call contradicts them and is made, too.
-	return d.api == datacube.Daily && d.traffic && own.Status == store.Known && own.Empty && doubtDue(now, s, own)
+	return d.api == datacube.Daily && d.traffic && own.Status == store.Known && own.Empty && verifyDue(now, s, own)
 }
 
-// countDoubts returns how many days the two calls contradict each other about, and by each call
+// countProblemDays returns how many days the two calls contradict each other about, and by each call
 // how many days the latest answer was damaged for, with the latest of them.
-func countDoubts(now time.Time, l Ledgers, oldest datacube.Date) (int64, [datacube.APIs]damagedDays) {
+func countProblemDays(now time.Time, l Ledgers, oldest datacube.Date) (int64, [datacube.APIs]damagedDays) {
 	var inconsistentDays int64
 	var damaged [datacube.APIs]damagedDays
 	for api := range l {

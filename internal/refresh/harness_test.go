@@ -27,12 +27,12 @@ import (
 
 // world is a refresher between a simulated Weixin and a store, on the clock of a synctest
 // bubble.
-type world struct {
-	t     *testing.T
-	sim   *weixintest.Server
-	path  string
-	board *snapshot.Latest
-	log   *logbook
+type harness struct {
+	t      *testing.T
+	sim    *weixintest.Server
+	path   string
+	latest *snapshot.Latest
+	log    *logbook
 
 	config  refresh.Config
 	store   *store.Store
@@ -40,7 +40,7 @@ type world struct {
 	stop    func()
 	wrapped func(*store.Store) refresh.Store        // nil: the store itself
 	others  func(*store.Store) refresh.ChangeReader // nil: no other process writes
-	watched refresh.Publisher                       // nil: the board itself
+	watched refresh.Publisher                       // nil: latest
 	ahead   atomic.Int64                            // by how much the refresher's clock is wrong
 	believe func() time.Time                        // nil: the refresher's clock
 }
@@ -107,9 +107,9 @@ func account(i int) weixintest.Account {
 	}
 }
 
-// newWorld sets the clock and builds a world; start begins to refresh. Ready says when the
+// newHarness sets the clock and builds a world; start begins to refresh. Ready says when the
 // figures of a day are there; nil means at its end.
-func newWorld(t *testing.T, now string, ready func(string, datacube.Date) time.Time, accounts ...weixintest.Account) *world {
+func newHarness(t *testing.T, now string, ready func(string, datacube.Date) time.Time, accounts ...weixintest.Account) *harness {
 	t.Helper()
 	setClock(t, now)
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -123,12 +123,12 @@ func newWorld(t *testing.T, now string, ready func(string, datacube.Date) time.T
 	if ready == nil {
 		ready = func(_ string, d datacube.Date) time.Time { return d.End() }
 	}
-	w := &world{
-		t:     t,
-		sim:   weixintest.New(weixintest.Options{Seed: 7, Now: time.Now, Accounts: accounts, Ready: ready}),
-		path:  path,
-		board: snapshot.NewLatest(),
-		log:   &logbook{t: t},
+	w := &harness{
+		t:      t,
+		sim:    weixintest.New(weixintest.Options{Seed: 7, Now: time.Now, Accounts: accounts, Ready: ready}),
+		path:   path,
+		latest: snapshot.NewLatest(),
+		log:    &logbook{t: t},
 		config: refresh.Config{
 			Settings:    refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 2, RecheckAfter: 24 * time.Hour},
 			Interval:    15 * time.Minute,
@@ -141,7 +141,7 @@ func newWorld(t *testing.T, now string, ready func(string, datacube.Date) time.T
 	return w
 }
 
-func (w *world) account(name string, a weixintest.Account) refresh.Account {
+func (w *harness) account(name string, a weixintest.Account) refresh.Account {
 	client := weixin.NewClient(weixin.Options{
 		BaseURL:    "http://weixin.test",
 		HTTPClient: &http.Client{Transport: w.sim.Transport()},
@@ -153,7 +153,7 @@ func (w *world) account(name string, a weixintest.Account) refresh.Account {
 }
 
 // start opens the store and runs the refresher; the returned world's stop ends both.
-func (w *world) start() {
+func (w *harness) start() {
 	w.t.Helper()
 	var err error
 	ctx, cancel := context.WithCancel(context.Background())
@@ -164,7 +164,7 @@ func (w *world) start() {
 	if w.wrapped != nil {
 		kept = w.wrapped(w.store)
 	}
-	var shown refresh.Publisher = w.board
+	var shown refresh.Publisher = w.latest
 	if w.watched != nil {
 		shown = w.watched
 	}
@@ -189,7 +189,7 @@ func (w *world) start() {
 }
 
 // now is the refresher's clock.
-func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+func (w *harness) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 // setClock moves the bubble's clock forward.
 func setClock(t *testing.T, to string) {
@@ -203,9 +203,9 @@ func setClock(t *testing.T, to string) {
 }
 
 // shown returns what the latest snapshot says of an account.
-func (w *world) shown(name string) *snapshot.Account {
+func (w *harness) shown(name string) *snapshot.Account {
 	w.t.Helper()
-	latest := w.board.Load()
+	latest := w.latest.Load()
 	if latest == nil {
 		w.t.Fatal("no snapshot")
 	}
@@ -220,7 +220,7 @@ func (w *world) shown(name string) *snapshot.Account {
 // calls returns the interface calls made for an account, for all if appID is "", as
 // "09 08:00 daily 2026-03-08" with the day and time at which each was made; and the number
 // of token calls.
-func (w *world) calls(appID string) ([]string, int) {
+func (w *harness) calls(appID string) ([]string, int) {
 	var interfaces []string
 	tokens := 0
 	for _, c := range w.sim.Calls() {

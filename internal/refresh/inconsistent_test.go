@@ -100,7 +100,7 @@ func TestEmptyDaysShareTheirCall(t *testing.T) {
 
 // wrongDays returns the days from since to until of which the store knows anything but the truth,
 // and how many of them it does not know.
-func (w *world) wrongDays(since, until datacube.Date) ([]string, int) {
+func (w *harness) wrongDays(since, until datacube.Date) ([]string, int) {
 	var wrong []string
 	unknown := 0
 	for _, a := range w.config.Accounts {
@@ -129,7 +129,7 @@ func TestOutageOfEmptyListsIsMended(t *testing.T) {
 		t.Run(fmt.Sprintf("%dh", hours), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, "2026-03-01 07:00", nil, account(1))
+				w := newHarness(t, "2026-03-01 07:00", nil, account(1))
 				w.config.HistoryDays = 30
 				w.config.Interval = time.Hour
 				w.start()
@@ -169,7 +169,7 @@ func TestOutageOfEmptyListsIsMended(t *testing.T) {
 func TestEmptyDayThatComesBackIsARevision(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-09 07:00", nil, account(1))
+		w := newHarness(t, "2026-03-09 07:00", nil, account(1))
 		w.config.HistoryDays = 5
 		w.start()
 		setClock(t, "2026-03-10 07:00")
@@ -206,7 +206,7 @@ func TestEmptyDayThatComesBackIsARevision(t *testing.T) {
 }
 
 // changed returns the marks of a day of the first account, by each call.
-func (w *world) changed(d datacube.Date) [datacube.APIs]store.Mark {
+func (w *harness) changed(d datacube.Date) [datacube.APIs]store.Mark {
 	w.t.Helper()
 	db, err := sql.Open("sqlite", w.path)
 	if err != nil {
@@ -228,7 +228,7 @@ func (w *world) changed(d datacube.Date) [datacube.APIs]store.Mark {
 func TestCallsThatContradictEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 07:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 07:00", nil, account(1))
 		w.config.HistoryDays = 20
 		end := w.sim.Inject(weixintest.Fault{API: "hourly", NoRows: true})
 		w.start()
@@ -262,7 +262,7 @@ func TestCallsThatContradictEachOther(t *testing.T) {
 func TestOtherSumsAreRechecked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 		w.config.HistoryDays = 9
 		partial := w.says("hourly", hourRow("2026-03-09", 9), hourRow("2026-03-08", 9))
 		w.start()

@@ -15,7 +15,7 @@ import (
 )
 
 // write stores days as another process does that got them from the simulated Weixin.
-func (w *world) write(appID string, days ...datacube.Date) {
+func (w *harness) write(appID string, days ...datacube.Date) {
 	w.t.Helper()
 	other, err := store.Open(w.t.Context(), w.path, store.Options{})
 	if err != nil {
@@ -36,7 +36,7 @@ func (w *world) write(appID string, days ...datacube.Date) {
 }
 
 // asked returns how often a day was asked for with either call.
-func (w *world) asked(appID string, d datacube.Date) int {
+func (w *harness) asked(appID string, d datacube.Date) int {
 	n := 0
 	for _, c := range w.sim.Calls() {
 		if c.AppID == appID && c.Begin <= d && d <= c.End && c.Begin > 0 {
@@ -49,7 +49,7 @@ func (w *world) asked(appID string, d datacube.Date) int {
 func TestOthersAreFollowedWithinAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 07:30", nil, account(1), account(2))
+		w := newHarness(t, "2026-03-10 07:30", nil, account(1), account(2))
 		w.others = otherProcesses
 		w.config.HistoryDays = 5
 		w.start()
@@ -92,7 +92,7 @@ func TestOthersAreFollowedWithinAMinute(t *testing.T) {
 func TestWhatIsReadyIsNotAskedForOnceOthersKnowIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, account(1), account(2), account(3))
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1), account(2), account(3))
 		w.others = otherProcesses
 		w.config.HistoryDays, w.config.Concurrency = 1, 1
 		w.sim.Inject(weixintest.Fault{Delay: 400 * time.Millisecond})
@@ -114,7 +114,7 @@ func TestWhatIsReadyIsNotAskedForOnceOthersKnowIt(t *testing.T) {
 func TestAnswerIsJudgedByWhatOthersStored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 09:00", nil, account(1))
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1))
 		w.others = otherProcesses
 		w.config.HistoryDays = 1
 		slow := w.sim.Inject(weixintest.Fault{API: "token", Delay: 8 * time.Second})
@@ -152,7 +152,7 @@ func (b brokenOthers) Version(ctx context.Context) (int64, error) {
 func TestFollowingGoesOnAfterAFault(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 07:30", nil, account(1))
+		w := newHarness(t, "2026-03-10 07:30", nil, account(1))
 		var broken atomic.Bool
 		w.others = func(s *store.Store) refresh.ChangeReader { return brokenOthers{s, &broken} }
 		w.start()

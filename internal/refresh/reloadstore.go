@@ -12,15 +12,15 @@ import (
 func (r *Refresher) ReloadStore(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
-	case r.configs <- reconfigure{reread: true, done: done}:
+	case r.configs <- reconfigure{reloadStore: true, done: done}:
 		return <-done
 	case <-ctx.Done():
 		return fmt.Errorf("reading the store again: %w", ctx.Err())
 	}
 }
 
-// reread replaces the ledgers and what is shown of all accounts.
-func (r *Refresher) reread() error {
+// reloadStore replaces the ledgers and what is shown of all accounts.
+func (r *Refresher) reloadStore() error {
 	known := map[string]*store.Account{}
 	if len(r.accounts) > 0 {
 		appIDs := make([]string, 0, len(r.accounts))
@@ -28,11 +28,11 @@ func (r *Refresher) reread() error {
 			appIDs = append(appIDs, appID)
 		}
 		var err error
-		if known, err = r.store.Load(r.life, r.since, appIDs...); err != nil {
+		if known, err = r.store.Load(r.runCtx, r.since, appIDs...); err != nil {
 			return fmt.Errorf("loading what is known: %w", err)
 		}
 	}
-	if err := r.watch.begin(r.life); err != nil {
+	if err := r.changes.begin(r.runCtx); err != nil {
 		return err
 	}
 	for appID, acc := range r.accounts {
@@ -41,7 +41,7 @@ func (r *Refresher) reread() error {
 		acc.show(known[appID])
 		acc.stale = true
 	}
-	r.look(r.now())
+	r.planAll(r.now())
 	r.publish()
 	return nil
 }

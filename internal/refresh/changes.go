@@ -10,9 +10,9 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-// followEvery is how often the refresher looks whether another process, such as a backfill,
+// checkChangesEvery is how often the refresher looks whether another process, such as a backfill,
 // has written into its store. Before it stores answers it looks as well.
-const followEvery = 20 * time.Second
+const checkChangesEvery = 20 * time.Second
 
 // ChangeReader tells what other processes write into the store; *store.Store does.
 type ChangeReader interface {
@@ -23,30 +23,30 @@ type ChangeReader interface {
 	Changed(ctx context.Context, after store.Mark) ([]string, store.Mark, error)
 }
 
-// watch finds out about which accounts other processes have written. Without them it costs
+// changeWatcher finds out about which accounts other processes have written. Without them it costs
 // next to nothing.
-type watch struct {
-	others ChangeReader // nil: there are none
-	seen   moment
-	next   moment
+type changeWatcher struct {
+	reader ChangeReader // nil: there are none
+	seen   position
+	next   position
 }
 
-// moment is up to where the store is known.
-type moment struct {
+// position is up to where the store is known.
+type position struct {
 	version int64
 	mark    store.Mark
 }
 
 // begin leaves out all that is in the store by now.
-func (w *watch) begin(ctx context.Context) error {
-	if w.others == nil {
+func (w *changeWatcher) begin(ctx context.Context) error {
+	if w.reader == nil {
 		return nil
 	}
 	var err error
-	if w.seen.version, err = w.others.Version(ctx); err != nil {
+	if w.seen.version, err = w.reader.Version(ctx); err != nil {
 		return fmt.Errorf("looking who else writes: %w", err)
 	}
-	if _, w.seen.mark, err = w.others.Changed(ctx, 0); err != nil {
+	if _, w.seen.mark, err = w.reader.Changed(ctx, 0); err != nil {
 		return fmt.Errorf("looking who else writes: %w", err)
 	}
 	return nil
@@ -54,41 +54,41 @@ func (w *watch) begin(ctx context.Context) error {
 
 // changed returns the accounts that may be another than they are known to be, those saved by
 // this process among them. It returns them again until they were taken.
-func (w *watch) changed(ctx context.Context) ([]string, error) {
-	if w.others == nil {
+func (w *changeWatcher) changed(ctx context.Context) ([]string, error) {
+	if w.reader == nil {
 		return nil, nil
 	}
-	version, err := w.others.Version(ctx)
+	version, err := w.reader.Version(ctx)
 	if err != nil || version == w.seen.version {
 		return nil, err
 	}
-	changed, mark, err := w.others.Changed(ctx, w.seen.mark)
+	changed, mark, err := w.reader.Changed(ctx, w.seen.mark)
 	if err != nil {
 		return nil, err
 	}
-	w.next = moment{version, mark}
+	w.next = position{version, mark}
 	if len(changed) == 0 {
-		w.taken()
+		w.acknowledge()
 	}
 	return changed, nil
 }
 
-// taken says that what changed returned is known by now.
-func (w *watch) taken() { w.seen = w.next }
+// acknowledge says that what changed returned is known by now.
+func (w *changeWatcher) acknowledge() { w.seen = w.next }
 
-// follow takes over what others have written, once it is time.
-func (r *Refresher) follow(now time.Time) {
-	if r.watch.others != nil && !r.unwritable() && reached(r.nextFollow, now, followEvery) {
-		r.nextFollow = now.Add(followEvery)
-		r.followOthers()
+// checkChanges takes over what others have written, once it is time.
+func (r *Refresher) checkChanges(now time.Time) {
+	if r.changes.reader != nil && !r.storeFailing() && reached(r.nextChangeCheck, now, checkChangesEvery) {
+		r.nextChangeCheck = now.Add(checkChangesEvery)
+		r.applyChanges()
 	}
 }
 
-// followOthers takes over what other processes have stored, and shows it. It does not count their revisions.
-func (r *Refresher) followOthers() {
+// applyChanges takes over what other processes have stored, and shows it. It does not count their revisions.
+func (r *Refresher) applyChanges() {
 	stored, err := r.catchUp()
 	if err != nil {
-		if r.life.Err() == nil {
+		if r.runCtx.Err() == nil {
 			level.Error(r.logger).Log("msg", "cannot take over what another process has stored; trying again soon", "err", err)
 		}
 		return

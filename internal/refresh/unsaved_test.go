@@ -36,7 +36,7 @@ func (c countedBrokenStore) SaveHolds(ctx context.Context, holds []store.Hold) e
 func TestStoreThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "2026-03-10 08:00", nil, accounts(23)...)
+		w := newHarness(t, "2026-03-10 08:00", nil, accounts(23)...)
 		w.config.HistoryDays = 1
 		var broken atomic.Bool
 		var saves atomic.Int64
@@ -56,7 +56,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 		if n := saves.Load(); n < 30 || n > 130 {
 			t.Errorf("the store was tried %d times in an hour, want about once a minute", n)
 		}
-		latest := w.board.Load()
+		latest := w.latest.Load()
 		shown := 0
 		for _, a := range latest.Accounts {
 			for api := range datacube.APIs {
@@ -91,7 +91,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 			t.Errorf("%d calls in all, want one for each day and call", len(calls))
 		}
 		w.wantDays(1)
-		if latest := w.board.Load(); latest.Store != nil || latest.Accounts[0].Work[datacube.Daily].Unstored {
+		if latest := w.latest.Load(); latest.Store != nil || latest.Accounts[0].Work[datacube.Daily].Unstored {
 			t.Error("the store is still said to fail")
 		}
 		w.stop()
