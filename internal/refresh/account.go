@@ -199,11 +199,11 @@ func (a *account) showLearned(o outcome[*account]) {
 	}
 }
 
-// showSuccess shows that the last attempt succeeded.
-func (a *account) showSuccess(api datacube.API, now time.Time) {
+// showSuccess shows that the last attempt succeeded: its answer arrived at the given time, and is stored.
+func (a *account) showSuccess(api datacube.API, at time.Time) {
 	a.change()
 	work := &a.shown.Work[api]
-	work.Succeeded, work.LastSuccess, work.Problem = true, now, nil
+	work.Succeeded, work.LastSuccess, work.Problem = true, at, nil
 }
 
 // showFailure shows and counts that the last attempt failed; it is repeated at next.

@@ -76,6 +76,7 @@ type result[A tracked] struct {
 // outcome is what an answer means, given what was known.
 type outcome[A tracked] struct {
 	result[A]
+	at        time.Time // when the answer arrived
 	records   []store.Record
 	vanished  []datacube.Date // known days with traffic for which Weixin had no rows
 	damage    *failure        // nil unless rows could not be understood
@@ -136,7 +137,7 @@ func (e *engine[A]) interpret(answered []result[A]) []outcome[A] {
 	outcomes := make([]outcome[A], len(answered))
 	for i, res := range answered {
 		a, o := res.account.base(), &outcomes[i]
-		o.result = res
+		o.result, o.at = res, now
 		o.records, o.vanished = interpret(now, a.AppID, res.call, a.ledgers, res.answer)
 		if len(res.answer.damaged) > 0 {
 			damage := newDamage(res.call.API, res.answer)

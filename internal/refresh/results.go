@@ -88,6 +88,8 @@ func (r *Refresher) saveAnswers(answered []result[*account]) {
 		r.answered(o)
 		if r.storeFailing() {
 			r.saveLater(o)
+		} else if o.damage == nil {
+			o.account.showSuccess(o.call.API, o.at)
 		}
 	}
 }
@@ -101,8 +103,6 @@ func (r *Refresher) answered(o outcome[*account]) {
 		next := nextAsk(now, o.records)
 		acc.showFailure(api, *o.damage, now, next)
 		r.logDamaged(acc.Account, o.call, *o.damage, next)
-	} else {
-		acc.showSuccess(api, now)
 	}
 	acc.showLearned(o)
 	if state.holdStored { // a wait that a reload has ended

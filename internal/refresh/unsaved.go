@@ -14,12 +14,18 @@ import (
 // unsavedAnswers is what could not be stored. While there is any, Weixin is asked for nothing more, so it
 // holds no more than the answers to the calls that were under way when the store failed.
 type unsavedAnswers struct {
-	outcomes []outcome[*account]
-	problem  *snapshot.Problem // nil while all is stored
-	failure  failure
-	retries  *backoff.ExponentialBackOff
-	next     time.Time // when storing is tried again
-	counts   map[string]int64
+	answers []unsavedAnswer
+	problem *snapshot.Problem // nil while all is stored
+	failure failure
+	retries *backoff.ExponentialBackOff
+	next    time.Time // when storing is tried again
+	counts  map[string]int64
+}
+
+// unsavedAnswer is one of them.
+type unsavedAnswer struct {
+	outcome[*account]
+	problem *snapshot.Problem // what is wrong with the answer itself; nil if it was understood
 }
 
 // storeFailing reports whether the last attempt to write into the store failed.
@@ -55,21 +61,25 @@ func (r *Refresher) storeFailed(err error) {
 	r.unpublished = true
 }
 
-// saveLater remembers answers that could not be stored. What they say is shown, and it is said
-// that it is not stored.
+// saveLater keeps an answer that could not be stored. Its figures are shown, and the attempt is shown as failed
+// until they are stored.
 func (r *Refresher) saveLater(o outcome[*account]) {
 	u, now := &r.unsaved, r.now()
-	u.outcomes = append(u.outcomes, o)
 	o.account.change()
 	work := &o.account.shown.Work[o.call.API]
-	work.Problem = nil // Weixin answered
+	answer := unsavedAnswer{outcome: o}
+	if o.damage != nil {
+		answer.problem = work.Problem
+	}
+	u.answers = append(u.answers, answer)
+	work.Problem = nil // the store has failed since now, not since Weixin did
 	o.account.showFailure(o.call.API, u.failure, now, u.next)
 	work.Unstored = true
 }
 
 // each changes what is shown of the calls whose answers are not stored.
 func (u *unsavedAnswers) each(change func(*snapshot.Work)) {
-	for _, o := range u.outcomes {
+	for _, o := range u.answers {
 		if !o.account.removed {
 			o.account.change()
 			change(&o.account.shown.Work[o.call.API])
@@ -83,31 +93,51 @@ func (r *Refresher) retrySave(now time.Time) {
 	if !r.storeFailing() || !reached(u.next, now, 2*longestStoreRetry) {
 		return
 	}
-	err := r.save(u.outcomes)
-	if err == nil {
-		for i := range u.outcomes {
-			u.outcomes[i].records = nil // they are stored, whatever becomes of the holds
-		}
-		err = r.holds.SaveHolds(r.runCtx, r.heldRecords())
-	}
-	if err != nil {
+	if err := r.saveUnsaved(); err != nil {
 		r.storeFailed(err)
 		return
 	}
 	r.holdsSaved(nil)
 	r.logStoreWorks(u.problem.Since)
-	u.problem, u.retries = nil, nil
-	u.each(func(work *snapshot.Work) {
-		work.Succeeded, work.Unstored, work.Problem = true, false, nil
-	})
-	for _, o := range u.outcomes {
-		if !o.account.removed {
-			o.account.shown.Work[o.call.API].Revisions += int64(len(o.revisions))
+	for i := range u.answers {
+		if a := &u.answers[i]; !a.account.removed {
+			a.showSaved()
 		}
 	}
-	u.outcomes = nil
+	u.problem, u.retries, u.answers = nil, nil, nil
 	r.unpublished = true
 	r.nextPlan = now // whatever has been put off
+}
+
+// saveUnsaved stores answers and holds. Answers that are stored are not stored again if the holds are not.
+func (r *Refresher) saveUnsaved() error {
+	u := &r.unsaved
+	outcomes := make([]outcome[*account], len(u.answers))
+	for i := range u.answers {
+		outcomes[i] = u.answers[i].outcome
+	}
+	if err := r.save(outcomes); err != nil {
+		return err
+	}
+	for i := range u.answers {
+		a := &u.answers[i]
+		a.records, a.revisions = nil, outcomes[i].revisions
+	}
+	return r.holds.SaveHolds(r.runCtx, r.heldRecords())
+}
+
+// showSaved shows the answer as it would have been had it been stored at once: as a success only if it was
+// understood.
+func (a *unsavedAnswer) showSaved() {
+	a.account.change()
+	work := &a.account.shown.Work[a.call.API]
+	work.Unstored = false
+	work.Revisions += int64(len(a.revisions))
+	if a.damage != nil {
+		work.Problem = a.problem
+		return
+	}
+	a.account.showSuccess(a.call.API, a.at)
 }
 
 // leave takes a removed account out of what is logged and stored of failures.

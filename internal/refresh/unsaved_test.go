@@ -11,6 +11,7 @@ import (
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/weixintest"
 )
 
 // countedBrokenStore also counts the attempts.
@@ -98,6 +99,51 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 		known, err := reopened(t, w, datacube.FirstDate)
 		if err != nil || known.Days != [datacube.APIs]int64{1, 1} {
 			t.Errorf("the store holds %+v, %v", known, err)
+		}
+	})
+}
+
+// TestInvalidAnswerSavedLateIsNotASuccess: a store that fails for a few minutes must not turn an answer
+// that was not understood into a success, and an answer that was understood is a success only once it
+// is saved.
+func TestInvalidAnswerSavedLateIsNotASuccess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 08:00", nil, accounts(2)...)
+		w.config.HistoryDays = 1
+		w.sim.Inject(weixintest.Fault{AppID: account(0).AppID, API: "daily", Body: []byte(`{"list":[null]}`)})
+		var broken atomic.Bool
+		broken.Store(true)
+		w.wrapped = func(s *store.Store) refresh.Store { return brokenStore{s, &broken} }
+		w.start()
+		setClock(t, "2026-03-10 08:05")
+		for _, name := range []string{"account00", "account01"} {
+			work := w.shown(name).Work[datacube.Daily]
+			if work.Succeeded || !work.LastSuccess.IsZero() || !work.Unstored || work.Problem == nil || work.Problem.Cause.Reason != snapshot.StoreFault {
+				t.Errorf("%s while the store fails: %+v, problem %+v", name, work, work.Problem)
+			}
+		}
+		broken.Store(false)
+		setClock(t, "2026-03-10 08:10") // after the store is tried again, before the day is asked for again
+		invalid := w.shown("account00").Work[datacube.Daily]
+		if invalid.Succeeded || !invalid.LastSuccess.IsZero() || invalid.Unstored || invalid.Failures[snapshot.InvalidRows] != 1 {
+			t.Errorf("the invalid answer, saved late: %+v", invalid)
+		}
+		if p := invalid.Problem; p == nil || p.Cause.Reason != snapshot.InvalidRows || !p.Next.Equal(china(t, "2026-03-10 08:15")) {
+			t.Errorf("the problem of the invalid answer, saved late: %+v", p)
+		}
+		valid := w.shown("account01").Work[datacube.Daily]
+		if !valid.Succeeded || !valid.LastSuccess.Equal(china(t, "2026-03-10 08:00")) || valid.Unstored || valid.Problem != nil {
+			t.Errorf("the valid answer, saved late: %+v", valid)
+		}
+		setClock(t, "2026-03-10 08:20")
+		if again := w.shown("account00").Work[datacube.Daily]; again.Failures[snapshot.InvalidRows] != 2 {
+			t.Errorf("%d invalid answers after the day was asked for again, want 2", again.Failures[snapshot.InvalidRows])
+		}
+		w.stop()
+		w.start() // a restart says the same
+		if resumed := w.shown("account00").Work[datacube.Daily]; resumed.Succeeded || !resumed.LastSuccess.IsZero() {
+			t.Errorf("the invalid answer after a restart: %+v", resumed)
 		}
 	})
 }
