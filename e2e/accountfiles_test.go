@@ -167,7 +167,7 @@ func TestFaultsInAccountFiles(t *testing.T) {
 			":2:5: [0].app_id: is the same as",
 		},
 		{"no list", "accounts: []\n", ":1:1: "},
-		{"no YAML", "- [\n", ":2:1: no valid YAML"},
+		{"no YAML", "- [\n", ":2:1: invalid YAML"},
 	} {
 		w.put(t, "accounts.d/wrong.yml", c.text)
 		p := x.ask(t, http.MethodPost, "/-/reload")

@@ -6,12 +6,68 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"unicode"
 
+	"weixin_exporter/internal/strictyaml"
 	"weixin_exporter/weixin/secret"
 )
+
+// Account is a Weixin Official Account whose statistics are fetched.
+type Account struct {
+	// Name is the label "account": any UTF-8 text without control characters.
+	Name string `yaml:"name"`
+	// AppID is the account's id at Weixin.
+	AppID string `yaml:"app_id"`
+	// AppSecret is the secret given in the configuration itself; zero if a file holds it.
+	AppSecret secret.Value `yaml:"app_secret,omitempty"`
+	// AppSecretFile is the file that holds the secret; a relative path in the configuration has been
+	// joined with the folder of the file that names it.
+	AppSecretFile string `yaml:"app_secret_file,omitempty"`
+	// Token says where the access token comes from.
+	Token Token `yaml:"token"`
+
+	fromFile secret.Value
+}
+
+// Secret returns the app secret, given in the configuration or read from its file when the
+// configuration was loaded; zero where the file could not be used.
+func (a Account) Secret() secret.Value {
+	if !a.AppSecret.IsZero() {
+		return a.AppSecret
+	}
+	return a.fromFile
+}
+
+// RereadSecret returns the app secret as its file holds it at the time of the call, or the one given
+// in the configuration where there is no file. An error names the file.
+func (a Account) RereadSecret() (secret.Value, error) {
+	if a.AppSecretFile == "" {
+		return a.AppSecret, nil
+	}
+	text, err := readSecret(a.AppSecretFile, appSecret)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("reading the app secret of account %q: %w", a.Name, err)
+	}
+	return secret.New(text), nil
+}
+
+// KeepSecret returns a with the secret that former, the same account before a reload, had from the same
+// file, where the file cannot be used now.
+func (a Account) KeepSecret(former Account) Account {
+	if a.Secret().IsZero() && a.AppSecretFile != "" && a.AppSecretFile == former.AppSecretFile {
+		a.fromFile = former.fromFile
+	}
+	return a
+}
+
+// SameCredentials reports whether a token that was obtained for a serves b, too: both are the same
+// app and have their token from the same source with the same secret.
+func (a Account) SameCredentials(b Account) bool {
+	return a.AppID == b.AppID && a.Secret().Equal(b.Secret()) && reflect.DeepEqual(a.Token, b.Token)
+}
 
 // maxSecret bounds a secret's length in bytes; a real app secret has 32.
 const maxSecret = 4096
@@ -23,8 +79,8 @@ const minSecret = 8
 // validateAccounts checks the accounts of the list under the key and reads the files of their secrets.
 func (d *document) validateAccounts(accounts []Account, list string) {
 	for i := range accounts {
-		key := itemKey(list, i)
-		if d.broken[key] {
+		key := strictyaml.Item(list, i)
+		if d.Broken(key) {
 			continue
 		}
 		account := &accounts[i]
@@ -36,10 +92,10 @@ func (d *document) validateAccounts(accounts []Account, list string) {
 		}
 		d.validateSecret(key, account)
 	}
-	sortByPlace(d.fileFaults)
+	strictyaml.Sort(d.fileFaults)
 	for _, f := range d.fileFaults {
 		for i := range accounts {
-			if strings.HasPrefix(f.Key, itemKey(list, i)+".") {
+			if strings.HasPrefix(f.Key, strictyaml.Item(list, i)+".") {
 				d.accountFaults = append(d.accountFaults, AccountFault{accounts[i].Name, f})
 			}
 		}
@@ -49,13 +105,13 @@ func (d *document) validateAccounts(accounts []Account, list string) {
 func (d *document) validateName(key, name string) {
 	const want = "it must be text without control characters, different for each account"
 	switch {
-	case !d.has(key):
-		d.fault(key, "is missing; "+want)
-	case d.broken[key]:
+	case !d.Has(key):
+		d.Fault(key, "is missing; "+want)
+	case d.Broken(key):
 	case strings.TrimSpace(name) == "":
-		d.fault(key, "is empty; "+want)
+		d.Fault(key, "is empty; "+want)
 	case strings.ContainsFunc(name, unicode.IsControl):
-		d.fault(key, "holds a control character; "+want)
+		d.Fault(key, "holds a control character; "+want)
 	default:
 		d.unique(key, name, d.shared.names)
 	}
@@ -64,13 +120,13 @@ func (d *document) validateName(key, name string) {
 func (d *document) validateAppID(key, appID string) {
 	const want = "it must be the account's AppID, such as wx0123456789abcdef: letters, digits, _ and - only"
 	switch {
-	case !d.has(key):
-		d.fault(key, "is missing; "+want)
-	case d.broken[key]:
+	case !d.Has(key):
+		d.Fault(key, "is missing; "+want)
+	case d.Broken(key):
 	case appID == "":
-		d.fault(key, "is empty; "+want)
+		d.Fault(key, "is empty; "+want)
 	case strings.ContainsFunc(appID, notInAppID):
-		d.fault(key, "holds a character that no AppID has; "+want)
+		d.Fault(key, "holds a character that no AppID has; "+want)
 	default:
 		d.unique(key, appID, d.shared.appIDs)
 	}
@@ -84,7 +140,7 @@ func notInAppID(r rune) bool {
 // unique notes a fault where the value has been seen before.
 func (d *document) unique(key, value string, seen map[string]origin) {
 	if first := d.first(key, value, seen); first != "" {
-		d.fault(key, "is the same as "+first+"; each account needs its own")
+		d.Fault(key, "is the same as "+first+"; each account needs its own")
 	}
 }
 
@@ -93,14 +149,14 @@ func (d *document) validateSecret(key string, account *Account) {
 	inline, file := key+".app_secret", key+".app_secret_file"
 	if t := account.Token.Type; t != StableToken && t != LegacyToken {
 		for _, given := range []string{inline, file} {
-			if d.has(given) {
-				d.fault(given, fmt.Sprintf("is not used with token type %s; remove it", t))
+			if d.Has(given) {
+				d.Fault(given, fmt.Sprintf("is not used with token type %s; remove it", t))
 			}
 		}
 		return
 	}
-	if !d.has(inline) && !d.has(file) {
-		d.fault(inline, "is missing; give app_secret, or app_secret_file with the path of a file that holds it")
+	if !d.Has(inline) && !d.Has(file) {
+		d.Fault(inline, "is missing; give app_secret, or app_secret_file with the path of a file that holds it")
 		return
 	}
 	d.validateGivenSecret(key, account)
@@ -110,23 +166,23 @@ func (d *document) validateSecret(key string, account *Account) {
 func (d *document) validateGivenSecret(key string, account *Account) {
 	inline, file := key+".app_secret", key+".app_secret_file"
 	switch {
-	case d.has(inline) && d.has(file):
-		d.fault(file, fmt.Sprintf("stands beside app_secret on line %d; give only one of the two", d.place(inline).line))
+	case d.Has(inline) && d.Has(file):
+		d.Fault(file, fmt.Sprintf("stands beside app_secret on line %d; give only one of the two", d.Place(inline).Line))
 		return
-	case d.broken[inline] || d.broken[file]:
+	case d.Broken(inline) || d.Broken(file):
 		return
-	case d.has(inline):
+	case d.Has(inline):
 		if problem := badSecret(account.AppSecret.Reveal(), appSecret); problem != "" {
-			d.fault(inline, problem)
+			d.Fault(inline, problem)
 		}
 		return
-	case !d.has(file):
+	case !d.Has(file):
 		return
 	case account.AppSecretFile == "":
-		d.fault(file, "is empty; it must be the path of a file that holds the secret")
+		d.Fault(file, "is empty; it must be the path of a file that holds the secret")
 		return
 	case looksLikeSecret(account.AppSecretFile):
-		d.fault(file, "looks like the secret itself; it must be the path of a file, and the secret belongs under app_secret")
+		d.Fault(file, "looks like the secret itself; it must be the path of a file, and the secret belongs under app_secret")
 		return
 	}
 	account.AppSecretFile = d.path(account.AppSecretFile)

@@ -3,38 +3,19 @@ package config
 import (
 	"errors"
 	"fmt"
-	"strings"
+
+	"weixin_exporter/internal/strictyaml"
 )
 
-// Fault is one thing that is wrong in a configuration, or one remark on it. It never quotes a value
-// other than the names of files and of keys.
-type Fault struct {
-	File string
-	// Line and Column count from 1; 0 where there is no place to name.
-	Line, Column int
-	// Key is the path of the key, such as accounts[1].app_id, or [1].app_id in an account file; "" for
-	// the file as a whole.
-	Key string
-	// Problem says what is wrong and what is allowed.
-	Problem string
-}
+// Fault is one thing that is wrong in a configuration, or a warning about it. It quotes no value other than the
+// names of files.
+type Fault = strictyaml.Fault
 
-// String returns one line: file:line:column: key: problem.
-func (f Fault) String() string {
-	var b strings.Builder
-	b.WriteString(f.File)
-	if f.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", f.Line, f.Column)
-	}
-	if f.Key != "" {
-		b.WriteString(": " + f.Key)
-	}
-	b.WriteString(": " + f.Problem)
-	return b.String()
-}
+// Faults is everything that is wrong in a configuration, in the order of the files.
+type Faults = strictyaml.Faults
 
-// AccountFault is what is wrong with a file of one account, such as that of its app secret. It keeps
-// that account from being asked, and no other one.
+// AccountFault is a fault of a file of one account, such as the file of its app secret. The account cannot be
+// used until the file is mended; all others can.
 type AccountFault struct {
 	Account string
 	Fault
@@ -43,20 +24,6 @@ type AccountFault struct {
 // String returns the fault with the account's name.
 func (f AccountFault) String() string {
 	return fmt.Sprintf("%v (account %q alone)", f.Fault, f.Account)
-}
-
-// Faults is everything that is wrong in a configuration, in the order of the files.
-//
-//nolint:errname // the plural of Fault says what it is
-type Faults []Fault
-
-// Error returns one line for each fault.
-func (f Faults) Error() string {
-	lines := make([]string, len(f))
-	for i, fault := range f {
-		lines[i] = fault.String()
-	}
-	return strings.Join(lines, "\n")
 }
 
 // Abridged returns err with only the first fault if it is Faults with several, for messages of one line.

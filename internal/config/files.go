@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v4"
+	"weixin_exporter/internal/strictyaml"
 )
 
 // accountFile is a file that a pattern of account_files matches.
@@ -24,10 +22,10 @@ type accountFile struct {
 // readAccountFiles adds the accounts of the files that account_files names to c, and returns the
 // files' documents in the order of their names.
 func (d *document) readAccountFiles(c *Config) []*document {
-	before := len(d.faults)
+	before := len(d.Faults())
 	for i := range c.AccountFiles {
-		key := itemKey("account_files", i)
-		if !d.broken[key] {
+		key := strictyaml.Item("account_files", i)
+		if !d.Broken(key) {
 			d.validatePattern(key, &c.AccountFiles[i])
 		}
 	}
@@ -36,36 +34,32 @@ func (d *document) readAccountFiles(c *Config) []*document {
 	for _, file := range files {
 		content, err := readRegular(file.path)
 		if err != nil {
-			d.fault(file.key, err.Error())
+			d.Fault(file.key, err.Error())
 			continue
 		}
 		read := newDocument(file.path, d.shared)
 		c.Accounts = append(c.Accounts, read.accounts(content)...)
 		documents = append(documents, read)
 	}
-	sound := len(d.faults) == before && !slices.ContainsFunc(documents, func(read *document) bool { return len(read.faults) > 0 })
+	sound := len(d.Faults()) == before && !slices.ContainsFunc(documents, func(read *document) bool { return len(read.Faults()) > 0 })
 	switch {
-	case len(c.Accounts) > 0 || !sound || d.broken["accounts"] || d.broken["account_files"]:
-	case d.has("account_files"):
-		d.fault("account_files", "no account is given, neither under accounts nor in a file that matches; add at least one")
+	case len(c.Accounts) > 0 || !sound || d.Broken("accounts") || d.Broken("account_files"):
+	case d.Has("account_files"):
+		d.Fault("account_files", "no account is given, neither under accounts nor in a file that matches; add at least one")
 	default:
-		d.fault("accounts", "no account is given; list at least one with name, app_id and app_secret or app_secret_file")
+		d.Fault("accounts", "no account is given; list at least one with name, app_id and app_secret or app_secret_file")
 	}
 	return documents
 }
 
 // accounts reads a file that holds a list of accounts, which may be empty.
 func (d *document) accounts(content []byte) []Account {
-	root := d.compose(content)
-	if root == nil {
+	if !d.Parse(content) {
 		return nil
 	}
-	d.places[""] = placeOf(root)
 	var accounts []Account
-	if d.expect(root, yaml.SequenceNode, "", "a list of accounts, each as under accounts in the configuration") {
-		d.decode(root, reflect.ValueOf(&accounts).Elem(), "")
-		d.validateAccounts(accounts, "")
-	}
+	d.Decode(&accounts, "a list of accounts, each as under accounts in the configuration")
+	d.validateAccounts(accounts, "")
 	return accounts
 }
 
@@ -73,15 +67,15 @@ func (d *document) accounts(content []byte) []Account {
 func (d *document) validatePattern(key string, pattern *string) {
 	const want = "it must be the path of a file that holds accounts, or a pattern such as accounts.d/*.yml"
 	if *pattern == "" {
-		d.fault(key, "is empty; "+want)
+		d.Fault(key, "is empty; "+want)
 		return
 	}
 	if _, err := filepath.Match(*pattern, ""); err != nil {
-		d.fault(key, "is not a pattern that can be matched; a [ needs its ], and a \\ a character behind it")
+		d.Fault(key, "is not a pattern that can be matched; a [ needs its ], and a \\ a character behind it")
 		return
 	}
 	if !filepath.IsAbs(*pattern) {
-		*pattern = filepath.Join(quoted(filepath.Dir(d.file)), *pattern)
+		*pattern = filepath.Join(quoted(filepath.Dir(d.File)), *pattern)
 	}
 }
 
@@ -89,8 +83,8 @@ func (d *document) validatePattern(key string, pattern *string) {
 func (d *document) matches(patterns []string) []accountFile {
 	var found []accountFile
 	for i, pattern := range patterns {
-		key := itemKey("account_files", i)
-		if d.broken[key] {
+		key := strictyaml.Item("account_files", i)
+		if d.Broken(key) {
 			continue
 		}
 		wild := wildcard(pattern) >= 0
@@ -98,24 +92,24 @@ func (d *document) matches(patterns []string) []accountFile {
 			folder := fixedFolder(pattern)
 			// What cannot be listed matches nothing, which must not pass for an empty folder.
 			if _, err := os.ReadDir(folder); err != nil && !os.IsNotExist(err) {
-				d.fault(key, fmt.Sprintf("%s cannot be listed: %v; it must be a folder that the exporter's user may read", folder, cause(err)))
+				d.Fault(key, fmt.Sprintf("%s cannot be listed: %v; it must be a folder that the exporter's user may read", folder, cause(err)))
 				continue
 			}
 		}
 		paths, err := filepath.Glob(pattern)
 		if err == nil && len(paths) == 0 && !wild {
-			d.fault(key, "there is no file "+unquoted(pattern)+"; give the path of a file that holds accounts, or a pattern such as accounts.d/*.yml")
+			d.Fault(key, "there is no file "+unquoted(pattern)+"; give the path of a file that holds accounts, or a pattern such as accounts.d/*.yml")
 		}
 		for _, path := range paths {
 			found = append(found, accountFile{filepath.Clean(path), key})
 		}
 	}
 	slices.SortStableFunc(found, func(a, b accountFile) int { return strings.Compare(a.path, b.path) })
-	seen, own := map[string]bool{}, realName(d.file)
+	seen, own := map[string]bool{}, realName(d.File)
 	return slices.DeleteFunc(found, func(f accountFile) bool {
 		path := realName(f.path)
 		if path == own {
-			d.fault(f.key, "matches the configuration itself; keep account files in a folder of their own, such as accounts.d/*.yml")
+			d.Fault(f.key, "matches the configuration itself; keep account files in a folder of their own, such as accounts.d/*.yml")
 		}
 		again := seen[path] || path == own
 		seen[path] = true
@@ -192,6 +186,3 @@ func wildcard(pattern string) int {
 func fixedFolder(pattern string) string {
 	return filepath.Dir(unquoted(pattern[:wildcard(pattern)]) + "x")
 }
-
-// itemKey returns the path of a list's item.
-func itemKey(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

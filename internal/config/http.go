@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	promconfig "github.com/prometheus/common/config"
-	"go.yaml.in/yaml/v4"
 
 	"weixin_exporter/internal/httpclient"
 	"weixin_exporter/weixin/secret"
@@ -39,23 +38,17 @@ func DefaultHTTPClient() promconfig.HTTPClientConfig {
 	return c
 }
 
-// httpConfig reads the block under the key and checks it.
-func (d *document) httpConfig(n *yaml.Node, c *promconfig.HTTPClientConfig, key string) {
-	b, before := d.httpBlock(n, reflect.ValueOf(c).Elem(), key)
-	d.checkHTTPConfig(c, key, b, before)
-}
-
-// httpBlock reads a structure that is or embeds an http_config. The faults in it begin at the number
-// returned.
-func (d *document) httpBlock(n *yaml.Node, v reflect.Value, key string) (*httpBlock, int) {
+// enterHTTPConfig returns the check of a block that is about to be read.
+func (d *document) enterHTTPConfig(c *promconfig.HTTPClientConfig, key string) func() {
 	b, before := &httpBlock{}, d.faulty()
 	d.block = b
-	d.structure(n, v, key)
-	d.block = nil
-	return b, before
+	return func() {
+		d.block = nil
+		d.checkHTTPConfig(c, key, b, before)
+	}
 }
 
-// checkHTTPConfig checks the block that was read.
+// checkHTTPConfig checks the block that was read; before is the number of faults before it.
 func (d *document) checkHTTPConfig(c *promconfig.HTTPClientConfig, key string, b *httpBlock, before int) {
 	c.SetDirectory(d.path("."))
 	if c.FollowRedirects {
@@ -97,7 +90,7 @@ func (d *document) validateHTTPConfig(c *promconfig.HTTPClientConfig, key string
 			d.fileFault(file.key, err.Error())
 		}
 	}
-	ofFile := d.fault
+	ofFile := d.Fault
 	if len(b.files) > 0 {
 		ofFile = d.fileFault // what the files hold is read by these checks, too
 	}
@@ -106,11 +99,11 @@ func (d *document) validateHTTPConfig(c *promconfig.HTTPClientConfig, key string
 		check func() error
 		note  func(key, problem string)
 	}{
-		{key + ".tls_config", c.TLSConfig.Validate, d.fault},
+		{key + ".tls_config", c.TLSConfig.Validate, d.Fault},
 		{key + ".tls_config", func() error { return readTLS(&c.TLSConfig) }, ofFile},
-		{key + ".oauth2", func() error { return validateOAuth2(c.OAuth2) }, d.fault},
+		{key + ".oauth2", func() error { return validateOAuth2(c.OAuth2) }, d.Fault},
 		{key + ".oauth2", func() error { return readOAuth2(c.OAuth2) }, ofFile},
-		{key, c.Validate, d.fault},
+		{key, c.Validate, d.Fault},
 		{key, func() error { return buildable(c) }, ofFile},
 	}
 	for _, check := range checks {
@@ -136,7 +129,7 @@ func buildable(c *promconfig.HTTPClientConfig) error {
 // hasFaultUnder reports whether a key has a fault, or one below it.
 func (d *document) hasFaultUnder(key string) bool {
 	under := func(f Fault) bool { return f.Key == key || strings.HasPrefix(f.Key, key+".") }
-	return slices.ContainsFunc(d.faults, under) || slices.ContainsFunc(d.fileFaults, under)
+	return slices.ContainsFunc(d.Faults(), under) || slices.ContainsFunc(d.fileFaults, under)
 }
 
 // readTLS reads certificates and keys.

@@ -5,16 +5,15 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
-	"go.yaml.in/yaml/v4"
 
 	"weixin_exporter/internal/history"
+	"weixin_exporter/internal/strictyaml"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -30,22 +29,31 @@ const (
 	WriteV2 ProtobufMessage = "io.prometheus.write.v2.Request"
 )
 
+// Allowed implements strictyaml.Scalar.
+func (*ProtobufMessage) Allowed() string { return string(WriteV1 + " or " + WriteV2) }
+
+// SetText implements strictyaml.Scalar.
+func (m *ProtobufMessage) SetText(text string) bool {
+	*m = ProtobufMessage(text)
+	return *m == WriteV1 || *m == WriteV2
+}
+
 // RemoteWrite is an endpoint that the history is sent to. Its keys are those of Prometheus.
 type RemoteWrite struct {
 	// URL is http or https with a host; user, password and query may be secrets.
-	URL secret.URL `yaml:"url"`
+	URL secret.URL `yaml:"url" allowed:"an http or https URL with a host and no fragment, such as http://prometheus:9090/api/v1/write"`
 	// Name, if there is one, is what the store calls the endpoint; unique.
 	Name string `yaml:"name,omitempty"`
 	// Headers are sent with each request.
 	Headers map[string]secret.Value `yaml:"headers,omitempty"`
 	// RemoteTimeout bounds one request.
-	RemoteTimeout model.Duration `yaml:"remote_timeout"`
+	RemoteTimeout model.Duration `yaml:"remote_timeout" allowed:"a duration above 0, such as 30s"`
 	// ProtobufMessage is the version of the protocol to begin with.
 	ProtobufMessage ProtobufMessage `yaml:"protobuf_message"`
 	// MaxSamplesPerSend is how many samples a request holds at most.
-	MaxSamplesPerSend int `yaml:"max_samples_per_send"`
+	MaxSamplesPerSend int `yaml:"max_samples_per_send" allowed:"a whole number from 1 to 100000"`
 	// MaxAge is how old a day may be to be sent.
-	MaxAge model.Duration `yaml:"max_age"`
+	MaxAge model.Duration `yaml:"max_age" allowed:"a duration from 1d to 4000d, such as 30d"`
 	// ExternalLabels are added to all series.
 	ExternalLabels map[string]string `yaml:"external_labels,omitempty"`
 	// HTTPClient holds authentication, TLS and proxy; its relative paths have been joined with the
@@ -71,7 +79,7 @@ func NewRemoteWrite(urls ...string) ([]RemoteWrite, error) {
 	endpoints := make([]RemoteWrite, len(urls))
 	for i, text := range urls {
 		if _, ok := parseEndpoint(text); !ok {
-			return nil, fmt.Errorf("must be %s", allowed("remote_write[].url", ""))
+			return nil, fmt.Errorf("must be %s", strictyaml.Allowed(RemoteWrite{}, "url"))
 		}
 		endpoints[i] = DefaultRemoteWrite()
 		endpoints[i].URL = secret.NewURL(text)
@@ -129,61 +137,52 @@ func parseEndpoint(text string) (*url.URL, bool) {
 	return u, true
 }
 
-func allowedRemoteWrite(key, what string) string {
-	switch key[strings.LastIndexByte(key, ']')+1:] {
-	case ".url":
-		return "an http or https URL with a host and no fragment, such as http://prometheus:9090/api/v1/write"
-	case ".remote_timeout":
-		return "a duration above 0, such as 30s"
-	case ".max_samples_per_send":
-		return "a whole number from 1 to 100000"
-	case ".max_age":
-		return "a duration from 1d to 4000d, such as 30d"
-	}
-	return what
-}
-
-// remoteWrite reads an endpoint, in which the keys of an http_config stand beside its own.
-func (d *document) remoteWrite(n *yaml.Node, w *RemoteWrite, key string) {
+// enterRemoteWrite returns the check of an endpoint that is about to be read; the keys of an http_config are
+// among its own.
+func (d *document) enterRemoteWrite(w *RemoteWrite, key string) func() {
 	*w = DefaultRemoteWrite()
-	b, before := d.httpBlock(n, reflect.ValueOf(w).Elem(), key)
-	for _, value := range w.Headers {
-		b.hidden = append(b.hidden, value)
+	b, before := &httpBlock{}, d.faulty()
+	d.block = b
+	return func() {
+		d.block = nil
+		for _, value := range w.Headers {
+			b.hidden = append(b.hidden, value)
+		}
+		d.checkHTTPConfig(&w.HTTPClient, key, b, before)
 	}
-	d.checkHTTPConfig(&w.HTTPClient, key, b, before)
 }
 
 func (d *document) validateRemoteWrite(endpoints []RemoteWrite) {
 	seen := map[string]origin{}
 	for i := range endpoints {
-		w, key := &endpoints[i], itemKey("remote_write", i)
-		if d.broken[key] {
+		w, key := &endpoints[i], strictyaml.Item("remote_write", i)
+		if d.Broken(key) {
 			continue
 		}
 		_, ok := parseEndpoint(w.URL.Reveal())
 		switch {
-		case !d.has(key + ".url"):
-			d.fault(key+".url", "is missing; name the receiver's address, such as http://prometheus:9090/api/v1/write")
+		case !d.Has(key + ".url"):
+			d.Fault(key+".url", "is missing; name the receiver's address, such as http://prometheus:9090/api/v1/write")
 		case !ok:
-			d.refuse(key + ".url")
+			d.Refuse(key + ".url")
 		}
-		if d.has(key+".name") && (w.Name == "" || strings.ContainsFunc(w.Name, isControl)) {
-			d.fault(key+".name", "must be text without control characters, or leave the key out")
+		if d.Has(key+".name") && (w.Name == "" || strings.ContainsFunc(w.Name, isControl)) {
+			d.Fault(key+".name", "must be text without control characters, or leave the key out")
 		}
 		if w.RemoteTimeout <= 0 {
-			d.refuse(key + ".remote_timeout")
+			d.Refuse(key + ".remote_timeout")
 		}
 		if w.MaxSamplesPerSend < 1 || w.MaxSamplesPerSend > maxSamplesPerSend {
-			d.refuse(key + ".max_samples_per_send")
+			d.Refuse(key + ".max_samples_per_send")
 		}
 		if age := time.Duration(w.MaxAge); age < day || age > maxHistoryDays*day {
-			d.refuse(key + ".max_age")
+			d.Refuse(key + ".max_age")
 		}
 		d.validateHeaders(w.Headers, key+".headers")
 		d.validateExternalLabels(w.ExternalLabels, key+".external_labels")
 		if name := w.Key(); name != "" {
 			if first := d.first(key, name, seen); first != "" {
-				d.fault(key, "is the same endpoint as "+first+"; give each of them a name of its own, since the store tells them apart by name, or else by URL without user and query")
+				d.Fault(key, "is the same endpoint as "+first+"; give each of them a name of its own, since the store tells them apart by name, or else by URL without user and query")
 			}
 		}
 	}
@@ -201,30 +200,30 @@ func reserved() []string {
 
 func (d *document) validateHeaders(headers map[string]secret.Value, key string) {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		child := join(key, shown(name))
+		child := strictyaml.Join(key, strictyaml.ShownKey(name))
 		switch canonical := http.CanonicalHeaderKey(name); {
 		case canonical == "Authorization":
-			d.fault(child, "is set by authorization, basic_auth or oauth2; use one of these")
+			d.Fault(child, "is set by authorization, basic_auth or oauth2; use one of these")
 		case slices.Contains(reserved(), canonical):
-			d.fault(child, "is set by the protocol; remove it")
+			d.Fault(child, "is set by the protocol; remove it")
 		case !isToken(name):
-			d.fault(child, "is not a name of a header; it may have letters, digits and hyphens")
+			d.Fault(child, "is not a name of a header; it may have letters, digits and hyphens")
 		case strings.ContainsFunc(headers[name].Reveal(), isControl):
-			d.fault(child, "must be text without control characters")
+			d.Fault(child, "must be text without control characters")
 		}
 	}
 }
 
 func (d *document) validateExternalLabels(labels map[string]string, key string) {
 	for _, name := range slices.Sorted(maps.Keys(labels)) {
-		child := join(key, shown(name))
+		child := strictyaml.Join(key, strictyaml.ShownKey(name))
 		switch {
 		case name == history.AccountLabel || name == model.MetricNameLabel:
-			d.fault(child, "every series of the history has this label already; choose another name")
+			d.Fault(child, "every series of the history has this label already; choose another name")
 		case !model.LegacyValidation.IsValidLabelName(name) || strings.HasPrefix(name, model.ReservedLabelPrefix):
-			d.fault(child, "is not a name of a label: letters, digits and _, not beginning with a digit or __")
+			d.Fault(child, "is not a name of a label: letters, digits and _, not beginning with a digit or __")
 		case labels[name] == "":
-			d.fault(child, "has no value; remove it")
+			d.Fault(child, "has no value; remove it")
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	promconfig "github.com/prometheus/common/config"
 
 	"weixin_exporter/internal/access"
+	"weixin_exporter/internal/strictyaml"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -40,7 +41,7 @@ type Token struct {
 // those of Token.
 type ComponentToken struct {
 	// Type is FileToken or URLToken.
-	Type       TokenType                    `yaml:"type"`
+	Type       TokenType                    `yaml:"type" allowed:"file or url"`
 	Path       string                       `yaml:"path,omitempty"`
 	URL        secret.URL                   `yaml:"url,omitempty"`
 	TokenPath  string                       `yaml:"token_path,omitempty"`
@@ -64,6 +65,15 @@ const (
 	AuthorizerToken TokenType = "authorizer"
 )
 
+// Allowed implements strictyaml.Scalar.
+func (*TokenType) Allowed() string { return "stable_token, token, file, url or authorizer" }
+
+// SetText implements strictyaml.Scalar.
+func (t *TokenType) SetText(text string) bool {
+	*t = TokenType(text)
+	return slices.Contains([]TokenType{StableToken, LegacyToken, FileToken, URLToken, AuthorizerToken}, *t)
+}
+
 // typesOf returns the types that use a key under token or component_access_token.
 func typesOf(key string) []TokenType {
 	switch key {
@@ -79,13 +89,13 @@ func typesOf(key string) []TokenType {
 
 // validateToken checks where a token comes from and reports whether the type is known.
 func (d *document) validateToken(key string, t *Token) bool {
-	if d.broken[key] || d.broken[key+".type"] {
+	if d.Broken(key) || d.Broken(key+".type") {
 		return false
 	}
 	if t.Type == "" {
 		t.Type = StableToken
 	}
-	if !d.has(key) {
+	if !d.Has(key) {
 		return true
 	}
 	d.refuseOthers(key, t.Type, "path", "url", "token_path", "http_config", "component_app_id", "component_access_token", "refresh_token_file")
@@ -112,8 +122,8 @@ func (d *document) validateToken(key string, t *Token) bool {
 // refuseOthers notes a fault for each of the keys that the type does not use.
 func (d *document) refuseOthers(key string, used TokenType, names ...string) {
 	for _, name := range names {
-		if owners := typesOf(name); !slices.Contains(owners, used) && d.has(key+"."+name) {
-			d.fault(key+"."+name, fmt.Sprintf("belongs to token type %s, and this one is of type %s; remove it, or change the type",
+		if owners := typesOf(name); !slices.Contains(owners, used) && d.Has(key+"."+name) {
+			d.Fault(key+"."+name, fmt.Sprintf("belongs to token type %s, and this one is of type %s; remove it, or change the type",
 				either(owners), used))
 		}
 	}
@@ -132,11 +142,11 @@ func either(types []TokenType) string {
 func (d *document) validateTokenKeys(key, path string) {
 	const want = "the keys that lead to the token in a JSON object, joined by dots, such as data.token"
 	switch {
-	case !d.has(key) || d.broken[key]:
+	case !d.Has(key) || d.Broken(key):
 	case looksLikeToken(path):
-		d.fault(key, "looks like the token itself; it must be "+want)
+		d.Fault(key, "looks like the token itself; it must be "+want)
 	case slices.Contains(strings.Split(path, "."), "") || strings.ContainsFunc(path, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
-		d.fault(key, "must be "+want)
+		d.Fault(key, "must be "+want)
 	}
 }
 
@@ -151,16 +161,16 @@ func (d *document) warnShared(key, source string) {
 func (d *document) validateTokenPath(key string, path *string) bool {
 	const want = "it must be the path of the file that holds the access token"
 	switch {
-	case d.broken[key]:
+	case d.Broken(key):
 		return false
-	case !d.has(key):
-		d.fault(key, "is missing; "+want)
+	case !d.Has(key):
+		d.Fault(key, "is missing; "+want)
 		return false
 	case *path == "":
-		d.fault(key, "is empty; "+want)
+		d.Fault(key, "is empty; "+want)
 		return false
 	case looksLikeToken(*path):
-		d.fault(key, "looks like the token itself; "+want)
+		d.Fault(key, "looks like the token itself; "+want)
 		return false
 	}
 	*path = d.path(*path)
@@ -175,13 +185,13 @@ func (d *document) validateTokenURL(key string, given secret.URL) bool {
 	const want = "an http or https URL with a host and no fragment, such as https://tokens.example/shop"
 	u, err := given.Parse()
 	switch {
-	case d.broken[key]:
+	case d.Broken(key):
 		return false
-	case !d.has(key):
-		d.fault(key, "is missing; it must be "+want)
+	case !d.Has(key):
+		d.Fault(key, "is missing; it must be "+want)
 		return false
 	case err != nil || !isHTTP(u) || strings.Contains(given.Reveal(), "#"):
-		d.fault(key, "must be "+want)
+		d.Fault(key, "must be "+want)
 		return false
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
 		d.warn(key, "access tokens cross the network in the clear; https protects them")
@@ -192,12 +202,12 @@ func (d *document) validateTokenURL(key string, given secret.URL) bool {
 func (d *document) validateAuthorizer(key string, t *Token) {
 	const want = "it must be the AppID of the third-party platform: letters, digits, _ and - only"
 	switch id := key + ".component_app_id"; {
-	case !d.has(id):
-		d.fault(id, "is missing; "+want)
+	case !d.Has(id):
+		d.Fault(id, "is missing; "+want)
 	case t.ComponentAppID == "":
-		d.fault(id, "is empty; "+want)
+		d.Fault(id, "is empty; "+want)
 	case strings.ContainsFunc(t.ComponentAppID, notInAppID):
-		d.fault(id, "holds a character that no AppID has; "+want)
+		d.Fault(id, "holds a character that no AppID has; "+want)
 	}
 	d.validateComponent(key+".component_access_token", t.ComponentAccessToken)
 	d.validateRefreshToken(key+".refresh_token_file", t)
@@ -205,10 +215,10 @@ func (d *document) validateAuthorizer(key string, t *Token) {
 
 func (d *document) validateComponent(key string, t *ComponentToken) {
 	switch {
-	case d.broken[key] || d.broken[key+".type"]:
+	case d.Broken(key) || d.Broken(key+".type"):
 		return
 	case t == nil:
-		d.fault(key, "is missing; it must say where the platform's own access token comes from: type file with path, or type url with url")
+		d.Fault(key, "is missing; it must say where the platform's own access token comes from: type file with path, or type url with url")
 		return
 	}
 	switch t.Type {
@@ -217,10 +227,10 @@ func (d *document) validateComponent(key string, t *ComponentToken) {
 	case URLToken:
 		d.validateTokenURL(key+".url", t.URL)
 	case "":
-		d.fault(key+".type", "is missing; it must be "+allowed(key+".type", ""))
+		d.Fault(key+".type", "is missing; it must be "+strictyaml.Allowed(ComponentToken{}, "type"))
 		return
 	default:
-		d.refuse(key + ".type")
+		d.Refuse(key + ".type")
 		return
 	}
 	d.refuseOthers(key, t.Type, "path", "url", "token_path", "http_config")
@@ -231,16 +241,16 @@ func (d *document) validateComponent(key string, t *ComponentToken) {
 func (d *document) validateRefreshToken(key string, t *Token) {
 	const want = "it must be the path of a file that holds the account's refresh token"
 	switch {
-	case d.broken[key]:
+	case d.Broken(key):
 		return
-	case !d.has(key):
-		d.fault(key, "is missing; "+want)
+	case !d.Has(key):
+		d.Fault(key, "is missing; "+want)
 		return
 	case t.RefreshTokenFile == "":
-		d.fault(key, "is empty; "+want)
+		d.Fault(key, "is empty; "+want)
 		return
 	case looksLikeToken(t.RefreshTokenFile):
-		d.fault(key, "looks like the token itself; "+want)
+		d.Fault(key, "looks like the token itself; "+want)
 		return
 	}
 	t.RefreshTokenFile = d.path(t.RefreshTokenFile)

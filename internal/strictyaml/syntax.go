@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"errors"
@@ -8,20 +8,20 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// syntax notes what the YAML library says of a text that is not YAML, in words of our own: its message
-// may quote the text, which may be a secret, and calls things by the names of a parser.
-func (d *document) syntax(err error) {
+// syntax adds a fault for an error of the YAML library. The library's message may quote the text, which may be
+// a secret, and uses the terms of a parser, so it is translated.
+func (d *Document) syntax(err error) {
 	fault, ok := errors.AsType[*yaml.LoadError](err)
 	if !ok {
-		d.faultAt(place{1, 1}, "", "this is not YAML that can be read")
+		d.faultAt(Place{1, 1}, "", "this is not YAML that can be read")
 		return
 	}
-	at := place{fault.Mark.Line, fault.Mark.Column}
-	d.faultAt(at, "", "no valid YAML: "+syntaxProblem(fault.Message, fault.ContextMsg, fault.ContextMark.Line))
+	at := Place{fault.Mark.Line, fault.Mark.Column}
+	d.faultAt(at, "", "invalid YAML: "+syntaxProblem(fault.Message, fault.ContextMsg, fault.ContextMark.Line))
 }
 
-// syntaxProblem says what is wrong at a place of a text, and what to do; begun is the line on which what the
-// context names begins.
+// syntaxProblem says what is wrong and what to do; begun is the line on which the context of the message
+// begins.
 func syntaxProblem(message, context string, begun int) string {
 	says := func(parts ...string) bool {
 		for _, part := range parts {
@@ -55,7 +55,7 @@ func syntaxProblem(message, context string, begun int) string {
 	case says("quoted scalar", "end of stream"), says("quoted scalar", "document indicator"):
 		return fmt.Sprintf("the quoted text that begins on line %d has no closing quote", begun)
 	case says("quoted scalar", "escape"), says("quoted scalar", "hexadecimal"):
-		return `\ begins something that is not known in a text in double quotes; write \\ for a backslash, or use single quotes`
+		return `\ begins an unknown escape sequence in a text in double quotes; write \\ for a backslash, or use single quotes`
 	case says("'-' indicator"):
 		return fmt.Sprintf("an item with its - is expected here, in the list that begins on line %d; check the indentation", begun)
 	case says("expected key"):
@@ -69,6 +69,6 @@ func syntaxProblem(message, context string, begun int) string {
 	case says("directive"):
 		return "this is not a directive of YAML; quote a value that begins with %"
 	default:
-		return "what stands here is not understood; check indentation and quotes"
+		return "this is not understood; check indentation and quotes"
 	}
 }
