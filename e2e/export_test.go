@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,28 +42,24 @@ func (w *world) knownDays(t *testing.T) map[string][datacube.APIs][]datacube.Dat
 	}
 	defer func() { _ = known.Close() }() // it only reads
 	days := map[string][datacube.APIs][]datacube.Date{}
-	err = known.History(t.Context(), func(h *store.History) error {
+	err = known.ReadFigures(t.Context(), func(figures *store.FigureReader) error {
 		for _, a := range w.accounts {
 			var of [datacube.APIs][]datacube.Date
-			err := h.Days(a.AppID, 0, datacube.DateOf(clock()), func(date datacube.Date, f datacube.Figures) error {
-				of[datacube.Daily] = append(of[datacube.Daily], date)
-				if want := w.sim.Day(a.AppID, date); f != want {
-					t.Errorf("%s, %v: the store has %v, want %v", a.name, date, f, want)
+			for api := range datacube.APIs {
+				for day, err := range figures.Figures(store.FigureQuery{API: api, Accounts: []string{a.AppID}, To: datacube.DateOf(clock())}) {
+					if err != nil {
+						return err
+					}
+					of[api] = append(of[api], day.Date)
+					want := []datacube.Figures{w.sim.Day(a.AppID, day.Date)}
+					if api == datacube.Hourly {
+						hours := w.sim.Hours(a.AppID, day.Date)
+						want = hours[:]
+					}
+					if !slices.Equal(day.Figures, want) {
+						t.Errorf("%s, %v: the store has %v, want %v", a.name, day.Date, day.Figures, want)
+					}
 				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			err = h.Hours(a.AppID, 0, datacube.DateOf(clock()), func(date datacube.Date, hours *datacube.Hours) error {
-				of[datacube.Hourly] = append(of[datacube.Hourly], date)
-				if want := w.sim.Hours(a.AppID, date); *hours != want {
-					t.Errorf("%s, %v: the store has %v, want %v", a.name, date, hours, want)
-				}
-				return nil
-			})
-			if err != nil {
-				return err
 			}
 			days[a.name] = of
 		}

@@ -122,12 +122,16 @@ func (e *ExportOptions) export(ctx context.Context, env Env, cfg *config.Config)
 	if err != nil {
 		return err
 	}
-	err = db.History(ctx, func(h *store.History) error {
-		accounts, err := e.choose(env, cfg, h.Accounts())
+	err = db.ReadFigures(ctx, func(figures *store.FigureReader) error {
+		stored, err := figures.Accounts()
 		if err != nil {
 			return err
 		}
-		return e.write(ctx, env, cfg.Store.Path, h.Incomplete, export.Job{Source: h, Accounts: accounts, Since: e.Since, Until: e.Until})
+		accounts, err := e.choose(env, cfg, stored)
+		if err != nil {
+			return err
+		}
+		return e.write(ctx, env, cfg.Store.Path, figures.Incomplete, export.Job{Source: figures, Accounts: accounts, Since: e.Since, Until: e.Until})
 	})
 	if closed := db.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
 		err = fmt.Errorf("closing the store: %w", closed)

@@ -32,8 +32,8 @@ func benchmarked() export.Job {
 				n := int64(date)*7919*int64(hour*hour+i)%60_000 + 1
 				day.Hours[hour] = datacube.Figures{Callbacks: n, Failures: n / 100, TimeCostMillis: n * 213, MaxTimeCostMillis: n % 5000}
 			}
-			k.hours = append(k.hours, day)
-			k.days = append(k.days, datacube.Day{Date: date, Figures: day.Hours[12]})
+			k.hourly = append(k.hourly, day)
+			k.daily = append(k.daily, datacube.Day{Date: date, Figures: day.Hours[12]})
 		}
 		source[appID] = k
 		job.Accounts = append(job.Accounts, export.Account{Name: "account-" + appID, AppID: appID})
@@ -73,10 +73,10 @@ func BenchmarkExport(b *testing.B) {
 	for appID, k := range job.Source.(known) {
 		var records []store.Record
 		state := store.State{Status: store.Known}
-		for i := range k.days {
+		for i := range k.daily {
 			records = append(records,
-				store.Record{AppID: appID, API: datacube.Daily, Date: k.days[i].Date, State: state, Daily: &k.days[i].Figures},
-				store.Record{AppID: appID, API: datacube.Hourly, Date: k.hours[i].Date, State: state, Hourly: &k.hours[i].Hours})
+				store.Record{AppID: appID, API: datacube.Daily, Date: k.daily[i].Date, State: state, Daily: &k.daily[i].Figures},
+				store.Record{AppID: appID, API: datacube.Hourly, Date: k.hourly[i].Date, State: state, Hourly: &k.hourly[i].Hours})
 		}
 		if _, err := s.Save(b.Context(), records); err != nil {
 			b.Fatal(err)
@@ -90,8 +90,8 @@ func BenchmarkExport(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				err = s.History(b.Context(), func(h *store.History) error {
-					job.Source = h
+				err = s.ReadFigures(b.Context(), func(r *store.FigureReader) error {
+					job.Source = r
 					return write(file, job)
 				})
 				if err != nil {

@@ -8,19 +8,18 @@ package export
 
 import (
 	"cmp"
+	"iter"
 	"math"
 	"slices"
 
 	"weixin_exporter/internal/history"
+	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
 )
 
-// Source has the known days; *store.History is one. Its methods call each with the known days
-// of an account from since to until, both included, in ascending order, and return what each
-// returns as soon as that is an error.
+// Source has the known days; *store.FigureReader is one. It yields an error as the last element.
 type Source interface {
-	Days(appID string, since, until datacube.Date, each func(datacube.Date, datacube.Figures) error) error
-	Hours(appID string, since, until datacube.Date, each func(datacube.Date, *datacube.Hours) error) error
+	Figures(q store.FigureQuery) iter.Seq2[store.DayFigures, error]
 }
 
 // Account is one to export, under a name that no other one has.
@@ -92,17 +91,7 @@ func (p periods) first(date datacube.Date) int64 {
 	return history.DayTime(date).Unix()
 }
 
-// walk calls each with the known days of an account and the figures of their periods. The
-// slice is valid until each returns.
-func (j *Job) walk(p periods, appID string, each func(datacube.Date, []datacube.Figures) error) error {
-	if p.api == datacube.Hourly {
-		return j.Source.Hours(appID, j.Since, j.Until, func(date datacube.Date, hours *datacube.Hours) error {
-			return each(date, hours[:])
-		})
-	}
-	var day [1]datacube.Figures
-	return j.Source.Days(appID, j.Since, j.Until, func(date datacube.Date, f datacube.Figures) error {
-		day[0] = f
-		return each(date, day[:])
-	})
+// days yields the known days of an account.
+func (j *Job) days(api datacube.API, appID string) iter.Seq2[store.DayFigures, error] {
+	return j.Source.Figures(store.FigureQuery{API: api, Accounts: []string{appID}, From: j.Since, To: j.Until})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"weixin_exporter/internal/export"
+	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -24,33 +26,41 @@ const firstDay datacube.Date = 19781
 
 // known is a Source in memory: the known days of each account, in order.
 type known map[string]struct {
-	days  []datacube.Day
-	hours []datacube.HourlyDay
+	daily  []datacube.Day
+	hourly []datacube.HourlyDay
 }
 
-func (k known) Days(appID string, since, until datacube.Date, each func(datacube.Date, datacube.Figures) error) error {
-	for _, day := range k[appID].days {
-		if day.Date < since || day.Date > until {
-			continue
-		}
-		if err := each(day.Date, day.Figures); err != nil {
-			return err
+func (k known) Figures(q store.FigureQuery) iter.Seq2[store.DayFigures, error] {
+	return func(yield func(store.DayFigures, error) bool) {
+		for _, appID := range q.Accounts {
+			for day := range k.days(q.API, appID) {
+				if day.Date >= q.From && day.Date <= q.To && !yield(day, nil) {
+					return
+				}
+			}
 		}
 	}
-	return nil
 }
 
-func (k known) Hours(appID string, since, until datacube.Date, each func(datacube.Date, *datacube.Hours) error) error {
-	for i := range k[appID].hours {
-		day := &k[appID].hours[i]
-		if day.Date < since || day.Date > until {
-			continue
+// days yields all days of an account.
+func (k known) days(api datacube.API, appID string) iter.Seq[store.DayFigures] {
+	return func(yield func(store.DayFigures) bool) {
+		if api == datacube.Daily {
+			var figures [1]datacube.Figures
+			for _, day := range k[appID].daily {
+				if figures[0] = day.Figures; !yield(store.DayFigures{AppID: appID, Date: day.Date, Figures: figures[:]}) {
+					return
+				}
+			}
+			return
 		}
-		if err := each(day.Date, &day.Hours); err != nil {
-			return err
+		for i := range k[appID].hourly {
+			day := &k[appID].hourly[i]
+			if !yield(store.DayFigures{AppID: appID, Date: day.Date, Figures: day.Hours[:]}) {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 // some is a job with names that are awkward to write, a day without traffic and gaps.
@@ -60,13 +70,13 @@ func some() export.Job {
 	}
 	source := known{
 		"wx01": {
-			days: []datacube.Day{{Date: firstDay, Figures: f(1230)}, {Date: firstDay + 1}, {Date: firstDay + 3, Figures: f(5000)}},
-			hours: []datacube.HourlyDay{
+			daily: []datacube.Day{{Date: firstDay, Figures: f(1230)}, {Date: firstDay + 1}, {Date: firstDay + 3, Figures: f(5000)}},
+			hourly: []datacube.HourlyDay{
 				{Date: firstDay, Hours: datacube.Hours{0: f(1000), 9: f(230)}},
 				{Date: firstDay + 2},
 			},
 		},
-		"wx02": {hours: []datacube.HourlyDay{{Date: firstDay + 1, Hours: datacube.Hours{23: f(7)}}}},
+		"wx02": {hourly: []datacube.HourlyDay{{Date: firstDay + 1, Hours: datacube.Hours{23: f(7)}}}},
 		"wx03": {},
 	}
 	return export.Job{
@@ -145,7 +155,7 @@ func TestNothing(t *testing.T) {
 	}
 }
 
-// broken fails after a number of bytes, or of days.
+// broken is a writer that fails after a number of bytes, and a Source without hours that can be read.
 type broken struct {
 	known
 	err  error
@@ -159,8 +169,11 @@ func (b *broken) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (b *broken) Hours(string, datacube.Date, datacube.Date, func(datacube.Date, *datacube.Hours) error) error {
-	return b.err
+func (b *broken) Figures(q store.FigureQuery) iter.Seq2[store.DayFigures, error] {
+	if q.API == datacube.Hourly {
+		return func(yield func(store.DayFigures, error) bool) { yield(store.DayFigures{}, b.err) }
+	}
+	return b.known.Figures(q)
 }
 
 func TestErrorsAreReturnedUnchanged(t *testing.T) {

@@ -105,19 +105,21 @@ func (p *part) read(j *Job, accounts []Account, o *openMetrics) error {
 		if p.direct != nil {
 			o.account(account.Name)
 		}
-		err := j.walk(p.periods, account.AppID, func(date datacube.Date, figures []datacube.Figures) error {
+		for day, err := range j.days(p.periods.api, account.AppID) {
+			if err != nil {
+				return err
+			}
 			for i, s := range p.spools {
-				if err := s.put(date, take(p.spooled[i], figures)); err != nil {
+				if err := s.put(day.Date, take(p.spooled[i], day.Figures)); err != nil {
 					return err
 				}
 			}
 			if p.direct == nil {
-				return nil
+				continue
 			}
-			return o.day(p.periods, date, take(*p.direct, figures))
-		})
-		if err != nil {
-			return err
+			if err := o.day(p.periods, day.Date, take(*p.direct, day.Figures)); err != nil {
+				return err
+			}
 		}
 		for _, s := range p.spools {
 			s.endAccount()

@@ -38,7 +38,7 @@ func many(accounts, days int) export.Job {
 		k := source[appID]
 		for date := firstDay; date < firstDay+datacube.Date(days); date++ {
 			if random.IntN(10) > 0 {
-				k.days = append(k.days, datacube.Day{Date: date, Figures: f()})
+				k.daily = append(k.daily, datacube.Day{Date: date, Figures: f()})
 			}
 			if random.IntN(10) > 0 {
 				day := datacube.HourlyDay{Date: date}
@@ -47,7 +47,7 @@ func many(accounts, days int) export.Job {
 						day.Hours[hour] = f()
 					}
 				}
-				k.hours = append(k.hours, day)
+				k.hourly = append(k.hourly, day)
 			}
 		}
 		source[appID] = k
@@ -72,12 +72,12 @@ func expected(job export.Job) []sample {
 		for _, account := range accounts {
 			k := job.Source.(known)[account.AppID]
 			if family.API == datacube.Daily {
-				for _, day := range k.days {
+				for _, day := range k.daily {
 					samples = append(samples, sample{family.Name, account.Name, family.Value(day.Figures), history.DayTime(day.Date).Unix()})
 				}
 				continue
 			}
-			for _, day := range k.hours {
+			for _, day := range k.hourly {
 				for hour, f := range day.Hours {
 					samples = append(samples, sample{family.Name, account.Name, family.Value(f), history.HourTime(day.Date, hour).Unix()})
 				}
@@ -204,7 +204,7 @@ func FuzzOpenMetricsName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string, millis int64) {
 		millis &= 1<<52 - 1 // what a float64 holds exactly
 		job := export.Job{
-			Source:   known{"wx": {days: []datacube.Day{{Date: firstDay, Figures: datacube.Figures{TimeCostMillis: millis, Callbacks: millis}}}}},
+			Source:   known{"wx": {daily: []datacube.Day{{Date: firstDay, Figures: datacube.Figures{TimeCostMillis: millis, Callbacks: millis}}}}},
 			Accounts: []export.Account{{Name: name, AppID: "wx"}}, Since: firstDay, Until: firstDay,
 		}
 		text := written(t, export.OpenMetrics, job)
@@ -222,7 +222,7 @@ func TestExtremes(t *testing.T) {
 	t.Parallel()
 	day := func(millis int64) string {
 		job := export.Job{
-			Source:   known{"wx": {days: []datacube.Day{{Date: firstDay, Figures: datacube.Figures{TimeCostMillis: millis}}}}},
+			Source:   known{"wx": {daily: []datacube.Day{{Date: firstDay, Figures: datacube.Figures{TimeCostMillis: millis}}}}},
 			Accounts: []export.Account{{Name: "x", AppID: "wx"}}, Since: firstDay, Until: firstDay,
 		}
 		_, text, _ := strings.Cut(written(t, export.OpenMetrics, job), "weixin_history_daily_time_cost_seconds{account=\"x\"} ")

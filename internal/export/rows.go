@@ -42,9 +42,12 @@ func (j *Job) rows(each func(*row) error) error {
 			if api == datacube.Hourly {
 				r.Hour = &hour
 			}
-			err := j.walk(p, account.AppID, func(date datacube.Date, figures []datacube.Figures) error {
-				r.RefDate, r.Timestamp = date.String(), p.first(date)
-				for i, f := range figures {
+			for day, err := range j.days(api, account.AppID) {
+				if err != nil {
+					return err
+				}
+				r.RefDate, r.Timestamp = day.Date.String(), p.first(day.Date)
+				for i, f := range day.Figures {
 					hour = i
 					r.Callbacks, r.Failures = f.Callbacks, f.Failures
 					r.TimeCostMillis, r.MaxTimeCostMillis = f.TimeCostMillis, f.MaxTimeCostMillis
@@ -53,10 +56,6 @@ func (j *Job) rows(each func(*row) error) error {
 					}
 					r.Timestamp += p.step
 				}
-				return nil
-			})
-			if err != nil {
-				return err
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 )
 
@@ -10,7 +9,7 @@ import (
 // answer came. It is zero where the store holds nothing, and in China time.
 func (s *Store) RecordedTime(ctx context.Context) (time.Time, error) {
 	var seen int64
-	err := s.reading(ctx, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *transaction) error {
 		if err := tx.QueryRowContext(ctx, `SELECT seen FROM clock`).Scan(&seen); err != nil || seen > 0 {
 			return err
 		}
@@ -24,7 +23,7 @@ func (s *Store) RecordedTime(ctx context.Context) (time.Time, error) {
 
 // RecordTime notes that an instant has passed for sure. One before the latest changes nothing.
 func (s *Store) RecordTime(ctx context.Context, at time.Time) error {
-	err := s.inTurn(ctx, func(tx *sql.Tx) error {
+	err := s.inTurn(ctx, func(tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `UPDATE clock SET seen = ?1 WHERE seen < ?1`, at.Unix())
 		return err
 	})

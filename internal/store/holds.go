@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -30,7 +29,7 @@ func (s *Store) SaveHolds(ctx context.Context, holds []Hold) error {
 	if len(holds) == 0 {
 		return nil
 	}
-	err := s.inTurn(ctx, func(tx *sql.Tx) error {
+	err := s.inTurn(ctx, func(tx *transaction) error {
 		w := writer{ctx: ctx, tx: tx, statements: &s.statements, accounts: make(map[string]int64)}
 		for i := range holds {
 			h := &holds[i]
@@ -62,7 +61,7 @@ func (s *Store) Holds(ctx context.Context, appIDs ...string) ([]Hold, error) {
 	if err != nil {
 		return nil, fmt.Errorf("naming the accounts: %w", err)
 	}
-	err = inTx(ctx, s.read, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+	err = s.reading(ctx, func(tx *transaction) error {
 		rows, err := tx.QueryContext(ctx, `
 			SELECT app_id, api, since, until, date, attempts, fingerprint, detail
 			FROM hold JOIN account ON account.id = hold.account

@@ -15,13 +15,15 @@ import (
 // know are missing in the map. The caller owns what is returned.
 func (s *Store) Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*Account, error) {
 	accounts := make(map[string]*Account)
-	err := s.reading(ctx, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *transaction) error {
 		l := loader{ctx: ctx, tx: tx, byNumber: make(map[int64]*Account)}
 		if err := l.accounts(accounts, appIDs); err != nil {
 			return err
 		}
 		for _, part := range []func() error{
-			func() error { return l.states(since) }, l.daily, l.hourly,
+			func() error { return l.states(since) },
+			func() error { return l.latest(datacube.Daily) },
+			func() error { return l.latest(datacube.Hourly) },
 		} {
 			if err := part(); err != nil {
 				return err
@@ -38,7 +40,7 @@ func (s *Store) Load(ctx context.Context, since datacube.Date, appIDs ...string)
 // loader reads within one transaction, one query for each kind of thing.
 type loader struct {
 	ctx      context.Context // it lives as long as one call of Load
-	tx       *sql.Tx
+	tx       *transaction
 	byNumber map[int64]*Account
 	// numbers are the keys of byNumber as a JSON array: a list of any length in one parameter.
 	numbers string
@@ -144,45 +146,42 @@ func instant(seconds int64) time.Time {
 	return time.Unix(seconds, 0).In(datacube.China)
 }
 
-// latest is the beginning of a query that needs the latest known day of each account. Its
-// parameters are the accounts' numbers and the API.
-const latest = `
-	WITH latest (account, date) AS MATERIALIZED (
+// latestDay is the latest known day of an account.
+type latestDay struct {
+	account int64
+	date    datacube.Date
+}
+
+// latest reads the latest known day of each account.
+func (l *loader) latest(api datacube.API) error {
+	var latest []latestDay
+	err := l.integers(2, `
 		SELECT value, (
 			SELECT date FROM day
-			WHERE account = value AND api = ?2 AND status = 2 ORDER BY date DESC LIMIT 1)
-		FROM json_each(?1))`
-
-func (l *loader) daily() error {
-	return l.integers(6, latest+`
-		SELECT latest.account, latest.date, callbacks, failures, time_cost, max_time_cost
-		FROM latest
-		LEFT JOIN daily ON daily.account = latest.account AND daily.date = latest.date
-		WHERE latest.date IS NOT NULL`,
+			WHERE account = value AND api = ?2 AND status = 2 ORDER BY date DESC LIMIT 1) AS latest
+		FROM json_each(?1) WHERE latest IS NOT NULL`,
 		func(row []int64) error {
-			l.byNumber[row[0]].Daily = &datacube.Day{Date: datacube.Date(row[1]), Figures: figures(row[2:])}
+			latest = append(latest, latestDay{row[0], datacube.Date(row[1])})
 			return nil
-		}, l.numbers, int64(datacube.Daily))
-}
-
-// hourly reads one row for each hour with traffic, and one without an hour for a day
-// without traffic.
-func (l *loader) hourly() error {
-	return l.integers(7, latest+`
-		SELECT latest.account, latest.date, hour, callbacks, failures, time_cost, max_time_cost
-		FROM latest
-		LEFT JOIN hourly ON hourly.account = latest.account AND hourly.date = latest.date
-		WHERE latest.date IS NOT NULL`,
-		func(row []int64) error {
-			account := l.byNumber[row[0]]
-			if account.Hourly == nil {
-				account.Hourly = &datacube.HourlyDay{Date: datacube.Date(row[1])}
+		}, l.numbers, int64(api))
+	if err != nil {
+		return err
+	}
+	return l.tx.figures(func(c *figureCursors) error {
+		for _, day := range latest {
+			account := l.byNumber[day.account]
+			err := c.days(l.ctx, api, day.account, []datacube.Date{day.date}, func(date datacube.Date, f []datacube.Figures) error {
+				if api == datacube.Hourly {
+					account.Hourly = &datacube.HourlyDay{Date: date, Hours: datacube.Hours(f)}
+				} else {
+					account.Daily = &datacube.Day{Date: date, Figures: f[0]}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
 			}
-			return put(&account.Hourly.Hours, int(row[2]), figures(row[3:]))
-		}, l.numbers, int64(datacube.Hourly))
-}
-
-// figures takes the four columns of a row.
-func figures(row []int64) datacube.Figures {
-	return datacube.Figures{Callbacks: row[0], Failures: row[1], TimeCostMillis: row[2], MaxTimeCostMillis: row[3]}
+		}
+		return nil
+	})
 }

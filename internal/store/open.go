@@ -117,7 +117,7 @@ func (s *Store) prepareFile(ctx context.Context, f found) error {
 // identify fails for a file of another program and says whether this one is empty.
 func (s *Store) identify(ctx context.Context) (bool, error) {
 	var empty bool
-	err := inTx(ctx, s.write, &sql.TxOptions{ReadOnly: true}, func(tx *sql.Tx) error {
+	err := inTx(ctx, s.write, &sql.TxOptions{ReadOnly: true}, func(tx *transaction) error {
 		var err error
 		empty, err = identify(ctx, tx)
 		return err
@@ -125,7 +125,7 @@ func (s *Store) identify(ctx context.Context) (bool, error) {
 	return empty, err
 }
 
-func identify(ctx context.Context, tx *sql.Tx) (bool, error) {
+func identify(ctx context.Context, tx *transaction) (bool, error) {
 	var id, things int64
 	if err := tx.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
 		return false, err
@@ -148,7 +148,7 @@ func identify(ctx context.Context, tx *sql.Tx) (bool, error) {
 // unmarked says what to do about a file without an application id. It may be one of this program's that
 // was restored from a dump in SQL, which does not hold the id. To adopt it is left to people: a dump of
 // a damaged file ends where the damage begins, and no check of the file could find that out.
-func unmarked(ctx context.Context, tx *sql.Tx) error {
+func unmarked(ctx context.Context, tx *transaction) error {
 	const all = 5
 	var tables int
 	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE type = 'table'
@@ -219,7 +219,7 @@ func oneLine(verdict string) string {
 // goose itself would do so without regard to others who open the file at the same time;
 // the index lets only one of them carry out a migration.
 func (s *Store) claim(ctx context.Context) error {
-	return s.inTurn(ctx, func(tx *sql.Tx) error {
+	return s.inTurn(ctx, func(tx *transaction) error {
 		empty, err := identify(ctx, tx)
 		if err != nil {
 			return err

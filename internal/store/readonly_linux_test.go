@@ -94,7 +94,7 @@ func TestReadingWithoutTheRightToWrite(t *testing.T) {
 					return err
 				}
 				defer r.Close()
-				history(t, r, func(h *store.History) { days, _ = historyOf(t, h, shop, firstDay, firstDay+9) })
+				readFigures(t, r, func(h *store.FigureReader) { days, _ = figuresOf(t, h, shop, firstDay, firstDay+9) })
 				return nil
 			})
 			if c.want == "" && (err != nil || len(days) != 2) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {

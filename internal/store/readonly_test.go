@@ -111,8 +111,8 @@ func TestOpenReadOnlyWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	history(t, s, func(h *store.History) {
-		if days, _ := historyOf(t, h, shop, beforeAll, afterAll); len(days) != 1 || days[0].Figures.Callbacks != 8 {
+	readFigures(t, s, func(h *store.FigureReader) {
+		if days, _ := figuresOf(t, h, shop, beforeAll, afterAll); len(days) != 1 || days[0].Figures.Callbacks != 8 {
 			t.Errorf("got %v", days)
 		}
 	})

@@ -24,7 +24,7 @@ func (s *Store) Resend(ctx context.Context, endpoint string, since, until datacu
 		return 0, err
 	}
 	var days int64
-	err = s.inTurn(ctx, func(tx *sql.Tx) error {
+	err = s.inTurn(ctx, func(tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE mark SET latest = latest + 1`); err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ func TestResend(t *testing.T) {
 		var hours datacube.Hours
 		save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 2), hourly(shop, firstDay+1, hours), daily(shop, firstDay+2, 3), daily(bot, firstDay+1, 4))
 		resend(t, s, 0, firstDay, firstDay+9, shop, bot) // nothing was sent yet
-		deliver(t, s, due(t, s, firstDay, 1000, shop, bot)...)
+		deliver(t, s, pendingOf(t, s, firstDay, 1000, shop, bot)...)
 		if got := undelivered(t, s); len(got) > 0 {
 			t.Fatalf("undelivered: %q", got)
 		}
@@ -56,20 +56,20 @@ func TestResend(t *testing.T) {
 		if got := undelivered(t, s); !slices.Equal(got, []string{shop}) {
 			t.Errorf("undelivered: %q", got)
 		}
-		if got := countDue(t, s, firstDay)[shop]; got != [datacube.APIs]int64{3, 1} {
+		if got := countPending(t, s, firstDay)[shop]; got != [datacube.APIs]int64{3, 1} {
 			t.Errorf("due: %v", got)
 		}
-		got := due(t, s, firstDay, 1000, shop)
+		got := pendingOf(t, s, firstDay, 1000, shop)
 		if dates := datesOf(got); len(dates) != 1 || !slices.Equal(dates[0], []datacube.Date{firstDay + 1, firstDay + 2, firstDay + 3, firstDay + 1}) {
 			t.Errorf("due are %v", dates)
 		}
 		// What is asked for once more meanwhile is not taken for done.
 		resend(t, s, 2, firstDay, firstDay+1, shop)
 		deliver(t, s, got...)
-		if dates := datesOf(due(t, s, firstDay, 1000, shop)); len(dates) != 1 || !slices.Equal(dates[0], []datacube.Date{firstDay, firstDay + 1, firstDay + 1}) {
+		if dates := datesOf(pendingOf(t, s, firstDay, 1000, shop)); len(dates) != 1 || !slices.Equal(dates[0], []datacube.Date{firstDay, firstDay + 1, firstDay + 1}) {
 			t.Errorf("due are %v", dates)
 		}
-		deliver(t, s, due(t, s, firstDay, 1000, shop)...)
+		deliver(t, s, pendingOf(t, s, firstDay, 1000, shop)...)
 		if got := undelivered(t, s); len(got) > 0 {
 			t.Errorf("undelivered: %q", got)
 		}
@@ -87,12 +87,12 @@ func TestResendInParts(t *testing.T) {
 			records = append(records, daily(shop, date, 1), hourly(shop, date, hours))
 		}
 		save(t, s, records...)
-		deliver(t, s, due(t, s, firstDay, 100_000, shop)...)
+		deliver(t, s, pendingOf(t, s, firstDay, 100_000, shop)...)
 		resend(t, s, 10, firstDay, firstDay+20, shop)
 		save(t, s, daily(shop, firstDay+10, 1))
 		seen := map[datacube.Date]int{}
 		for range 20 {
-			dues := due(t, s, firstDay+2, 250, shop)
+			dues := pendingOf(t, s, firstDay+2, 250, shop)
 			for _, date := range datesOf(dues)[0] {
 				seen[date]++
 			}

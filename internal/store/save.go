@@ -24,10 +24,8 @@ type statements struct {
 	markAccount  *sql.Stmt
 	status       *sql.Stmt
 	putState     *sql.Stmt
-	daily        *sql.Stmt
 	putDaily     *sql.Stmt
 	deleteDaily  *sql.Stmt
-	hourly       *sql.Stmt
 	putHours     [len(chunks)]*sql.Stmt
 	deleteHourly *sql.Stmt
 }
@@ -50,13 +48,9 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 				asked_at = excluded.asked_at, known_at = excluded.known_at, rechecked = excluded.rechecked,
 				damaged = excluded.damaged, rechecks = excluded.rechecks, checksum = excluded.checksum,
 				changed = max(changed, excluded.changed)`},
-		{&s.daily, `SELECT callbacks, failures, time_cost, max_time_cost
-			FROM daily WHERE account = ? AND date = ?`},
 		{&s.putDaily, `REPLACE INTO daily (account, date, callbacks, failures, time_cost, max_time_cost)
 			VALUES (?, ?, ?, ?, ?, ?)`},
 		{&s.deleteDaily, `DELETE FROM daily WHERE account = ? AND date = ?`},
-		{&s.hourly, `SELECT hour, callbacks, failures, time_cost, max_time_cost
-			FROM hourly WHERE account = ? AND date = ?`},
 		{&s.deleteHourly, `DELETE FROM hourly WHERE account = ? AND date = ?`},
 	}
 	for i, hours := range chunks {
@@ -110,7 +104,7 @@ func (s *Store) Save(ctx context.Context, records []Record) ([]Revision, error) 
 		return nil, nil
 	}
 	var revisions []Revision
-	err := s.writing(ctx, func(tx *sql.Tx, prepared *statements) error {
+	err := s.writing(ctx, func(tx *transaction, prepared *statements) error {
 		w := writer{ctx: ctx, tx: tx, statements: prepared, accounts: make(map[string]int64)}
 		if err := w.row(prepared.mark).Scan(&w.mark); err != nil {
 			return err
@@ -156,7 +150,7 @@ func (r *Record) check() error {
 // writer saves records within one transaction.
 type writer struct {
 	ctx        context.Context // it lives as long as one call of Save
-	tx         *sql.Tx
+	tx         *transaction
 	statements *statements
 	accounts   map[string]int64 // by app id
 	mark       Mark
@@ -245,11 +239,11 @@ func (w *writer) status(account int64, r *Record) (Status, error) {
 
 func (w *writer) saveDaily(account int64, r *Record, status Status) error {
 	if status == Known {
-		before, err := w.readDaily(account, r.Date)
+		before, err := w.stored(account, r)
 		if err != nil {
 			return err
 		}
-		w.compare(r, before == *r.Daily, before, *r.Daily)
+		w.compare(r, before[0] == *r.Daily, before[0], *r.Daily)
 	}
 	f := r.Daily
 	if *f == (datacube.Figures{}) {
@@ -261,7 +255,7 @@ func (w *writer) saveDaily(account int64, r *Record, status Status) error {
 
 func (w *writer) saveHourly(account int64, r *Record, status Status) error {
 	if status == Known {
-		before, err := w.readHourly(account, r.Date)
+		before, err := w.stored(account, r)
 		if err != nil {
 			return err
 		}
@@ -291,41 +285,16 @@ func (w *writer) saveHourly(account int64, r *Record, status Status) error {
 	return nil
 }
 
-func (w *writer) readDaily(account int64, date datacube.Date) (datacube.Figures, error) {
-	var f datacube.Figures
-	err := w.row(w.statements.daily, account, int64(date)).
-		Scan(&f.Callbacks, &f.Failures, &f.TimeCostMillis, &f.MaxTimeCostMillis)
-	if errors.Is(err, sql.ErrNoRows) {
-		return datacube.Figures{}, nil
-	}
-	return f, err
-}
-
-func (w *writer) readHourly(account int64, date datacube.Date) (datacube.Hours, error) {
+// stored returns the figures of the record's day as they are stored: the hours, or the day as the first of them.
+func (w *writer) stored(account int64, r *Record) (datacube.Hours, error) {
 	var hours datacube.Hours
-	rows, err := w.within(w.statements.hourly).QueryContext(w.ctx, account, int64(date)) //nolint:sqlclosecheck // the transaction's end closes it
-	if err != nil {
-		return hours, err
-	}
-	err = each(rows, func() error {
-		var hour int
-		var f datacube.Figures
-		err := rows.Scan(&hour, &f.Callbacks, &f.Failures, &f.TimeCostMillis, &f.MaxTimeCostMillis)
-		if err != nil {
-			return err
-		}
-		return put(&hours, hour, f)
+	err := w.tx.figures(func(c *figureCursors) error {
+		return c.days(w.ctx, r.API, account, []datacube.Date{r.Date}, func(_ datacube.Date, f []datacube.Figures) error {
+			copy(hours[:], f)
+			return nil
+		})
 	})
 	return hours, err
-}
-
-// put sets an hour. The schema allows no other than 0 to 23, but damage might.
-func put(hours *datacube.Hours, hour int, f datacube.Figures) error {
-	if hour < 0 || hour >= len(hours) {
-		return damaged(fmt.Errorf("hour %d", hour))
-	}
-	hours[hour] = f
-	return nil
 }
 
 // compare notes a Revision unless the figures are the same.

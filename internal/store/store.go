@@ -199,25 +199,25 @@ func (s *Store) using(work func(*handle) error) error {
 }
 
 // reading runs work in a transaction that only reads, as of one instant.
-func (s *Store) reading(ctx context.Context, work func(*sql.Tx) error) error {
+func (s *Store) reading(ctx context.Context, work func(*transaction) error) error {
 	return s.using(func(h *handle) error { return inTx(ctx, h.read, &sql.TxOptions{ReadOnly: true}, work) })
 }
 
 // writing runs work in a transaction that no other writer disturbs, and commits it unless
 // work fails or the context ends.
-func (s *Store) writing(ctx context.Context, work func(*sql.Tx, *statements) error) error {
+func (s *Store) writing(ctx context.Context, work func(*transaction, *statements) error) error {
 	if err := s.takeTurn(ctx); err != nil {
 		return err
 	}
 	defer s.endTurn()
 	return s.using(func(h *handle) error {
-		return inTx(ctx, h.write, nil, func(tx *sql.Tx) error { return work(tx, &h.statements) })
+		return inTx(ctx, h.write, nil, func(tx *transaction) error { return work(tx, &h.statements) })
 	})
 }
 
 // inTurn is writing without prepared statements.
-func (s *Store) inTurn(ctx context.Context, work func(*sql.Tx) error) error {
-	return s.writing(ctx, func(tx *sql.Tx, _ *statements) error { return work(tx) })
+func (s *Store) inTurn(ctx context.Context, work func(*transaction) error) error {
+	return s.writing(ctx, func(tx *transaction, _ *statements) error { return work(tx) })
 }
 
 func (s *Store) takeTurn(ctx context.Context) error {
@@ -231,26 +231,12 @@ func (s *Store) takeTurn(ctx context.Context) error {
 
 func (s *Store) endTurn() { <-s.turn }
 
-// inTx runs work in a transaction and commits it unless work fails or the context ends.
-func inTx(ctx context.Context, db *sql.DB, o *sql.TxOptions, work func(*sql.Tx) error) error {
-	tx, err := db.BeginTx(ctx, o)
-	if err != nil {
-		return err
-	}
-	if err := work(tx); err != nil {
-		// What went wrong first is the news; the database rolls back in any case.
-		_ = tx.Rollback()
-		return err
-	}
-	return tx.Commit()
-}
-
 // Prune deletes the figures and states of all days before a date and returns how many
 // days that were, those of each account and API counted apart. The file does not shrink:
 // later days take the room.
 func (s *Store) Prune(ctx context.Context, before datacube.Date) (int64, error) {
 	var days int64
-	err := s.inTurn(ctx, func(tx *sql.Tx) error {
+	err := s.inTurn(ctx, func(tx *transaction) error {
 		// The primary keys begin with the account: naming all accounts makes this a few
 		// short ranges instead of a walk through the tables.
 		for _, query := range []string{

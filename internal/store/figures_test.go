@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,42 +22,48 @@ const (
 	afterAll  datacube.Date = math.MaxInt32
 )
 
-// historyOf returns all that is known of an account.
-func historyOf(t *testing.T, h *store.History, appID string, since, until datacube.Date) ([]datacube.Day, []datacube.HourlyDay) {
+// allOf is a query for all known days of the accounts with these app IDs, or of all accounts.
+func allOf(api datacube.API, appIDs ...string) store.FigureQuery {
+	return store.FigureQuery{API: api, Accounts: appIDs, From: beforeAll, To: afterAll}
+}
+
+// figuresOf returns the known days of an account.
+func figuresOf(t *testing.T, r *store.FigureReader, appID string, from, to datacube.Date) ([]datacube.Day, []datacube.HourlyDay) {
 	t.Helper()
 	var days []datacube.Day
 	var hourlyDays []datacube.HourlyDay
-	err := errors.Join(
-		h.Days(appID, since, until, func(date datacube.Date, f datacube.Figures) error {
-			days = append(days, datacube.Day{Date: date, Figures: f})
-			return nil
-		}),
-		h.Hours(appID, since, until, func(date datacube.Date, hours *datacube.Hours) error {
-			hourlyDays = append(hourlyDays, datacube.HourlyDay{Date: date, Hours: *hours})
-			return nil
-		}),
-	)
-	if err != nil {
-		t.Fatal(err)
+	for api := range datacube.APIs {
+		for day, err := range r.Figures(store.FigureQuery{API: api, Accounts: []string{appID}, From: from, To: to}) {
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case day.AppID != appID:
+				t.Errorf("got a day of %s, want one of %s", day.AppID, appID)
+			case api == datacube.Daily:
+				days = append(days, datacube.Day{Date: day.Date, Figures: day.Figures[0]})
+			default:
+				hourlyDays = append(hourlyDays, datacube.HourlyDay{Date: day.Date, Hours: datacube.Hours(day.Figures)})
+			}
+		}
 	}
 	return days, hourlyDays
 }
 
-// history calls read with the history of a store, which must be readable.
-func history(t *testing.T, s *store.Store, read func(*store.History)) {
+// readFigures calls read with the figures of a store, which must be readable.
+func readFigures(t *testing.T, s *store.Store, read func(*store.FigureReader)) {
 	t.Helper()
 	called := false
-	err := s.History(t.Context(), func(h *store.History) error {
+	err := s.ReadFigures(t.Context(), func(r *store.FigureReader) error {
 		called = true
-		read(h)
+		read(r)
 		return nil
 	})
 	if err != nil || !called {
-		t.Fatalf("read the history: %v, called: %v", err, called)
+		t.Fatalf("read the figures: %v, called: %v", err, called)
 	}
 }
 
-func TestHistory(t *testing.T) {
+func TestFigures(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *store.Store, reopen func() *store.Store) {
 		t.Helper()
@@ -70,11 +77,11 @@ func TestHistory(t *testing.T) {
 			store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 2, State: store.State{Status: store.NotReady, AskedAt: asked}},
 			daily(bot, firstDay+1, 9))
 		day := func(callbacks int64) datacube.Figures { return *daily(shop, firstDay, callbacks).Daily }
-		history(t, reopen(), func(h *store.History) {
-			if diff := cmp.Diff([]string{shop, bot}, h.Accounts()); diff != "" {
-				t.Errorf("accounts (-want +got):\n%s", diff)
+		readFigures(t, reopen(), func(h *store.FigureReader) {
+			if appIDs, err := h.Accounts(); err != nil || !slices.Equal(appIDs, []string{shop, bot}) {
+				t.Errorf("accounts: %q, %v", appIDs, err)
 			}
-			days, hours := historyOf(t, h, shop, beforeAll, afterAll)
+			days, hours := figuresOf(t, h, shop, beforeAll, afterAll)
 			if diff := cmp.Diff([]datacube.Day{{Date: firstDay, Figures: day(8)}, {Date: firstDay + 2}}, days); diff != "" {
 				t.Errorf("days (-want +got):\n%s", diff)
 			}
@@ -82,23 +89,85 @@ func TestHistory(t *testing.T) {
 			if diff := cmp.Diff(want, hours); diff != "" {
 				t.Errorf("hours (-want +got):\n%s", diff)
 			}
-			days, hours = historyOf(t, h, shop, firstDay+1, firstDay+2)
+			days, hours = figuresOf(t, h, shop, firstDay+1, firstDay+2)
 			if len(days) != 1 || days[0].Date != firstDay+2 || len(hours) != 1 || hours[0].Date != firstDay+1 {
 				t.Errorf("from the second day to the third there are %v and %v", days, hours)
 			}
-			days, hours = historyOf(t, h, bot, beforeAll, afterAll)
+			days, hours = figuresOf(t, h, bot, beforeAll, afterAll)
 			if len(days) != 1 || days[0].Figures != day(9) || len(hours) != 0 {
 				t.Errorf("the other account has %v and %v", days, hours)
 			}
-			if days, hours = historyOf(t, h, "wxstranger", beforeAll, afterAll); len(days)+len(hours) > 0 {
+			if days, hours = figuresOf(t, h, "wxstranger", beforeAll, afterAll); len(days)+len(hours) > 0 {
 				t.Errorf("a stranger has %v and %v", days, hours)
 			}
 		})
 	})
 }
 
-// TestHistoryIsWhatTheViewsShow compares it with SQL, for days and hours at random.
-func TestHistoryIsWhatTheViewsShow(t *testing.T) {
+// TestFiguresOfSeveralAccounts: the order is that of the query, and the caller may stop at any day.
+func TestFiguresOfSeveralAccounts(t *testing.T) {
+	t.Parallel()
+	s := open(t, "")
+	save(t, s, daily(bot, firstDay, 1), daily(bot, firstDay+1, 2), daily(shop, firstDay, 3), daily("wxthird", firstDay+9, 4))
+	for _, c := range []struct {
+		name  string
+		query store.FigureQuery
+		limit int
+		want  []string
+	}{
+		{"all accounts", allOf(datacube.Daily), 9, []string{shop + " 0 3", bot + " 0 1", bot + " 1 2", "wxthird 9 4"}},
+		{"the order of the query", allOf(datacube.Daily, "wxthird", "wxunknown", shop), 9, []string{"wxthird 9 4", shop + " 0 3"}},
+		{"no account", store.FigureQuery{Accounts: []string{}, From: beforeAll, To: afterAll}, 9, nil},
+		{"the first day alone", store.FigureQuery{From: firstDay, To: firstDay}, 9, []string{shop + " 0 3", bot + " 0 1"}},
+		{"the first two", allOf(datacube.Daily), 2, []string{shop + " 0 3", bot + " 0 1"}},
+		{"an API without figures", allOf(datacube.Hourly), 9, nil},
+	} {
+		readFigures(t, s, func(r *store.FigureReader) {
+			for range 2 { // the second time with prepared statements
+				var got []string
+				for day, err := range r.Figures(c.query) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = append(got, fmt.Sprint(day.AppID, " ", int(day.Date-firstDay), " ", day.Figures[0].Callbacks))
+					if len(got) == c.limit {
+						break
+					}
+				}
+				if diff := cmp.Diff(c.want, got); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", c.name, diff)
+				}
+			}
+		})
+	}
+}
+
+// TestFiguresOneQueryAtATime: a second query would move the first one's cursors.
+func TestFiguresOneQueryAtATime(t *testing.T) {
+	t.Parallel()
+	s := open(t, "")
+	save(t, s, daily(bot, firstDay, 1), daily(shop, firstDay, 3))
+	readFigures(t, s, func(r *store.FigureReader) {
+		days := 0
+		for _, err := range r.Figures(allOf(datacube.Daily)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			days++
+			for _, err := range r.Figures(allOf(datacube.Daily)) {
+				if err == nil || !strings.Contains(err.Error(), "the previous query has not ended") {
+					t.Errorf("a query within another: %v", err)
+				}
+			}
+		}
+		if days != 2 {
+			t.Errorf("read %d days, want 2", days)
+		}
+	})
+}
+
+// TestFiguresMatchTheViews compares it with SQL, for days and hours at random.
+func TestFiguresMatchTheViews(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(4, 5))
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -125,9 +194,13 @@ func TestHistoryIsWhatTheViewsShow(t *testing.T) {
 	line := func(f datacube.Figures, start ...any) {
 		fmt.Fprintln(&got, append(start, f.Callbacks, f.Failures, f.TimeCostMillis, f.MaxTimeCostMillis)...)
 	}
-	history(t, s, func(h *store.History) {
-		for _, appID := range h.Accounts() {
-			days, hourlyDays := historyOf(t, h, appID, beforeAll, afterAll)
+	readFigures(t, s, func(h *store.FigureReader) {
+		appIDs, err := h.Accounts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, appID := range appIDs {
+			days, hourlyDays := figuresOf(t, h, appID, beforeAll, afterAll)
 			for _, day := range days {
 				line(day.Figures, appID, day.Date)
 			}
@@ -151,8 +224,8 @@ func TestHistoryIsWhatTheViewsShow(t *testing.T) {
 	}
 }
 
-// TestHistoryIsOfOneInstant: what others save meanwhile is not in it, and they do not wait.
-func TestHistoryIsOfOneInstant(t *testing.T) {
+// TestFiguresAreOfOneInstant: what others save meanwhile is not in it, and they do not wait.
+func TestFiguresAreOfOneInstant(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	here, there := open(t, path), open(t, path)
@@ -162,39 +235,47 @@ func TestHistoryIsOfOneInstant(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	history(t, reader, func(h *store.History) {
+	readFigures(t, reader, func(h *store.FigureReader) {
 		save(t, there, daily(shop, firstDay, 2), daily(shop, firstDay+1, 2), daily("wxnew", firstDay, 2))
 		save(t, here, daily(bot, firstDay, 3))
 		for _, appID := range []string{shop, bot, "wxnew"} {
-			days, _ := historyOf(t, h, appID, beforeAll, afterAll)
+			days, _ := figuresOf(t, h, appID, beforeAll, afterAll)
 			if appID == "wxnew" && len(days) > 0 || appID != "wxnew" && (len(days) != 1 || days[0].Figures.Callbacks != 1) {
 				t.Errorf("%s has %v", appID, days)
 			}
 		}
 	})
-	history(t, reader, func(h *store.History) {
-		if days, _ := historyOf(t, h, shop, beforeAll, afterAll); len(days) != 2 || days[0].Figures.Callbacks != 2 {
+	readFigures(t, reader, func(h *store.FigureReader) {
+		if days, _ := figuresOf(t, h, shop, beforeAll, afterAll); len(days) != 2 || days[0].Figures.Callbacks != 2 {
 			t.Errorf("later there are %v", days)
 		}
 	})
 }
 
-func TestHistoryReturnsTheReadersErrors(t *testing.T) {
+func TestReadFiguresReturnsTheReadersErrors(t *testing.T) {
 	t.Parallel()
 	s := open(t, "")
 	save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 1), hourly(shop, firstDay, datacube.Hours{}))
 	full := errors.New("no space left")
 	calls := 0
-	for _, read := range []func(h *store.History) error{
-		func(*store.History) error { calls++; return full },
-		func(h *store.History) error {
-			return h.Days(shop, beforeAll, afterAll, func(datacube.Date, datacube.Figures) error { calls++; return full })
+	for _, read := range []func(h *store.FigureReader) error{
+		func(*store.FigureReader) error { calls++; return full },
+		func(h *store.FigureReader) error {
+			for range h.Figures(allOf(datacube.Daily)) {
+				calls++
+				return full
+			}
+			return nil
 		},
-		func(h *store.History) error {
-			return h.Hours(shop, beforeAll, afterAll, func(datacube.Date, *datacube.Hours) error { calls++; return full })
+		func(h *store.FigureReader) error {
+			for range h.Figures(allOf(datacube.Hourly)) {
+				calls++
+				return full
+			}
+			return nil
 		},
 	} {
-		if err := s.History(t.Context(), read); err != full { //nolint:errorlint // it is to be the very same
+		if err := s.ReadFigures(t.Context(), read); err != full { //nolint:errorlint // it is to be the very same
 			t.Errorf("got %v, want %v", err, full)
 		}
 	}
@@ -204,30 +285,33 @@ func TestHistoryReturnsTheReadersErrors(t *testing.T) {
 	save(t, s, daily(shop, firstDay+2, 1)) // nothing holds the only connection
 }
 
-func TestHistoryEndsWithTheContext(t *testing.T) {
+func TestReadFiguresEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *store.Store, _ func() *store.Store) {
 		t.Helper()
 		save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 1))
 		ctx, cancel := context.WithCancel(t.Context())
 		days := 0
-		err := s.History(ctx, func(h *store.History) error {
-			return h.Days(shop, beforeAll, afterAll, func(datacube.Date, datacube.Figures) error {
+		err := s.ReadFigures(ctx, func(h *store.FigureReader) error {
+			for _, err := range h.Figures(allOf(datacube.Daily)) {
+				if err != nil {
+					return err
+				}
 				days++
 				cancel()
-				return nil
-			})
+			}
+			return nil
 		})
-		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "read the history") || days != 1 {
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "read the figures") || days != 1 {
 			t.Errorf("after %d days: %v", days, err)
 		}
-		if err := s.History(ctx, func(*store.History) error { return nil }); !errors.Is(err, context.Canceled) {
+		if err := s.ReadFigures(ctx, func(*store.FigureReader) error { return nil }); !errors.Is(err, context.Canceled) {
 			t.Errorf("begun after the end: %v", err)
 		}
 	})
 }
 
-func TestHistoryOfAFileThatWasSpoilt(t *testing.T) {
+func TestFiguresOfACorruptedFile(t *testing.T) {
 	t.Parallel()
 	for name, statement := range map[string]string{
 		"hour 24":                    `PRAGMA ignore_check_constraints = ON; UPDATE hourly SET hour = 24`,
@@ -244,8 +328,13 @@ func TestHistoryOfAFileThatWasSpoilt(t *testing.T) {
 			for part := range strings.SplitSeq(statement, "; ") {
 				run(t, db, part)
 			}
-			err := s.History(t.Context(), func(h *store.History) error {
-				return h.Hours(shop, beforeAll, afterAll, func(datacube.Date, *datacube.Hours) error { return nil })
+			err := s.ReadFigures(t.Context(), func(h *store.FigureReader) error {
+				for _, err := range h.Figures(allOf(datacube.Hourly)) {
+					if err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 			if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), path) {
 				t.Errorf("got %v", err)
@@ -254,8 +343,8 @@ func TestHistoryOfAFileThatWasSpoilt(t *testing.T) {
 	}
 }
 
-// TestHistoryWithoutAState: figures whose day is not known are passed over, those behind them are not.
-func TestHistoryWithoutAState(t *testing.T) {
+// TestFiguresWithoutAState: figures whose day is not known are passed over, those behind them are not.
+func TestFiguresWithoutAState(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path)
@@ -263,8 +352,8 @@ func TestHistoryWithoutAState(t *testing.T) {
 		save(t, s, daily(shop, date, 1), hourly(shop, date, datacube.Hours{5: {Callbacks: 1}, 6: {Callbacks: 2}}))
 	}
 	run(t, shell(t, path), fmt.Sprintf(`DELETE FROM day WHERE date = %d`, firstDay))
-	history(t, s, func(h *store.History) {
-		days, hours := historyOf(t, h, shop, beforeAll, afterAll)
+	readFigures(t, s, func(h *store.FigureReader) {
+		days, hours := figuresOf(t, h, shop, beforeAll, afterAll)
 		if len(days) != 2 || days[0] != (datacube.Day{Date: firstDay + 1, Figures: *daily(shop, firstDay, 1).Daily}) {
 			t.Errorf("days: %v", days)
 		}
@@ -274,8 +363,8 @@ func TestHistoryWithoutAState(t *testing.T) {
 	})
 }
 
-// TestHistoryOfADamagedFile reads all that can be read, and nothing that was not there.
-func TestHistoryOfADamagedFile(t *testing.T) {
+// TestFiguresOfADamagedFile reads all that can be read, and nothing that was not there.
+func TestFiguresOfADamagedFile(t *testing.T) {
 	t.Parallel()
 	const pageSize = 4096
 	whole := filepath.Join(t.TempDir(), "store.db")
@@ -296,8 +385,8 @@ func TestHistoryOfADamagedFile(t *testing.T) {
 		}
 		var days []datacube.Day
 		var hourlyDays []datacube.HourlyDay
-		err = r.History(t.Context(), func(h *store.History) error {
-			days, hourlyDays = historyOf(t, h, shop, beforeAll, afterAll)
+		err = r.ReadFigures(t.Context(), func(h *store.FigureReader) error {
+			days, hourlyDays = figuresOf(t, h, shop, beforeAll, afterAll)
 			return nil
 		})
 		if all := len(days) == 200 && len(hourlyDays) == 200; all != (err == nil) {

@@ -26,7 +26,7 @@ func undelivered(t *testing.T, s *store.Store) []string {
 	return appIDs
 }
 
-func due(t *testing.T, s *store.Store, since datacube.Date, limit int, appIDs ...string) []store.Pending {
+func pendingOf(t *testing.T, s *store.Store, since datacube.Date, limit int, appIDs ...string) []store.Pending {
 	t.Helper()
 	dues, err := s.ReadPending(t.Context(), endpoint, since, limit, appIDs...)
 	if err != nil {
@@ -42,7 +42,7 @@ func deliver(t *testing.T, s *store.Store, dues ...store.Pending) {
 	}
 }
 
-func countDue(t *testing.T, s *store.Store, since datacube.Date) map[string][datacube.APIs]int64 {
+func countPending(t *testing.T, s *store.Store, since datacube.Date) map[string][datacube.APIs]int64 {
 	t.Helper()
 	counts, err := s.CountPending(t.Context(), endpoint, since)
 	if err != nil {
@@ -58,7 +58,7 @@ func TestDelivery(t *testing.T) {
 		if got := undelivered(t, s); len(got) > 0 {
 			t.Fatalf("an empty store has %q", got)
 		}
-		if got := due(t, s, firstDay, 100, shop); len(got) != 1 || len(got[0].Daily) > 0 || got[0].More {
+		if got := pendingOf(t, s, firstDay, 100, shop); len(got) != 1 || len(got[0].Daily) > 0 || got[0].More {
 			t.Errorf("of an account that is not known: %+v", got)
 		}
 		if at, err := s.LastDelivery(t.Context(), endpoint); err != nil || !at.IsZero() {
@@ -72,10 +72,10 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("undelivered: %q", got)
 		}
 		want := map[string][datacube.APIs]int64{shop: {2, 1}}
-		if diff := cmp.Diff(want, countDue(t, s, firstDay)); diff != "" {
+		if diff := cmp.Diff(want, countPending(t, s, firstDay)); diff != "" {
 			t.Errorf("counts differ (-want +got):\n%s", diff)
 		}
-		got := due(t, s, firstDay, 1000, shop, bot)
+		got := pendingOf(t, s, firstDay, 1000, shop, bot)
 		if len(got) != 2 || got[0].More || got[1].More {
 			t.Fatalf("due: %+v", got)
 		}
@@ -101,20 +101,51 @@ func TestDelivery(t *testing.T) {
 		}
 		// The same figures again are nothing new, other ones are; a day without traffic is one, too.
 		save(t, s, daily(shop, firstDay, 4))
-		if got := due(t, s, firstDay, 1000, shop); len(got) != 1 || len(got[0].Daily) > 0 || got[0].More {
+		if got := pendingOf(t, s, firstDay, 1000, shop); len(got) != 1 || len(got[0].Daily) > 0 || got[0].More {
 			t.Errorf("nothing new, but due: %+v", got)
 		}
 		save(t, s, daily(shop, firstDay, 9))
 		save(t, s, store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 2, State: known(), Hourly: &datacube.Hours{}})
-		got = due(t, s, firstDay, 1000, shop)
+		got = pendingOf(t, s, firstDay, 1000, shop)
 		if len(got) != 1 || len(got[0].Daily) != 1 || got[0].Daily[0].Figures.Callbacks != 9 || len(got[0].Hourly) != 1 || got[0].Hourly[0].Hours != (datacube.Hours{}) {
 			t.Errorf("due after a revision: %+v", got)
 		}
 	})
 }
 
+// TestPendingDaysApart: days that are close together are read by one query, and those between them are left out.
+func TestPendingDaysApart(t *testing.T) {
+	t.Parallel()
+	s := open(t, "")
+	const days = 60
+	revise := func(callbacks int64, dates ...datacube.Date) {
+		t.Helper()
+		for _, date := range dates {
+			save(t, s, daily(shop, firstDay+date, callbacks), hourly(shop, firstDay+date, datacube.Hours{4: {Callbacks: callbacks}}))
+		}
+	}
+	for date := range datacube.Date(days) {
+		revise(1, date)
+	}
+	deliver(t, s, pendingOf(t, s, firstDay, 1_000_000, shop)...)
+	want := []datacube.Date{0, 1, 3, 6, 10, 30, 59}
+	revise(2, 59, 0, 10, 3, 30, 6, 1)
+	got := pendingOf(t, s, firstDay, 1_000_000, shop)
+	if len(got) != 1 || len(got[0].Daily) != len(want) || len(got[0].Hourly) != len(want) {
+		t.Fatalf("pending: %+v", got)
+	}
+	for i, date := range want {
+		if d := got[0].Daily[i]; d.Date != firstDay+date || d.Figures.Callbacks != 2 {
+			t.Errorf("daily: got %+v, want day %d", d, date)
+		}
+		if d := got[0].Hourly[i]; d.Date != firstDay+date || d.Hours != (datacube.Hours{4: {Callbacks: 2}}) {
+			t.Errorf("hourly: got %+v, want day %d", d, date)
+		}
+	}
+}
+
 // However the days are saved and in whatever portions they are read, each change comes out once.
-func TestDueInPortions(t *testing.T) {
+func TestPendingInPortions(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
@@ -142,7 +173,7 @@ func TestDueInPortions(t *testing.T) {
 			if len(appIDs) == 0 {
 				return false
 			}
-			dues := due(t, s, since, limit, appIDs...)
+			dues := pendingOf(t, s, since, limit, appIDs...)
 			if len(dues) == 0 {
 				t.Fatal("accounts are undelivered, and nothing is due")
 			}
@@ -183,7 +214,7 @@ func TestDueInPortions(t *testing.T) {
 
 // Days stored before there were marks are due, too, and days that are too old are counted
 // once over all portions.
-func TestDueWithoutMarks(t *testing.T) {
+func TestPendingWithoutMarks(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path)
@@ -200,7 +231,7 @@ func TestDueWithoutMarks(t *testing.T) {
 		if len(appIDs) == 0 {
 			break
 		}
-		dues := due(t, s, firstDay, 302, appIDs...)
+		dues := pendingOf(t, s, firstDay, 302, appIDs...)
 		for _, d := range dues {
 			for api := range tooOld {
 				tooOld[api] += d.TooOld[api]

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"math"
 	"slices"
 	"time"
@@ -42,7 +41,7 @@ type Pending struct {
 // particular order. The endpoint is a name that stays the same over restarts.
 func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, error) {
 	var appIDs []string
-	err := s.reading(ctx, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *transaction) error {
 		//nolint:sqlclosecheck // each closes them
 		rows, err := tx.QueryContext(ctx, `
 			SELECT app_id FROM account
@@ -73,7 +72,7 @@ func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, err
 // only counted.
 func (s *Store) ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]Pending, error) {
 	var dues []Pending
-	err := s.reading(ctx, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *transaction) error {
 		c := dueReader{ctx: ctx, tx: tx, endpoint: endpoint, since: since, left: limit, whole: true, prepared: make(map[string]*sql.Stmt)}
 		for _, appID := range appIDs {
 			if c.left <= 0 {
@@ -114,7 +113,7 @@ func samplesOf(api datacube.API) int {
 // dueReader reads what is due within one transaction.
 type dueReader struct {
 	ctx      context.Context // it lives as long as one call of ReadPending
-	tx       *sql.Tx
+	tx       *transaction
 	endpoint string
 	since    datacube.Date
 	left     int // samples that still fit
@@ -257,79 +256,28 @@ func (c *dueReader) figures(account int64, entries []entry, due *Pending) error 
 	}
 	for api := range dates {
 		slices.Sort(dates[api])
+		dates[api] = slices.Compact(dates[api])
 	}
-	daily, err := c.daily(account, dates[datacube.Daily])
-	if err != nil {
-		return err
-	}
-	for _, date := range dates[datacube.Daily] {
-		due.Daily = append(due.Daily, datacube.Day{Date: date, Figures: daily[date]})
-	}
-	hourly, err := c.hourly(account, dates[datacube.Hourly])
-	if err != nil {
-		return err
-	}
-	for _, date := range dates[datacube.Hourly] {
-		day := datacube.HourlyDay{Date: date}
-		if hours := hourly[date]; hours != nil {
-			day.Hours = *hours
-		}
-		due.Hourly = append(due.Hourly, day)
-	}
-	return nil
-}
-
-func (c *dueReader) daily(account int64, dates []datacube.Date) (map[datacube.Date]datacube.Figures, error) {
-	found := make(map[datacube.Date]datacube.Figures, len(dates))
-	err := c.dated(`SELECT date, 0, callbacks, failures, time_cost, max_time_cost FROM daily`, account, dates,
-		func(date datacube.Date, _ int, f datacube.Figures) error {
-			found[date] = f
+	return c.tx.figures(func(r *figureCursors) error {
+		err := r.days(c.ctx, datacube.Daily, account, dates[datacube.Daily], func(date datacube.Date, f []datacube.Figures) error {
+			due.Daily = append(due.Daily, datacube.Day{Date: date, Figures: f[0]})
 			return nil
 		})
-	return found, err
-}
-
-func (c *dueReader) hourly(account int64, dates []datacube.Date) (map[datacube.Date]*datacube.Hours, error) {
-	found := make(map[datacube.Date]*datacube.Hours, len(dates))
-	err := c.dated(`SELECT date, hour, callbacks, failures, time_cost, max_time_cost FROM hourly`, account, dates,
-		func(date datacube.Date, hour int, f datacube.Figures) error {
-			if found[date] == nil {
-				found[date] = &datacube.Hours{}
-			}
-			return put(found[date], hour, f)
+		if err != nil {
+			return err
+		}
+		return r.days(c.ctx, datacube.Hourly, account, dates[datacube.Hourly], func(date datacube.Date, f []datacube.Figures) error {
+			due.Hourly = append(due.Hourly, datacube.HourlyDay{Date: date, Hours: datacube.Hours(f)})
+			return nil
 		})
-	return found, err
-}
-
-// dated runs a query for the rows of an account with these dates.
-func (c *dueReader) dated(query string, account int64, dates []datacube.Date, scan func(datacube.Date, int, datacube.Figures) error) error {
-	if len(dates) == 0 {
-		return nil
-	}
-	numbers := make([]int64, len(dates))
-	for i, date := range dates {
-		numbers[i] = int64(date)
-	}
-	list, err := json.Marshal(numbers)
-	if err != nil {
-		return err
-	}
-	return c.rows(query+` WHERE account = ? AND date IN (SELECT value FROM json_each(?))`,
-		func(rows *sql.Rows) error {
-			var date, hour int64
-			var f datacube.Figures
-			if err := rows.Scan(&date, &hour, &f.Callbacks, &f.Failures, &f.TimeCostMillis, &f.MaxTimeCostMillis); err != nil {
-				return err
-			}
-			return scan(datacube.Date(date), int(hour), f)
-		}, account, string(list))
+	})
 }
 
 // CountPending returns, for each account of which an endpoint does not have all, how many days from
 // since on it lacks, by API.
 func (s *Store) CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error) {
 	counts := make(map[string][datacube.APIs]int64)
-	err := s.reading(ctx, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *transaction) error {
 		//nolint:sqlclosecheck // each closes them
 		rows, err := tx.QueryContext(ctx, `
 			WITH behind (id, app_id, mark, date) AS MATERIALIZED (
@@ -372,7 +320,7 @@ func (s *Store) CountPending(ctx context.Context, endpoint string, since datacub
 // MarkDelivered notes that an endpoint needs nothing more of what ReadPending returned: it was sent,
 // refused for good or passed over. at is when samples among it were accepted; zero if none were.
 func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time, dues ...Pending) error {
-	err := s.inTurn(ctx, func(tx *sql.Tx) error {
+	err := s.inTurn(ctx, func(tx *transaction) error {
 		for i := range dues {
 			_, err := tx.ExecContext(ctx, `
 				INSERT INTO delivery (endpoint, account, mark, date, sent_at)
@@ -401,7 +349,7 @@ func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time
 // LastDelivery returns when an endpoint last accepted samples, in China time; zero if never.
 func (s *Store) LastDelivery(ctx context.Context, endpoint string) (time.Time, error) {
 	var at int64
-	err := s.reading(ctx, func(tx *sql.Tx) error {
+	err := s.reading(ctx, func(tx *transaction) error {
 		return tx.QueryRowContext(ctx, `SELECT coalesce(max(sent_at), 0) FROM delivery WHERE endpoint = ?`, endpoint).Scan(&at)
 	})
 	if err != nil {
