@@ -63,19 +63,19 @@ func (r *Request) Count() int {
 	return n
 }
 
-// Read decodes a request. It returns an error for anything that the specification forbids: wrong headers, labels
+// Read decodes a request. It returns an error, and an empty request or what was decoded before, for anything that the specification forbids: wrong headers, labels
 // that are unsorted, repeated or empty, a series that occurs twice, and samples of a series that are not in order.
 func Read(r *http.Request) (*Request, error) {
 	packed, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, err
+		return &Request{}, err
 	}
 	plain, err := snappy.Decode(nil, packed)
 	if err != nil {
-		return nil, err
+		return &Request{}, err
 	}
 	if r.Method != http.MethodPost || r.Header.Get("Content-Encoding") != "snappy" || r.Header.Get("User-Agent") == "" {
-		return nil, fmt.Errorf("%s with Content-Encoding %q and User-Agent %q", r.Method, r.Header.Get("Content-Encoding"), r.Header.Get("User-Agent"))
+		return &Request{}, fmt.Errorf("%s with Content-Encoding %q and User-Agent %q", r.Method, r.Header.Get("Content-Encoding"), r.Header.Get("User-Agent"))
 	}
 	d := decoder{seen: map[string]bool{}}
 	version := r.Header.Get("X-Prometheus-Remote-Write-Version")
