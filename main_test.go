@@ -239,7 +239,7 @@ func (p *program) shows(pattern string) (string, bool) {
 func TestDemo(t *testing.T) {
 	p := start(t, "demo")
 	p.output.wait(`Metrics    ` + p.base + `/metrics`)
-	p.output.wait(`figures of yesterday received.* account=support-bot .*api=hourly`)
+	p.output.wait(`yesterday is known.* account=support-bot .*api=hourly`)
 	p.output.wait(`account=not-verified.* errcode=48001`)
 	if metrics, ok := p.shows(`weixin_interface_daily_failures\{account="support-bot"\} (\d{3,})\n`); !ok {
 		t.Errorf("the account with an incident has no failures:\n%s", metrics)
@@ -273,7 +273,7 @@ func TestServeAndReload(t *testing.T) {
 	)
 	file := writeConfig(t, text(shopLine))
 	p := start(t, "serve", "--config.file="+file, "--web.enable-lifecycle", "--log.format=logfmt")
-	p.output.wait(`figures of yesterday received.* account=shop .*api=hourly`)
+	p.output.wait(`yesterday is known.* account=shop .*api=hourly`)
 	rewrite := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -285,7 +285,7 @@ func TestServeAndReload(t *testing.T) {
 	if code, body := p.request("POST", "/-/reload"); code != http.StatusOK {
 		t.Fatalf("%d %s", code, body)
 	}
-	p.output.wait(`figures of yesterday received.* account=bot .*api=hourly`)
+	p.output.wait(`yesterday is known.* account=bot .*api=hourly`)
 	if metrics, ok := p.shows(`weixin_interface_daily_callbacks\{account="bot"\}`); !ok {
 		t.Errorf("the second account has no figures:\n%s", metrics)
 	}
@@ -333,7 +333,7 @@ func TestServeAndReload(t *testing.T) {
 // suffixes that its type gives to samples, is taken by another.
 func TestOpenMetricsFamiliesDoNotCollide(t *testing.T) {
 	p := start(t, "demo")
-	p.output.wait(`figures of yesterday received.* account=support-bot .*api=hourly`)
+	p.output.wait(`yesterday is known.* account=support-bot .*api=hourly`)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.base+"/metrics", http.NoBody)
 	if err != nil {
 		t.Fatal(err)

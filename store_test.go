@@ -32,7 +32,7 @@ func simulate(t *testing.T, settings string) (*weixintest.Server, string, string
 func TestASecondServerOnTheSameStore(t *testing.T) {
 	simulated, file, path := simulate(t, "")
 	p := start(t, "serve", "--log.level=debug", "--config.file="+file)
-	p.output.wait(`figures of yesterday received.* account=shop .*api=hourly`)
+	p.output.wait(`yesterday is known.* account=shop .*api=hourly`)
 	p.output.wait(`account=shop.*purpose=history`)
 
 	got := finish(t, time.Now, "serve", "--config.file="+file, "--web.listen-address=127.0.0.1:0")

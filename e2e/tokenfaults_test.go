@@ -93,7 +93,7 @@ func TestFaultsOfTokenSources(t *testing.T) {
 	w.waitFigures(t, x.web, healed...)
 	w.checkFigures(t, x.metrics(t), healed...)
 	for _, a := range healed[1:] {
-		x.logged(t, "level=info", "account="+a.name+" ", "refresh recovered")
+		x.logged(t, "level=info", "account="+a.name+" ", "refresh works again")
 	}
 }
 
@@ -153,7 +153,7 @@ func (w *world) serverFaults(t *testing.T, server *url.URL, accounts []account) 
 		case 3:
 			f.logged = []string{"level=error", "an HTML page"}
 		default:
-			f.logged, f.calls["token_server"] = []string{"level=error", "still hands out the token that Weixin refused"}, 1+2
+			f.logged, f.calls["token_server"] = []string{"level=error", "still has the token that Weixin refused"}, 1+2
 		}
 		u.User, u.RawQuery = url.UserPassword(serverUser, serverPassword), "key="+secretMarker+"key"
 		f.sourced = sourced{a, fromURL(u.String())}
@@ -210,7 +210,7 @@ func (w *world) platformFaults(t *testing.T, accounts []account) []tokenFault {
 		},
 		{
 			sourced: from(1, "component-stale"), reason: "token", source: "the file " + w.path("component-stale"), calls: once,
-			logged: []string{"level=error", "still holds the token that Weixin refused"}, heal: heal("component-stale"),
+			logged: []string{"level=error", "still has the token that Weixin refused"}, heal: heal("component-stale"),
 		},
 		{
 			sourced: from(2, "component-missing"), reason: "token", source: "the file " + w.path("component-missing"),

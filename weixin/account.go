@@ -9,87 +9,87 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// Account makes the calls of one account. It keeps the account's access token in memory. It
-// is safe for concurrent use.
+// Account makes the calls of one account. It keeps the account's access token in memory and is safe for
+// concurrent use.
 type Account struct {
 	client *Client
-	tokens *keeper
+	tokens *tokenCache
 }
 
 // Account returns an account whose calls are made with the tokens of source.
 func (c *Client) Account(source TokenSource) *Account {
-	return &Account{client: c, tokens: c.keep(source)}
+	return &Account{client: c, tokens: c.cache(source)}
 }
 
-// AdoptToken takes over the token that from keeps, and what its source knows of a refresh
-// token that could not be saved, unless a keeps a token already. Both must belong to the same
-// account and get their tokens in the same way. from may be nil.
+// AdoptToken takes over the access token that from has, and a refresh token that its source could not
+// save, unless a has a token already. Both must belong to the same account and get their tokens in the
+// same way. from may be nil.
 func (a *Account) AdoptToken(from *Account) {
 	if from != nil {
 		a.tokens.adopt(from.tokens)
 	}
 }
 
-// InterfaceSummary asks for the figures of the days from begin to end, both included: the
+// InterfaceSummary requests the figures of the days from begin to end, both included: the
 // daily call, getinterfacesummary (获取被动回复概要数据, at developers.weixin.qq.com under
 // doc/service/api/wedata/api/api_getinterfacesummary.html). Weixin answers for at most 30 days, the last of them
-// yesterday (China time).
+// yesterday at the latest (China time).
 //
 // The error is an *Error, or wraps ctx's own error once ctx has ended.
-func (a *Account) InterfaceSummary(ctx context.Context, begin, end datacube.Date) (DailyAnswer, error) {
-	var result DailyAnswer
-	err := a.ask(ctx, datacube.Daily, begin, end, func(e envelope) error {
-		return result.take(e, begin, end)
+func (a *Account) InterfaceSummary(ctx context.Context, begin, end datacube.Date) (DailyResponse, error) {
+	var result DailyResponse
+	err := a.request(ctx, datacube.Daily, begin, end, func(e envelope) error {
+		return result.decode(e, begin, end)
 	})
 	if err != nil {
-		return DailyAnswer{}, err
+		return DailyResponse{}, err
 	}
 	return result, nil
 }
 
-// InterfaceSummaryHour asks for the figures of each hour of date, yesterday (China time) at
+// InterfaceSummaryHour requests the figures of each hour of date, yesterday (China time) at
 // the latest: the hourly call, getinterfacesummaryhour (获取被动回复分布数据, documented beside the
 // daily one).
 //
 // The error is an *Error, or wraps ctx's own error once ctx has ended.
-func (a *Account) InterfaceSummaryHour(ctx context.Context, date datacube.Date) (HourlyAnswer, error) {
-	var result HourlyAnswer
-	err := a.ask(ctx, datacube.Hourly, date, date, func(e envelope) error {
-		return result.take(e, date)
+func (a *Account) InterfaceSummaryHour(ctx context.Context, date datacube.Date) (HourlyResponse, error) {
+	var result HourlyResponse
+	err := a.request(ctx, datacube.Hourly, date, date, func(e envelope) error {
+		return result.decode(e, date)
 	})
 	if err != nil {
-		return HourlyAnswer{}, err
+		return HourlyResponse{}, err
 	}
 	return result, nil
 }
 
-// ask asks for the figures of the days from begin to end.
-func (a *Account) ask(
-	ctx context.Context, api datacube.API, begin, end datacube.Date, take func(envelope) error,
+// request requests the figures of the days from begin to end.
+func (a *Account) request(
+	ctx context.Context, api datacube.API, begin, end datacube.Date, decode func(envelope) error,
 ) error {
 	type dates struct {
 		Begin datacube.Date `json:"begin_date"`
 		End   datacube.Date `json:"end_date"`
 	}
-	return a.call(ctx, apiOf(api), pathOf(api), dates{begin, end}, take)
+	return a.call(ctx, apiOf(api), pathOf(api), dates{begin, end}, decode)
 }
 
-// call makes a call that needs an access token. If Weixin refuses the token, the call is made
-// once more with a renewed one, and never a third time.
-func (a *Account) call(ctx context.Context, api API, path string, body any, take func(envelope) error) error {
+// call makes a call that needs an access token. If Weixin refuses the token, the call is repeated
+// once with a renewed one.
+func (a *Account) call(ctx context.Context, api API, path string, body any, decode func(envelope) error) error {
 	return a.tokens.use(ctx, api, func(token secret.Value) error {
-		return a.client.ask(ctx, question{
-			api:    api,
-			method: http.MethodPost,
-			path:   path,
-			query:  url.Values{"access_token": {token.Reveal()}},
-			body:   body,
-			hide:   secret.Masker{token},
-		}, take)
+		return a.client.do(ctx, call{
+			api:     api,
+			method:  http.MethodPost,
+			path:    path,
+			query:   url.Values{"access_token": {token.Reveal()}},
+			body:    body,
+			secrets: secret.Masker{token},
+		}, decode)
 	})
 }
 
-// pathOf returns the path of an interface call, which is also its name for the quota call.
+// pathOf returns the path of an interface-statistics call, by which the quota call names it, too.
 func pathOf(api datacube.API) string {
 	if api == datacube.Hourly {
 		return "/datacube/getinterfacesummaryhour"

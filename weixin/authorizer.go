@@ -11,12 +11,12 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// RefreshTokenStore keeps the refresh token with which a third-party platform gets the access
-// tokens of one account. Errors say where it is kept and do not show it.
+// RefreshTokenStore stores the refresh token with which a third-party platform gets the access
+// tokens of one account. Its errors say where it is stored and do not show it.
 type RefreshTokenStore interface {
-	// Lock keeps other processes from exchanging the refresh token until unlock is called. It waits
-	// for one that does, for a bounded time or until ctx ends. It fails where Save could not replace
-	// the refresh token.
+	// Lock prevents other processes from exchanging the refresh token until unlock is called. It waits
+	// for one that does, for a bounded time or until ctx ends. It fails if Save could not replace the
+	// refresh token.
 	Lock(ctx context.Context) (unlock func(), err error)
 	// Load returns the refresh token.
 	Load() (secret.Value, error)
@@ -31,21 +31,22 @@ type AuthorizerOptions struct {
 	ComponentAppID string
 	// AppID is the app id of the account.
 	AppID string
-	// Component gives the platform's component access token. It is kept for its life; what
-	// Client.Keep returned is shared with whoever else has it.
+	// Component returns the platform's component access token. It is cached for its life; a source
+	// of Client.SharedToken is shared with its other users.
 	Component TokenSource
-	// RefreshToken keeps the account's authorizer refresh token. It is the source's alone.
+	// RefreshToken stores the account's authorizer refresh token. No other source may use it.
 	RefreshToken RefreshTokenStore
 }
 
-// AuthorizerToken returns the source that asks /cgi-bin/component/api_authorizer_token. The
-// refresh token that comes with an access token is saved before that is handed out.
+// AuthorizerToken returns the source that calls /cgi-bin/component/api_authorizer_token (获取授权账号调用令牌,
+// in the documents of Third-party Platforms). The refresh token that comes with an access token is saved
+// before the access token is returned.
 func (c *Client) AuthorizerToken(o AuthorizerOptions) TokenSource {
 	a := &authorizer{
 		client:         c,
 		componentAppID: o.ComponentAppID,
 		appID:          o.AppID,
-		component:      c.keep(o.Component),
+		component:      c.cache(o.Component),
 		store:          o.RefreshToken,
 	}
 	a.rotation.Store(&rotation{turn: make(chan struct{}, 1)})
@@ -56,25 +57,25 @@ type authorizer struct {
 	client         *Client
 	componentAppID string
 	appID          string
-	component      *keeper
+	component      *tokenCache
 	store          RefreshTokenStore
 	rotation       atomic.Pointer[rotation]
 }
 
-// rotation is what outlives a Fetch. Sources of which one replaces the other share it, so
-// that never two of them exchange the account's refresh token at a time.
+// rotation is the state of a refresh token between two Fetches. A source that replaces another one shares
+// its rotation, so that no two of them exchange the account's refresh token at the same time.
 type rotation struct {
-	turn chan struct{} // holds an element while a Fetch is under way
+	turn chan struct{} // has an element while a Fetch is under way
 
 	// unsaved is the refresh token that has replaced used and could not be saved; both are
-	// zero where there is none. They belong to whose turn it is.
+	// zero if there is none. They belong to the Fetch under way.
 	used, unsaved secret.Value
 }
 
-// authorized is what the call answers.
+// authorized is the response of the call.
 type authorized struct {
 	access  AccessToken
-	refresh secret.Value // zero where the answer has none: the old one stays
+	refresh secret.Value // zero if the response has none: the old one stays valid
 }
 
 // adopt shares the rotation and the component access token of from, which a replaces.
@@ -94,11 +95,11 @@ func (a *authorizer) Fetch(ctx context.Context) (AccessToken, error) {
 	case <-ctx.Done():
 		return AccessToken{}, ended(ctx, TokenAPI)
 	}
-	// Held from reading the refresh token to saving its successor: of two processes that use the same
-	// one, the slower would save a successor that Weixin has ended already.
+	// Locked from reading the refresh token to saving its successor: of two processes that use the same
+	// one, the slower would save a successor that Weixin has already revoked.
 	unlock, err := a.store.Lock(ctx)
 	if err != nil {
-		return AccessToken{}, a.notLocked(ctx, err)
+		return AccessToken{}, a.lockError(ctx, err)
 	}
 	defer unlock()
 	refresh, err := a.refreshToken(r)
@@ -115,8 +116,8 @@ func (a *authorizer) Fetch(ctx context.Context) (AccessToken, error) {
 		return AccessToken{}, err
 	}
 	if !got.refresh.IsZero() && !got.refresh.Equal(refresh) {
-		// Weixin may end the old refresh token with the first use of the new access token,
-		// which must therefore wait for the new refresh token to be safe.
+		// Weixin may revoke the old refresh token with the first use of the new access token,
+		// so the new refresh token must be saved before.
 		r.used, r.unsaved = refresh, got.refresh
 		if err := a.save(r); err != nil {
 			return AccessToken{}, err
@@ -125,39 +126,38 @@ func (a *authorizer) Fetch(ctx context.Context) (AccessToken, error) {
 	return got.access, nil
 }
 
-// notLocked returns the error for a refresh token that must not be used now.
-func (a *authorizer) notLocked(ctx context.Context, err error) error {
+// lockError returns the error for a refresh token that could not be locked, and so must not be used.
+func (a *authorizer) lockError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ended(ctx, TokenAPI)
 	}
-	fault := a.fault(nil, replaceAdvice)
+	failed := a.storeError(fmt.Errorf("the refresh token is not used: %w", printable(err, nil)), adviceRefreshReplace)
 	if errors.Is(err, errLocked) {
-		fault.Reason, fault.advice = Busy, lockedAdvice
+		failed.Reason, failed.advice = Busy, adviceRefreshLocked
 	}
-	fault.Err = fmt.Errorf("the refresh token is not used: %w", causeOf(err, nil))
-	return fault
+	return failed
 }
 
-// fault returns an error of the store, which names it where it has a name.
-func (a *authorizer) fault(err error, advice string) *Error {
-	fault := &Error{API: TokenAPI, Reason: Token, Err: err, bySecret: true, advice: advice}
-	if named, ok := a.store.(interface{ Name() string }); ok {
-		fault.Source = named.Name()
+// storeError returns an error of the store, with its origin if it has one.
+func (a *authorizer) storeError(err error, advice string) *Error {
+	failed := &Error{API: TokenAPI, Reason: Token, Err: err, bySecret: true, advice: advice}
+	if stored, ok := a.store.(interface{ Origin() Origin }); ok {
+		failed.Origin = stored.Origin()
 	}
-	return fault
+	return failed
 }
 
-// refreshToken returns the refresh token that is stored, after having stored one that could
-// not be saved before. What an operator has put there since then takes precedence.
+// refreshToken returns the stored refresh token, after saving one that could not be saved before, unless
+// an operator has replaced the stored one since then.
 func (a *authorizer) refreshToken(r *rotation) (secret.Value, error) {
 	stored, err := a.store.Load()
 	if err == nil && stored.IsZero() {
-		err = errors.New("there is none")
+		err = errors.New("the store has none")
 	}
 	if r.unsaved.IsZero() {
 		if err != nil {
-			err = fmt.Errorf("reading the refresh token: %w", causeOf(err, secret.Masker{stored}))
-			return secret.Value{}, a.fault(err, loadAdvice)
+			err = fmt.Errorf("reading the refresh token: %w", printable(err, secret.Masker{stored}))
+			return secret.Value{}, a.storeError(err, adviceRefreshLoad)
 		}
 		return stored, nil
 	}
@@ -169,13 +169,13 @@ func (a *authorizer) refreshToken(r *rotation) (secret.Value, error) {
 	return unsaved, a.save(r)
 }
 
-// save stores the new refresh token. As long as it fails, no access token is handed out.
-// The reason is Token, because it needs a person but can pass within minutes.
+// save stores the new refresh token. As long as this fails, no access token is returned.
+// The reason is Token, since it needs an operator but may be fixed within minutes.
 func (a *authorizer) save(r *rotation) error {
 	if err := a.store.Save(r.unsaved); err != nil {
 		err = fmt.Errorf("saving the new refresh token, before which no new access token is used: %w",
-			causeOf(err, secret.Masker{r.used, r.unsaved}))
-		return a.fault(err, saveAdvice)
+			printable(err, secret.Masker{r.used, r.unsaved}))
+		return a.storeError(err, adviceRefreshSave)
 	}
 	r.used, r.unsaved = secret.Value{}, secret.Value{}
 	return nil
@@ -189,13 +189,13 @@ func (a *authorizer) exchange(ctx context.Context, component, refresh secret.Val
 		RefreshToken   string `json:"authorizer_refresh_token"`
 	}
 	var got authorized
-	err := a.client.ask(ctx, question{
-		api:    TokenAPI,
-		method: http.MethodPost,
-		path:   "/cgi-bin/component/api_authorizer_token",
-		query:  url.Values{"component_access_token": {component.Reveal()}},
-		body:   body{a.componentAppID, a.appID, refresh.Reveal()},
-		hide:   secret.Masker{component, refresh},
+	err := a.client.do(ctx, call{
+		api:     TokenAPI,
+		method:  http.MethodPost,
+		path:    "/cgi-bin/component/api_authorizer_token",
+		query:   url.Values{"component_access_token": {component.Reveal()}},
+		body:    body{a.componentAppID, a.appID, refresh.Reveal()},
+		secrets: secret.Masker{component, refresh},
 	}, func(e envelope) error {
 		var err error
 		got, err = readAuthorized(e)
@@ -214,7 +214,7 @@ func readAuthorized(e envelope) (authorized, error) {
 	}
 	refresh, ok := parseString(e.AuthorizerRefreshToken)
 	if !ok || refresh != "" && !isWord(refresh) {
-		return authorized{}, errors.New("the authorizer_refresh_token of the answer is none")
+		return authorized{}, errors.New("the authorizer_refresh_token of the response is not a token")
 	}
 	return authorized{access: access, refresh: secret.New(refresh)}, nil
 }

@@ -177,13 +177,13 @@ func TestComponentSourceThatStillHoldsTheRefusedToken(t *testing.T) {
 	api, store, client := onPlatform()
 	account := client.Account(authorizerOf(client, weixin.FileToken(path, weixin.TokenFormat{}), store))
 	err := hour(t.Context(), account)
-	wantReason(t, err, weixin.Token, "; the file "+path+" still holds the token that Weixin refused")
+	wantReason(t, err, weixin.Token, "; the file "+path+" still has the token that Weixin refused")
 	wantClean(t, err)
-	wantSource(t, err, "the file "+path, "Renew the token in the file "+path)
+	wantOrigin(t, err, "the file "+path, "Renew the token in the file "+path)
 	if api.exchanges != 1 {
 		t.Errorf("%d exchanges, want 1", api.exchanges)
 	}
-	wantSource(t, hour(t.Context(), client.Account(authorizerOf(client, client.Keep(weixin.FileToken(path, weixin.TokenFormat{})), store))),
+	wantOrigin(t, hour(t.Context(), client.Account(authorizerOf(client, client.SharedToken(weixin.FileToken(path, weixin.TokenFormat{})), store))),
 		"the file "+path, "Renew the token in the file "+path)
 
 	write(t, path, "")
@@ -222,9 +222,9 @@ func TestOddAuthorizerAnswers(t *testing.T) {
 	for body, says := range map[string]string{
 		`{}`: "no authorizer_access_token",
 		`{"access_token":"` + theToken + `","expires_in":7200}`:              "no authorizer_access_token",
-		`{"authorizer_access_token":"` + theToken + `"}`:                     "how long the authorizer_access_token lives",
-		`{` + access + `,"authorizer_refresh_token":17}`:                     "the authorizer_refresh_token of the answer is none",
-		`{` + access + `,"authorizer_refresh_token":"` + theToken + `\n x"}`: "the authorizer_refresh_token of the answer is none",
+		`{"authorizer_access_token":"` + theToken + `"}`:                     "how long the authorizer_access_token is valid",
+		`{` + access + `,"authorizer_refresh_token":17}`:                     "the authorizer_refresh_token of the response is not a token",
+		`{` + access + `,"authorizer_refresh_token":"` + theToken + `\n x"}`: "the authorizer_refresh_token of the response is not a token",
 		`<html>` + theToken: "is not a JSON object",
 		`{` + access + `,"authorizer_refresh_token":null}`: "",
 		`{` + access + `,"authorizer_refresh_token":""}`:   "",
@@ -256,7 +256,7 @@ func TestRefreshTokenThatCannotBeRead(t *testing.T) {
 		err := hour(t.Context(), client.Account(authorizerOf(client, fixed("sim-token-1"), store)))
 		wantReason(t, err, weixin.Token, "asking Weixin for an access token: reading the refresh token: ")
 		wantClean(t, err)
-		wantSource(t, err, "", "Put the account's authorizer refresh token into the file")
+		wantOrigin(t, err, "", "Put the account's authorizer refresh token into the file")
 		if api.exchanges != 0 || name == "missing" && !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %d exchanges, or the cause of %v is lost", name, api.exchanges, err)
 		}
@@ -273,7 +273,7 @@ func TestRefreshTokenThatCannotBeSaved(t *testing.T) {
 		wantReason(t, err, weixin.Token,
 			"asking Weixin for an access token: saving the new refresh token, before which no new access token is used: no space left on device")
 		wantClean(t, err)
-		wantSource(t, err, "", "Make the file that the error names writable")
+		wantOrigin(t, err, "", "Make the file that the error names writable")
 		// It is the same one that is saved again, and Weixin is not asked for further ones.
 		if !errors.Is(err, full) || len(store.saved) != round || store.saved[round-1] != "sim-token-refresh@@@2" || api.exchanges != 1 {
 			t.Errorf("round %d: %v, %d times saved, %d exchanges", round, err, len(store.saved), api.exchanges)

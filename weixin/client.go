@@ -12,39 +12,40 @@ import (
 	"net/url"
 	"time"
 
+	"weixin_exporter/internal/errtext"
 	"weixin_exporter/internal/redirect"
 	"weixin_exporter/weixin/secret"
 )
 
-// maxBody bounds what is read of an answer. A full hourly answer has about 3 KiB.
+// maxBody bounds what is read of a response, in bytes. A full hourly response has about 3 KiB.
 const maxBody = 4 << 20
 
-// Limiter lets requests through at a bounded rate; *rate.Limiter of golang.org/x/time is one.
+// Limiter bounds the rate of requests; *rate.Limiter of golang.org/x/time implements it.
 type Limiter interface {
-	// Wait blocks until a request may be sent, or until ctx ends. An error without the end
-	// of ctx, or before its deadline, says that the request may not be sent at all.
+	// Wait blocks until a request may be sent, or until ctx ends. Any other error means that the
+	// request must not be sent.
 	Wait(ctx context.Context) error
 }
 
-// Options are what a Client is made of.
+// Options configure a Client.
 type Options struct {
-	// BaseURL is where the API is, e.g. https://api.weixin.qq.com or a reverse proxy's
-	// address. It may have a path.
+	// BaseURL is the address of the API, e.g. https://api.weixin.qq.com, or of a reverse proxy. It
+	// may have a path.
 	BaseURL string
 	// HTTPClient sends the requests; nil means Go's default transport. It is copied, and
-	// the copy follows no redirects: they would carry token or secret elsewhere.
+	// the copy follows no redirects: they would take the token or secret to another host.
 	HTTPClient *http.Client
-	// Timeout bounds one request, from sending it to the last byte of the answer; the time
-	// that Limiter takes is not part of it. 0 means no bound but the caller's context.
+	// Timeout bounds one request, from sending it to the last byte of the response; waiting for
+	// Limiter does not count. 0 means no bound but the caller's context.
 	Timeout time.Duration
-	// Limiter holds back every request of every kind; nil means no limit.
+	// Limiter delays each request to Weixin, of every kind; nil means no limit.
 	Limiter Limiter
 	// Now is the clock. Required.
 	Now func() time.Time
-	// Observe is told of every request that was sent, unless the caller's context ended it;
+	// Observe is called after each request that was sent, unless the caller's context ended it,
 	// possibly from several goroutines at once. May be nil.
 	Observe func(Request)
-	// UserAgent is sent with every request; "" means Go's own.
+	// UserAgent is sent with each request; "" means Go's own.
 	UserAgent string
 }
 
@@ -52,13 +53,13 @@ type Options struct {
 type Request struct {
 	// API is the call that the request was for.
 	API API
-	// Errcode is Weixin's errcode, "0" for success, or "http" for transport faults and for
-	// answers that are not what the API gives.
+	// Errcode is Weixin's errcode in decimal, "0" for success, or "http" for transport errors and for
+	// invalid responses.
 	Errcode string
-	// Duration is the time from sending the request to having the whole answer.
+	// Duration is the time from sending the request to the last byte of the response.
 	Duration time.Duration
-	// Date is what the answer's Date header says; zero where there is none, where the answer is
-	// not the API's own, such as a proxy's page, and where it comes from a cache.
+	// Date is the time in the response's Date header; zero if there is none, if the response does not
+	// come from the API itself, as a proxy's error page, or if it comes from a cache.
 	Date time.Time
 }
 
@@ -67,7 +68,7 @@ type Request struct {
 type Client struct {
 	http      http.Client
 	base      *url.URL
-	baseErr   error // what is wrong with the base URL; reported with every call
+	baseErr   error // why the base URL cannot be used; returned by each call
 	timeout   time.Duration
 	limiter   Limiter
 	now       func() time.Time
@@ -75,8 +76,7 @@ type Client struct {
 	userAgent string
 }
 
-// NewClient returns a Client. A base URL that cannot be used becomes an error of reason
-// Config with the first call.
+// NewClient returns a Client. If the base URL cannot be used, each call fails for the reason Config.
 func NewClient(options Options) *Client {
 	c := &Client{
 		timeout:   options.Timeout,
@@ -96,8 +96,8 @@ func NewClient(options Options) *Client {
 func parseBase(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	if err != nil {
-		// Without the URL itself: it may hold a proxy's password.
-		return nil, fmt.Errorf("base URL: %w", innermost(err))
+		// Without the URL itself: it may contain a proxy's password.
+		return nil, fmt.Errorf("base URL: %w", errtext.WithoutURL(err))
 	}
 	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
 		return nil, errors.New("base URL: it must begin with http:// or https:// and name a host")
@@ -105,32 +105,30 @@ func parseBase(text string) (*url.URL, error) {
 	return base, nil
 }
 
-// question is one request as the API's documents describe it.
-type question struct {
-	api    API
-	method string
-	path   string
-	query  url.Values
-	body   any           // sent as JSON; nil for none
-	hide   secret.Masker // the secrets in query or body
-	// bySecret says that the app secret stands for the caller: what else refuses an access
-	// token refuses the secret.
+// call is one request as the API's documents describe it.
+type call struct {
+	api     API
+	method  string
+	path    string
+	query   url.Values
+	body    any           // sent as JSON; nil for none
+	secrets secret.Masker // the secrets in query or body
+	// bySecret means that the app secret authenticates the call: an errcode that refuses an access token
+	// then refuses the secret.
 	bySecret bool
 }
 
-// answer is what came back: an error alone, or a status with a body or with the error that
-// reading it ended in.
-type answer struct {
+// response is an error alone, or a status with a body or with the error that ended the reading of it.
+type response struct {
 	status int
 	body   []byte
-	date   time.Time // when it was made; zero where it does not say
+	date   time.Time // of the Date header; zero if unknown
 	err    error
 }
 
-// ask sends q and hands the answer, if Weixin reports no error in it, to take, whose error
-// says that it is not a success either. The result is an *Error, or an error that wraps ctx's
-// own once ctx has ended.
-func (c *Client) ask(ctx context.Context, q question, take func(envelope) error) error {
+// do sends the call and, if Weixin reports no error, passes the response to decode, whose error means that
+// the response is invalid. The result is an *Error, or an error that wraps ctx's own once ctx has ended.
+func (c *Client) do(ctx context.Context, q call, decode func(envelope) error) error {
 	if c.baseErr != nil {
 		return &Error{API: q.api, Reason: Config, Err: c.baseErr}
 	}
@@ -138,27 +136,27 @@ func (c *Client) ask(ctx context.Context, q question, take func(envelope) error)
 		return err
 	}
 	began := c.now()
-	a := c.exchange(ctx, q)
-	if a.err != nil && ctx.Err() != nil {
+	r := c.exchange(ctx, q)
+	if r.err != nil && ctx.Err() != nil {
 		return ended(ctx, q.api)
 	}
 	duration := c.now().Sub(began)
-	fault := judge(q, a, take)
+	failed := q.interpret(r, decode)
 	if c.observe != nil {
-		r := Request{API: q.api, Errcode: fault.label(), Duration: duration}
-		if fault.answered() {
-			r.Date = a.date
+		request := Request{API: q.api, Errcode: failed.label(), Duration: duration}
+		if failed.fromAPI() {
+			request.Date = r.date
 		}
-		c.observe(r)
+		c.observe(request)
 	}
-	if fault != nil {
-		return fault
+	if failed != nil {
+		return failed
 	}
 	return nil
 }
 
-// wait lets the limiter hold the request back. A limiter that refuses because the wait
-// would outlast ctx counts as the end of ctx.
+// wait waits for the limiter. A limiter that refuses because the wait would outlast ctx counts as the
+// end of ctx.
 func (c *Client) wait(ctx context.Context, api API) error {
 	var err error
 	if c.limiter != nil {
@@ -176,63 +174,58 @@ func (c *Client) wait(ctx context.Context, api API) error {
 	return fmt.Errorf("%s: waiting for the rate limit: %w", purpose(api), err)
 }
 
-// ended returns the error of a call that its caller broke off.
+// ended returns the error of a call whose context has ended.
 func ended(ctx context.Context, api API) error {
 	return fmt.Errorf("%s: %w", purpose(api), ctx.Err())
 }
 
-// exchange sends one request and reads its answer, both within the timeout.
-func (c *Client) exchange(ctx context.Context, q question) answer {
-	return c.timed(ctx, q.hide, func(ctx context.Context) answer {
+// exchange sends one request and reads the response, both within the timeout.
+func (c *Client) exchange(ctx context.Context, q call) response {
+	return c.withTimeout(ctx, q.secrets, func(ctx context.Context) response {
 		request, err := c.request(ctx, q)
 		if err != nil {
-			return answer{err: err}
+			return response{err: err}
 		}
-		return receive(&c.http, request, maxBody)
+		return send(&c.http, request, maxBody)
 	})
 }
 
-// timed lets send take no longer than the timeout and makes its error fit to be shown.
-func (c *Client) timed(ctx context.Context, hide secret.Masker, send func(context.Context) answer) answer {
+// withTimeout bounds exchange by the timeout and makes its error printable.
+func (c *Client) withTimeout(ctx context.Context, secrets secret.Masker, exchange func(context.Context) response) response {
 	limited := ctx
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
 		limited, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	a := send(limited)
-	if a.err == nil {
-		return a
-	}
-	if limited.Err() != nil && ctx.Err() == nil {
-		a.err = timeoutError(c.timeout)
-		return a
-	}
-	a.err = causeOf(a.err, hide)
-	return a
-}
-
-// receive sends request and reads the answer, of at most limit bytes.
-func receive(client *http.Client, request *http.Request, limit int64) answer {
-	response, err := client.Do(request)
-	if err != nil {
-		return answer{err: err}
-	}
-	defer func() { _ = response.Body.Close() }()
-	a := answer{status: response.StatusCode, date: dateOf(response.Header)}
-	a.body, a.err = io.ReadAll(io.LimitReader(response.Body, limit+1))
+	r := exchange(limited)
 	switch {
-	case a.err != nil:
-		a.err = fmt.Errorf("reading the answer: %w", a.err)
-	case int64(len(a.body)) > limit:
-		a.err = fmt.Errorf("answer %w", tooLargeError{limit})
+	case r.err == nil:
+	case limited.Err() != nil && ctx.Err() == nil:
+		r.err = timeoutError(c.timeout)
 	default:
-		a.body, a.err = decompressed(a.body, limit)
+		r.err = printable(r.err, secrets)
 	}
-	return a
+	return r
 }
 
-// dateOf returns when an answer was made; zero where it does not say, or has been in a cache since.
+// send sends a request and reads the response, of at most limit bytes.
+func send(client *http.Client, request *http.Request, limit int64) response {
+	got, err := client.Do(request)
+	if err != nil {
+		return response{err: err}
+	}
+	defer func() { _ = got.Body.Close() }()
+	r := response{status: got.StatusCode, date: dateOf(got.Header)}
+	if r.body, r.err = readBounded(got.Body, limit); r.err != nil {
+		r.err = fmt.Errorf("reading the response: %w", r.err)
+		return r
+	}
+	r.body, r.err = decompressed(r.body, limit)
+	return r
+}
+
+// dateOf returns the time of the Date header; zero if there is none, or if the response comes from a cache.
 func dateOf(h http.Header) time.Time {
 	if h.Get("Age") != "" {
 		return time.Time{}
@@ -244,17 +237,7 @@ func dateOf(h http.Header) time.Time {
 	return date
 }
 
-// tooLargeError is an answer or a file of more than limit bytes.
-type tooLargeError struct{ limit int64 }
-
-func (e tooLargeError) Error() string {
-	if e.limit >= 1<<20 {
-		return fmt.Sprintf("larger than %d MiB", e.limit>>20)
-	}
-	return fmt.Sprintf("larger than %d KiB", e.limit>>10)
-}
-
-func (c *Client) request(ctx context.Context, q question) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, q call) (*http.Request, error) {
 	target := c.base.JoinPath(q.path)
 	query := target.Query()
 	maps.Copy(query, q.query)
@@ -280,26 +263,30 @@ func (c *Client) request(ctx context.Context, q question) (*http.Request, error)
 	return request, nil
 }
 
-// judge says what is wrong with an answer; nil if it is a success. The HTTP status matters
-// only where the body holds no errcode.
-func judge(q question, a answer, take func(envelope) error) *Error {
+// interpret returns why a response is not a success; nil if it is one. The HTTP status matters only where
+// the body has no errcode.
+func (c call) interpret(r response, decode func(envelope) error) *Error {
 	var e envelope
-	unreadable := a.err
-	if unreadable == nil {
-		e, unreadable = parse(legible(a.body))
+	invalid := r.err
+	if invalid == nil {
+		e, invalid = parse(normalized(r.body))
 	}
+	if invalid == nil && e.code != 0 {
+		failed := c.errorOf(e)
+		failed.Status = r.status
+		return failed
+	}
+	failed := &Error{API: c.api, Reason: Busy, Status: r.status, Err: invalid}
 	switch {
-	case unreadable == nil && e.code != 0:
-		return q.refusal(e)
-	case a.status == http.StatusTooManyRequests:
-		return &Error{API: q.api, Reason: Rate, Err: statusError(a.status)}
-	case a.status != 0 && a.status != http.StatusOK:
-		return &Error{API: q.api, Reason: Busy, Err: statusError(a.status)}
-	case unreadable != nil:
-		return &Error{API: q.api, Reason: Busy, Err: unreadable}
+	case r.status == http.StatusTooManyRequests:
+		failed.Reason, failed.Err = Rate, statusError(r.status)
+	case r.status != 0 && r.status != http.StatusOK:
+		failed.Err = statusError(r.status)
+	case invalid == nil:
+		failed.Err = decode(e)
 	}
-	if err := take(e); err != nil {
-		return &Error{API: q.api, Reason: Busy, Err: err}
+	if failed.Err == nil {
+		return nil
 	}
-	return nil
+	return failed
 }

@@ -119,12 +119,12 @@ func TestOddAnswers(t *testing.T) {
 		{"too many requests with errcode", 429, `{"errcode":45009}`, weixin.Quota, "errcode 45009", "45009"},
 		{"redirect", 302, "", weixin.Busy, "/elsewhere; redirects are not followed", "http"},
 		{"no content", 204, "", weixin.Busy, "HTTP status 204", "http"},
-		{"empty", 200, "", weixin.Busy, "the answer is empty", "http"},
+		{"empty", 200, "", weixin.Busy, "the response is empty", "http"},
 		{"HTML", 200, "<html>", weixin.Busy, "is not a JSON object", "http"},
 		{"errcode 0 without list", 200, `{"errcode":0}`, weixin.Busy, "neither list nor errcode", "http"},
 		{"errcode that is none", 200, `{"errcode":"x"}`, weixin.Busy, "not a number", "http"},
 		{"errcode as text beside a list", 200, `{"errcode":"45011","list":[]}`, weixin.Rate, "errcode 45011", "45011"},
-		{"too large", 200, `{"list":[` + strings.Repeat(" ", 4<<20) + `]}`, weixin.Busy, "answer larger than 4 MiB", "http"},
+		{"too large", 200, `{"list":[` + strings.Repeat(" ", 4<<20) + `]}`, weixin.Busy, "response: more than 4 MiB", "http"},
 		{"too large under a bad status", 503, strings.Repeat("x", 5<<20), weixin.Busy, "HTTP status 503", "http"},
 	}
 	for _, test := range tests {
@@ -253,7 +253,7 @@ func TestTimeout(t *testing.T) {
 			})
 		})
 		err := ask(t.Context(), client)
-		wantReason(t, err, weixin.Busy, "no answer within 10s")
+		wantReason(t, err, weixin.Busy, "no response within 10s")
 		wantClean(t, err)
 		if errors.Is(err, context.DeadlineExceeded) {
 			t.Error("the request's own timeout counts as the end of the caller's context")
@@ -272,7 +272,7 @@ func TestTimeout(t *testing.T) {
 			}))
 			return response, nil
 		}))
-		wantReason(t, ask(t.Context(), client), weixin.Busy, "no answer within 10s")
+		wantReason(t, ask(t.Context(), client), weixin.Busy, "no response within 10s")
 	})
 }
 

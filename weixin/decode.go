@@ -9,42 +9,42 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// DailyAnswer is what the daily call said about a range of days.
-type DailyAnswer struct {
-	// Days are in ascending order, each within the range asked for and at most once. A day that
-	// is neither here nor among Damaged had no traffic, or its figures are not there yet.
+// DailyResponse is the response of the daily call for a range of days.
+type DailyResponse struct {
+	// Days are the days with figures in ascending order, each within the requested range and at most
+	// once. A day that is neither here nor in Damaged had no traffic, or its figures are not available yet.
 	Days []datacube.Day
-	// Damaged are the days, in ascending order, of which the answer says nothing because a row
-	// could not be understood or two rows contradict each other. None of them is among Days. A row
-	// without a date that can be read damages all days without another row.
+	// Damaged are the days, in ascending order, whose figures are unknown because a row could not be
+	// understood or two rows contradict each other. None of them is in Days. A row without a valid date
+	// damages all days that have no other row.
 	Damaged []datacube.Date
-	// Rejected counts the rows that were left out, indexed by Rejection.
+	// Rejected counts the rows that were ignored, indexed by Rejection.
 	Rejected [Rejections]int
-	// Reformatted counts rows that were taken although their numbers were written as strings, with
+	// Reformatted counts rows that were accepted although their numbers were written as strings, with
 	// a fraction of zeros or with an exponent.
 	Reformatted int
 }
 
-// HourlyAnswer is what the hourly call said about one day.
-type HourlyAnswer struct {
-	// Hours holds zeros for an hour without a row.
+// HourlyResponse is the response of the hourly call for one day.
+type HourlyResponse struct {
+	// Hours has zeros for an hour without a row.
 	Hours datacube.Hours
-	// Rows is the number of rows that Hours was made of. 0 means a day without traffic, or
-	// one whose figures are not there yet, unless the answer is Damaged.
+	// Rows is the number of rows in Hours. 0 means a day without traffic, or one whose figures are not
+	// available yet, unless the response is Damaged.
 	Rows int
-	// Damaged means that a row could not be understood, or that two rows contradict each other:
-	// the answer says nothing about the day. Then Hours and Rows are zero.
+	// Damaged means that a row could not be understood, or that two rows contradict each other: the
+	// figures of the day are unknown. Then Hours and Rows are zero.
 	Damaged bool
-	// Rejected counts the rows that were left out, indexed by Rejection.
+	// Rejected counts the rows that were ignored, indexed by Rejection.
 	Rejected [Rejections]int
-	// PlainHours counts rows that were taken although their ref_hour was 1 to 23, where
-	// the API is known to give hundreds.
+	// PlainHours counts rows that were accepted although their ref_hour was 1 to 23 instead of a multiple
+	// of 100.
 	PlainHours int
-	// Reformatted is that of DailyAnswer.
+	// Reformatted counts rows as that of DailyResponse does.
 	Reformatted int
 }
 
-// envelope is the JSON object that every answer is, as far as anybody here reads it.
+// envelope is the JSON object of every response, with the fields that this package reads.
 type envelope struct {
 	Errcode     json.RawMessage `json:"errcode"`
 	Errmsg      json.RawMessage `json:"errmsg"`
@@ -59,43 +59,43 @@ type envelope struct {
 	AuthorizerAccessToken  json.RawMessage `json:"authorizer_access_token"`
 	AuthorizerRefreshToken json.RawMessage `json:"authorizer_refresh_token"`
 
-	code int // what Errcode says; 0 where it is absent
+	code int // the value of Errcode; 0 if it is absent
 }
 
-// parse reads the envelope and errcode. Its error says why body is not an answer of the API,
-// without quoting it: a proxy's error page may show the URL with the token.
+// parse reads the envelope and errcode. Its error says why body is not a response of the API,
+// without quoting it: a proxy's error page may contain the URL with the token.
 func parse(body []byte) (envelope, error) {
 	var e envelope
 	trimmed := bytes.TrimLeft(body, " \t\r\n")
 	if len(trimmed) == 0 {
-		return e, errors.New("the answer is empty")
+		return e, errors.New("the response is empty")
 	}
 	if trimmed[0] != '{' {
-		return e, fmt.Errorf("the answer of %d bytes is not a JSON object", len(body))
+		return e, fmt.Errorf("the response of %d bytes is not a JSON object", len(body))
 	}
 	if err := json.Unmarshal(body, &e); err != nil {
-		return e, fmt.Errorf("the answer of %d bytes is not a JSON object: %w", len(body), err)
+		return e, fmt.Errorf("the response of %d bytes is not a JSON object: %w", len(body), err)
 	}
 	var err error
 	e.code, err = parseErrcode(e.Errcode)
 	return e, err
 }
 
-// parseErrcode reads an errcode that is a number or a string with a number in it; an absent
+// parseErrcode reads an errcode that is a number or a string that contains a number; an absent
 // one and null are 0.
 func parseErrcode(raw json.RawMessage) (int, error) {
 	if raw == nil || string(raw) == "null" {
 		return 0, nil
 	}
-	var code whole
+	var code integer
 	_ = code.UnmarshalJSON(raw) // it never fails
 	if !code.ok || code.value != int64(int32(code.value)) {
-		return 0, errors.New("the errcode of the answer is not a number")
+		return 0, errors.New("the errcode of the response is not a number")
 	}
 	return int(code.value), nil
 }
 
-// parseString returns false where raw is not a JSON string.
+// parseString returns false if raw is not a JSON string.
 func parseString(raw json.RawMessage) (string, bool) {
 	var text *string
 	if raw == nil || json.Unmarshal(raw, &text) != nil || text == nil {
@@ -121,23 +121,23 @@ func (d *refDate) UnmarshalJSON(raw []byte) error {
 // row is one row of either call.
 type row struct {
 	RefDate       refDate `json:"ref_date"`
-	RefHour       whole   `json:"ref_hour"`
-	CallbackCount whole   `json:"callback_count"`
-	FailCount     whole   `json:"fail_count"`
-	TotalTimeCost whole   `json:"total_time_cost"`
-	MaxTimeCost   whole   `json:"max_time_cost"`
+	RefHour       integer `json:"ref_hour"`
+	CallbackCount integer `json:"callback_count"`
+	FailCount     integer `json:"fail_count"`
+	TotalTimeCost integer `json:"total_time_cost"`
+	MaxTimeCost   integer `json:"max_time_cost"`
 }
 
-// reformatted reports whether a number of the row is not written as the documents show it.
+// reformatted reports whether a number of the row is not written as in the documents.
 func (r row) reformatted() bool {
 	return r.RefHour.reformatted || r.CallbackCount.reformatted || r.FailCount.reformatted ||
 		r.TotalTimeCost.reformatted || r.MaxTimeCost.reformatted
 }
 
-// figures returns false where one is missing, no whole number, negative, or where there
-// are more failures than callbacks.
+// figures returns false if a figure is missing, not an integer or negative, or if there are more failures
+// than callbacks.
 func (r row) figures() (datacube.Figures, bool) {
-	for _, w := range []whole{r.CallbackCount, r.FailCount, r.TotalTimeCost, r.MaxTimeCost} {
+	for _, w := range []integer{r.CallbackCount, r.FailCount, r.TotalTimeCost, r.MaxTimeCost} {
 		if !w.ok || w.value < 0 {
 			return datacube.Figures{}, false
 		}
@@ -150,9 +150,8 @@ func (r row) figures() (datacube.Figures, bool) {
 	}, r.FailCount.value <= r.CallbackCount.value
 }
 
-// hour returns the hour that ref_hour stands for, and false where it stands for none. The
-// API gives the hour times 100; a value of 1 to 23 was never seen, and can mean nothing but
-// the hour itself.
+// hour returns the hour that ref_hour means, and false if it is invalid. The API gives the hour times 100; a
+// value of 1 to 23 was never seen, and can only mean the hour itself.
 func (r row) hour() (int, bool) {
 	value := r.RefHour.value
 	switch {
@@ -167,29 +166,29 @@ func (r row) hour() (int, bool) {
 	}
 }
 
-// eachRow calls visit for every element of list; one that is not a row comes as a row of which
-// nothing is there. The rows are read one after the other, so that an answer of millions of
+// eachRow calls visit for every element of list; one that is not an object becomes a row without
+// values. The rows are read one after the other, so that a response of millions of
 // tiny elements takes no more memory than its text.
 func eachRow(list json.RawMessage, visit func(row)) error {
 	if list == nil {
-		return errors.New("the answer has neither list nor errcode")
+		return errors.New("the response has neither list nor errcode")
 	}
 	if string(list) == "null" {
-		return errors.New("the list of the answer is null") // not an empty list
+		return errors.New("the list of the response is null") // not an empty list
 	}
 	if list[0] != '[' {
-		return errors.New("the list of the answer is not an array")
+		return errors.New("the list of the response is not an array")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(list))
 	if _, err := decoder.Token(); err != nil {
-		return fmt.Errorf("the list of the answer: %w", err)
+		return fmt.Errorf("the list of the response: %w", err)
 	}
 	for decoder.More() {
 		var r row
 		if err := decoder.Decode(&r); err != nil {
 			mismatch := (*json.UnmarshalTypeError)(nil)
 			if !errors.As(err, &mismatch) {
-				return fmt.Errorf("the list of the answer: %w", err)
+				return fmt.Errorf("the list of the response: %w", err)
 			}
 			r = row{}
 		}
@@ -198,33 +197,32 @@ func eachRow(list json.RawMessage, visit func(row)) error {
 	return nil
 }
 
-// DecodeDaily reads an answer of the daily call that was asked for the days from begin to
-// end, both included. Rows that are not to be trusted are counted and left out, and with them
-// the days that they may be about. The error is an *Error.
-func DecodeDaily(body []byte, begin, end datacube.Date) (DailyAnswer, error) {
-	var result DailyAnswer
-	err := decode(datacube.Daily, body, func(e envelope) error { return result.take(e, begin, end) })
-	return result, err
-}
-
-// DecodeHourly reads an answer of the hourly call that was asked for date. Rows that are
-// not to be trusted are counted; one that may be about date damages the answer. The error is
+// DecodeDaily reads a response of the daily call for the days from begin to end, both included. Invalid and
+// contradictory rows are counted and ignored, and the days that they may belong to are Damaged. The error is
 // an *Error.
-func DecodeHourly(body []byte, date datacube.Date) (HourlyAnswer, error) {
-	var result HourlyAnswer
-	err := decode(datacube.Hourly, body, func(e envelope) error { return result.take(e, date) })
+func DecodeDaily(body []byte, begin, end datacube.Date) (DailyResponse, error) {
+	var result DailyResponse
+	err := decode(datacube.Daily, body, func(e envelope) error { return result.decode(e, begin, end) })
 	return result, err
 }
 
-func decode(api datacube.API, body []byte, take func(envelope) error) error {
-	if fault := judge(question{api: apiOf(api)}, answer{body: body}, take); fault != nil {
-		return fault
+// DecodeHourly reads a response of the hourly call for date. Invalid and contradictory rows are counted and
+// ignored; the response is Damaged if one of them may belong to date. The error is an *Error.
+func DecodeHourly(body []byte, date datacube.Date) (HourlyResponse, error) {
+	var result HourlyResponse
+	err := decode(datacube.Hourly, body, func(e envelope) error { return result.decode(e, date) })
+	return result, err
+}
+
+func decode(api datacube.API, body []byte, list func(envelope) error) error {
+	if failed := (call{api: apiOf(api)}).interpret(response{body: body}, list); failed != nil {
+		return failed
 	}
 	return nil
 }
 
-func (a *DailyAnswer) take(e envelope, begin, end datacube.Date) error {
-	*a = DailyAnswer{}
+func (a *DailyResponse) decode(e envelope, begin, end datacube.Date) error {
+	*a = DailyResponse{}
 	taken := make(map[datacube.Date]row)
 	damaged := make(map[datacube.Date]bool)
 	undated := false
@@ -265,8 +263,8 @@ func (a *DailyAnswer) take(e envelope, begin, end datacube.Date) error {
 	return err
 }
 
-func (a *HourlyAnswer) take(e envelope, date datacube.Date) error {
-	*a = HourlyAnswer{}
+func (a *HourlyResponse) decode(e envelope, date datacube.Date) error {
+	*a = HourlyResponse{}
 	var seen [datacube.HoursPerDay]bool
 	err := eachRow(e.List, func(r row) {
 		hour, isHour := r.hour()
@@ -299,7 +297,7 @@ func (a *HourlyAnswer) take(e envelope, date datacube.Date) error {
 		}
 	})
 	if a.Damaged {
-		*a = HourlyAnswer{Damaged: true, Rejected: a.Rejected}
+		*a = HourlyResponse{Damaged: true, Rejected: a.Rejected}
 	}
 	return err
 }

@@ -101,7 +101,7 @@ func TestDecodeDaily(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := weixin.DailyAnswer{Days: test.days, Damaged: test.damaged, Reformatted: test.reformatted, Rejected: counts(test.rejected)}
+			want := weixin.DailyResponse{Days: test.days, Damaged: test.damaged, Reformatted: test.reformatted, Rejected: counts(test.rejected)}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -145,7 +145,7 @@ func TestDecodeHourly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := weixin.HourlyAnswer{
+			want := weixin.HourlyResponse{
 				Rows: len(test.hours), PlainHours: test.plain, Reformatted: test.reformatted, Rejected: counts(test.rejected),
 			}
 			for _, hour := range test.hours {
@@ -194,7 +194,7 @@ func TestDecodeHourlyDamaged(t *testing.T) {
 	for name, test := range tests {
 		for _, rows := range [][]string{{test.row, hourlyRow(ref, 500)}, {hourlyRow(ref, 500), test.row}} {
 			got, err := weixin.DecodeHourly(list(rows...), day)
-			want := weixin.HourlyAnswer{Damaged: true, Rejected: counts(map[weixin.Rejection]int{test.reason: 1})}
+			want := weixin.HourlyResponse{Damaged: true, Rejected: counts(map[weixin.Rejection]int{test.reason: 1})}
 			if err != nil || got != want {
 				t.Errorf("%s: got %+v, error %v", name, got, err)
 			}
@@ -204,8 +204,8 @@ func TestDecodeHourlyDamaged(t *testing.T) {
 
 // noAnswers are bodies that are none of the API's answers, with what the error says of them.
 var noAnswers = map[string]string{
-	"":                                     "the answer is empty",
-	" \r\n\t":                              "the answer is empty",
+	"":                                     "the response is empty",
+	" \r\n\t":                              "the response is empty",
 	"<html>502</html>":                     "is not a JSON object",
 	"[]":                                   "is not a JSON object",
 	"null":                                 "is not a JSON object",
@@ -219,18 +219,18 @@ var noAnswers = map[string]string{
 	"{}":                                   "neither list nor errcode",
 	`{"errcode":0,"errmsg":"ok"}`:          "neither list nor errcode",
 	`{"errmsg":"no code"}`:                 "neither list nor errcode",
-	`{"list":{}}`:                          "list of the answer is not an array",
-	`{"list":"[]"}`:                        "list of the answer is not an array",
-	`{"list":0}`:                           "list of the answer is not an array",
-	`{"list":null}`:                        "list of the answer is null",
-	`{"errcode":0,"list":null}`:            "list of the answer is null",
-	`{"errcode":4294967296,"list":[]}`:     "errcode of the answer is not a number",
-	`{"errcode":true,"list":[]}`:           "errcode of the answer is not a number",
-	`{"errcode":"","list":[]}`:             "errcode of the answer is not a number",
-	`{"errcode":"ok","list":[]}`:           "errcode of the answer is not a number",
-	`{"errcode":{},"list":[]}`:             "errcode of the answer is not a number",
-	`{"errcode":4.5,"list":[]}`:            "errcode of the answer is not a number",
-	`{"errcode":99999999999}`:              "errcode of the answer is not a number",
+	`{"list":{}}`:                          "list of the response is not an array",
+	`{"list":"[]"}`:                        "list of the response is not an array",
+	`{"list":0}`:                           "list of the response is not an array",
+	`{"list":null}`:                        "list of the response is null",
+	`{"errcode":0,"list":null}`:            "list of the response is null",
+	`{"errcode":4294967296,"list":[]}`:     "errcode of the response is not a number",
+	`{"errcode":true,"list":[]}`:           "errcode of the response is not a number",
+	`{"errcode":"","list":[]}`:             "errcode of the response is not a number",
+	`{"errcode":"ok","list":[]}`:           "errcode of the response is not a number",
+	`{"errcode":{},"list":[]}`:             "errcode of the response is not a number",
+	`{"errcode":4.5,"list":[]}`:            "errcode of the response is not a number",
+	`{"errcode":99999999999}`:              "errcode of the response is not a number",
 }
 
 func TestDecodeNoAnswer(t *testing.T) {
@@ -285,7 +285,7 @@ func checkError(t *testing.T, err error) {
 		t.Fatalf("%q has both errcode and cause, or none", err)
 	case len([]rune(fault.Errmsg)) > 201 || strings.ContainsAny(err.Error(), "\r\n\x00\x1b"):
 		t.Fatalf("%q is not one short line", err)
-	case fault.Advice() == "":
+	case fault.Advice().String() == "":
 		t.Fatalf("%q has no advice", err)
 	}
 }

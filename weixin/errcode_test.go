@@ -3,6 +3,7 @@ package weixin_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func TestErrcodes(t *testing.T) {
 				if weixin.ReasonOf(fmt.Errorf("round: %w", got)) != reason {
 					t.Errorf("%d: ReasonOf gives %s", code, weixin.ReasonOf(got))
 				}
-				advice := got.Advice()
+				advice := got.Advice().String()
 				if len(advice) < 40 || !strings.HasSuffix(advice, ".") || strings.Contains(advice, "{") {
 					t.Errorf("%d: advice %q", code, advice)
 				}
@@ -77,8 +78,8 @@ func TestRefusedTokenOfTheTokenCallIsConfiguration(t *testing.T) {
 	if got.Reason != weixin.Config || got.Errcode != 40001 || got.API != "token" {
 		t.Errorf("got %+v of reason %s, want reason config", got, got.Reason)
 	}
-	if !strings.Contains(got.Advice(), "app secret") {
-		t.Errorf("advice %q says nothing of the app secret", got.Advice())
+	if !strings.Contains(got.Advice().String(), "app secret") {
+		t.Errorf("advice %q says nothing of the app secret", got.Advice().String())
 	}
 }
 
@@ -146,8 +147,8 @@ func TestAddressThatWeixinSaw(t *testing.T) {
 		if got.Address != test.address {
 			t.Errorf("%s: got address %q, want %q", test.errmsg, got.Address, test.address)
 		}
-		if !strings.Contains(got.Advice(), test.address) {
-			t.Errorf("%s: advice %q does not name the address", test.errmsg, got.Advice())
+		if !strings.Contains(got.Advice().String(), test.address) {
+			t.Errorf("%s: advice %q does not name the address", test.errmsg, got.Advice().String())
 		}
 	}
 }
@@ -160,38 +161,80 @@ func TestAdvice(t *testing.T) {
 		{weixin.Error{Reason: weixin.AllowList, Errcode: 40164, Address: "203.0.113.7"},
 			"Add 203.0.113.7, the address that Weixin saw, to the IP allow list of the account " +
 				"at developers.weixin.qq.com/platform under 基础信息 → 开发密钥. The list takes addresses and CIDR ranges, no *, " +
-				"needs some minutes to act, and holds for calls with a token, too."},
+				"takes a few minutes to apply, and also applies to calls with a token."},
 		{weixin.Error{Reason: weixin.AllowList, Errcode: 40164},
 			"Add the address of this machine to the IP allow list of the account " +
 				"at developers.weixin.qq.com/platform under 基础信息 → 开发密钥. The list takes addresses and CIDR ranges, no *, " +
-				"needs some minutes to act, and holds for calls with a token, too."},
+				"takes a few minutes to apply, and also applies to calls with a token."},
 		{weixin.Error{Reason: weixin.AllowList, Errcode: 89507, Address: "203.0.113.7"},
 			"An administrator of the account has refused 203.0.113.7, the address that Weixin saw, once, so Weixin blocks " +
-				"it for an hour: clear it up with the administrator, then add it to the IP allow list at " +
+				"it for an hour: settle it with the administrator, then add it to the IP allow list at " +
 				"developers.weixin.qq.com/platform under 基础信息 → 开发密钥."},
 		{weixin.Error{Reason: weixin.Config, Errcode: 40013},
 			"The app id is wrong: compare it with the AppID of this account at developers.weixin.qq.com/platform under 基础信息."},
 		{weixin.Error{Reason: weixin.Quota, Errcode: 45009},
-			"The account's calls of this day are used up and start anew at midnight in China: see at " +
-				"developers.weixin.qq.com/platform under 接口管理 → 接口权限与额度 how many it has, possibly none, and find out what else uses them."},
+			"The account's calls of this day are used up; its quota starts again at midnight in China: look up at " +
+				"developers.weixin.qq.com/platform under 接口管理 → 接口权限与额度 how many calls it has, possibly none, and find out what else uses them."},
 		{weixin.Error{Reason: 200},
 			"The documents do not explain this error: look for its code at developers.weixin.qq.com, " +
 				"look up its rid at developers.weixin.qq.com/platform under 接口中心 → API 诊断, or give the rid to Weixin's support."},
 	}
 	for _, test := range tests {
-		if got := test.err.Advice(); got != test.want {
+		if got := test.err.Advice().String(); got != test.want {
 			t.Errorf("%d:\ngot  %s\nwant %s", test.err.Errcode, got, test.want)
 		}
 	}
-	for code := range 100_000 {
-		if advice := (&weixin.Error{Reason: weixin.Config, Errcode: code}).Advice(); strings.Contains(advice, "console") {
-			t.Errorf("%d: the advice %q names a console, where the settings are no longer", code, advice)
+}
+
+// Every error has advice, under a code that a catalogue of texts can have in advance.
+func TestAdviceCodes(t *testing.T) {
+	codes := weixin.AdviceCodes()
+	if !slices.IsSorted(codes) {
+		t.Errorf("the codes are not sorted: %q", codes)
+	}
+	used := map[string]bool{}
+	see := func(e weixin.Error) {
+		advice := e.Advice()
+		used[advice.Code] = true
+		if !slices.Contains(codes, advice.Code) {
+			t.Errorf("errcode %d, reason %s: the code %q is not among AdviceCodes", e.Errcode, e.Reason, advice.Code)
 		}
 	}
+	for code := -1; code < 100_000; code++ {
+		see(weixin.Error{API: weixin.DailyAPI, Errcode: code})
+	}
 	for reason := range weixin.Reasons {
-		advice := (&weixin.Error{Reason: reason}).Advice()
-		if len(advice) < 40 || strings.Contains(advice, "{") {
-			t.Errorf("reason %s: advice %q", reason, advice)
+		see(weixin.Error{Reason: reason})
+	}
+	for _, code := range codes {
+		advice := weixin.Advice{Code: code, Address: "203.0.113.7", Origin: weixin.Origin{File: "/run/token"}}
+		text := advice.String()
+		if len(text) < 40 || !strings.HasSuffix(text, ".") || strings.Contains(text, "{") || strings.Contains(text, "console") {
+			t.Errorf("%s: advice %q", code, text)
+		}
+		// The others are about files and token servers: their tests look at the text.
+		if ofOrigin := strings.Contains(text, "the file ") || strings.Contains(code, "token"); !used[code] && !ofOrigin {
+			t.Errorf("no error has the advice %s", code)
+		}
+	}
+}
+
+func TestNote(t *testing.T) {
+	refused := weixin.Error{API: weixin.DailyAPI, Reason: weixin.Token, Errcode: 40001, Errmsg: "refused", RID: "5f9b7285", Note: weixin.SameToken}
+	elsewhere := refused
+	elsewhere.Origin = weixin.Origin{File: "/run/token"}
+	other := elsewhere
+	other.Note = weixin.OtherTokenRefused
+	for want, e := range map[string]weixin.Error{
+		"errcode 40001: refused; the renewed token is the refused one (rid 5f9b7285)":                        refused,
+		"errcode 40001: refused; the file /run/token still has the token that Weixin refused (rid 5f9b7285)": elsewhere,
+		"errcode 40001: refused (rid 5f9b7285)":                                                              other,
+	} {
+		if got := e.Detail(); got != want {
+			t.Errorf("detail %q, want %q", got, want)
+		}
+		if got := e.Error(); got != "asking Weixin for the daily interface summary: "+want {
+			t.Errorf("error %q", got)
 		}
 	}
 }
@@ -206,8 +249,8 @@ func TestErrorText(t *testing.T) {
 		{weixin.Error{API: "daily", Errcode: -1}, "asking Weixin for the daily interface summary: errcode -1"},
 		{weixin.Error{API: "token", Err: errors.New("HTTP status 502 Bad Gateway")},
 			"asking Weixin for an access token: HTTP status 502 Bad Gateway"},
-		{weixin.Error{API: "quota", Err: errors.New("no answer")}, "asking Weixin for the quota: no answer"},
-		{weixin.Error{API: "other", Err: errors.New("no answer")}, "asking Weixin: no answer"},
+		{weixin.Error{API: "quota", Err: errors.New("no response")}, "asking Weixin for the quota: no response"},
+		{weixin.Error{API: "other", Err: errors.New("no response")}, "asking Weixin: no response"},
 	}
 	for _, test := range tests {
 		if got := test.err.Error(); got != test.want {

@@ -5,76 +5,113 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
+	"weixin_exporter/internal/errtext"
 	"weixin_exporter/weixin/secret"
 )
 
-// Error is a fault that Weixin reported, or that kept its answer from coming.
+// Error is a failed call: an error that Weixin reported, or one that kept its response from arriving. Its
+// fields are for programs; texts for people are made from them and from Advice.
 type Error struct {
 	// API is the call that failed.
 	API API
 	// Reason says what a caller can do about it.
 	Reason Reason
-	// Errcode is Weixin's error code; 0 where the failure lies below it.
+	// Errcode is Weixin's error code; 0 if the response had none or did not arrive.
 	Errcode int
 	// Errmsg is Weixin's errmsg in one line of bounded length, without rid, hints and links.
 	Errmsg string
-	// RID is what Weixin's support asks for; "" if there was none.
+	// RID is the request id that Weixin's support asks for; "" if there was none.
 	RID string
-	// Address is the address that Weixin saw, where its errmsg names it; e.g. with 40164.
+	// Status is the HTTP status of the response; 0 if none arrived.
+	Status int
+	// Address is the IP address that Weixin saw, where its errmsg names it, e.g. with errcode 40164.
 	Address string
 	// Wait is how long Weixin itself says to wait; 0 if it does not say.
 	Wait time.Duration
-	// Shared says that no request was made: the source of the token, which other accounts
-	// share, failed a moment before with this error, and Wait is how long it makes none.
+	// Shared means that no request was made: the token source, which other accounts share, failed a
+	// moment before with this error, and Wait is how long it makes none.
 	Shared bool
-	// Source names the file or URL that the access token comes from, or the file of the app secret
-	// or refresh token, where the fault lies there and not with Weixin; else "".
-	Source string
-	// Err is the cause of a fault below the errcode, without URL; beside an errcode it is
-	// what kept this program from helping itself, and mostly nil.
+	// Origin is where the access token, app secret or refresh token comes from, if the fault lies
+	// there and not with Weixin.
+	Origin Origin
+	// Note says what else is known of a refused token.
+	Note Note
+	// Err is the cause of a failure without an errcode; its text contains neither URL nor secret. Beside an
+	// errcode it is the reason why a changed app secret could not be read, and mostly nil.
 	Err error `json:"-"`
 
-	// advice is better than what reason and errcode would give; "" if there is none.
+	// advice is the code of a more specific advice than that of errcode and reason; "" if there is none.
 	advice string
-	// bySecret says that Source is where the app secret or the refresh token is: the access token
+	// bySecret means that Origin is where the app secret or the refresh token comes from: the access token
 	// would have come from Weixin.
 	bySecret bool
 }
 
-// Error says in one line what was being done and what came of it.
+// Note says what else is known of an access token that Weixin refused.
+type Note string
+
+const (
+	// NoNote is the zero Note.
+	NoNote Note = ""
+	// SameToken means that the token source returned the refused token again.
+	SameToken Note = "same_token"
+	// OtherTokenRefused means that Weixin also refused the other token that the source returned.
+	OtherTokenRefused Note = "other_token_refused"
+)
+
+// Error says in one line what was being done and why it failed.
 func (e *Error) Error() string {
-	var b strings.Builder
-	if e.Source != "" && e.Errcode == 0 && !e.bySecret {
-		b.WriteString(gettingFrom(e.Source))
-	} else {
-		b.WriteString(purpose(e.API))
+	doing := purpose(e.API)
+	if !e.Origin.IsZero() && e.Errcode == 0 && !e.bySecret {
+		doing = gettingFrom(e.Origin)
 	}
-	if e.Errcode != 0 {
-		fmt.Fprintf(&b, ": errcode %d", e.Errcode)
+	if detail := e.Detail(); detail != "" {
+		return doing + ": " + detail
 	}
-	if e.Errmsg != "" {
-		b.WriteString(": " + e.Errmsg)
-	}
-	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
-	}
-	if e.RID != "" {
-		b.WriteString(" (rid " + e.RID + ")")
-	}
-	return b.String()
+	return doing
 }
 
-// Unwrap returns the cause below the errcode, if there is one.
+// Detail is the error without what was being done, for a reader who sees which call failed.
+func (e *Error) Detail() string {
+	var parts []string
+	if e.Errcode != 0 {
+		parts = append(parts, fmt.Sprintf("errcode %d", e.Errcode))
+	}
+	if message := e.Errmsg + e.noteText(); message != "" {
+		parts = append(parts, message)
+	}
+	if e.Err != nil {
+		parts = append(parts, e.Err.Error())
+	}
+	detail := strings.Join(parts, ": ")
+	if e.RID != "" {
+		detail += " (rid " + e.RID + ")"
+	}
+	return detail
+}
+
+// noteText is the Note as it follows the errmsg. That another token was refused as well is not mentioned:
+// the errmsg says that the token is refused.
+func (e *Error) noteText() string {
+	switch {
+	case e.Note != SameToken:
+		return ""
+	case e.Origin.IsZero():
+		return "; the renewed token is the refused one"
+	default:
+		return "; " + e.Origin.String() + " still has the token that Weixin refused"
+	}
+}
+
+// Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// label is the errcode as Request has it; nil stands for success.
+// label is the errcode as Request has it; nil means success.
 func (e *Error) label() string {
 	switch {
 	case e == nil:
@@ -86,10 +123,10 @@ func (e *Error) label() string {
 	}
 }
 
-// answered reports whether the answer was the API's own: a success or a refusal.
-func (e *Error) answered() bool { return e == nil || e.Errcode != 0 }
+// fromAPI reports whether the response came from the API itself: a success or an errcode.
+func (e *Error) fromAPI() bool { return e == nil || e.Errcode != 0 }
 
-// ReasonOf returns the reason of the *Error that err is or wraps, and Unknown if it does not.
+// ReasonOf returns the Reason of the *Error that err is or wraps, and Unknown if it does not.
 func ReasonOf(err error) Reason {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reason
@@ -113,15 +150,15 @@ func purpose(api API) string {
 	}
 }
 
-// gettingFrom says what is being done where a token does not come from Weixin.
-func gettingFrom(source string) string { return "getting an access token from " + source }
+// gettingFrom says what a request to an origin of tokens is for.
+func gettingFrom(o Origin) string { return "getting an access token from " + o.String() }
 
 const (
-	maxErrmsg  = 4096 // bytes that are looked at
-	maxMessage = 200  // characters that are kept
+	maxErrmsg     = 4096 // bytes that are read
+	maxCharacters = 200  // characters that are kept of an errmsg or a cause
 )
 
-// The decorations of errmsg, as seen in answers:
+// The decorations of errmsg, as seen in responses:
 //
 //	invalid credential, … could get access_token by getStableAccessToken, more details at https://… rid: 5f9b7285-5c43096f-0ba75f4d
 //	api unauthorized hint: [abc123] rid: …
@@ -136,28 +173,28 @@ var (
 	addressPattern = regexp.MustCompile(`[0-9A-Fa-f.:]{3,}`)
 )
 
-// refusal returns the Error for an answer with an errcode.
-func (q question) refusal(e envelope) *Error {
+// errorOf returns the Error for a response with an errcode.
+func (c call) errorOf(e envelope) *Error {
 	errmsg, _ := parseString(e.Errmsg)
-	errmsg = q.hide.Mask(errmsg)
-	errmsg = oneLine(errmsg[:min(len(errmsg), maxErrmsg)])
+	errmsg = c.secrets.Mask(errmsg)
+	errmsg = errtext.OneLine(errmsg[:min(len(errmsg), maxErrmsg)])
 
-	known := lookUp(e.code, q.bySecret)
-	refusal := &Error{API: q.api, Reason: known.reason, Errcode: e.code, Wait: known.wait}
+	m := meaningOf(e.code, c.bySecret)
+	failed := &Error{API: c.api, Reason: m.reason, Errcode: e.code, Wait: m.wait}
 	if match := ridPattern.FindStringSubmatch(errmsg); match != nil {
-		refusal.RID = match[1]
+		failed.RID = match[1]
 	}
 	for _, decoration := range []*regexp.Regexp{ridPattern, hintPattern, linkPattern} {
 		errmsg = decoration.ReplaceAllString(errmsg, "")
 	}
-	refusal.Errmsg = shorten(strings.Trim(errmsg, " ,;"))
-	if known.reason == AllowList || e.code == 61004 {
-		refusal.Address = findAddress(errmsg)
+	failed.Errmsg = errtext.Shorten(strings.Trim(errmsg, " ,;"), maxCharacters)
+	if m.reason == AllowList || e.code == 61004 {
+		failed.Address = findAddress(errmsg)
 	}
-	return refusal
+	return failed
 }
 
-// findAddress returns the first IP address in text, an IPv4 address in its own form.
+// findAddress returns the first IP address in text, an IPv4-mapped one in its IPv4 form; "" if there is none.
 func findAddress(text string) string {
 	for _, candidate := range addressPattern.FindAllString(text, -1) {
 		for _, form := range []string{candidate, strings.Trim(candidate, ".:")} {
@@ -169,46 +206,16 @@ func findAddress(text string) string {
 	return ""
 }
 
-// oneLine replaces everything that is not printable, and runs of spaces, by one space.
-func oneLine(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
-			return r
-		}
-		return ' '
-	}, text)
-	return strings.Join(strings.Fields(text), " ")
-}
-
-func shorten(text string) string {
-	if characters := []rune(text); len(characters) > maxMessage {
-		return string(characters[:maxMessage]) + "…"
-	}
-	return text
-}
-
-// causeOf returns err in a form that may be shown: one line, without the URL that net/http
-// puts around it, and without secrets, which an error of net/http or of a proxy may quote. It
-// never counts as the end of a context: what it belongs to is a fault below the caller's own
-// context.
-func causeOf(err error, hide secret.Masker) error {
-	err = innermost(err)
+// printable returns err in a form that may be shown: one line, without the URL that net/http
+// puts around it, and without secrets, which an error of net/http or of a proxy may quote. It never
+// counts as the end of a context: the failure is one of the request, not of the caller's own context.
+func printable(err error, secrets secret.Masker) error {
+	err = errtext.WithoutURL(err)
 	text := err.Error()
-	shown := shorten(oneLine(hide.Mask(text)))
+	shown := errtext.Shorten(errtext.OneLine(secrets.Mask(text)), maxCharacters)
 	ofContext := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
-	if shown != text || ofContext || hide.Hides(fmt.Sprintf("%+v %#v", err, err)) {
+	if shown != text || ofContext || secrets.Hides(fmt.Sprintf("%+v %#v", err, err)) {
 		return errors.New(shown)
 	}
 	return err
-}
-
-// innermost returns the cause below all *url.Error, whose text shows the URL.
-func innermost(err error) error {
-	for {
-		var wrapped *url.Error
-		if !errors.As(err, &wrapped) || wrapped.Err == nil {
-			return err
-		}
-		err = wrapped.Err
-	}
 }

@@ -4,6 +4,6 @@ package weixin
 
 import "os"
 
-// tryLock locks nothing: this system has no locks that leave a file free to be replaced. Within the
-// process, one exchange of a refresh token at a time is ensured in another way.
+// tryLock does nothing: this system has no lock under which a file can be replaced. Within the process, the
+// authorizer makes one exchange of a refresh token at a time.
 func tryLock(*os.File) (bool, error) { return true, nil }

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// tryLock locks an open file against other processes until it is closed, and reports whether it could.
-// A file system without locks counts as locked: there is nothing to wait for.
+// tryLock tries to lock an open file against other processes until it is closed, and reports whether it has
+// succeeded. On a file system without locks it reports success: there is nothing to wait for.
 func tryLock(file *os.File) (bool, error) {
 	for {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

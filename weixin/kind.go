@@ -12,14 +12,16 @@ import (
 	"time"
 )
 
-// timeoutError is an answer that did not come in time.
+// timeoutError means that no response arrived in time.
 type timeoutError time.Duration
 
-func (e timeoutError) Error() string { return "no answer within " + time.Duration(e).String() }
+// Error implements error.
+func (e timeoutError) Error() string { return "no response within " + time.Duration(e).String() }
 
-// statusError is an HTTP status that is not a success.
+// statusError is an HTTP status that means a failure.
 type statusError int
 
+// Error implements error.
 func (e statusError) Error() string {
 	if text := http.StatusText(int(e)); text != "" {
 		return fmt.Sprintf("HTTP status %d %s", int(e), text)
@@ -27,8 +29,9 @@ func (e statusError) Error() string {
 	return fmt.Sprintf("HTTP status %d", int(e))
 }
 
-// Kind says in a word what kind of fault lies below the errcode, so that equal faults of many
-// accounts can be told as one; "" where there is an errcode.
+// Kind is the kind of a failure without an errcode, so that equal failures of many accounts can be
+// reported as one: "status N", "dns", "tls", "timeout", "refused", "reset", "network" or "other"; "" if there
+// is an errcode.
 func (e *Error) Kind() string {
 	if e.Errcode != 0 || e.Err == nil {
 		return ""

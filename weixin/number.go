@@ -6,39 +6,39 @@ import (
 	"strings"
 )
 
-// whole is a whole number that fits 64 bits. Anything else leaves ok false instead of
-// spoiling the object around it.
-type whole struct {
+// integer is a JSON value that is an integer of 64 bits. Any other value leaves ok false, so that the object
+// around it can still be read.
+type integer struct {
 	value int64
 	ok    bool
-	// reformatted says that it was not written as the documents show it, but as a string, with a
-	// fraction of zeros, or with an exponent: "10", 10.0, 1e1. There is only one way to read these.
+	// reformatted means that it was not written as in the documents, but as a string, with a fraction of
+	// zeros, or with an exponent: "10", 10.0, 1e1. These are not ambiguous.
 	reformatted bool
 }
 
 // UnmarshalJSON never fails.
-func (w *whole) UnmarshalJSON(raw []byte) error {
+func (w *integer) UnmarshalJSON(raw []byte) error {
 	text := string(raw)
 	if value, err := strconv.ParseInt(text, 10, 64); err == nil {
-		*w = whole{value: value, ok: true}
+		*w = integer{value: value, ok: true}
 		return nil
 	}
 	if raw[0] == '"' {
 		text, _ = parseString(json.RawMessage(raw))
 	}
-	value, ok := parseWhole(strings.TrimSpace(text))
-	*w = whole{value: value, ok: ok, reformatted: ok}
+	value, ok := parseInteger(strings.TrimSpace(text))
+	*w = integer{value: value, ok: ok, reformatted: ok}
 	return nil
 }
 
-// parseWhole reads a decimal number without a remainder: -1, 0900, 10.0, 1.5e1. It takes time
-// and memory by the length of the text alone, however large the exponent.
-func parseWhole(text string) (int64, bool) {
+// parseInteger reads a decimal number whose value is an integer: -1, 0900, 10.0, 1.5e1. Time and memory
+// depend on the length of the text, not on the exponent.
+func parseInteger(text string) (int64, bool) {
 	mantissa, power, hasExponent := cutAny(text, "eE")
 	number := strings.TrimPrefix(mantissa, "-")
-	integer, fraction, hasFraction := strings.Cut(number, ".")
-	digits := integer + fraction
-	if !isDigits(integer) || hasFraction && !isDigits(fraction) {
+	whole, fraction, hasFraction := strings.Cut(number, ".")
+	digits := whole + fraction
+	if !isDigits(whole) || hasFraction && !isDigits(fraction) {
 		return 0, false
 	}
 	exponent := 0
@@ -48,7 +48,7 @@ func parseWhole(text string) (int64, bool) {
 		}
 		var err error
 		if exponent, err = strconv.Atoi(power); err != nil {
-			return 0, false // such as --1, or a number of digits that nobody writes
+			return 0, false // such as --1, or an exponent of very many digits
 		}
 	}
 	significant := strings.TrimRight(digits, "0")
@@ -68,7 +68,7 @@ func parseWhole(text string) (int64, bool) {
 	return value, err == nil
 }
 
-// cutAny is strings.Cut around the first of several characters.
+// cutAny is strings.Cut around the first of the given characters.
 func cutAny(text, characters string) (before, after string, found bool) { //nolint:nonamedreturns // two texts that need names
 	i := strings.IndexAny(text, characters)
 	if i < 0 {

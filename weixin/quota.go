@@ -10,19 +10,19 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// CallQuota is how often an account may make a call within a day of China, as Weixin counts it, and
-// how fast.
+// CallQuota is how often an account may make a call within a day (China time), as Weixin counts it, and at
+// which rate.
 type CallQuota struct {
-	// Limit is how many calls a day has, Used and Remaining how many are made and left.
+	// Limit is the number of calls per day, Used and Remaining the numbers of those made and left today.
 	Limit, Used, Remaining int64
 	// Rate bounds the account's own calls, ComponentRate those of a third-party platform for it;
-	// zero where Weixin states none.
+	// zero if Weixin states none.
 	Rate, ComponentRate CallRate
-	// ByComponent says that a platform makes the calls.
+	// ByComponent means that a platform makes the calls.
 	ByComponent bool
 }
 
-// CallRate is how many calls may be made within a time.
+// CallRate is a number of calls that may be made within a period.
 type CallRate struct {
 	Calls int64
 	Per   time.Duration
@@ -40,10 +40,10 @@ func (r CallRate) String() string {
 	}
 }
 
-// IsZero reports whether there is no bound.
+// IsZero reports whether the rate is unbounded.
 func (r CallRate) IsZero() bool { return r == CallRate{} }
 
-// PerSecond returns the calls a second; 0 where there is no bound.
+// PerSecond returns the calls per second; 0 if the rate is unbounded.
 func (r CallRate) PerSecond() float64 {
 	if r.IsZero() {
 		return 0
@@ -51,8 +51,8 @@ func (r CallRate) PerSecond() float64 {
 	return float64(r.Calls) / r.Per.Seconds()
 }
 
-// Allowed returns the rate that bounds the calls: the account's own, and where a platform makes them
-// the lower of the two. It is zero where none is stated.
+// Allowed returns the rate that bounds the calls: the account's own, or if a platform makes them the
+// lower of the two. It is zero if Weixin states none.
 func (q CallQuota) Allowed() CallRate {
 	if q.ByComponent && !q.ComponentRate.IsZero() && (q.Rate.IsZero() || q.ComponentRate.PerSecond() < q.Rate.PerSecond()) {
 		return q.ComponentRate
@@ -60,7 +60,7 @@ func (q CallQuota) Allowed() CallRate {
 	return q.Rate
 }
 
-// Quota asks how many calls of api the account has: the call /cgi-bin/openapi/quota/get (查询API调用额度,
+// Quota requests the number of calls of api that the account has: the call /cgi-bin/openapi/quota/get (查询API调用额度,
 // at developers.weixin.qq.com under doc/service/api/apimanage/api_getapiquota.html).
 //
 // The error is an *Error, or wraps ctx's own error once ctx has ended.
@@ -82,12 +82,12 @@ func (a *Account) Quota(ctx context.Context, api datacube.API) (CallQuota, error
 
 func readQuota(e envelope) (CallQuota, error) {
 	var q struct {
-		Limit  whole `json:"daily_limit"`
-		Used   whole `json:"used"`
-		Remain whole `json:"remain"`
+		Limit  integer `json:"daily_limit"`
+		Used   integer `json:"used"`
+		Remain integer `json:"remain"`
 	}
 	if e.Quota == nil || json.Unmarshal(e.Quota, &q) != nil || !q.Limit.ok || !q.Used.ok || !q.Remain.ok {
-		return CallQuota{}, errors.New("the answer holds no quota")
+		return CallQuota{}, errors.New("the response has no quota")
 	}
 	return CallQuota{
 		Limit: q.Limit.value, Used: q.Used.value, Remaining: q.Remain.value,
@@ -95,11 +95,11 @@ func readQuota(e envelope) (CallQuota, error) {
 	}, nil
 }
 
-// readRate returns zero for what is not a rate: the quota is known nevertheless.
+// readRate returns zero for an invalid rate, since the quota is known without it.
 func readRate(raw json.RawMessage) CallRate {
 	var r struct {
-		Calls   whole `json:"call_count"`
-		Seconds whole `json:"refresh_second"`
+		Calls   integer `json:"call_count"`
+		Seconds integer `json:"refresh_second"`
 	}
 	if raw == nil || json.Unmarshal(raw, &r) != nil || r.Calls.value <= 0 || r.Seconds.value <= 0 || r.Seconds.value > maxLife {
 		return CallRate{}

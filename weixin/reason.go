@@ -1,9 +1,9 @@
 // Package weixin is a client of the interface-statistics calls of Weixin Official Accounts.
 //
-// It asks once and reports what it got: plain values, or an *Error whose Reason says what a
-// caller can do about it. It repeats a call only once, with a renewed token or app secret,
-// where Weixin refused the one before; it neither logs nor waits for better times. No access
-// token, refresh token or app secret is ever part of an error.
+// Each method makes one call and returns plain values, or an *Error whose Reason says what a caller can do
+// about it. A call is repeated only if Weixin refuses the token or the app secret, and only once, with a renewed
+// one: retrying, waiting and logging are up to the caller. Dates and hours are in China time (UTC+8). No
+// error contains an access token, a refresh token or an app secret.
 package weixin
 
 // Reason says why a call failed, and so what a caller can do about it. It is the value of the label
@@ -11,20 +11,20 @@ package weixin
 type Reason uint8
 
 const (
-	// Unknown is an errcode that is in no document.
+	// Unknown is an errcode that no document explains.
 	Unknown Reason = iota
-	// Busy passes by itself: a system error, a transport fault, an answer that is not JSON.
+	// Busy usually passes by itself: a system error, a transport error, a response that is not JSON.
 	Busy
-	// Token is an access token that Weixin refuses, also after its one renewal, or that is
-	// not available from the file or the token server that it comes from.
+	// Token is an access token that Weixin refuses even after its one renewal, or that its file or token
+	// server does not supply.
 	Token
 	// Config is a wrong app id, app secret, grant type or base URL.
 	Config
-	// AllowList is an address that may not call for this account.
+	// AllowList is a calling address that is not on the account's IP allow list.
 	AllowList
-	// Quota is a day's number of calls used up.
+	// Quota means that the calls of the day are used up.
 	Quota
-	// Rate is a minute's number of calls used up.
+	// Rate means that the calls of the minute are used up.
 	Rate
 	// NotReady is a day whose figures Weixin has not computed yet.
 	NotReady
@@ -36,12 +36,12 @@ const (
 	Retired
 	// Range is a date or a range that Weixin does not answer for.
 	Range
-	// Bug is a request that Weixin does not understand: a mistake of this program.
+	// Bug is a request that Weixin does not understand: a bug of this program.
 	Bug
 	// StoreFault is a response that the caller could not store. No error of this package has it.
 	StoreFault
 	// InvalidRows is a response with rows that could not be understood. No error of this package has
-	// it: see DailyAnswer.Damaged and HourlyAnswer.Damaged.
+	// it: see DailyResponse.Damaged and HourlyResponse.Damaged.
 	InvalidRows
 	// Reasons is their number, for arrays indexed by Reason.
 	Reasons
@@ -52,26 +52,26 @@ var reasonNames = [Reasons]string{
 	"permission", "account", "retired", "range", "bug", "store", "invalid_rows",
 }
 
-// String returns the reason as it stands in labels and log lines.
-func (c Reason) String() string {
-	if c >= Reasons {
+// String returns the value of the label "reason".
+func (r Reason) String() string {
+	if r >= Reasons {
 		return reasonNames[Unknown]
 	}
-	return reasonNames[c]
+	return reasonNames[r]
 }
 
-// Rejection says why a row of an answer was left out.
+// Rejection says why a row of a response was ignored.
 type Rejection uint8
 
 const (
-	// OutOfRange is a row for a day that was not asked for.
+	// OutOfRange is a row for a day that was not requested.
 	OutOfRange Rejection = iota
 	// Duplicate is a second row for the same day, or hour of a day.
 	Duplicate
-	// BadHour is a ref_hour that is none.
+	// BadHour is an invalid ref_hour.
 	BadHour
-	// BadValue is a row with a figure or a date that is missing, no whole number, negative,
-	// or more failures than callbacks.
+	// BadValue is a row with a missing or invalid date, with a figure that is missing, not an integer or
+	// negative, or with more failures than callbacks.
 	BadValue
 	// Rejections is their number, for arrays indexed by Rejection.
 	Rejections
@@ -79,7 +79,7 @@ const (
 
 var rejectionNames = [Rejections]string{"out_of_range", "duplicate", "bad_hour", "bad_value"}
 
-// String returns the reason as it stands in labels and log lines.
+// String returns the value of the label "reason" of rejected rows.
 func (r Rejection) String() string {
 	if r >= Rejections {
 		return "unknown"

@@ -3,7 +3,6 @@ package weixin
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -11,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 
+	"weixin_exporter/internal/errtext"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -28,11 +28,11 @@ const (
 // maxLinks bounds how many symbolic links are followed, as the system does.
 const maxLinks = 40
 
-// RefreshTokenFile is a RefreshTokenStore in a file of its own. It is safe for concurrent
-// use; other processes may replace the file while they hold its Lock.
+// RefreshTokenFile is a RefreshTokenStore in a file. It is safe for concurrent use; other processes may
+// replace the file while they hold its Lock.
 type RefreshTokenFile struct {
-	// BeforeStep is told of each step of Save before it is made, so that a test can end the
-	// process there. Nil in production.
+	// BeforeStep is called before each step of Save, so that a test can end the process there. Nil in
+	// production.
 	BeforeStep func(step string)
 
 	path string
@@ -40,38 +40,38 @@ type RefreshTokenFile struct {
 }
 
 // NewRefreshTokenFile returns the store in the file at path, which Save replaces. If path is a
-// symbolic link, the file behind it is replaced.
+// symbolic link, its target is replaced.
 func NewRefreshTokenFile(path string) *RefreshTokenFile { return &RefreshTokenFile{path: path} }
 
-// Name says where the refresh token is, for errors.
-func (f *RefreshTokenFile) Name() string { return "the file " + f.path }
+// Origin returns where the refresh token is stored, for errors.
+func (f *RefreshTokenFile) Origin() Origin { return Origin{File: f.path} }
 
-// Load reads the file: one word, with white space around it.
+// Load reads the file: one word, possibly with white space around it.
 func (f *RefreshTokenFile) Load() (secret.Value, error) {
 	text, err := secret.ReadFile(f.path)
 	if err != nil {
-		return secret.Value{}, fmt.Errorf("the file %s: %w", f.path, err)
+		return secret.Value{}, fmt.Errorf("%s: %w", f.Origin(), err)
 	}
 	if !isWord(text) {
-		return secret.Value{}, fmt.Errorf("the file %s: %w", f.path, found(describe(text)))
+		return secret.Value{}, fmt.Errorf("%s: %w", f.Origin(), found(describe(text)))
 	}
 	return secret.New(text), nil
 }
 
-// Save replaces the file, with mode 0600 and owned by this process' user. A crash at any point
+// Save replaces the file by one of mode 0600 that the user of this process owns. A crash at any point
 // leaves the old content or the new one, and perhaps a file .NAME.tmp-… beside it, which the
 // next Save removes.
 func (f *RefreshTokenFile) Save(refreshToken secret.Value) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.replace(refreshToken.Reveal() + "\n"); err != nil {
-		return fmt.Errorf("the file %s: %w", f.path, withoutPath(err))
+		return fmt.Errorf("%s: %w", f.Origin(), errtext.WithoutPath(err))
 	}
 	return nil
 }
 
 func (f *RefreshTokenFile) replace(content string) error {
-	target, err := behindLinks(f.path)
+	target, err := resolveLinks(f.path)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (f *RefreshTokenFile) replace(content string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.fill(temporary, content); err != nil {
+	if err := f.write(temporary, content); err != nil {
 		_ = os.Remove(temporary.Name())
 		return err
 	}
@@ -96,11 +96,11 @@ func (f *RefreshTokenFile) replace(content string) error {
 	return syncFolder(folder)
 }
 
-// temporaryPrefix is how the names of the files begin from which target is replaced.
+// temporaryPrefix is the prefix of the names of the temporary files that replace target.
 func temporaryPrefix(target string) string { return "." + filepath.Base(target) + ".tmp-" }
 
-// fill writes content to the file and to the disk, and closes it in any case.
-func (f *RefreshTokenFile) fill(file *os.File, content string) error {
+// write writes content to the file, syncs it to disk, and closes it in any case.
+func (f *RefreshTokenFile) write(file *os.File, content string) error {
 	f.before(StepWrite)
 	_, err := file.WriteString(content)
 	if err == nil {
@@ -117,8 +117,8 @@ func (f *RefreshTokenFile) before(step string) {
 	}
 }
 
-// behindLinks returns the path of the file that path leads to, which need not exist.
-func behindLinks(path string) (string, error) {
+// resolveLinks returns the file that path refers to through symbolic links; the file need not exist.
+func resolveLinks(path string) (string, error) {
 	for range maxLinks {
 		folder, err := filepath.EvalSymlinks(filepath.Dir(path))
 		if err != nil {
@@ -137,7 +137,7 @@ func behindLinks(path string) (string, error) {
 	return "", errors.New("too many symbolic links")
 }
 
-// removeLeftovers removes what earlier crashes have left. What cannot be removed does no harm.
+// removeLeftovers removes the temporary files of earlier crashes. Those that cannot be removed do no harm.
 func removeLeftovers(folder, prefix string) {
 	entries, _ := os.ReadDir(folder)
 	for _, entry := range entries {
@@ -147,8 +147,8 @@ func removeLeftovers(folder, prefix string) {
 	}
 }
 
-// syncFolder makes a rename in folder survive the end of the machine. Systems that cannot do
-// that for folders say so with EINVAL or as unsupported.
+// syncFolder makes a rename in folder survive a crash of the machine. Systems that cannot sync
+// folders return EINVAL or ErrUnsupported.
 func syncFolder(folder string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -161,22 +161,6 @@ func syncFolder(folder string) error {
 	err = opened.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 		return nil
-	}
-	return err
-}
-
-// withoutPath returns err of package os without the names of files in it, and without the
-// operation where that tells an operator nothing.
-func withoutPath(err error) error {
-	if fault, ok := errors.AsType[*fs.PathError](err); ok {
-		switch fault.Op {
-		case "stat", "lstat", "open":
-			return fault.Err
-		}
-		return fmt.Errorf("%s: %w", fault.Op, fault.Err)
-	}
-	if fault, ok := errors.AsType[*os.LinkError](err); ok {
-		return fmt.Errorf("%s: %w", fault.Op, fault.Err)
 	}
 	return err
 }

@@ -98,8 +98,8 @@ func TestRefusalThatRereadingDoesNotMend(t *testing.T) {
 				if reads != test.reads || api.calls != test.asks {
 					t.Errorf("%s: read %d times, %d calls; want %d and %d", kind, reads, api.calls, test.reads, test.asks)
 				}
-				if name == "missing" && (!errors.Is(err, fs.ErrNotExist) || !strings.Contains(fault.Advice(), "app secret")) {
-					t.Errorf("%s: the cause of %v is lost, or advice %q", kind, err, fault.Advice())
+				if name == "missing" && (!errors.Is(err, fs.ErrNotExist) || !strings.Contains(fault.Advice().String(), "app secret")) {
+					t.Errorf("%s: the cause of %v is lost, or advice %q", kind, err, fault.Advice().String())
 				}
 			}
 		})

@@ -91,7 +91,7 @@ func TestClientReturnsTheTruth(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		var want weixin.DailyAnswer
+		var want weixin.DailyResponse
 		for day := s.day - 29; day <= s.day; day++ {
 			want.Days = append(want.Days, datacube.Day{Date: day, Figures: s.Day(theAppID, day)})
 		}
@@ -106,7 +106,7 @@ func TestClientReturnsTheTruth(t *testing.T) {
 			if diff := cmp.Diff(s.Hours(theAppID, day), hourly.Hours); diff != "" {
 				t.Error(name, day, diff)
 			}
-			if hourly.Rows == 0 || hourly.Rejected != (weixin.HourlyAnswer{}).Rejected || hourly.PlainHours != 0 {
+			if hourly.Rows == 0 || hourly.Rejected != (weixin.HourlyResponse{}).Rejected || hourly.PlainHours != 0 {
 				t.Errorf("%s: %s: %d rows, %v rejected, %d plain", name, day, hourly.Rows, hourly.Rejected, hourly.PlainHours)
 			}
 		}
@@ -172,7 +172,7 @@ func TestGarbledRowsDamageTheirDays(t *testing.T) {
 		}
 	}
 	hourly, err := account.InterfaceSummaryHour(t.Context(), s.day)
-	want := weixin.HourlyAnswer{Damaged: true, Rejected: counts(map[weixin.Rejection]int{
+	want := weixin.HourlyResponse{Damaged: true, Rejected: counts(map[weixin.Rejection]int{
 		weixin.BadValue: 2, weixin.Duplicate: 1, weixin.BadHour: 3,
 	})}
 	if err != nil || hourly != want {
@@ -349,7 +349,7 @@ func TestSlowAnswers(t *testing.T) {
 		remove()
 		server.Inject(weixintest.Fault{Delay: time.Minute})
 		err := hour(t.Context(), account)
-		wantReason(t, err, weixin.Busy, "no answer within 10s")
+		wantReason(t, err, weixin.Busy, "no response within 10s")
 
 		began := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())

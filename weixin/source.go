@@ -12,17 +12,16 @@ import (
 )
 
 const (
-	// maxTokenText bounds what is read of a token server's answer.
+	// maxTokenText bounds what is read of a token server's response, in bytes.
 	maxTokenText = 64 << 10
 
-	// unstatedLife is how long a token server's token is kept that comes without expires_in,
-	// so that the server is not asked with every call.
+	// unstatedLife is how long a token server's token without expires_in is cached, so that not each call
+	// makes a request to the server.
 	unstatedLife = time.Minute
 )
 
-// FileToken returns the source that reads the file at path, whose content ParseToken
-// describes. It is read for each call, so that a change counts at once; what it says of the
-// token's life does not matter.
+// FileToken returns the source that reads the file at path with ParseToken. The file is read for each call,
+// so that a change applies at once; its expires_in is ignored.
 func FileToken(path string, format TokenFormat) TokenSource { return fileToken{path, format} }
 
 type fileToken struct {
@@ -30,13 +29,12 @@ type fileToken struct {
 	format TokenFormat
 }
 
-func (f fileToken) name() string { return "the file " + f.path }
+func (f fileToken) origin() Origin { return Origin{File: f.path} }
 
-func (f fileToken) gives() string { return "holds" }
-
+// Fetch implements TokenSource.
 func (f fileToken) Fetch(ctx context.Context) (AccessToken, error) {
 	if ctx.Err() != nil {
-		return AccessToken{}, fmt.Errorf("%s: %w", gettingFrom(f.name()), ctx.Err())
+		return AccessToken{}, fmt.Errorf("%s: %w", gettingFrom(f.origin()), ctx.Err())
 	}
 	content, err := secret.ReadFile(f.path)
 	var token AccessToken
@@ -44,28 +42,28 @@ func (f fileToken) Fetch(ctx context.Context) (AccessToken, error) {
 		token, err = ParseToken([]byte(content), f.format)
 	}
 	if err != nil {
-		return AccessToken{}, &Error{API: TokenAPI, Reason: Token, Source: f.name(), Err: err, advice: fileAdvice}
+		return AccessToken{}, &Error{API: TokenAPI, Reason: Token, Origin: f.origin(), Err: err, advice: adviceTokenFile}
 	}
 	return AccessToken{Text: token.Text}, nil
 }
 
-// URLTokenOptions say where a token server is.
+// URLTokenOptions configure requests to a token server.
 type URLTokenOptions struct {
-	// URL is asked with GET.
+	// URL is the address of the token, requested with GET.
 	URL secret.URL
 	// HTTPClient sends the requests; nil means Go's default transport. It is copied, and the
 	// copy follows no redirects.
 	HTTPClient *http.Client
-	// Format says where in an answer the token stands.
+	// Format says where the token is in a response.
 	Format TokenFormat
 }
 
-// URLToken returns the source that asks a token server, whose answer ParseToken describes; a
-// token without expires_in is good for a minute. The client's timeout and user agent hold for
-// these requests, its limiter and observer do not: they are none of Weixin's. Errors name the
+// URLToken returns the source that requests tokens from a token server and reads them with ParseToken; a
+// token without expires_in is cached for a minute. The client's timeout and user agent apply to
+// these requests, its limiter and observer do not, since they do not go to Weixin. Errors name the
 // server without user and query.
 func (c *Client) URLToken(o URLTokenOptions) TokenSource {
-	u := urlToken{client: c, shown: "the token URL", hide: o.URL.Hidden(), format: o.Format}
+	u := urlToken{client: c, from: Origin{URL: unusableURL}, secrets: o.URL.Hidden(), format: o.Format}
 	if o.HTTPClient != nil {
 		u.http = *o.HTTPClient
 	}
@@ -74,46 +72,45 @@ func (c *Client) URLToken(o URLTokenOptions) TokenSource {
 	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
 		return u
 	}
-	u.url, u.shown = o.URL, o.URL.Place()
+	u.url, u.from = o.URL, Origin{URL: o.URL.Place()}
 	return u
 }
 
 type urlToken struct {
-	client *Client
-	http   http.Client
-	url    secret.URL // zero: it is not one that can be asked
-	shown  string
-	hide   secret.Masker
-	format TokenFormat
+	client  *Client
+	http    http.Client
+	url     secret.URL // zero: it cannot be used
+	from    Origin
+	secrets secret.Masker
+	format  TokenFormat
 }
 
-func (u urlToken) name() string { return u.shown }
+func (u urlToken) origin() Origin { return u.from }
 
-func (u urlToken) gives() string { return "hands out" }
-
+// Fetch implements TokenSource.
 func (u urlToken) Fetch(ctx context.Context) (AccessToken, error) {
 	if u.url.IsZero() {
-		return AccessToken{}, u.fault(errors.New("it must begin with http:// or https:// and name a host"))
+		return AccessToken{}, u.failed(Token, response{}, errors.New("it must begin with http:// or https:// and name a host"))
 	}
-	a := u.client.timed(ctx, u.hide, u.ask)
-	if a.err != nil && ctx.Err() != nil {
-		return AccessToken{}, fmt.Errorf("%s: %w", gettingFrom(u.shown), ctx.Err())
+	r := u.client.withTimeout(ctx, u.secrets, u.exchange)
+	if r.err != nil && ctx.Err() != nil {
+		return AccessToken{}, fmt.Errorf("%s: %w", gettingFrom(u.from), ctx.Err())
 	}
-	_, tooLarge := errors.AsType[tooLargeError](a.err)
-	_, redirected := redirect.As(a.err)
+	_, tooLarge := errors.AsType[tooLargeError](r.err)
+	_, redirected := redirect.As(r.err)
 	switch {
-	case a.status >= http.StatusInternalServerError:
-		return AccessToken{}, u.busy(statusError(a.status))
-	case a.status != 0 && a.status != http.StatusOK:
-		return AccessToken{}, u.fault(statusError(a.status))
+	case r.status >= http.StatusInternalServerError:
+		return AccessToken{}, u.failed(Busy, r, statusError(r.status))
+	case r.status != 0 && r.status != http.StatusOK:
+		return AccessToken{}, u.failed(Token, r, statusError(r.status))
 	case tooLarge, redirected:
-		return AccessToken{}, u.fault(a.err)
-	case a.err != nil:
-		return AccessToken{}, u.busy(a.err)
+		return AccessToken{}, u.failed(Token, r, r.err)
+	case r.err != nil:
+		return AccessToken{}, u.failed(Busy, r, r.err)
 	}
-	token, err := ParseToken(a.body, u.format)
+	token, err := ParseToken(r.body, u.format)
 	if err != nil {
-		return AccessToken{}, u.fault(err)
+		return AccessToken{}, u.failed(Token, r, err)
 	}
 	if token.Life == 0 {
 		token.Life = unstatedLife
@@ -121,24 +118,24 @@ func (u urlToken) Fetch(ctx context.Context) (AccessToken, error) {
 	return token, nil
 }
 
-func (u urlToken) ask(ctx context.Context) answer {
+func (u urlToken) exchange(ctx context.Context) response {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.url.Reveal(), nil)
 	if err != nil {
-		return answer{err: err}
+		return response{err: err}
 	}
 	request.Header.Set("Accept", "application/json, text/plain, */*;q=0.5")
 	if u.client.userAgent != "" {
 		request.Header.Set("User-Agent", u.client.userAgent)
 	}
-	return receive(&u.http, request, maxTokenText)
+	return send(&u.http, request, maxTokenText)
 }
 
-// busy is a fault of the token server that passes by itself.
-func (u urlToken) busy(err error) *Error {
-	return &Error{API: TokenAPI, Reason: Busy, Source: u.shown, Err: err, advice: urlBusyAdvice}
-}
-
-// fault is a fault of the token server that does not.
-func (u urlToken) fault(err error) *Error {
-	return &Error{API: TokenAPI, Reason: Token, Source: u.shown, Err: err, advice: urlAdvice}
+// failed returns the error of a request to the token server: Busy if it usually passes by itself, otherwise
+// Token.
+func (u urlToken) failed(reason Reason, r response, err error) *Error {
+	advice := adviceTokenServer
+	if reason == Busy {
+		advice = adviceTokenServerBusy
+	}
+	return &Error{API: TokenAPI, Reason: reason, Origin: u.from, Status: r.status, Err: err, advice: advice}
 }

@@ -72,9 +72,9 @@ func TestFileThatStillHoldsTheRefusedToken(t *testing.T) {
 	for round := range 2 {
 		err := hour(t.Context(), account)
 		wantReason(t, err, weixin.Token, "hourly interface summary: errcode 40001: refused; the file "+path+
-			" still holds the token that Weixin refused (rid 5f9b7285-0ba75f4d)")
+			" still has the token that Weixin refused (rid 5f9b7285-0ba75f4d)")
 		wantClean(t, err)
-		wantSource(t, err, "the file "+path, "Renew the token in the file "+path)
+		wantOrigin(t, err, "the file "+path, "Renew the token in the file "+path)
 		if api.count() != round+1 {
 			t.Errorf("%d calls in round %d, want one in each", api.count(), round)
 		}
@@ -88,20 +88,20 @@ func TestFileThatStillHoldsTheRefusedToken(t *testing.T) {
 	write(t, path, "sim-token-1")
 	err := hour(t.Context(), account)
 	wantReason(t, err, weixin.Token, "errcode 40001: refused (rid")
-	wantSource(t, err, "the file "+path, "Weixin refuses every token from the file "+path)
+	wantOrigin(t, err, "the file "+path, "Weixin refuses every token from the file "+path)
 }
 
-// wantSource looks at what an error says of the source of the token.
-func wantSource(t *testing.T, err error, source, advice string) {
+// wantOrigin checks the origin of the token and the advice of an error.
+func wantOrigin(t *testing.T, err error, origin, advice string) {
 	t.Helper()
 	var fault *weixin.Error
 	if !errors.As(err, &fault) {
 		t.Errorf("got %v, want an *Error", err)
 		return
 	}
-	said := fault.Advice()
-	if fault.Source != source || !strings.HasPrefix(said, advice) || !strings.HasSuffix(said, ".") || strings.Contains(said, "{") {
-		t.Errorf("source %q, advice %q; want %q and %q", fault.Source, said, source, advice)
+	said := fault.Advice().String()
+	if fault.Origin.String() != origin || !strings.HasPrefix(said, advice) || !strings.HasSuffix(said, ".") || strings.Contains(said, "{") {
+		t.Errorf("origin %q, advice %q; want %q and %q", fault.Origin, said, origin, advice)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestBadFiles(t *testing.T) {
 			wantReason(t, err, weixin.Token, "getting an access token from the file "+test.path+": ")
 			wantReason(t, err, weixin.Token, test.says)
 			wantClean(t, err)
-			wantSource(t, err, "the file "+test.path, "See that the file "+test.path+" is there and readable")
+			wantOrigin(t, err, "the file "+test.path, "Check that the file "+test.path+" exists and is readable")
 			if strings.Count(err.Error(), test.path) != 1 || api.count() != 0 {
 				t.Errorf("%v names the file more than once, or there were calls: %d", err, api.count())
 			}
@@ -247,9 +247,9 @@ func TestURLThatStillHandsOutTheRefusedToken(t *testing.T) {
 	api := &gate{errcode: 40014}
 	client := clientOn(api)
 	err := hour(t.Context(), client.Account(client.URLToken(options)))
-	wantReason(t, err, weixin.Token, "errcode 40014: refused; "+shownURL+" still hands out the token that Weixin refused")
+	wantReason(t, err, weixin.Token, "errcode 40014: refused; "+shownURL+" still has the token that Weixin refused")
 	wantClean(t, err)
-	wantSource(t, err, shownURL, "Renew the token in "+shownURL)
+	wantOrigin(t, err, shownURL, "Renew the token in "+shownURL)
 	if asked != 2 || api.count() != 1 {
 		t.Errorf("%d requests to the token server, %d calls; want 2 and 1", asked, api.count())
 	}
@@ -273,7 +273,7 @@ func TestOddTokenServers(t *testing.T) {
 		{"HTML", 200, "<html>" + theToken, weixin.Token, "found an HTML page instead of a token"},
 		{"errcode", 200, `{"errcode":40013,"errmsg":"` + theToken + `"}`, weixin.Token, "a JSON object with errcode 40013"},
 		{"expired", 200, `{"access_token":"` + theToken + `","expires_in":0}`, weixin.Token, "the token has expired"},
-		{"too large", 200, theToken + strings.Repeat(" ", 64<<10), weixin.Token, "answer larger than 64 KiB"},
+		{"too large", 200, theToken + strings.Repeat(" ", 64<<10), weixin.Token, "response: more than 64 KiB"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -291,8 +291,8 @@ func TestOddTokenServers(t *testing.T) {
 			wantReason(t, err, test.reason, "getting an access token from "+server.URL+"/shop: ")
 			wantReason(t, err, test.reason, test.says)
 			wantClean(t, err)
-			advice := map[weixin.Reason]string{weixin.Busy: "The token server at ", weixin.Token: "See that the token server at "}[test.reason]
-			wantSource(t, err, server.URL+"/shop", advice+server.URL+"/shop")
+			advice := map[weixin.Reason]string{weixin.Busy: "The token server at ", weixin.Token: "Check that the token server at "}[test.reason]
+			wantOrigin(t, err, server.URL+"/shop", advice+server.URL+"/shop")
 			if requests != 1 {
 				t.Errorf("%d requests, want 1", requests)
 			}
@@ -327,7 +327,7 @@ func TestTransportFaultsOfTokenServers(t *testing.T) {
 			_, err := clientOn(nil).URLToken(options).Fetch(t.Context())
 			wantReason(t, err, weixin.Busy, urlFaultText)
 			wantClean(t, err, "a=b", "exporter")
-			wantSource(t, err, shownURL, "The token server at "+shownURL)
+			wantOrigin(t, err, shownURL, "The token server at "+shownURL)
 			if errors.Is(err, context.DeadlineExceeded) {
 				t.Error("counts as the end of the caller's context")
 			}
@@ -344,7 +344,7 @@ func TestSlowTokenServer(t *testing.T) {
 		source := clientOn(nil).URLToken(options)
 		began := time.Now()
 		_, err := source.Fetch(t.Context())
-		wantReason(t, err, weixin.Busy, urlFaultText+"no answer within 10s")
+		wantReason(t, err, weixin.Busy, urlFaultText+"no response within 10s")
 		if took := time.Since(began); took != 10*time.Second {
 			t.Errorf("it took %s", took)
 		}
@@ -368,7 +368,7 @@ func TestKeptTokenIsShared(t *testing.T) {
 	source := &numbered{life: 2 * time.Hour}
 	api := &gate{errcode: 40001, accepted: map[string]bool{"sim-token-1": true}}
 	client := clientOn(api)
-	shared := client.Keep(source)
+	shared := client.SharedToken(source)
 	var group sync.WaitGroup
 	all := func() {
 		for range 100 {
@@ -443,10 +443,10 @@ func TestQuota(t *testing.T) {
 	}
 
 	for wrong, says := range map[string]string{
-		`{"errcode":0}`:            "the answer holds no quota",
-		`{"errcode":0,"quota":[]}`: "the answer holds no quota",
-		`{"errcode":0,"quota":{"daily_limit":1,"used":1}}`:                "the answer holds no quota",
-		`{"errcode":0,"quota":{"daily_limit":"1","used":1.5,"remain":1}}`: "the answer holds no quota",
+		`{"errcode":0}`:            "the response has no quota",
+		`{"errcode":0,"quota":[]}`: "the response has no quota",
+		`{"errcode":0,"quota":{"daily_limit":1,"used":1}}`:                "the response has no quota",
+		`{"errcode":0,"quota":{"daily_limit":"1","used":1.5,"remain":1}}`: "the response has no quota",
 		`<html>`: "is not a JSON object",
 	} {
 		body = wrong

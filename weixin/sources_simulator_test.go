@@ -95,7 +95,7 @@ func TestFrozenTokenServer(t *testing.T) {
 		s.pass(6 * time.Minute)
 		before := s.count("token_server")
 		err := s.yesterday(t, account)
-		wantReason(t, err, weixin.Token, "https://tokens.example/"+shape+"/"+theAppID+" still hands out the token that Weixin refused")
+		wantReason(t, err, weixin.Token, "https://tokens.example/"+shape+"/"+theAppID+" still has the token that Weixin refused")
 		wantClean(t, err, s.Secrets()...)
 		if asked := s.count("token_server") - before; asked > 2 {
 			t.Errorf("%s: the token server was asked %d times for a call", shape, asked)
@@ -161,7 +161,7 @@ func TestFileOfAnotherService(t *testing.T) {
 	s.pass(2 * time.Hour)
 	err := s.yesterday(t, account)
 	wantReason(t, err, weixin.Token, "errcode 42001")
-	wantReason(t, err, weixin.Token, "the file "+path+" still holds the token that Weixin refused")
+	wantReason(t, err, weixin.Token, "the file "+path+" still has the token that Weixin refused")
 	wantClean(t, err, s.Secrets()...)
 	renew()
 	if err := s.yesterday(t, account); err != nil {
@@ -220,7 +220,7 @@ func TestFaultsOfThePlatform(t *testing.T) {
 	s.pass(2 * time.Hour)
 	err := s.yesterday(t, account)
 	wantReason(t, err, weixin.Token, "asking Weixin for an access token: errcode 42001")
-	wantReason(t, err, weixin.Token, "the file "+component+" still holds the token that Weixin refused")
+	wantReason(t, err, weixin.Token, "the file "+component+" still has the token that Weixin refused")
 	wantClean(t, err, s.Secrets()...)
 	write(t, component, s.ComponentToken(thePlatform))
 	if err := s.yesterday(t, account); err != nil {

@@ -8,30 +8,32 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"weixin_exporter/internal/errtext"
 )
 
 const (
-	// lockWait bounds how long Lock waits for another process. An exchange under way there is bounded
-	// by the time-outs of its requests.
+	// lockWait bounds how long Lock waits for another process, whose exchange is bounded by the timeouts
+	// of its requests.
 	lockWait = 20 * time.Second
-	// lockPause is the time between two attempts.
-	lockPause = 50 * time.Millisecond
+	// lockInterval is the time between two attempts.
+	lockInterval = 50 * time.Millisecond
 )
 
-// errLocked says that another process has not let go of a refresh token in time.
+// errLocked means that another process did not unlock the refresh token in time.
 var errLocked = errors.New("another process is exchanging the refresh token")
 
 // Lock implements RefreshTokenStore: it locks the file itself against other processes that do the
-// same, on systems that have flock. Save replaces the file, so what is locked is only good as long as
-// it is still the one at its path.
+// same, on systems that have flock. Since Save replaces the file, a lock is only valid as long as the locked
+// file is still the one at its path.
 func (f *RefreshTokenFile) Lock(ctx context.Context) (func(), error) {
 	unlock, err := f.lock(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the file %s: %w", f.path, withoutPath(err))
+		return nil, fmt.Errorf("%s: %w", f.Origin(), errtext.WithoutPath(err))
 	}
-	if err := f.try(); err != nil {
+	if err := f.tryReplace(); err != nil {
 		unlock()
-		return nil, fmt.Errorf("the file %s cannot be replaced: %w", f.path, withoutPath(err))
+		return nil, fmt.Errorf("%s cannot be replaced: %w", f.Origin(), errtext.WithoutPath(err))
 	}
 	return unlock, nil
 }
@@ -43,17 +45,17 @@ func (f *RefreshTokenFile) lock(ctx context.Context) (func(), error) {
 		file, locked, err := lockFile(f.path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return func() {}, nil // Load says so, and there is nothing that another process could use
+			return func() {}, nil // Load reports it, and there is nothing that another process could use
 		case err != nil:
 			return nil, err
 		case locked:
 			return func() { _ = file.Close() }, nil // it was not written to
 		}
-		pause := time.NewTimer(lockPause)
+		timer := time.NewTimer(lockInterval)
 		select {
-		case <-pause.C:
+		case <-timer.C:
 		case <-limited.Done():
-			pause.Stop()
+			timer.Stop()
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
@@ -62,9 +64,9 @@ func (f *RefreshTokenFile) lock(ctx context.Context) (func(), error) {
 	}
 }
 
-// lockFile opens the file and tries to lock it. It returns false where another process has the lock, or
-// has replaced the file meanwhile. What is not a regular file is not opened, since that could block; it
-// needs no lock, because nothing is read from it.
+// lockFile opens the file and tries to lock it. It returns false if another process has the lock, or has
+// replaced the file meanwhile. It does not open what is not a regular file, since that could block; Load
+// refuses such a file, so it needs no lock.
 func lockFile(path string) (*os.File, bool, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -104,10 +106,10 @@ func isAt(file *os.File, path string) (bool, error) {
 	return err == nil && os.SameFile(opened, current), err
 }
 
-// try writes a file beside the one that Save replaces, and removes it: what would keep a new refresh
-// token from being saved must be known before the old one is used up.
-func (f *RefreshTokenFile) try() error {
-	target, err := behindLinks(f.path)
+// tryReplace writes a file beside the one that Save replaces, and removes it: anything that prevents a new
+// refresh token from being saved must be known before the old one is used.
+func (f *RefreshTokenFile) tryReplace() error {
+	target, err := resolveLinks(f.path)
 	if err != nil {
 		return err
 	}

@@ -149,8 +149,8 @@ func TestAppSecretThatComesLater(t *testing.T) {
 		_, err := late.Fetch(t.Context())
 		wantReason(t, err, weixin.Token, "asking Weixin for an access token: secrets/shop cannot be read: no such file or directory")
 		var fault *weixin.Error
-		if !errors.As(err, &fault) || !strings.Contains(fault.Advice(), "the account's app secret") || asked != 0 {
-			t.Errorf("%s: %d requests, advice %q", name, asked, fault.Advice())
+		if !errors.As(err, &fault) || !strings.Contains(fault.Advice().String(), "the account's app secret") || asked != 0 {
+			t.Errorf("%s: %d requests, advice %q", name, asked, fault.Advice().String())
 		}
 		there = true
 		if _, err := late.Fetch(t.Context()); err != nil || asked != 1 {
@@ -160,10 +160,10 @@ func TestAppSecretThatComesLater(t *testing.T) {
 }
 
 // A source that cannot be made yet fails as itself would, and works once it can.
-func TestRetriedToken(t *testing.T) {
+func TestDeferredToken(t *testing.T) {
 	tries := 0
 	const address = "https://tokens.example/shop"
-	source := weixin.RetriedToken(address, secret.Masker{secret.New(theSecret)}, func() (weixin.TokenSource, error) {
+	source := weixin.DeferredToken(weixin.Origin{URL: address}, secret.Masker{secret.New(theSecret)}, func() (weixin.TokenSource, error) {
 		if tries++; tries < 3 {
 			return nil, errors.New("http_config: open ca.pem with " + theSecret)
 		}
@@ -173,7 +173,7 @@ func TestRetriedToken(t *testing.T) {
 		_, err := source.Fetch(t.Context())
 		wantReason(t, err, weixin.Token, "getting an access token from "+address+": http_config: open ca.pem with <secret>")
 		wantClean(t, err)
-		wantSource(t, err, address, "Mend what the error names in the http_config of "+address)
+		wantOrigin(t, err, address, "Fix what the error names in the http_config of "+address)
 	}
 	for range 2 {
 		if _, err := source.Fetch(t.Context()); err != nil || tries != 3 {

@@ -14,18 +14,18 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// TokenFormat says where in a JSON object an access token stands.
+// TokenFormat says where an access token is in a JSON object.
 type TokenFormat struct {
-	// Path holds the keys that lead to the token, joined by dots, such as data.token; then nothing
-	// but a JSON object is taken. "" finds the token by the names that Weixin gives it, in the
-	// object itself or in the one under data.
+	// Path has the keys of the token, joined by dots, such as data.token; then only a JSON object is
+	// accepted. "" finds the token by Weixin's own names for it, in the object itself or in the one under
+	// data.
 	Path string
-	// Component is set where the token is a platform's own, a component access token.
+	// Component means that the token is a platform's own, a component access token.
 	Component bool
 }
 
-// names returns what the token is called, by preference, and the name of a token that is of
-// another kind.
+// names returns the keys of the token, in order of preference, and the key of a token of the other
+// kind.
 func (f TokenFormat) names() ([]string, string) {
 	if f.Component {
 		return []string{"component_access_token", "access_token"}, "authorizer_access_token"
@@ -33,23 +33,23 @@ func (f TokenFormat) names() ([]string, string) {
 	return []string{"access_token", "authorizer_access_token"}, "component_access_token"
 }
 
-// ParseToken reads an access token as files and token servers give it: raw text, a JSON
-// string, or a JSON object with the token and, optionally, expires_in in seconds beside it or at
-// the top. White space and a byte order mark around it do not matter. Life is 0 where none is
-// stated. The error says in one line what was found, and shows nothing of it.
+// ParseToken reads an access token of a file or a token server: raw text, a JSON string, or a JSON object
+// with the token and, optionally, expires_in in seconds beside it or at the top level. White space and a
+// byte order mark around it are ignored. Life is 0 if expires_in is absent. The error says in one line what
+// was found, without quoting it.
 func ParseToken(content []byte, format TokenFormat) (AccessToken, error) {
 	text := secret.Trim(content)
 	switch {
 	case len(text) == 0:
 		return AccessToken{}, found("an empty text")
 	case text[0] == '{':
-		return parseTokenObject(legible(text), format)
+		return parseTokenObject(normalized(text), format)
 	case format.Path != "":
 		return AccessToken{}, found("text that is not a JSON object with " + format.Path)
 	case text[0] == '"':
 		var quoted string
 		if json.Unmarshal(text, &quoted) != nil {
-			return AccessToken{}, found("text that begins like a JSON string but is none")
+			return AccessToken{}, found("text that begins like a JSON string but is invalid")
 		}
 		if !isWord(quoted) {
 			return AccessToken{}, found("a JSON string with " + describe(quoted))
@@ -62,14 +62,14 @@ func ParseToken(content []byte, format TokenFormat) (AccessToken, error) {
 	}
 }
 
-// object is a JSON object. A map, because encoding/json does not compare the names of a struct's
-// fields exactly.
+// object is a JSON object. It is a map, since encoding/json ignores the case of the names of a struct's
+// fields.
 type object map[string]json.RawMessage
 
 func parseTokenObject(text []byte, format TokenFormat) (AccessToken, error) {
 	var root object
 	if json.Unmarshal(text, &root) != nil {
-		return AccessToken{}, found("text that begins like a JSON object but is none")
+		return AccessToken{}, found("text that begins like a JSON object but is invalid")
 	}
 	code, err := parseErrcode(root["errcode"])
 	switch {
@@ -104,7 +104,7 @@ func parseTokenObject(text []byte, format TokenFormat) (AccessToken, error) {
 	return AccessToken{Text: secret.New(token), Life: life}, nil
 }
 
-// find returns the object that holds the token, and its key there.
+// find returns the object that contains the token, and the key of the token in it.
 func (f TokenFormat) find(root object) (object, string, error) {
 	if f.Path != "" {
 		keys := strings.Split(f.Path, ".")
@@ -134,7 +134,7 @@ func (f TokenFormat) find(root object) (object, string, error) {
 	return nil, "", found("a JSON object without " + names[0])
 }
 
-// under returns the object that stands under a key; nil where there is none.
+// under returns the object under a key; nil if there is none.
 func (o object) under(key string) object {
 	var inner object
 	if json.Unmarshal(o[key], &inner) != nil {
@@ -143,8 +143,8 @@ func (o object) under(key string) object {
 	return inner
 }
 
-// parseLife reads expires_in, a number or a string with a number in it; 0 where it is absent
-// or null. A fraction is allowed: token servers compute what remains.
+// parseLife reads expires_in in seconds, a number or a string that contains one; 0 if it is absent
+// or null. A fraction is allowed: token servers compute the remaining time.
 func parseLife(raw json.RawMessage) (time.Duration, error) {
 	if raw == nil || string(raw) == "null" {
 		return 0, nil
@@ -164,17 +164,17 @@ func parseLife(raw json.RawMessage) (time.Duration, error) {
 	return time.Duration(min(seconds, maxLife) * float64(time.Second)), nil
 }
 
-// found returns the error for what is not a token.
+// found returns the error for a content that is not a token.
 func found(what string) error { return fmt.Errorf("found %s instead of a token", what) }
 
-// isWord reports whether text can be a token: one word of printable ASCII without the
-// characters that markup and JSON begin with.
+// isWord reports whether text can be a token: one word of printable ASCII without the characters with which
+// markup and JSON begin.
 func isWord(text string) bool {
 	return text != "" && len(text) <= maxToken &&
 		!strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<{["`, r) })
 }
 
-// describe says what text is, which is not a token, without quoting it.
+// describe says what a text that is not a token looks like, without quoting it.
 func describe(text string) string {
 	start := strings.ToLower(text[:min(len(text), 16)])
 	lines, words := strings.Count(strings.TrimSpace(text), "\n")+1, len(strings.Fields(text))
@@ -200,7 +200,7 @@ func describe(text string) string {
 	case len(text) > maxToken:
 		return fmt.Sprintf("a word of %d bytes", len(text))
 	default:
-		return "a word with characters that no token has"
+		return "a word with characters that a token cannot have"
 	}
 }
 

@@ -63,17 +63,17 @@ func TestParseTokenSaysWhatItFound(t *testing.T) {
 		{"T\x00", "32 bytes of binary data"},
 		{"T\xff", "32 bytes of binary data"},
 		{"\xff\xfeT\x00", "text in UTF-16"},
-		{"Tü", "a word with characters that no token has"},
-		{`T"`, "a word with characters that no token has"},
+		{"Tü", "a word with characters that a token cannot have"},
+		{`T"`, "a word with characters that a token cannot have"},
 		{strings.Repeat("x", 4097), "a word of 4097 bytes"},
-		{`"T`, "text that begins like a JSON string but is none"},
-		{`"T" "T"`, "text that begins like a JSON string but is none"},
+		{`"T`, "text that begins like a JSON string but is invalid"},
+		{`"T" "T"`, "text that begins like a JSON string but is invalid"},
 		{`""`, "a JSON string with an empty text"},
-		{`" T "`, "a JSON string with a word with characters that no token has"},
+		{`" T "`, "a JSON string with a word with characters that a token cannot have"},
 		{`"a T"`, "a JSON string with 2 words of text"},
 		{`"{\"access_token\":\"T\"}"`, "a JSON string with JSON of another form"},
-		{`{"access_token":"T"`, "text that begins like a JSON object but is none"},
-		{`{"access_token":"T"}{}`, "text that begins like a JSON object but is none"},
+		{`{"access_token":"T"`, "text that begins like a JSON object but is invalid"},
+		{`{"access_token":"T"}{}`, "text that begins like a JSON object but is invalid"},
 		{`{}`, "a JSON object without access_token"},
 		{`{"data":{"token":"T"}}`, "a JSON object without access_token"},
 		{`{"errcode":0,"errmsg":"T"}`, "a JSON object without access_token"},
@@ -115,8 +115,8 @@ func TestParseTokenSaysWhatItFound(t *testing.T) {
 var foundPattern = regexp.MustCompile(`^found (?:a JSON object that says that the token has expired \(expires_in\)|` +
 	`(?:a JSON string with |a JSON object whose (?:authorizer_)?access_token is )?` +
 	`(?:an empty text|an HTML page|markup such as HTML or XML|JSON of another form|a single JSON value that is not a string|` +
-	`text in UTF-16|\d+ bytes of binary data|\d+ (?:lines|words) of text|a word of \d+ bytes|a word with characters that no token has|` +
-	`text that begins like a JSON (?:string|object) but is none|a JSON object with errcode -?\d+|a JSON object without access_token|a JSON object with component_access_token, which is a token of another kind,|` +
+	`text in UTF-16|\d+ bytes of binary data|\d+ (?:lines|words) of text|a word of \d+ bytes|a word with characters that a token cannot have|` +
+	`text that begins like a JSON (?:string|object) but is invalid|a JSON object with errcode -?\d+|a JSON object without access_token|a JSON object with component_access_token, which is a token of another kind,|` +
 	`a JSON object whose (?:errcode|expires_in) is not a number|a JSON object whose (?:authorizer_)?access_token is not a string) instead of a token)$`)
 
 func FuzzParseToken(f *testing.F) {

@@ -17,8 +17,8 @@ import (
 
 // Caller makes the calls of one account; *weixin.Account is one.
 type Caller interface {
-	InterfaceSummary(ctx context.Context, begin, end datacube.Date) (weixin.DailyAnswer, error)
-	InterfaceSummaryHour(ctx context.Context, date datacube.Date) (weixin.HourlyAnswer, error)
+	InterfaceSummary(ctx context.Context, begin, end datacube.Date) (weixin.DailyResponse, error)
+	InterfaceSummaryHour(ctx context.Context, date datacube.Date) (weixin.HourlyResponse, error)
 	Quota(ctx context.Context, api datacube.API) (weixin.CallQuota, error)
 }
 
@@ -176,7 +176,7 @@ func (r *Report) examineQuota(ctx context.Context, p Account, api datacube.API, 
 		return
 	}
 	if quota.Remaining <= 0 {
-		*check = Check{State: Fault, Text: check.Text, Reason: weixin.Quota.String(), Advice: (&weixin.Error{Reason: weixin.Quota}).Advice()}
+		*check = Check{State: Fault, Text: check.Text, Reason: weixin.Quota.String(), Advice: (&weixin.Error{Reason: weixin.Quota}).Advice().String()}
 	}
 	if perSecond := p.RequestsPerSecond; !allowed.IsZero() && perSecond > allowed.PerSecond() {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("weixin.requests_per_second is %g, and Weixin allows %s of the %s call: lower it, or calls are refused with errcode 45011",
@@ -202,7 +202,7 @@ func (r *Report) outcome(err error, fine string) Check {
 	}
 	c := Check{State: Fault, Text: err.Error(), Reason: weixin.ReasonOf(err).String()}
 	if said, ok := errors.AsType[*weixin.Error](err); ok {
-		c.Errcode, c.Advice = said.Errcode, said.Advice()
+		c.Errcode, c.Advice = said.Errcode, said.Advice().String()
 		if said.Address != "" {
 			r.Address = said.Address
 		}

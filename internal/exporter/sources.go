@@ -64,7 +64,7 @@ func (s *sources) component(appID string, c config.ComponentToken) weixin.TokenS
 	if c.Type == config.URLToken {
 		source = s.server(c.URL, c.HTTPClient, format)
 	}
-	made := component{appID: appID, config: c, source: s.api.Keep(source)}
+	made := component{appID: appID, config: c, source: s.api.SharedToken(source)}
 	s.components = append(s.components, made)
 	return made.source
 }
@@ -102,7 +102,7 @@ func (s *sources) retried(address secret.URL, settings promconfig.HTTPClientConf
 		}
 	})
 	ask := s.ask
-	return weixin.RetriedToken(address.Place(), address.Hidden(), func() (weixin.TokenSource, error) {
+	return weixin.DeferredToken(weixin.Origin{URL: address.Place()}, address.Hidden(), func() (weixin.TokenSource, error) {
 		httpClient, err := httpclient.New(settings, Program)
 		if err != nil {
 			return nil, fmt.Errorf("http_config: %w", err)

@@ -24,12 +24,12 @@ const benchDays = 30
 // instant answers every call at once.
 type instant struct{}
 
-func (instant) InterfaceSummary(_ context.Context, _, end datacube.Date) (weixin.DailyAnswer, error) {
-	return weixin.DailyAnswer{Days: []datacube.Day{{Date: end, Figures: datacube.Figures{Callbacks: 1000, TimeCostMillis: 90_000, MaxTimeCostMillis: 4000}}}}, nil
+func (instant) InterfaceSummary(_ context.Context, _, end datacube.Date) (weixin.DailyResponse, error) {
+	return weixin.DailyResponse{Days: []datacube.Day{{Date: end, Figures: datacube.Figures{Callbacks: 1000, TimeCostMillis: 90_000, MaxTimeCostMillis: 4000}}}}, nil
 }
 
-func (instant) InterfaceSummaryHour(context.Context, datacube.Date) (weixin.HourlyAnswer, error) {
-	said := weixin.HourlyAnswer{Rows: datacube.HoursPerDay}
+func (instant) InterfaceSummaryHour(context.Context, datacube.Date) (weixin.HourlyResponse, error) {
+	said := weixin.HourlyResponse{Rows: datacube.HoursPerDay}
 	for h := range said.Hours {
 		said.Hours[h] = datacube.Figures{Callbacks: int64(h + 1), TimeCostMillis: 90, MaxTimeCostMillis: 40}
 	}

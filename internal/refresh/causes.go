@@ -13,31 +13,32 @@ import (
 )
 
 const (
-	// growthEvery is the minimum time between two lines about a cause that affects more or fewer accounts.
+	// growthEvery is the shortest time between two lines about a cause that grows or shrinks.
 	growthEvery = 10 * time.Second
-	// remindEvery is how often a persistent cause is logged again, because logs are rotated.
+	// remindEvery is how often a cause that lasts is told of again: logs are rotated.
 	remindEvery = 24 * time.Hour
-	// quietFor is how long after its end a returning cause is logged only if it lasts for settleFor, so that a
-	// flapping cause does not fill the log.
+	// quietFor is how long after its end a cause that comes back is told of only if it lasts for
+	// settleFor: what comes and goes would fill the log.
 	quietFor  = 10 * time.Minute
 	settleFor = time.Minute
-	// maxOwnLines is how many accounts get a line each if the cause is specific to an account, such as its secret.
+	// maxOwnLines is how many accounts have a line each where the cause is the account's own, such as
+	// its secret.
 	maxOwnLines = 10
-	// maxNames is how many accounts a line about several of them names.
+	// maxNames is how many accounts a line about many of them names.
 	maxNames = 3
 )
 
-// causeOf identifies the cause of a failure by the fields of its error.
+// causeOf identifies what a failure comes from by what the error says of itself.
 func causeOf(err error, reason snapshot.Reason) snapshot.Cause {
 	cause := snapshot.Cause{Reason: reason}
-	apiErr, ok := errors.AsType[*weixin.Error](err)
+	said, ok := errors.AsType[*weixin.Error](err)
 	switch {
 	case reason == snapshot.StoreFault:
 		cause.Kind = string(store.KindOf(err))
 	case ok:
-		cause.Code, cause.Kind, cause.Source, cause.Address = apiErr.Errcode, apiErr.Kind(), apiErr.Source, apiErr.Address
-		// A token server that is down is down for all of its URLs.
-		if u, err := url.Parse(apiErr.Source); err == nil && u.Host != "" && apiErr.Reason == weixin.Busy {
+		cause.Code, cause.Kind, cause.Source, cause.Address = said.Errcode, said.Kind(), said.Origin.String(), said.Address
+		// A token server that is away is away for each of its addresses.
+		if u, err := url.Parse(said.Origin.URL); err == nil && u.Host != "" && said.Reason == weixin.Busy {
 			cause.Source = u.Scheme + "://" + u.Host
 		}
 	default:
@@ -46,7 +47,7 @@ func causeOf(err error, reason snapshot.Reason) snapshot.Cause {
 	return cause
 }
 
-// perAccount reports whether the cause is specific to each account, even if several have it.
+// perAccount reports whether what has this cause is a failure of each account by itself.
 func perAccount(c snapshot.Cause) bool {
 	switch c.Reason {
 	case weixin.Config, weixin.Permission:
@@ -60,7 +61,7 @@ func perAccount(c snapshot.Cause) bool {
 	}
 }
 
-// failedCall is a failed attempt, to be logged.
+// failedCall is a failed attempt with what is said of it.
 type failedCall struct {
 	account *account
 	call    Call
@@ -68,41 +69,41 @@ type failedCall struct {
 	next    time.Time
 }
 
-// causes tracks which accounts fail for which cause, so that each cause is logged once, however many accounts it
-// affects: when it begins, when it affects many more or fewer accounts, once a day, and when it ends.
+// causes knows which accounts fail for which cause, so that each cause is told once, however many
+// accounts it concerns: when it begins, grows or shrinks much, lasts for a day, and ends.
 type causes struct {
 	reporter
-	failing, again string // messages
+	failing, again string // what the lines say
 	groups         map[snapshot.Cause]*group
-	changed        []*group // those that may have something to log
+	changed        []*group // those of which there may be something to tell
 }
 
-// group is the set of accounts that fail for one cause.
+// group are the accounts that fail for one cause.
 type group struct {
 	cause   snapshot.Cause
 	members map[*account]*member
-	since   time.Time // when the cause began
+	since   time.Time // when it began
 
-	listed       bool         // in causes.changed
-	joined       []failedCall // since the last line; at most maxOwnLines
-	recoveredOwn []failedCall // calls that had their own line and have recovered since
+	listed       bool         // among the news
+	joined       []failedCall // since the last line; maxOwnLines at most
+	recoveredOwn []failedCall // those that had a line of their own and recovered since
 	last         failedCall
 
-	logged    int // the number of accounts in the last line; 0: not logged yet
-	own       int // the number of accounts that had their own line
-	recovered int // the number of accounts that have recovered
+	logged    int // of how many accounts the last line spoke; 0: not told yet
+	own       int // how many had a line of their own
+	recovered int // how many left because they work again
 	loggedAt  time.Time
-	endedAt   time.Time // when the cause last ended
+	endedAt   time.Time // the last time that it ended
 }
 
-// member is an account of a group.
+// member is an account in a group.
 type member struct {
-	calls int         // the number of its calls that fail for the cause
-	line  *failedCall // the call in the account's own line; nil if it had none
+	calls int         // how many of its calls fail for the cause
+	line  *failedCall // of which it had a line of its own; or nil
 }
 
-// fail adds a failed attempt of the call whose group is *in. It returns false if the attempt only repeats what has
-// been logged, or will be.
+// fail takes over a failed attempt of the call whose group is *in. It returns false where nothing
+// but a repetition of what is known can be said of it.
 func (c *causes) fail(in **group, f failedCall, now time.Time) bool {
 	g := c.groups[f.failure.cause]
 	if g == nil {
@@ -133,7 +134,7 @@ func (c *causes) fail(in **group, f failedCall, now time.Time) bool {
 	return g.logged == 0 && len(g.joined) == 1 || perAccount(g.cause) && g.own+len(g.joined) <= maxOwnLines
 }
 
-// leave removes a call from the group *in, because it has recovered or fails for another cause.
+// leave takes a call out of the group *in, because it works again or for another reason.
 func (c *causes) leave(in **group, a *account, recovered bool) {
 	g := *in
 	*in = nil
@@ -161,7 +162,7 @@ func (c *causes) list(g *group) {
 	}
 }
 
-// due returns when the next line is due; zero if none is.
+// due returns when the next line is to be written; zero if there is none to write.
 func (c *causes) due(now time.Time) time.Time {
 	var first time.Time
 	for _, g := range c.changed {
@@ -172,10 +173,10 @@ func (c *causes) due(now time.Time) time.Time {
 	return first
 }
 
-// due returns when a line about the group is due; zero if none is.
+// due returns when there is a line to be written about the group; zero if there is none.
 func (g *group) due(now time.Time) time.Time {
 	if g.loggedAt.After(now) {
-		g.loggedAt = now // the clock was set back
+		g.loggedAt = now // the clock was put back
 	}
 	n := len(g.members)
 	switch {
@@ -209,7 +210,7 @@ func (c *causes) writeDue(now time.Time) {
 	}
 }
 
-// review finds causes that are due for a reminder, and forgets those that ended long ago.
+// review looks for causes that have lasted for a day, and forgets those that ended long ago.
 func (c *causes) review(now time.Time) {
 	for cause, g := range c.groups {
 		switch {
@@ -259,7 +260,7 @@ func (c *causes) writeGroup(g *group, now time.Time) {
 	g.loggedAt = now
 }
 
-// names returns the names of the first accounts, sorted.
+// names returns the first accounts in the order of their names.
 func (g *group) names() []string {
 	var first []*account
 	for a := range g.members {
@@ -276,7 +277,7 @@ func (g *group) names() []string {
 	return names
 }
 
-// writeCauses logs causes of failures where a line is due.
+// writeCauses writes the log lines that are due about causes of failures.
 func (r *Refresher) writeCauses() {
 	now := r.now()
 	r.causes.writeDue(now)

@@ -60,7 +60,7 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 		remove()
 		setClock(t, "2026-03-10 12:00")
 		w.wantDays(1)
-		lines := w.log.loud("refresh recovered")
+		lines := w.log.loud("works again")
 		if len(lines) < 1 || len(lines) > 3 || accountsIn(lines[len(lines)-1]) != 60 {
 			t.Errorf("the end is told in %d lines: %q", len(lines), lines)
 		}
@@ -128,7 +128,7 @@ type tokens struct{ fetched atomic.Int64 }
 
 func (s *tokens) Fetch(context.Context) (weixin.AccessToken, error) {
 	s.fetched.Add(1)
-	return weixin.AccessToken{}, &weixin.Error{API: "token", Reason: weixin.Busy, Source: "https://tokens.example/platform"}
+	return weixin.AccessToken{}, &weixin.Error{API: "token", Reason: weixin.Busy, Origin: weixin.Origin{URL: "https://tokens.example/platform"}}
 }
 
 // refreshToken is one in memory.
@@ -162,7 +162,7 @@ func TestPlatformsTokenServerIsAway(t *testing.T) {
 			BaseURL: "http://weixin.test", HTTPClient: &http.Client{Transport: w.sim.Transport()}, Timeout: 10 * time.Second, Now: time.Now,
 		})
 		source := &tokens{}
-		shared := client.Keep(source)
+		shared := client.SharedToken(source)
 		w.config.Accounts = nil
 		for i := range 100 {
 			a := account(i)

@@ -10,49 +10,50 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-// checkChangesEvery is how often the refresher checks whether another process, such as a backfill, has written to
-// its store. It also checks before it stores answers.
+// checkChangesEvery is how often the refresher looks whether another process, such as a backfill,
+// has written into its store. Before it stores answers it looks as well.
 const checkChangesEvery = 20 * time.Second
 
-// ChangeReader reports what other processes write to the store; *store.Store implements it.
+// ChangeReader tells what other processes write into the store; *store.Store does.
 type ChangeReader interface {
-	// Version returns a number that changes only when another process writes.
+	// Version returns a number that stays the same until another process writes.
 	Version(ctx context.Context) (int64, error)
-	// Changed returns the app ids of the accounts for which any process has saved something after a mark, and the
-	// mark up to which the list is complete.
+	// Changed returns the app ids of the accounts about which any process has saved something
+	// after a mark, and the mark up to which that is all.
 	Changed(ctx context.Context, after store.Mark) ([]string, store.Mark, error)
 }
 
-// changeWatcher finds the accounts for which other processes have written. It is cheap if there are none.
+// changeWatcher finds out about which accounts other processes have written. Without them it costs
+// next to nothing.
 type changeWatcher struct {
-	reader ChangeReader // nil: there are no other processes
+	reader ChangeReader // nil: there are none
 	seen   position
 	next   position
 }
 
-// position is a position in the sequence of changes.
+// position is up to where the store is known.
 type position struct {
 	version int64
 	mark    store.Mark
 }
 
-// begin skips all changes made so far.
+// begin leaves out all that is in the store by now.
 func (w *changeWatcher) begin(ctx context.Context) error {
 	if w.reader == nil {
 		return nil
 	}
 	var err error
 	if w.seen.version, err = w.reader.Version(ctx); err != nil {
-		return fmt.Errorf("reading the changes of the store: %w", err)
+		return fmt.Errorf("looking who else writes: %w", err)
 	}
 	if _, w.seen.mark, err = w.reader.Changed(ctx, 0); err != nil {
-		return fmt.Errorf("reading the changes of the store: %w", err)
+		return fmt.Errorf("looking who else writes: %w", err)
 	}
 	return nil
 }
 
-// changed returns the accounts that may have changed since the last position, including those saved by this process.
-// It returns them again until acknowledge is called.
+// changed returns the accounts that may be another than they are known to be, those saved by
+// this process among them. It returns them again until they were taken.
 func (w *changeWatcher) changed(ctx context.Context) ([]string, error) {
 	if w.reader == nil {
 		return nil, nil
@@ -72,10 +73,10 @@ func (w *changeWatcher) changed(ctx context.Context) ([]string, error) {
 	return changed, nil
 }
 
-// acknowledge notes that the changes last returned have been applied.
+// acknowledge says that what changed returned is known by now.
 func (w *changeWatcher) acknowledge() { w.seen = w.next }
 
-// checkChanges applies the changes of other processes if it is time to check.
+// checkChanges takes over what others have written, once it is time.
 func (r *Refresher) checkChanges(now time.Time) {
 	if r.changes.reader != nil && !r.storeFailing() && reached(r.nextChangeCheck, now, checkChangesEvery) {
 		r.nextChangeCheck = now.Add(checkChangesEvery)
@@ -83,12 +84,12 @@ func (r *Refresher) checkChanges(now time.Time) {
 	}
 }
 
-// applyChanges updates ledgers and snapshot with what other processes have stored. It does not count their revisions.
+// applyChanges takes over what other processes have stored, and shows it. It does not count their revisions.
 func (r *Refresher) applyChanges() {
 	stored, err := r.catchUp()
 	if err != nil {
 		if r.runCtx.Err() == nil {
-			level.Error(r.logger).Log("msg", "cannot read what another process has stored, retrying", "err", err)
+			level.Error(r.logger).Log("msg", "cannot take over what another process has stored; trying again soon", "err", err)
 		}
 		return
 	}
@@ -98,6 +99,6 @@ func (r *Refresher) applyChanges() {
 	}
 	if len(stored) > 0 {
 		r.unpublished = true
-		level.Debug(r.logger).Log("msg", "read what another process has stored", "accounts", len(stored))
+		level.Debug(r.logger).Log("msg", "taken over what is stored, because another process has written into it", "accounts", len(stored))
 	}
 }

@@ -8,11 +8,12 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// gatherFor is how long an answer waits for others, to be stored in the same transaction, while all workers are busy.
+// gatherFor is how long an answer waits for others, to be stored with them, while all workers
+// are busy.
 const gatherFor = 10 * time.Millisecond
 
-// collect marks a call and all others that have ended as ended. Their accounts make no further call before the answers are
-// absorbed.
+// collect notes that a call has ended, and all that have ended with it. Their accounts get no
+// other one before the answers are absorbed.
 func (r *Refresher) collect(first result[*account]) {
 	now := r.now()
 	if len(r.arrived) == 0 {
@@ -24,9 +25,10 @@ func (r *Refresher) collect(first result[*account]) {
 	}
 }
 
-// absorbArrived absorbs ended calls if it is time, and reports whether it did: then more calls may be due.
+// absorbArrived absorbs what has arrived once it is time, and reports whether it did: then
+// accounts may need another call.
 func (r *Refresher) absorbArrived() bool {
-	idle := r.workers.held() < r.config.Concurrency // then waiting gains nothing
+	idle := r.workers.held() < r.config.Concurrency // then nothing is gained by waiting
 	if len(r.arrived) == 0 || !idle && !reached(r.absorbAt, r.now(), gatherFor) {
 		return false
 	}
@@ -37,13 +39,14 @@ func (r *Refresher) absorbArrived() bool {
 	return true
 }
 
-// reached reports whether now is at or after a time that was set at most wait ahead. If it is farther ahead, the clock was
-// set back, and the time is meaningless.
+// reached reports whether now is at or after a time that was set at most wait ahead. If it
+// is farther ahead, the clock was put back, and the time means nothing.
 func reached(at, now time.Time, wait time.Duration) bool {
 	return !now.Before(at) || at.After(now.Add(wait))
 }
 
-// absorb stores answers in one transaction, updates the accounts and plans them again.
+// absorb stores answers in one transaction, takes over what they say and finds out what the
+// accounts need next.
 func (r *Refresher) absorb(results []result[*account]) {
 	answered, failed := r.end(results)
 	for _, res := range failed {
@@ -63,18 +66,18 @@ func (r *Refresher) absorb(results []result[*account]) {
 	}
 }
 
-// saveAnswers stores answers and updates the ledgers and what is shown.
+// saveAnswers stores answers and takes over what they say.
 func (r *Refresher) saveAnswers(answered []result[*account]) {
 	if len(answered) == 0 {
 		return
 	}
 	if !r.storeFailing() {
-		r.applyChanges() // answers are interpreted by what is known
+		r.applyChanges() // what an answer means depends on what is known
 	}
 	outcomes := r.interpret(answered)
 	if !r.storeFailing() {
 		if err := r.save(outcomes); err != nil {
-			r.storeFailed(fmt.Errorf("storing answers: %w", err))
+			r.storeFailed(fmt.Errorf("storing the answer: %w", err))
 		}
 	}
 	if r.runCtx.Err() != nil {
@@ -91,7 +94,7 @@ func (r *Refresher) saveAnswers(answered []result[*account]) {
 	}
 }
 
-// answered shows and logs an answer.
+// answered shows and logs what an answer says of its call.
 func (r *Refresher) answered(o outcome[*account]) {
 	acc, api, now := o.account, o.call.API, r.now()
 	state := &acc.calls[api]
@@ -102,13 +105,13 @@ func (r *Refresher) answered(o outcome[*account]) {
 		r.logDamaged(acc.Account, o.call, *o.damage, next)
 	}
 	acc.showLearned(o)
-	if state.holdStored { // ended by a reload
+	if state.holdStored { // a wait that a reload has ended
 		state.holdStored = false
 		r.markHoldUnsaved(acc, api)
 	}
 }
 
-// quotaAnswered handles the answer to a request for a quota, and reports whether it was one.
+// quotaAnswered takes over the quota of a call, and reports whether it was asked for.
 func (r *Refresher) quotaAnswered(res result[*account]) bool {
 	if res.call.Purpose != Quota {
 		return false
@@ -122,8 +125,8 @@ func (r *Refresher) quotaAnswered(res result[*account]) bool {
 	return true
 }
 
-// quotaFailed handles a failed request for a quota. It does not hold up the refresh; the quota is requested again an hour
-// later.
+// quotaFailed notes that a quota is not known. That does not hold up the refresh: it is asked for again an
+// hour later.
 func (r *Refresher) quotaFailed(res result[*account]) {
 	acc, api, now := res.account, res.call.API, r.now()
 	group := r.quotaAsked(acc, api)
@@ -132,14 +135,14 @@ func (r *Refresher) quotaFailed(res result[*account]) {
 	}
 	acc.shown.Work[api].Quota = nil
 	f := newFailure(res.err)
-	f.policy.needsAction = false // figures are refreshed without it
+	f.policy.needsAction = false // figures come without it
 	failed := failedCall{acc, res.call, f, now.Add(quotaEvery)}
 	if !r.quotas.fail(group, failed, now) {
 		r.logRepeated(failed, r.quotas.failing)
 	}
 }
 
-// quotaAsked notes the time of a request for a quota. It returns nil if quotas have been switched off since.
+// quotaAsked notes that a quota was asked for; it returns nil if quotas were switched off meanwhile.
 func (r *Refresher) quotaAsked(a *account, api datacube.API) **group {
 	if !r.config.Quota {
 		return nil
@@ -149,7 +152,7 @@ func (r *Refresher) quotaAsked(a *account, api datacube.API) **group {
 	return &a.calls[api].quotaGroup
 }
 
-// failed handles a failed attempt.
+// failed takes over a failed attempt.
 func (r *Refresher) failed(res result[*account]) {
 	now, acc := r.now(), res.account
 	f, next := acc.fail(res.call, res.err, now)
@@ -158,7 +161,7 @@ func (r *Refresher) failed(res result[*account]) {
 		r.logRepeated(failed, r.causes.failing)
 	}
 	if f.shared {
-		return // no request was made, so there is nothing to store
+		return // nothing was asked for, so nothing is to be remembered
 	}
 	for api := range acc.calls {
 		if f.policy.account || api == int(res.call.API) {

@@ -34,8 +34,7 @@ func benchClient(message remotewrite.Message) *remotewrite.Client {
 	})
 }
 
-// BenchmarkRequest encodes requests of 2000 samples, those of one day of 20 accounts, and sends them to a transport that
-// discards them.
+// BenchmarkRequest builds and sends requests of 2000 samples, those of one day of 20 accounts, to nobody.
 func BenchmarkRequest(b *testing.B) {
 	for _, message := range []remotewrite.Message{remotewrite.V1, remotewrite.V2} {
 		b.Run(string(message), func(b *testing.B) {
@@ -58,7 +57,7 @@ func BenchmarkRequest(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if answer := client.Send(b.Context(), samples); answer.Outcome != remotewrite.Accepted {
+				if answer := client.Send(b.Context(), samples); answer.Verdict != remotewrite.Accepted {
 					b.Fatal(answer.Text)
 				}
 			}
@@ -67,7 +66,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-// BenchmarkDay reads a new day of 1,000 accounts from a store in a file, and marks it as delivered.
+// BenchmarkDay reads and notes a new day of 1,000 accounts from a store in a file, page by page.
 func BenchmarkDay(b *testing.B) {
 	const accounts = 1000
 	s, err := store.Open(b.Context(), filepath.Join(b.TempDir(), "store.db"), store.Options{})
@@ -102,18 +101,18 @@ func BenchmarkDay(b *testing.B) {
 			b.Fatal(err)
 		}
 		for len(queue) > 0 {
-			// All days but the last are too old here.
-			pending, err := s.ReadPending(b.Context(), endpoint, today-1, 2000, queue[:min(len(queue), 500)]...)
+			// Everything but the last day is too old here.
+			dues, err := s.ReadPending(b.Context(), endpoint, today-1, 2000, queue[:min(len(queue), 500)]...)
 			if err != nil {
 				b.Fatal(err)
 			}
-			for _, d := range pending {
+			for _, d := range dues {
 				samples += 96*len(d.Hourly) + 4*len(d.Daily)
 			}
-			if err := s.MarkDelivered(b.Context(), endpoint, today.End(), pending...); err != nil {
+			if err := s.MarkDelivered(b.Context(), endpoint, today.End(), dues...); err != nil {
 				b.Fatal(err)
 			}
-			queue = queue[len(pending):]
+			queue = queue[len(dues):]
 		}
 	}
 	if samples != accounts*perDay*round {

@@ -7,16 +7,16 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// minSecret is the length in bytes from which the value of a header is masked. A shorter one, such as the
-// tenant "1", is not a secret.
-const minSecret = 4
+// leastHidden is the length in bytes of a header's value that is masked; a shorter one, such as the
+// tenant "1", is none.
+const leastHidden = 4
 
-// masked removes the credentials of a request from a text: receivers and proxies may quote the request that
-// they refuse.
+// masked returns a text without what was sent to authenticate: receivers and proxies like to repeat the
+// request that they do not want.
 func (c *Client) masked(text string, sent *http.Request) string {
 	hidden := secret.NewURL(sent.URL.String()).Hidden()
 	for _, value := range c.Headers {
-		if len(value.Reveal()) >= minSecret {
+		if len(value.Reveal()) >= leastHidden {
 			hidden = append(hidden, value)
 		}
 	}

@@ -86,7 +86,7 @@ func TestAnswersInOddForms(t *testing.T) {
 			return bytes.Replace(b, []byte(`"expires_in":7200`), []byte(`"expires_in":"7200"`), 1)
 		}},
 	}
-	var want weixin.HourlyAnswer
+	var want weixin.HourlyResponse
 	for _, name := range []string{
 		"as it is", "byte order mark", "gzip unsaid", "gzip said", "gzip said and not done", "gzip of byte order mark",
 		"control characters", "GBK", "expires_in as a string",
@@ -124,9 +124,9 @@ func TestErrmsgInGBK(t *testing.T) {
 func TestBadGzip(t *testing.T) {
 	whole := gzipped(t, []byte(`{"list":[`+strings.Repeat(" ", 5<<20)+`]}`))
 	err := ask(t.Context(), clientOn(always(200, string(whole))))
-	wantReason(t, err, weixin.Busy, "answer larger than 4 MiB")
+	wantReason(t, err, weixin.Busy, "response: more than 4 MiB")
 	err = ask(t.Context(), clientOn(always(200, string(whole[:len(whole)/2]))))
-	wantReason(t, err, weixin.Busy, "decompressing the answer: unexpected EOF")
+	wantReason(t, err, weixin.Busy, "decompressing the response: unexpected EOF")
 }
 
 // FuzzLegible: whatever an answer is put into, an errcode that it holds is found.

@@ -18,15 +18,15 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// A receiver may refuse any set of samples, for any reason that does not depend on their age, and store
-// the others of a refused request or not: exactly these samples are given up, and all others arrive. If it
+// A receiver may refuse any set of samples, for any reason that does not follow from their age, and keep
+// the others of a refused request or not: exactly these samples are given up, all others arrive. Where it
 // accepts nothing, nothing is given up.
-func TestRefusedSamplesAreIsolated(t *testing.T) {
+func TestRefusedSamplesAreCutOut(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
-			withFixture(t, func(f *fixture) {
+			inWorld(t, func(w *world) {
 				random := rand.New(rand.NewPCG(seed, 5))
 				share := []float64{0, 0.001, 0.02, 0.3, 0.9, 1}[seed%6]
 				partial := seed >= 6
@@ -44,25 +44,25 @@ func TestRefusedSamplesAreIsolated(t *testing.T) {
 					}
 					return bad[id(p)]
 				}
-				r.decide = func(q *request) response {
+				r.decide = func(q *request) answer {
 					for _, p := range q.points {
 						refuses(p)
 					}
 					if slices.ContainsFunc(q.points, refuses) {
-						return response{status: http.StatusBadRequest, body: "not accepted"}
+						return answer{status: http.StatusBadRequest, body: "no, thanks"}
 					}
-					return response{status: http.StatusOK}
+					return answer{status: http.StatusOK}
 				}
-				r.stored = func(q *request, a response) []point {
+				r.stored = func(q *request, a answer) []point {
 					if a.status == http.StatusOK || partial {
 						return slices.DeleteFunc(slices.Clone(q.points), refuses)
 					}
 					return nil
 				}
-				f.save(shop, 1, days(3)...)
-				f.save(bot, 1, today-1)
-				f.start(f.endpoint("one", r, nil))
-				f.wait(4 * time.Hour)
+				w.save(shop, 1, days(3)...)
+				w.save(bot, 1, today-1)
+				w.start(w.endpoint("one", r, nil))
+				w.wait(4 * time.Hour)
 
 				arrived := map[string]bool{}
 				for series, times := range r.has {
@@ -75,18 +75,18 @@ func TestRefusedSamplesAreIsolated(t *testing.T) {
 				}
 				before := len(r.got())
 				if len(good) == 0 {
-					f.mustCount("one", 0, len(bad), nil)
+					w.mustCount("one", 0, len(bad), nil)
 					if before > 1+2*12*4 { // two in five minutes
 						t.Errorf("%d requests in four hours", before)
 					}
 					return
 				}
-				f.mustCount("one", len(good), 0, map[string]int{"rejected": len(bad)})
-				f.wait(time.Hour)
+				w.mustCount("one", len(good), 0, map[string]int{"rejected": len(bad)})
+				w.wait(time.Hour)
 				if after := len(r.got()); after != before {
-					t.Errorf("%d more requests", after-before)
+					t.Errorf("%d more requests follow", after-before)
 				}
-				// Without a sample at fault, there is one request for 2000 samples; each one at fault takes a few more.
+				// Without a sample at fault there is one request for 2000 samples; each at fault costs a few.
 				if most := 1 + 24*len(bad); before > most {
 					t.Errorf("%d requests for %d samples at fault", before, len(bad))
 				}
@@ -95,17 +95,17 @@ func TestRefusedSamplesAreIsolated(t *testing.T) {
 	}
 }
 
-// tsdb behaves like Prometheus' database: samples before a window are too old, and the others of such a request may
-// be stored or not.
-func tsdb(oldest time.Time, partial bool, status int) (func(*request) response, func(*request, response) []point) {
+// tsdb takes samples as Prometheus' database does: those before a window are too old, whatever is
+// kept of a request with one of them.
+func tsdb(oldest time.Time, partial bool, status int) (func(*request) answer, func(*request, answer) []point) {
 	tooOld := func(p point) bool { return p.time < oldest.UnixMilli() }
-	decide := func(q *request) response {
+	decide := func(q *request) answer {
 		if slices.ContainsFunc(q.points, tooOld) {
-			return response{status: status, body: "too old sample\n"}
+			return answer{status: status, body: "too old sample\n"}
 		}
-		return response{status: http.StatusNoContent}
+		return answer{status: http.StatusNoContent}
 	}
-	stored := func(q *request, a response) []point {
+	stored := func(q *request, a answer) []point {
 		if a.status/100 == 2 || partial {
 			return slices.DeleteFunc(slices.Clone(q.points), tooOld)
 		}
@@ -114,7 +114,7 @@ func tsdb(oldest time.Time, partial bool, status int) (func(*request) response, 
 	return decide, stored
 }
 
-// Samples that are too old are found with few requests, since the receiver compares times.
+// Samples that are too old are found in few requests, since the receiver compares times.
 func TestTooOldSamples(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -123,22 +123,22 @@ func TestTooOldSamples(t *testing.T) {
 	}{{400, true}, {400, false}, {500, true}, {422, false}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			t.Parallel()
-			withFixture(t, func(f *fixture) {
+			inWorld(t, func(w *world) {
 				r := newReceiver(t)
-				// Of the day before the window, only the last hour and the daily sample are accepted.
+				// Ten days and an hour: the day before them has lost all hours but the last and has its daily sample.
 				r.decide, r.stored = tsdb((today - 10).Start(), c.partial, c.status)
-				f.save(shop, 1, days(30)...)
-				f.start(f.endpoint("one", r, nil))
-				f.wait(time.Minute)
+				w.save(shop, 1, days(30)...)
+				w.start(w.endpoint("one", r, nil))
+				w.wait(time.Minute)
 				const good, bad = 10*perDay + 8, 20*perDay - 8
-				f.mustCount("one", good, 0, map[string]int{"too_old": bad})
-				if c.partial == (r.count() == good) { // with partial writes, some arrive twice
+				w.mustCount("one", good, 0, map[string]int{"too_old": bad})
+				if c.partial == (r.count() == good) { // with partial writes, some came twice
 					t.Errorf("%d samples arrived", r.count())
 				}
 				if n := len(r.got()); n > 60 {
 					t.Errorf("%d requests", n)
 				}
-				lines := f.log.Lines("level=warn", "given up", "reason=too_old")
+				lines := w.log.lines("level=warn", "given up", "reason=too_old")
 				if len(lines) != 1 {
 					t.Fatalf("logged %q", lines)
 				}
@@ -155,124 +155,124 @@ func TestTooOldSamples(t *testing.T) {
 	}
 }
 
-// A receiver that accepts the samples of a series only in order, and a request as a whole or not at all, gets
-// every sample that it can accept.
+// A receiver that takes each series only forwards, and all of a request or nothing, loses no
+// sample that it could have had.
 func TestOutOfOrderSamples(t *testing.T) {
 	t.Parallel()
-	withFixture(t, func(f *fixture) {
+	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		last := map[string]int64{}
 		bound := (today - 2).Start().Add(5 * time.Hour).UnixMilli()
-		r.decide = func(q *request) response {
+		r.decide = func(q *request) answer {
 			latest := maps.Clone(last)
 			for _, p := range q.points {
 				if p.time <= max(latest[p.series], bound) {
-					return response{status: http.StatusBadRequest, body: "err-mimir-sample-out-of-order: the sample is out of order"}
+					return answer{status: http.StatusBadRequest, body: "err-mimir-sample-out-of-order: the sample is out of order"}
 				}
 				latest[p.series] = p.time
 			}
 			last = latest
-			return response{status: http.StatusOK}
+			return answer{status: http.StatusOK}
 		}
-		f.save(shop, 1, days(4)...)
-		f.start(f.endpoint("one", r, nil))
-		f.wait(time.Hour)
-		// Two days and five hours are out of order, and the daily samples of two days, with four figures each.
+		w.save(shop, 1, days(4)...)
+		w.start(w.endpoint("one", r, nil))
+		w.wait(time.Hour)
+		// Two days and five hours are out of order, and two daily samples of four figures.
 		const bad = 4*(2*24+5) + 4*2
-		f.mustCount("one", 4*perDay-bad, 0, map[string]int{"out_of_order": bad})
+		w.mustCount("one", 4*perDay-bad, 0, map[string]int{"out_of_order": bad})
 		if r.count() != 4*perDay-bad {
 			t.Errorf("%d samples arrived", r.count())
 		}
 	})
 }
 
-// A receiver that slows the sender down during a bisection does not restart it.
-func TestBisectionGoesOn(t *testing.T) {
+// A receiver that slows the sender down while a batch is cut does not start it again.
+func TestCutIsNotInterrupted(t *testing.T) {
 	t.Parallel()
-	withFixture(t, func(f *fixture) {
+	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		n := 0
-		r.set(func(q *request) response {
+		r.set(func(q *request) answer {
 			n++
 			switch {
 			case n%3 == 0:
-				return response{status: http.StatusTooManyRequests, header: map[string]string{"Retry-After": "30"}}
+				return answer{status: http.StatusTooManyRequests, header: map[string]string{"Retry-After": "30"}}
 			case n%7 == 0:
-				return response{status: http.StatusBadGateway}
+				return answer{status: http.StatusBadGateway}
 			case slices.ContainsFunc(q.points, func(p point) bool { return p.time == (today - 1).Start().Add(time.Hour).UnixMilli() }):
-				return response{status: http.StatusBadRequest, body: "duplicate sample for timestamp"}
+				return answer{status: http.StatusBadRequest, body: "duplicate sample for timestamp"}
 			}
-			return response{status: http.StatusOK}
+			return answer{status: http.StatusOK}
 		})
-		f.save(shop, 1, days(2)...)
-		f.start(f.endpoint("one", r, nil))
-		f.wait(2 * time.Hour)
-		f.mustCount("one", 2*perDay-4, 0, map[string]int{"duplicate": 4})
+		w.save(shop, 1, days(2)...)
+		w.start(w.endpoint("one", r, nil))
+		w.wait(2 * time.Hour)
+		w.mustCount("one", 2*perDay-4, 0, map[string]int{"duplicate": 4})
 		if n > 200 {
 			t.Errorf("%d requests", n)
 		}
 	})
 }
 
-// A receiver that fails for a long time, now and then, or for one account only, without naming samples as the
-// cause, loses nothing and gets no request earlier than it asked for.
+// A receiver that fails for a long time, every now and then, or for some accounts alone, and does not
+// say that samples are at fault, loses nothing and is asked no sooner than it wants.
 func TestFailingReceiver(t *testing.T) {
 	t.Parallel()
-	oops := response{status: http.StatusInternalServerError, body: "oops"}
+	oops := answer{status: http.StatusInternalServerError, body: "oops"}
 	for name, c := range map[string]struct {
-		fails    func(q *request, n int, since time.Duration) bool
-		response response
+		fails  func(q *request, n int, since time.Duration) bool
+		answer answer
 	}{
-		"for a long time":  {func(_ *request, _ int, since time.Duration) bool { return since < 30*time.Minute }, oops},
-		"mostly":           {func(_ *request, n int, _ time.Duration) bool { return n%25 != 0 }, oops},
-		"for some minutes": {func(_ *request, _ int, since time.Duration) bool { return int(since.Minutes())%20 < 18 }, oops},
-		"for one account":  {isBot, oops},
-		"for one account, with a page": {isBot, response{
+		"for long":    {func(_ *request, _ int, since time.Duration) bool { return since < 30*time.Minute }, oops},
+		"mostly":      {func(_ *request, n int, _ time.Duration) bool { return n%25 != 0 }, oops},
+		"in spells":   {func(_ *request, _ int, since time.Duration) bool { return int(since.Minutes())%20 < 18 }, oops},
+		"one account": {isBot, oops},
+		"one account, with a page": {isBot, answer{
 			status: http.StatusServiceUnavailable, header: map[string]string{"Retry-After": "120"}, body: "<h1>This service is temporarily out of order</h1>",
 		}},
-		"for one account, with the words for samples": {isBot, response{status: http.StatusBadGateway, body: "too old sample"}},
-		"for one account, with a programming error": {isBot, response{
+		"one account, with a sample's words": {isBot, answer{status: http.StatusBadGateway, body: "too old sample"}},
+		"one account, with a programming error": {isBot, answer{
 			status: http.StatusInternalServerError, body: "java.lang.ArrayIndexOutOfBoundsException: Index 24 out of bounds for length 24",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			withFixture(t, func(f *fixture) {
+			inWorld(t, func(w *world) {
 				r := newReceiver(t)
 				n, begin := 0, time.Now()
 				var next time.Time
-				r.set(func(q *request) response {
+				r.set(func(q *request) answer {
 					if time.Now().Before(next) {
-						t.Errorf("a request %v too early", time.Until(next))
+						t.Errorf("asked %v too early", time.Until(next))
 					}
 					if n++; c.fails(q, n, time.Since(begin)) {
-						if c.response.header != nil {
+						if c.answer.header != nil {
 							next = time.Now().Add(2 * time.Minute)
 						}
-						return c.response
+						return c.answer
 					}
-					return response{status: http.StatusOK}
+					return answer{status: http.StatusOK}
 				})
-				f.save(shop, 1, days(2)...)
-				f.save(bot, 1, days(2)...)
-				f.start(f.endpoint("one", r, nil))
-				f.wait(40 * time.Minute)
-				f.mustCount("one", 4*perDay, 0, nil)
-				f.mustHave(r, "shop", 1, days(2)...)
-				f.mustHave(r, "bot", 1, days(2)...)
+				w.save(shop, 1, days(2)...)
+				w.save(bot, 1, days(2)...)
+				w.start(w.endpoint("one", r, nil))
+				w.wait(40 * time.Minute)
+				w.mustCount("one", 4*perDay, 0, nil)
+				w.mustHave(r, "shop", 1, days(2)...)
+				w.mustHave(r, "bot", 1, days(2)...)
 			})
 		})
 	}
 }
 
-// isBot reports whether a request holds samples of one of the accounts, during the first half hour.
+// isBot reports that a request holds samples of one of the accounts, for half an hour.
 func isBot(q *request, _ int, since time.Duration) bool {
 	return since < 30*time.Minute && slices.ContainsFunc(q.points, func(p point) bool { return strings.Contains(p.series, `"bot"`) })
 }
 
 func TestReasons(t *testing.T) {
 	t.Parallel()
-	const named = true // with a text that known receivers use for samples
+	const named = true // by a text that known receivers use for samples
 	for _, c := range []struct {
 		body  string
 		want  string
@@ -299,31 +299,31 @@ func TestReasons(t *testing.T) {
 	} {
 		t.Run(c.body, func(t *testing.T) {
 			t.Parallel()
-			withFixture(t, func(f *fixture) {
+			inWorld(t, func(w *world) {
 				r := newReceiver(t)
-				refuse := func(*request) response { return response{status: http.StatusBadRequest, body: c.body} }
+				refuse := func(*request) answer { return answer{status: http.StatusBadRequest, body: c.body} }
 				r.set(refuse)
-				f.save(shop, 1, today-1)
-				f.start(f.endpoint("one", r, nil))
-				f.wait(time.Hour)
+				w.save(shop, 1, today-1)
+				w.start(w.endpoint("one", r, nil))
+				w.wait(time.Hour)
 				lost := map[string]int{}
 				if c.named {
 					lost[c.want] = perDay
 				}
-				f.mustCount("one", 0, perDay-lost[c.want], lost)
+				w.mustCount("one", 0, perDay-lost[c.want], lost)
 				if c.named {
 					return
 				}
-				// Once it accepts others, the samples that it still refuses are given up.
-				r.set(func(q *request) response {
+				// Once it accepts others, what it still refuses is given up.
+				r.set(func(q *request) answer {
 					if slices.ContainsFunc(q.points, func(p point) bool { return strings.HasPrefix(p.series, "weixin_history_daily_callbacks") }) {
 						return refuse(q)
 					}
-					return response{status: http.StatusOK}
+					return answer{status: http.StatusOK}
 				})
-				f.wait(time.Hour)
-				f.mustCount("one", perDay-1, 0, map[string]int{c.want: 1})
-				for _, line := range f.log.Lines("given up") {
+				w.wait(time.Hour)
+				w.mustCount("one", perDay-1, 0, map[string]int{c.want: 1})
+				for _, line := range w.log.lines("given up") {
 					if len(line) > 1000 {
 						t.Errorf("a line of %d bytes", len(line))
 					}
@@ -333,27 +333,27 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// Thanos Receive calls all such samples a conflict.
+// Thanos Receive says of all such samples that they are in conflict.
 func TestConflict(t *testing.T) {
 	t.Parallel()
 	for status, named := range map[int]bool{http.StatusConflict: true, http.StatusBadRequest: false} {
-		got, _ := send(t, remotewrite.V1, response{status: status, body: "2 errors: store locally for endpoint 127.0.0.1:10901: conflict\n"})
-		if got.Outcome != remotewrite.Refused || got.OfSamples != named || named && got.Reason != remotewrite.OutOfOrder {
+		got, _ := send(t, remotewrite.V1, answer{status: status, body: "2 errors: store locally for endpoint 127.0.0.1:10901: conflict\n"})
+		if got.Verdict != remotewrite.Refused || got.OfSamples != named || named && got.Reason != remotewrite.OutOfOrder {
 			t.Errorf("%d is %+v", status, got)
 		}
 	}
 }
 
-// send sends one sample to a receiver with the given response, and returns the result.
-func send(t *testing.T, message remotewrite.Message, a response) (remotewrite.Result, *receiver) {
+// send sends one sample and returns what comes of the receiver's answer.
+func send(t *testing.T, message remotewrite.Message, a answer) (remotewrite.Answer, *receiver) {
 	t.Helper()
 	r := newReceiver(t)
-	r.decide = func(*request) response { return a }
+	r.decide = func(*request) answer { return a }
 	return sendTo(t, r, func(o *remotewrite.ClientOptions) { o.Message = message }), r
 }
 
-// sendTo sends one sample with 1.0, unless change sets another version. change may be nil.
-func sendTo(t *testing.T, r http.RoundTripper, change func(*remotewrite.ClientOptions)) remotewrite.Result {
+// sendTo sends one sample by 1.0, unless change says otherwise; it may be nil.
+func sendTo(t *testing.T, r http.RoundTripper, change func(*remotewrite.ClientOptions)) remotewrite.Answer {
 	t.Helper()
 	o := remotewrite.ClientOptions{
 		URL: secret.NewURL("http://receiver.test/write"), HTTPClient: &http.Client{Transport: r}, Timeout: time.Minute, Message: remotewrite.V1,
@@ -366,9 +366,9 @@ func sendTo(t *testing.T, r http.RoundTripper, change func(*remotewrite.ClientOp
 	return remotewrite.NewClient(o).Send(t.Context(), []remotewrite.Sample{{Series: series, Time: 1, Value: 1}})
 }
 
-func TestOutcomes(t *testing.T) {
+func TestAnswers(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]remotewrite.Outcome{
+	for status, want := range map[int]remotewrite.Verdict{
 		200: remotewrite.Accepted, 202: remotewrite.Accepted, 204: remotewrite.Accepted,
 		400: remotewrite.Refused, 409: remotewrite.Refused, 413: remotewrite.Refused, 422: remotewrite.Refused,
 		401: remotewrite.Unusable, 403: remotewrite.Unusable, 404: remotewrite.Unusable, 405: remotewrite.Unusable, 418: remotewrite.Unusable,
@@ -376,18 +376,18 @@ func TestOutcomes(t *testing.T) {
 		408: remotewrite.Later, 425: remotewrite.Later, 429: remotewrite.Later,
 		500: remotewrite.Later, 502: remotewrite.Later, 503: remotewrite.Later, 504: remotewrite.Later, 599: remotewrite.Later, 999: remotewrite.Later,
 	} {
-		got, _ := send(t, remotewrite.V1, response{status: status, body: "because\nof that"})
-		if got.Outcome != want {
-			t.Errorf("%d is %v, want %v", status, got.Outcome, want)
+		got, _ := send(t, remotewrite.V1, answer{status: status, body: "because\nof that"})
+		if got.Verdict != want {
+			t.Errorf("%d is %v, want %v", status, got.Verdict, want)
 		}
 		if text := fmt.Sprintf("HTTP status %d: because of that", status); want != remotewrite.Accepted && got.Text != text {
-			t.Errorf("status %d: text %q", status, got.Text)
+			t.Errorf("%d says %q", status, got.Text)
 		}
 	}
 }
 
-// FuzzResponse checks that every response has a valid result with a short text in one line.
-func FuzzResponse(f *testing.F) {
+// FuzzAnswer: whatever a receiver says, it means something and its text is short and of one line.
+func FuzzAnswer(f *testing.F) {
 	f.Add(400, "out of order sample", "1")
 	f.Add(500, "too old sample\n", "Wed, 21 Oct 2026 07:28:00 GMT")
 	f.Add(429, "", "-5")
@@ -396,12 +396,12 @@ func FuzzResponse(f *testing.F) {
 		if status < 200 || status > 999 {
 			return
 		}
-		got, _ := send(t, remotewrite.V1, response{status: status, body: body, header: map[string]string{"Retry-After": retryAfter}})
-		if got.Outcome > remotewrite.Unusable || got.Reason >= remotewrite.MaxAge {
+		got, _ := send(t, remotewrite.V1, answer{status: status, body: body, header: map[string]string{"Retry-After": retryAfter}})
+		if got.Verdict > remotewrite.Unusable || got.Reason >= remotewrite.MaxAge {
 			t.Errorf("status %d is %+v", status, got)
 		}
 		if got.RetryAfter < 0 || got.RetryAfter > time.Hour {
-			t.Errorf("wait %v", got.RetryAfter)
+			t.Errorf("to wait: %v", got.RetryAfter)
 		}
 		if len(got.Text) > 500 || strings.ContainsAny(got.Text, "\n\r\x00") || strings.ToValidUTF8(got.Text, "") != got.Text {
 			t.Errorf("text %q", got.Text)
@@ -409,33 +409,33 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// A Prometheus without an out-of-order window calls old samples sometimes too old and sometimes out of order.
+// A Prometheus without a window says now one thing and now the other of samples that are too old for it.
 func TestTooOldAndOutOfOrder(t *testing.T) {
 	t.Parallel()
-	withFixture(t, func(f *fixture) {
+	inWorld(t, func(w *world) {
 		r := newReceiver(t)
 		latest, last := int64(0), map[string]int64{}
-		r.decide = func(q *request) response {
+		r.decide = func(q *request) answer {
 			for _, p := range q.points {
 				switch {
 				case p.time < latest-time.Hour.Milliseconds():
-					return response{status: http.StatusBadRequest, body: "out of bounds\n"}
+					return answer{status: http.StatusBadRequest, body: "out of bounds\n"}
 				case p.time < last[p.series]:
-					return response{status: http.StatusBadRequest, body: "out of order sample\n"}
+					return answer{status: http.StatusBadRequest, body: "out of order sample\n"}
 				}
 			}
 			for _, p := range q.points {
 				latest, last[p.series] = max(latest, p.time), max(last[p.series], p.time)
 			}
-			return response{status: http.StatusNoContent}
+			return answer{status: http.StatusNoContent}
 		}
-		f.save(bot, 1, today-1)
-		f.start(f.endpoint("one", r, nil))
-		f.wait(time.Second)
-		f.save(shop, 1, days(20)...)
-		f.save(bot, 1, days(20)...)
-		f.wait(time.Minute)
-		if got := f.metric("pending_samples", "one", ""); got != 0 || len(r.got()) > 100 {
+		w.save(bot, 1, today-1)
+		w.start(w.endpoint("one", r, nil))
+		w.wait(time.Second)
+		w.save(shop, 1, days(20)...)
+		w.save(bot, 1, days(20)...)
+		w.wait(time.Minute)
+		if got := w.metric("pending_samples", "one", ""); got != 0 || len(r.got()) > 100 {
 			t.Errorf("%v samples are pending after %d requests", got, len(r.got()))
 		}
 	})

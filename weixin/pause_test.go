@@ -57,7 +57,7 @@ func TestSharedSourceFailsOnceForAll(t *testing.T) {
 			server.body = "sim-token-1"
 			now := time.Unix(1_800_000_000, 0)
 			client := clientOn(api, func(o *weixin.Options) { o.Now = func() time.Time { return now } })
-			shared := client.Keep(client.URLToken(weixin.URLTokenOptions{
+			shared := client.SharedToken(client.URLToken(weixin.URLTokenOptions{
 				URL: secret.NewURL("https://tokens.example/platform"), HTTPClient: &http.Client{Transport: server},
 			}))
 			var accounts []*weixin.Account
@@ -69,7 +69,7 @@ func TestSharedSourceFailsOnceForAll(t *testing.T) {
 				for i, account := range accounts {
 					err := hour(t.Context(), account)
 					told, ok := errors.AsType[*weixin.Error](err)
-					if !ok || told.Reason != c.reason || told.Source != c.source {
+					if !ok || told.Reason != c.reason || told.Origin.URL != c.source {
 						t.Fatalf("account %d: %v", i, err)
 					}
 					if told.Shared && (told.Wait <= 0 || told.Wait > time.Minute) {
@@ -105,7 +105,7 @@ func TestReplacedSharedSourceTriesAtOnce(t *testing.T) {
 	api, store, client := onPlatform()
 	server := tokenHost{status: 502, body: "sim-token-1"}
 	account := func() *weixin.Account {
-		return client.Account(authorizerOf(client, client.Keep(client.URLToken(weixin.URLTokenOptions{
+		return client.Account(authorizerOf(client, client.SharedToken(client.URLToken(weixin.URLTokenOptions{
 			URL: secret.NewURL("https://tokens.example/platform"), HTTPClient: &http.Client{Transport: &server},
 		})), store))
 	}

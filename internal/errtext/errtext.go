@@ -1,0 +1,63 @@
+// Package errtext makes errors and texts from elsewhere fit for logs, pages and error messages.
+package errtext
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"strings"
+	"unicode"
+)
+
+// OneLine replaces each run of spaces and of characters that are not printable by one space, and trims
+// both ends.
+func OneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			return r
+		}
+		return ' '
+	}, text)
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// Shorten returns the first characters of text, with an ellipsis in place of the rest.
+func Shorten(text string, characters int) string {
+	if all := []rune(text); len(all) > characters {
+		return string(all[:characters]) + "…"
+	}
+	return text
+}
+
+// WithoutURL returns the cause inside all *url.Error that err wraps: their text contains the URL, which
+// may contain secrets.
+func WithoutURL(err error) error {
+	for {
+		wrapped, ok := errors.AsType[*url.Error](err)
+		if !ok || wrapped.Err == nil {
+			return err
+		}
+		err = wrapped.Err
+	}
+}
+
+// WithoutPath returns an error of package os without file names, for callers that name the file
+// themselves. It keeps the operation, unless that was to open the file or to look it up.
+func WithoutPath(err error) error {
+	var operation string
+	var cause error
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		operation, cause = failed.Op, failed.Err
+	} else if failed, ok := errors.AsType[*os.LinkError](err); ok {
+		operation, cause = failed.Op, failed.Err
+	} else {
+		return err
+	}
+	switch operation {
+	case "stat", "lstat", "open":
+		return cause
+	}
+	return fmt.Errorf("%s: %w", operation, cause)
+}
