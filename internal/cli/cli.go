@@ -1,5 +1,5 @@
-// Package cli is the command line of the program: it declares the commands, and says where the values of
-// flags come from and what is wrong with them.
+// Package cli is the command line of the program: it declares the commands and flags, runs the chosen command
+// and returns the exit code.
 package cli
 
 import (
@@ -15,20 +15,20 @@ import (
 	"weixin_exporter/internal/command"
 )
 
-// CLI is the command line: which command was chosen, and where the values of flags come from.
-type CLI struct {
+// commandLine is the declared commands and flags, and where the values of flags come from.
+type commandLine struct {
 	app *kingpin.Application
-	// given are the flags on the command line; all others come from the environment or have their default.
+	// given has the flags on the command line; all others come from the environment or have their default.
 	given map[string]bool
 	// answered is set by --help, --version and the like.
 	answered bool
 	commands map[string]func(context.Context) error
 }
 
-// New declares all commands and flags of the program with this name. Parse sets the log flags in env,
-// which is read when a command runs.
-func New(name string, env *command.Env) *CLI {
-	c := &CLI{given: map[string]bool{}}
+// newCommandLine declares all commands and flags of the program with this name. parse sets the shared flags in
+// env, which is read when a command runs.
+func newCommandLine(name string, env *command.Env) *commandLine {
+	c := &commandLine{given: map[string]bool{}}
 	c.app = kingpin.New(name, "Prometheus exporter for the interface statistics of Weixin Official Accounts.").
 		UsageWriter(env.Stdout).ErrorWriter(io.Discard).UsageTemplate(usageTemplate()).
 		UsageFuncs(map[string]any{"FlagsOfAllCommands": flagsOfAllCommands}).
@@ -39,9 +39,9 @@ func New(name string, env *command.Env) *CLI {
 	return c
 }
 
-// Parse returns the chosen command; nil where --help, --version or the like has been answered.
-func (c *CLI) Parse(args []string) (func(context.Context) error, error) {
-	chosen, err := c.parse(args)
+// parse returns the chosen command; nil if --help, --version or the like has been answered.
+func (c *commandLine) parse(args []string) (func(context.Context) error, error) {
+	chosen, err := c.choose(args)
 	switch {
 	case c.answered:
 		return nil, nil //nolint:nilnil // as documented
@@ -51,8 +51,8 @@ func (c *CLI) Parse(args []string) (func(context.Context) error, error) {
 	return c.commands[chosen], nil
 }
 
-// parse returns the full name of the chosen command.
-func (c *CLI) parse(args []string) (string, error) {
+// choose returns the full name of the chosen command.
+func (c *commandLine) choose(args []string) (string, error) {
 	c.equip(c.app, c.app.Name)
 	line, err := c.app.ParseContext(args)
 	if err != nil {
@@ -84,8 +84,8 @@ func argumentsOf(line *kingpin.ParseContext) []string {
 	return arguments
 }
 
-// explain says what is allowed where there is no such command.
-func (c *CLI) explain(line *kingpin.ParseContext, err error) error {
+// explain adds the allowed commands to the error of a command that does not exist.
+func (c *commandLine) explain(line *kingpin.ParseContext, err error) error {
 	if line == nil || line.Peek().Type != kingpin.TokenArg || !strings.HasPrefix(err.Error(), "unexpected ") {
 		return err
 	}
@@ -102,10 +102,10 @@ type clauses interface {
 	GetCommand(name string) *kingpin.CmdClause
 }
 
-// equip gives each flag a variable of the environment, and errors that name flag or variable. The
-// variable has the names of application, command and flag in it, since flags of the same name may
-// mean different things in different commands.
-func (c *CLI) equip(of clauses, prefix string) {
+// equip gives each flag an environment variable, and errors that name the flag or the variable. The variable
+// is made of the names of application, command and flag, since flags of the same name may mean different
+// things in different commands.
+func (c *commandLine) equip(of clauses, prefix string) {
 	var flags []*kingpin.FlagModel
 	var commands []*kingpin.CmdModel
 	switch of := of.(type) {
@@ -126,16 +126,18 @@ func (c *CLI) equip(of clauses, prefix string) {
 	}
 }
 
-// isSet reports whether a shared flag has a value of its own rather than its default.
-func (c *CLI) isSet(flag string) bool { return c.given[flag] || c.app.GetFlag(flag).HasEnvarValue() }
+// isSet reports whether a shared flag was given on the command line or in the environment.
+func (c *commandLine) isSet(flag string) bool {
+	return c.given[flag] || c.app.GetFlag(flag).HasEnvarValue()
+}
 
 func variableOf(prefix, flag string) string {
 	return strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(prefix + "_" + flag))
 }
 
-// hideUnused leaves flags out of the help of commands that make no use of them. They are allowed all
-// the same, so that one environment or one list of arguments serves several commands.
-func (c *CLI) hideUnused(chosen *kingpin.CmdClause) {
+// hideUnused leaves flags out of the help of commands that do not use them. They are still allowed, so that
+// one environment or one list of arguments serves several commands.
+func (c *commandLine) hideUnused(chosen *kingpin.CmdClause) {
 	if chosen == nil {
 		return
 	}
@@ -147,8 +149,7 @@ func (c *CLI) hideUnused(chosen *kingpin.CmdClause) {
 	}
 }
 
-// usageTemplate is kingpin's, except that the flags of a command stand before those that it shares
-// with others.
+// usageTemplate is kingpin's, except that the flags of a command come before the shared ones.
 func usageTemplate() string {
 	return strings.Replace(kingpin.DefaultUsageTemplate,
 		"{{if .Context.Flags -}}\nFlags:\n{{.Context.Flags|FlagsToTwoColumns|FormatTwoColumns}}\n{{end -}}\n",
@@ -189,7 +190,7 @@ func (n *named) Set(text string) error {
 	return fmt.Errorf("%s: %w", n.variable, err)
 }
 
-// IsBoolFlag reports whether the flag stands without a value.
+// IsBoolFlag reports whether the flag is given without a value.
 func (n *named) IsBoolFlag() bool {
 	v, ok := n.Value.(interface{ IsBoolFlag() bool })
 	return ok && v.IsBoolFlag()

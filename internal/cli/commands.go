@@ -9,7 +9,7 @@ import (
 
 // declare adds the commands and the flags that they share. It returns the function of each command, by the
 // full name of the command; env and the values of the flags are read when the function is called.
-func (c *CLI) declare(env *command.Env) map[string]func(context.Context) error {
+func (c *commandLine) declare(env *command.Env) map[string]func(context.Context) error {
 	app := c.app
 	env.LogFlags(app)
 	env.ConfigFlag(app)

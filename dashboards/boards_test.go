@@ -1,9 +1,8 @@
-package main
+package dashboards_test
 
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"weixin_exporter/internal/repotest"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -96,7 +96,7 @@ func boards(t *testing.T) []board {
 	}
 	list := make([]board, len(files))
 	for i, file := range files {
-		if err := json.Unmarshal([]byte(document(t, file)), &list[i]); err != nil {
+		if err := json.Unmarshal([]byte(repotest.Text(t, file)), &list[i]); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
 		if want := strings.TrimSuffix(filepath.Base(file), ".json"); list[i].UID != want {
@@ -109,7 +109,7 @@ func boards(t *testing.T) []board {
 func TestBoardsLoadAsTheyAre(t *testing.T) {
 	titles := map[string]bool{}
 	for _, b := range boards(t) {
-		text := document(t, "dashboards/"+b.UID+".json")
+		text := repotest.Text(t, "dashboards/"+b.UID+".json")
 		var formatted bytes.Buffer
 		if err := json.Indent(&formatted, []byte(strings.TrimSpace(text)), "", "  "); err != nil {
 			t.Fatal(err)
@@ -183,7 +183,7 @@ func TestBoardsShowAlerts(t *testing.T) {
 		}
 		names[a.Name] = true
 	}
-	for name := range alerts(t) {
+	for name := range repotest.Alerts(t) {
 		if !strings.HasPrefix(name, "Weixin") {
 			t.Errorf("the boards do not show %s", name)
 		}
@@ -333,10 +333,10 @@ func TestBoardsAreLinked(t *testing.T) {
 				t.Errorf("%s: the link to %s does not keep the variables", b.UID, l.Title)
 			}
 		}
-		if lacking, strange := missing(uids, linked), missing(linked, uids); len(lacking)+len(strange) > 0 {
+		if lacking, strange := repotest.Missing(uids, linked), repotest.Missing(linked, uids); len(lacking)+len(strange) > 0 {
 			t.Errorf("%s does not link to %q and does to %q, which do not exist", b.UID, lacking, strange)
 		}
-		for target := range found(`"(/d/[^"]+\?[^"]*)"`, document(t, "dashboards/"+b.UID+".json")) {
+		for target := range repotest.Found(`"(/d/[^"]+\?[^"]*)"`, repotest.Text(t, "dashboards/"+b.UID+".json")) {
 			path, query, _ := strings.Cut(target, "?")
 			if !uids[strings.TrimPrefix(path, "/d/")] || !strings.Contains(query, "${datasource:queryparam}") ||
 				!regexp.MustCompile(`var-account=\$\{__[a-z.]+:percentencode\}`).MatchString(query) {
@@ -389,10 +389,10 @@ func TestBoardsAsk(t *testing.T) {
 	}
 }
 
-// checkBoardMetrics fails if a board names a metric that is neither shown nor of the history.
-func checkBoardMetrics(t *testing.T, shown map[string]bool) {
-	t.Helper()
-	known := maps.Clone(shown)
+// TestBoardsAskForMetricsThatExist: each metric in a query is documented, as those of the program are, or one of
+// the history.
+func TestBoardsAskForMetricsThatExist(t *testing.T) {
+	known := repotest.Found("(?m)^\\| `(weixin_[a-z_]+)` \\|", repotest.Text(t, "docs/metrics.md"))
 	for _, api := range []datacube.API{datacube.Daily, datacube.Hourly} {
 		for _, figure := range []string{"callbacks", "failures", "time_cost_seconds", "max_time_cost_seconds"} {
 			known["weixin_history_"+api.String()+"_"+figure] = true
@@ -401,8 +401,8 @@ func checkBoardMetrics(t *testing.T, shown map[string]bool) {
 	for _, b := range boards(t) {
 		for _, p := range b.Panels {
 			for _, q := range p.Targets {
-				names := found(`\b(weixin_[a-z_]+?)(?:_sum|_count)?\b`, q.Expr)
-				if strange := missing(names, known); len(strange) > 0 {
+				names := repotest.Found(`\b(weixin_[a-z_]+?)(?:_sum|_count)?\b`, q.Expr)
+				if strange := repotest.Missing(names, known); len(strange) > 0 {
 					t.Errorf("%s: %s asks for %q, which the program does not show", b.UID, p.Title, strange)
 				}
 			}

@@ -1,4 +1,4 @@
-package main
+package cli_test
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"weixin_exporter/internal/cli"
+	"weixin_exporter/internal/clitest"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -24,39 +26,39 @@ func simulate(t *testing.T, settings string) (*weixintest.Server, string, string
 	})
 	server := httptest.NewServer(simulated)
 	t.Cleanup(server.Close)
-	file := writeConfig(t, "accounts: [{name: shop, app_id: "+shopID+", app_secret: sim-secret-shop}]\n"+
+	file := clitest.WriteConfig(t, "accounts: [{name: shop, app_id: "+shopID+", app_secret: sim-secret-shop}]\n"+
 		"weixin: {base_url: '"+server.URL+"', requests_per_second: 1000}\nrefresh: {ready_at: '00:00', history: 5d}\n"+settings)
 	return simulated, file, filepath.Join(filepath.Dir(file), "weixin_exporter.db")
 }
 
 func TestASecondServerOnTheSameStore(t *testing.T) {
 	simulated, file, path := simulate(t, "")
-	p := start(t, "serve", "--log.level=debug", "--config.file="+file)
-	p.output.wait(`yesterday is known.* account=shop .*api=hourly`)
-	p.output.wait(`account=shop.*purpose=history`)
+	p := clitest.Start(t, "serve", "--log.level=debug", "--config.file="+file)
+	p.Output.Wait(`yesterday is known.* account=shop .*api=hourly`)
+	p.Output.Wait(`account=shop.*purpose=history`)
 
-	got := finish(t, time.Now, "serve", "--config.file="+file, "--web.listen-address=127.0.0.1:0")
+	got := clitest.Finish(t, time.Now, "serve", "--config.file="+file, "--web.listen-address=127.0.0.1:0")
 	host, _ := os.Hostname()
 	want := fmt.Sprintf("weixin_exporter: error: store %q: another weixin_exporter serves from it (process %d on host %s since 20", path, os.Getpid(), host)
-	if last := lastLine(got.stderr); got.code != fault || !strings.HasPrefix(last, want) {
-		t.Errorf("a second server: %d, %s\nwant %s", got.code, last, want)
+	if last := lastLine(got.Stderr); got.Code != cli.Fault || !strings.HasPrefix(last, want) {
+		t.Errorf("a second server: %d, %s\nwant %s", got.Code, last, want)
 	}
 	for _, args := range [][]string{
 		{"check"}, {"export", "--format=csv"}, {"backfill", "--since=" + (datacube.DateOf(time.Now()) - 9).String()},
 	} {
-		if got := finish(t, time.Now, append(args, "--config.file="+file)...); got.code != done {
-			t.Errorf("%q beside a server: %d", args, got.code)
+		if got := clitest.Finish(t, time.Now, append(args, "--config.file="+file)...); got.Code != cli.Done {
+			t.Errorf("%q beside a server: %d", args, got.Code)
 		}
 	}
-	if code := p.stop(); code != done {
+	if code := p.Stop(); code != cli.Done {
 		t.Errorf("exit code %d", code)
 	}
 	if _, err := os.Stat(path + ".lock"); err == nil {
 		t.Error("the lock file is left behind")
 	}
 	before := len(simulated.Calls())
-	p = start(t, "serve", "--config.file="+file)
-	if code := p.stop(); code != done {
+	p = clitest.Start(t, "serve", "--config.file="+file)
+	if code := p.Stop(); code != cli.Done {
 		t.Errorf("the next server: exit code %d", code)
 	}
 	if calls := len(simulated.Calls()) - before; calls > 2 {
@@ -72,7 +74,7 @@ func lastLine(text string) string {
 
 func TestExportOfADamagedStore(t *testing.T) {
 	const days, pageSize = 400, 4096
-	file := writeConfig(t, "accounts: [{name: shop, app_id: "+shopID+", app_secret: sim-secret-shop}]\n")
+	file := clitest.WriteConfig(t, "accounts: [{name: shop, app_id: "+shopID+", app_secret: sim-secret-shop}]\n")
 	path := filepath.Join(filepath.Dir(file), "weixin_exporter.db")
 	fillStore(t, path, shopID, datacube.FirstDate+days-1, days)
 	stored, err := os.ReadFile(path)
@@ -84,11 +86,11 @@ func TestExportOfADamagedStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, format := range []string{"openmetrics", "csv", "ndjson"} {
-		got := finish(t, time.Now, "export", "--format="+format, "--config.file="+file)
-		if got.code != fault || !strings.Contains(lastLine(got.stderr), "not all could be read, accounts concerned: 1, first days of "+shopID) {
-			t.Errorf("%s: %d, %s", format, got.code, got.stderr)
+		got := clitest.Finish(t, time.Now, "export", "--format="+format, "--config.file="+file)
+		if got.Code != cli.Fault || !strings.Contains(lastLine(got.Stderr), "not all could be read, accounts concerned: 1, first days of "+shopID) {
+			t.Errorf("%s: %d, %s", format, got.Code, got.Stderr)
 		}
-		if lines := strings.Count(got.stdout, "\n"); lines < days/4 {
+		if lines := strings.Count(got.Stdout, "\n"); lines < days/4 {
 			t.Errorf("%s: %d lines", format, lines)
 		}
 	}

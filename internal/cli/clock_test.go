@@ -1,4 +1,4 @@
-package main
+package cli_test
 
 import (
 	"net/http"
@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"weixin_exporter/internal/cli"
+	"weixin_exporter/internal/clitest"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
 )
@@ -52,15 +54,15 @@ func TestClockThatIsAYearAheadRemovesNothing(t *testing.T) {
 	_, file, path := simulate(t, "store: {retention: 100d}\n")
 	fillStore(t, path, shopID, datacube.DateOf(time.Now())-2, 90)
 
-	p := startAt(t, func() time.Time { return time.Now().Add(365 * 24 * time.Hour) }, "serve", "--config.file="+file)
-	p.output.wait(`level=warn .*msg="the clock of this host is wrong: it is 1y ahead of Weixin's`)
-	if metrics, ok := p.shows(`\nweixin_clock_offset_seconds 3\.1[45]\d*e\+07\n`); !ok {
+	p := clitest.StartAt(t, func() time.Time { return time.Now().Add(365 * 24 * time.Hour) }, "serve", "--config.file="+file)
+	p.Output.Wait(`level=warn .*msg="the clock of this host is wrong: it is 1y ahead of Weixin's`)
+	if metrics, ok := p.Shows(`\nweixin_clock_offset_seconds 3\.1[45]\d*e\+07\n`); !ok {
 		t.Errorf("no offset of a year:\n%s", metrics)
 	}
-	if _, page := p.request(http.MethodGet, "/"); !strings.Contains(page, "The clock of this host is wrong: it is 1y ahead of Weixin&#39;s") {
+	if _, page := p.Request(http.MethodGet, "/"); !strings.Contains(page, "The clock of this host is wrong: it is 1y ahead of Weixin&#39;s") {
 		t.Errorf("the page does not say so:\n%s", page)
 	}
-	if code := p.stop(); code != done {
+	if code := p.Stop(); code != cli.Done {
 		t.Errorf("exit code %d", code)
 	}
 	if days := storedDays(t, path, shopID); days < 90 {
@@ -69,11 +71,11 @@ func TestClockThatIsAYearAheadRemovesNothing(t *testing.T) {
 }
 
 func TestClockThatIsRight(t *testing.T) {
-	p := start(t, "demo")
-	if metrics, ok := p.shows(`\nweixin_clock_offset_seconds -?[0-9.e-]+\n`); !ok {
+	p := clitest.Start(t, "demo")
+	if metrics, ok := p.Shows(`\nweixin_clock_offset_seconds -?[0-9.e-]+\n`); !ok {
 		t.Errorf("no offset:\n%s", metrics)
 	}
-	if _, page := p.request(http.MethodGet, "/"); strings.Contains(page, "clock of this host") {
+	if _, page := p.Request(http.MethodGet, "/"); strings.Contains(page, "clock of this host") {
 		t.Errorf("the page finds a fault in the clock:\n%s", page)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package docs_test
 
 import (
 	"context"
@@ -20,8 +20,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"weixin_exporter/collector"
+	"weixin_exporter/internal/cli"
+	"weixin_exporter/internal/clitest"
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/history"
+	"weixin_exporter/internal/repotest"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin"
@@ -31,16 +34,6 @@ import (
 )
 
 // What the documents say is compared with what the program does.
-
-// document returns the text of a file at the top of the repository.
-func document(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
 
 // documents returns the paths of all documents for people.
 func documents(t *testing.T) []string {
@@ -68,27 +61,13 @@ func block(t *testing.T, text, language string, marks ...string) string {
 	return ""
 }
 
-// found returns the set of what the expression's first group matches.
-func found(expression, text string) map[string]bool {
-	set := map[string]bool{}
-	for _, match := range regexp.MustCompile(expression).FindAllStringSubmatch(text, -1) {
-		set[match[1]] = true
-	}
-	return set
-}
-
-// missing returns what is in the one set and not in the other, sorted.
-func missing(from, in map[string]bool) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(from)), func(name string) bool { return in[name] })
-}
-
 func TestDocsMetrics(t *testing.T) {
 	// The metrics of a receiver are there whether it is or not.
-	p := start(t, "demo", "--log.level=debug", "--remote-write.url=http://127.0.0.1:9/api/v1/write")
+	p := clitest.Start(t, "demo", "--log.level=debug", "--remote-write.url=http://127.0.0.1:9/api/v1/write")
 	// The history is asked for once both calls for yesterday are shown.
-	p.output.wait(`account=shop .*purpose=history`)
-	_, exposition := p.request(http.MethodGet, "/metrics")
-	shown := found(`(?m)^# TYPE (weixin_\S+) `, exposition)
+	p.Output.Wait(`account=shop .*purpose=history`)
+	_, exposition := p.Request(http.MethodGet, "/metrics")
+	shown := repotest.Found(`(?m)^# TYPE (weixin_\S+) `, exposition)
 	// What only some configurations show is described all the same.
 	described := make(chan *prometheus.Desc)
 	go func() {
@@ -109,8 +88,8 @@ func TestDocsMetrics(t *testing.T) {
 	if optional == 0 {
 		t.Error("no optional metric is described, the quotas not among them")
 	}
-	tables := document(t, "docs/metrics.md")
-	if names := missing(shown, found("(?m)^\\| `(weixin_[a-z_]+)` \\|", tables)); len(names) > 0 {
+	tables := repotest.Text(t, "docs/metrics.md")
+	if names := repotest.Missing(shown, repotest.Found("(?m)^\\| `(weixin_[a-z_]+)` \\|", tables)); len(names) > 0 {
 		t.Errorf("the tables of docs/metrics.md lack %q", names)
 	}
 	shown["weixin_exporter"] = true // the program
@@ -120,11 +99,10 @@ func TestDocsMetrics(t *testing.T) {
 	shown["weixin_history_"] = true // what their names begin with
 	shown["weixin_refresh_"], shown["weixin_api_"], shown["weixin_store_"], shown["weixin_exporter_"] = true, true, true, true
 	for _, path := range documents(t) {
-		if names := missing(found(`\b(weixin_[a-z_]+)\b`, document(t, path)), shown); len(names) > 0 {
+		if names := repotest.Missing(repotest.Found(`\b(weixin_[a-z_]+)\b`, repotest.Text(t, path)), shown); len(names) > 0 {
 			t.Errorf("%s names %q, which the program does not show", path, names)
 		}
 	}
-	checkBoardMetrics(t, shown)
 }
 
 func TestDocsReasons(t *testing.T) {
@@ -133,53 +111,53 @@ func TestDocsReasons(t *testing.T) {
 		reasons[reason.String()] = true
 	}
 	delete(reasons, weixin.NotReady.String()) // that is not a failure
-	_, table, _ := strings.Cut(document(t, "docs/troubleshooting.md"), "| reason | next attempt |\n")
+	_, table, _ := strings.Cut(repotest.Text(t, "docs/troubleshooting.md"), "| reason | next attempt |\n")
 	table, _, _ = strings.Cut(table, "\n\n")
 	documented := map[string]bool{}
-	for cell := range found(`(?m)^\| ([^|]*) \|`, table) {
-		maps.Copy(documented, found("`([a-z_]+)`", cell))
+	for cell := range repotest.Found(`(?m)^\| ([^|]*) \|`, table) {
+		maps.Copy(documented, repotest.Found("`([a-z_]+)`", cell))
 	}
-	if names := missing(reasons, documented); len(names) > 0 {
+	if names := repotest.Missing(reasons, documented); len(names) > 0 {
 		t.Errorf("docs/troubleshooting.md does not say what follows the reasons %q", names)
 	}
-	if names := missing(documented, reasons); len(names) > 0 {
+	if names := repotest.Missing(documented, reasons); len(names) > 0 {
 		t.Errorf("docs/troubleshooting.md names the reasons %q, which do not exist", names)
 	}
 }
 
 func TestDocsFlags(t *testing.T) {
-	reference := document(t, "docs/command-line.md")
-	help := []string{finish(t, time.Now, "--help").stdout}
+	reference := repotest.Text(t, "docs/command-line.md")
+	help := []string{clitest.Finish(t, time.Now, "--help").Stdout}
 	_, list, _ := strings.Cut(help[0], "\nCommands:\n")
-	commands := found(`(?m)^([a-z-]+(?: [a-z]+)?)`, list)
+	commands := repotest.Found(`(?m)^([a-z-]+(?: [a-z]+)?)`, list)
 	delete(commands, "help")
-	if names := missing(commands, found("(?m)^\\|.* `weixin_exporter ([a-z-]+(?: [a-z]+)?)[^`]*` \\|", reference)); len(commands) == 0 || len(names) > 0 {
+	if names := repotest.Missing(commands, repotest.Found("(?m)^\\|.* `weixin_exporter ([a-z-]+(?: [a-z]+)?)[^`]*` \\|", reference)); len(commands) == 0 || len(names) > 0 {
 		t.Errorf("docs/command-line.md lacks the commands %q of %d", names, len(commands))
 	}
 	for command := range commands {
-		help = append(help, finish(t, time.Now, append(strings.Fields(command), "--help")...).stdout)
+		help = append(help, clitest.Finish(t, time.Now, append(strings.Fields(command), "--help")...).Stdout)
 	}
-	flags := found(`(?m)^ +(?:-h, )?--(?:\[no-\])?([a-z.-]+)`, strings.Join(help, "\n"))
-	documented := found("(?m)^\\| `--([a-z.-]+)`", reference)
+	flags := repotest.Found(`(?m)^ +(?:-h, )?--(?:\[no-\])?([a-z.-]+)`, strings.Join(help, "\n"))
+	documented := repotest.Found("(?m)^\\| `--([a-z.-]+)`", reference)
 	delete(flags, "help-long") // the text of --help itself tells of it
-	if names := missing(flags, documented); len(flags) == 0 || len(names) > 0 {
+	if names := repotest.Missing(flags, documented); len(flags) == 0 || len(names) > 0 {
 		t.Errorf("docs/command-line.md lacks the flags %q of %d", names, len(flags))
 	}
-	if names := missing(documented, flags); len(names) > 0 {
+	if names := repotest.Missing(documented, flags); len(names) > 0 {
 		t.Errorf("docs/command-line.md names the flags %q, which do not exist", names)
 	}
-	variables := found(`\(\$(WEIXIN_EXPORTER_[A-Z_]+)\)`, regexp.MustCompile(`\s+`).ReplaceAllString(strings.Join(help, "\n"), " "))
-	documented = found("(?m)^\\| `--.*\\| `(WEIXIN_EXPORTER_[A-Z_]+)` \\|", reference)
-	if names := missing(variables, documented); len(variables) == 0 || len(names) > 0 {
+	variables := repotest.Found(`\(\$(WEIXIN_EXPORTER_[A-Z_]+)\)`, regexp.MustCompile(`\s+`).ReplaceAllString(strings.Join(help, "\n"), " "))
+	documented = repotest.Found("(?m)^\\| `--.*\\| `(WEIXIN_EXPORTER_[A-Z_]+)` \\|", reference)
+	if names := repotest.Missing(variables, documented); len(variables) == 0 || len(names) > 0 {
 		t.Errorf("docs/command-line.md lacks the variables %q of %d", names, len(variables))
 	}
-	if names := missing(documented, variables); len(names) > 0 {
+	if names := repotest.Missing(documented, variables); len(names) > 0 {
 		t.Errorf("docs/command-line.md names the variables %q, which do not exist", names)
 	}
 }
 
 func TestDocsExampleConfiguration(t *testing.T) {
-	text := block(t, document(t, "README.md"), "yaml", "accounts:", "app_secret:")
+	text := block(t, repotest.Text(t, "README.md"), "yaml", "accounts:", "app_secret:")
 	if n := strings.Count(text, "\n"); n != 6 {
 		t.Errorf("the example has %d lines, want 6", n)
 	}
@@ -197,7 +175,7 @@ func TestDocsExampleConfiguration(t *testing.T) {
 func TestDocsErrcodes(t *testing.T) {
 	documented := map[int]string{}
 	row := regexp.MustCompile("(?m)^\\| (-?[0-9]+(?:, -?[0-9]+)*) \\| (?:`([a-z_]+)`|\\(no failure\\)) \\|")
-	for _, match := range row.FindAllStringSubmatch(document(t, "docs/troubleshooting.md"), -1) {
+	for _, match := range row.FindAllStringSubmatch(repotest.Text(t, "docs/troubleshooting.md"), -1) {
 		for code := range strings.SplitSeq(match[1], ", ") {
 			number, err := strconv.Atoi(code)
 			if err != nil {
@@ -290,7 +268,7 @@ func TestDocsQuery(t *testing.T) {
 	var appID, date string
 	var hour, failures, callbacks, average int
 	var percent float64
-	row := db.QueryRowContext(t.Context(), block(t, document(t, "docs/store.md"), "sql"))
+	row := db.QueryRowContext(t.Context(), block(t, repotest.Text(t, "docs/store.md"), "sql"))
 	if err := row.Scan(&appID, &date, &hour, &failures, &callbacks, &percent, &average); err != nil {
 		t.Fatal(err)
 	}
@@ -303,20 +281,20 @@ func TestDocsQuery(t *testing.T) {
 // TestDocsAlerts compares the alerts that README.md names with those that there are.
 func TestDocsAlerts(t *testing.T) {
 	there := map[string]bool{}
-	for name := range alerts(t) {
+	for name := range repotest.Alerts(t) {
 		there[name] = true
 	}
-	documented := found("(?m)^\\| `(Weixin[A-Za-z]+)` \\|", document(t, "README.md"))
-	if lacking, strange := missing(there, documented), missing(documented, there); len(lacking)+len(strange) > 0 {
+	documented := repotest.Found("(?m)^\\| `(Weixin[A-Za-z]+)` \\|", repotest.Text(t, "README.md"))
+	if lacking, strange := repotest.Missing(there, documented), repotest.Missing(documented, there); len(lacking)+len(strange) > 0 {
 		t.Errorf("README.md lacks the alerts %q and has %q, which do not exist", lacking, strange)
 	}
 	recorded := map[string]bool{}
-	for name, r := range rules(t) {
+	for name, r := range repotest.Rules(t) {
 		recorded[name] = r.Record != ""
 	}
 	for _, path := range []string{"README.md", "docs/alerts.md"} {
-		names := found(`\b(weixin:[a-z_]+:[a-z_]+)\b`, document(t, path))
-		if strange := missing(names, recorded); len(names) == 0 || len(strange) > 0 {
+		names := repotest.Found(`\b(weixin:[a-z_]+:[a-z_]+)\b`, repotest.Text(t, path))
+		if strange := repotest.Missing(names, recorded); len(names) == 0 || len(strange) > 0 {
 			t.Errorf("%s names the recorded series %q of %d, which do not exist", path, strange, len(names))
 		}
 	}
@@ -325,7 +303,7 @@ func TestDocsAlerts(t *testing.T) {
 // TestDocsTokens tries the configurations that the documents show for token types and account
 // files, and the forms of a token.
 func TestDocsTokens(t *testing.T) {
-	guide := document(t, "docs/tokens.md")
+	guide := repotest.Text(t, "docs/tokens.md")
 	types := map[string]bool{}
 	for _, known := range []config.TokenType{
 		config.StableToken, config.LegacyToken, config.FileToken, config.URLToken, config.AuthorizerToken,
@@ -334,8 +312,8 @@ func TestDocsTokens(t *testing.T) {
 	}
 	_, table, _ := strings.Cut(guide, "| `token.type` |")
 	table, _, _ = strings.Cut(table, "\n\n")
-	documented := found("(?m)^\\| `([a-z_]+)`", table)
-	if lacking, strange := missing(types, documented), missing(documented, types); len(lacking)+len(strange) > 0 {
+	documented := repotest.Found("(?m)^\\| `([a-z_]+)`", table)
+	if lacking, strange := repotest.Missing(types, documented), repotest.Missing(documented, types); len(lacking)+len(strange) > 0 {
 		t.Errorf("docs/tokens.md lacks the token types %q and has %q, which do not exist", lacking, strange)
 	}
 
@@ -350,14 +328,14 @@ func TestDocsTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	configuration := document(t, "docs/configuration.md")
+	configuration := repotest.Text(t, "docs/configuration.md")
 	many := block(t, configuration, "yaml", "# accounts.d/")
-	for file := range found(`refresh_token_file: (\S+)`, many) {
+	for file := range repotest.Found(`refresh_token_file: (\S+)`, many) {
 		put("accounts.d/"+file, "sim-token-refresh\n")
 	}
 	put("accounts.d/north.yml", many)
 	few := block(t, guide, "yaml", "type: file", "type: url", "http_config:")
-	for file := range found(`password_file: ([^\s}]+)`, few) {
+	for file := range repotest.Found(`password_file: ([^\s}]+)`, few) {
 		put(file, "sim-secret-token-server\n")
 	}
 	for _, text := range []string{block(t, configuration, "yaml", "account_files:"), few} {
@@ -372,7 +350,7 @@ func TestDocsTokens(t *testing.T) {
 
 	_, table, _ = strings.Cut(guide, "| form | example |\n")
 	table, _, _ = strings.Cut(table, "\n\n")
-	forms := found("(?m)^\\| [^|`]+ \\| `([^`]+)`", table)
+	forms := repotest.Found("(?m)^\\| [^|`]+ \\| `([^`]+)`", table)
 	for form := range forms {
 		token, err := weixin.ParseToken([]byte(strings.ReplaceAll(form, "…", "sim")), weixin.TokenFormat{})
 		if err != nil || token.Text.IsZero() {
@@ -413,7 +391,7 @@ func TestDocsExamination(t *testing.T) {
 	}))
 	defer tokenServer.Close()
 
-	file := writeConfig(t, fmt.Sprintf(`accounts:
+	file := clitest.WriteConfig(t, fmt.Sprintf(`accounts:
 - {name: shop, app_id: wx0123456789abcdef, app_secret: sim-secret-shop}
 - {name: bot, app_id: %[1]s, token: {type: url, url: "%[2]s/bot"}}
 - {name: club, app_id: wx0011223344556677, app_secret: sim-secret-club}
@@ -433,22 +411,22 @@ weixin: {base_url: "%[5]s", requests_per_second: 1000}
 		}
 	}
 
-	got := finish(t, now, "check", "--online", "--config.file="+file)
-	if got.code != fault || !strings.HasSuffix(got.stderr, "accounts with faults: 2 of 5\n") {
-		t.Errorf("exit code %d and %q, want %d and two faults", got.code, got.stderr, fault)
+	got := clitest.Finish(t, now, "check", "--online", "--config.file="+file)
+	if got.Code != cli.Fault || !strings.HasSuffix(got.Stderr, "accounts with faults: 2 of 5\n") {
+		t.Errorf("exit code %d and %q, want %d and two faults", got.Code, got.Stderr, cli.Fault)
 	}
 	same := func(text string) string {
 		text = strings.NewReplacer(folder, "", tokenServer.URL, "https://tokens.example").Replace(text)
 		text = regexp.MustCompile(` \(rid [0-9a-f-]+\)`).ReplaceAllString(text, "")
 		return regexp.MustCompile(`(?m) +$`).ReplaceAllString(regexp.MustCompile(` +`).ReplaceAllString(text, " "), "")
 	}
-	if want := same(block(t, document(t, "docs/troubleshooting.md"), "text", "TOKEN FROM")); same(got.stdout) != want {
-		t.Errorf("docs/troubleshooting.md shows\n%s\nof check --online, which writes\n%s", want, same(got.stdout))
+	if want := same(block(t, repotest.Text(t, "docs/troubleshooting.md"), "text", "TOKEN FROM")); same(got.Stdout) != want {
+		t.Errorf("docs/troubleshooting.md shows\n%s\nof check --online, which writes\n%s", want, same(got.Stdout))
 	}
-	keys := found(`"([a-z_]+)":`, finish(t, now, "check", "--online", "--output=json", "--config.file="+file).stdout)
-	_, section, _ := strings.Cut(document(t, "docs/troubleshooting.md"), "`--output=json` writes")
+	keys := repotest.Found(`"([a-z_]+)":`, clitest.Finish(t, now, "check", "--online", "--output=json", "--config.file="+file).Stdout)
+	_, section, _ := strings.Cut(repotest.Text(t, "docs/troubleshooting.md"), "`--output=json` writes")
 	section, _, _ = strings.Cut(section, "```")
-	if names := missing(keys, found("`([a-z_]+)`", section)); len(keys) == 0 || len(names) > 0 {
+	if names := repotest.Missing(keys, repotest.Found("`([a-z_]+)`", section)); len(keys) == 0 || len(names) > 0 {
 		t.Errorf("docs/troubleshooting.md does not tell of the JSON keys %q of %d", names, len(keys))
 	}
 }

@@ -1,14 +1,14 @@
-package main
+package deploy_test
 
 import (
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
+
+	"weixin_exporter/internal/repotest"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -36,7 +36,7 @@ type releaseFile struct {
 func readRelease(t *testing.T) releaseFile {
 	t.Helper()
 	var file releaseFile
-	if err := yaml.Unmarshal([]byte(document(t, ".goreleaser.yml")), &file); err != nil {
+	if err := yaml.Unmarshal([]byte(repotest.Text(t, ".goreleaser.yml")), &file); err != nil {
 		t.Fatal(err)
 	}
 	if len(file.Builds) != 1 || len(file.Packages) != 1 || len(file.Images) != 1 || len(file.Archives) != 1 {
@@ -48,9 +48,9 @@ func readRelease(t *testing.T) releaseFile {
 // A release has the program that make builds: static, and with the same stamps.
 func TestReleaseBuildsAsMakeDoes(t *testing.T) {
 	build := readRelease(t).Builds[0]
-	makefile := document(t, "Makefile")
+	makefile := repotest.Text(t, "Makefile")
 	flags := strings.Join(build.Ldflags, " ")
-	for stamp := range found(`-X \$\(STAMP\)\.(\w+)=`, makefile) {
+	for stamp := range repotest.Found(`-X \$\(STAMP\)\.(\w+)=`, makefile) {
 		if !strings.Contains(flags, "-X github.com/prometheus/common/version."+stamp+"=") {
 			t.Errorf("a release is not stamped with %s", stamp)
 		}
@@ -92,8 +92,8 @@ func TestReleaseHasWhatItNames(t *testing.T) {
 		}
 	}
 	// The unit starts what the packages install, with the arguments that it has anyway.
-	command := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin(/.*)$`).FindStringSubmatch(document(t, "deploy/systemd/weixin_exporter.service"))
-	if command == nil || !strings.Contains(document(t, "deploy/packages/10-package.conf"), "\nExecStart=\n"+"ExecStart="+pack.Bindir+command[1]+"\n") {
+	command := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin(/.*)$`).FindStringSubmatch(repotest.Text(t, "deploy/systemd/weixin_exporter.service"))
+	if command == nil || !strings.Contains(repotest.Text(t, "deploy/packages/10-package.conf"), "\nExecStart=\n"+"ExecStart="+pack.Bindir+command[1]+"\n") {
 		t.Errorf("the packages start something else than the unit, %q", command)
 	}
 }
@@ -101,7 +101,7 @@ func TestReleaseHasWhatItNames(t *testing.T) {
 // The image of a release is that of the Dockerfile at the top, but for where the program comes from.
 func TestReleaseImage(t *testing.T) {
 	last := func(path string) []string {
-		text := document(t, path)
+		text := repotest.Text(t, path)
 		var lines []string
 		for line := range strings.SplitSeq(text[strings.LastIndex(text, "\nFROM "):], "\n") {
 			word, _, _ := strings.Cut(line, " ")
@@ -117,7 +117,7 @@ func TestReleaseImage(t *testing.T) {
 	if strings.Join(built, "\n") != strings.Join(released, "\n") || len(built) < 7 {
 		t.Errorf("the images differ:\n%q\n%q", built, released)
 	}
-	for label := range found(`(org\.opencontainers\.image\.[a-z]+)=`, document(t, "Dockerfile")) {
+	for label := range repotest.Found(`(org\.opencontainers\.image\.[a-z]+)=`, repotest.Text(t, "Dockerfile")) {
 		if image.Labels[label] == "" {
 			t.Errorf("the image of a release lacks the label %s", label)
 		}
@@ -135,7 +135,7 @@ func TestWorkflows(t *testing.T) {
 				Steps     []struct{ Uses, Run string }
 			}
 		}
-		if err := yaml.Unmarshal([]byte(document(t, path)), &workflow); err != nil {
+		if err := yaml.Unmarshal([]byte(repotest.Text(t, path)), &workflow); err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
 		runs := false
@@ -152,35 +152,8 @@ func TestWorkflows(t *testing.T) {
 	if _, err := os.Stat(".ci/run"); err != nil {
 		t.Error(err)
 	}
-	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(document(t, "go.mod"))[1]
-	if !strings.Contains(document(t, ".github/workflows/test.yml"), "golang:"+version+"-") {
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(repotest.Text(t, "go.mod"))[1]
+	if !strings.Contains(repotest.Text(t, ".github/workflows/test.yml"), "golang:"+version+"-") {
 		t.Errorf("the tests do not run with Go %s", version)
-	}
-}
-
-// TestDocsDependencies demands a reason for each module that the program or its tests import.
-func TestDocsDependencies(t *testing.T) {
-	_, table, _ := strings.Cut(document(t, "CONTRIBUTING.md"), "| module | for |\n")
-	table, _, _ = strings.Cut(table, "\n\n")
-	var named []string
-	for row := range strings.SplitSeq(table, "\n") {
-		cells := strings.Split(row, "|")
-		for name := range found("`([^`]+)`", cells[1]) {
-			named = append(named, name)
-		}
-	}
-	direct := found(`(?m)^\t(\S+) v\S+$`, document(t, "go.mod"))
-	if len(direct) == 0 || len(named) < len(direct) {
-		t.Errorf("CONTRIBUTING.md names %d modules, go.mod has %d", len(named), len(direct))
-	}
-	for module := range direct {
-		if !slices.ContainsFunc(named, func(name string) bool { return strings.HasSuffix(module, "/"+name) || module == name }) {
-			t.Errorf("CONTRIBUTING.md does not say what %s is for", module)
-		}
-	}
-	for _, name := range named {
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(direct)), func(module string) bool { return strings.HasSuffix(module, "/"+name) || module == name }) {
-			t.Errorf("CONTRIBUTING.md names %s, which go.mod does not have", name)
-		}
 	}
 }

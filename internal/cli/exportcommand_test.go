@@ -1,4 +1,4 @@
-package main
+package cli_test
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"weixin_exporter/internal/cli"
+	"weixin_exporter/internal/clitest"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
 )
@@ -21,7 +23,7 @@ import (
 // beside it that names the given ones. It returns the latter's path.
 func exportable(t *testing.T, accounts string, appIDs ...string) string {
 	t.Helper()
-	file := writeConfig(t, "accounts:\n"+accounts)
+	file := clitest.WriteConfig(t, "accounts:\n"+accounts)
 	known, err := store.Open(t.Context(), filepath.Join(filepath.Dir(file), "weixin_exporter.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -79,8 +81,8 @@ func TestExportAccounts(t *testing.T) {
 		"without any known day": {exportedShop, nil, nil, nil, ""},
 	} {
 		file := exportable(t, c.accounts, c.stored...)
-		got := finish(t, time.Now, append([]string{"export", "--format=csv", "--config.file=" + file}, c.args...)...)
-		if names := exportedNames(got.stdout); got.code != done || got.stderr != c.stderr || fmt.Sprint(names) != fmt.Sprint(c.want) {
+		got := clitest.Finish(t, time.Now, append([]string{"export", "--format=csv", "--config.file=" + file}, c.args...)...)
+		if names := exportedNames(got.Stdout); got.Code != cli.Done || got.Stderr != c.stderr || fmt.Sprint(names) != fmt.Sprint(c.want) {
 			t.Errorf("%s: %q and %+v, want %q and %q", name, names, got, c.want, c.stderr)
 		}
 	}
@@ -89,9 +91,9 @@ func TestExportAccounts(t *testing.T) {
 func TestExportFaults(t *testing.T) {
 	file := exportable(t, exportedShop, shopID)
 	namesake := exportable(t, "- {name: "+formerID+", app_id: wx0123456789abcdef, app_secret: sim-secret-export}\n", formerID)
-	absent := writeConfig(t, "accounts:\n"+exportedShop)
-	memory := writeConfig(t, "accounts:\n"+exportedShop+"store: {path: ''}\n")
-	bad := writeConfig(t, "accounts: none\n")
+	absent := clitest.WriteConfig(t, "accounts:\n"+exportedShop)
+	memory := clitest.WriteConfig(t, "accounts:\n"+exportedShop+"store: {path: ''}\n")
+	bad := clitest.WriteConfig(t, "accounts: none\n")
 	folder := t.TempDir()
 	special := filepath.Join(t.TempDir(), "socket")
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", special)
@@ -105,33 +107,33 @@ func TestExportFaults(t *testing.T) {
 		code    int
 		stderr  string
 	}{
-		{"export", usage, "required flag(s) '--format' not provided; see --help"},
-		{"export --format=xlsx", usage, "--format: must be openmetrics, csv or ndjson, not \"xlsx\"; see --help"},
-		{"export --format=csv --since=yesterday", usage, `--since: "yesterday" is not a date of the form YYYY-MM-DD; see --help`},
-		{"export --format=csv --until=2024-02-30", usage, `--until: "2024-02-30" is not a date of the form YYYY-MM-DD; see --help`},
-		{export + file + " --since=2024-03-01 --until=2024-02-29", usage, "--since=2024-03-01: wrong usage: it is after --until=2024-02-29"},
-		{export + bad, fault, bad + ":1:1: accounts"},
-		{export + file + " --account=shoe", usage, "--account=shoe: wrong usage: no account of " + file + " has that name, and none in the store has it as its app id"},
+		{"export", cli.Usage, "required flag(s) '--format' not provided; see --help"},
+		{"export --format=xlsx", cli.Usage, "--format: must be openmetrics, csv or ndjson, not \"xlsx\"; see --help"},
+		{"export --format=csv --since=yesterday", cli.Usage, `--since: "yesterday" is not a date of the form YYYY-MM-DD; see --help`},
+		{"export --format=csv --until=2024-02-30", cli.Usage, `--until: "2024-02-30" is not a date of the form YYYY-MM-DD; see --help`},
+		{export + file + " --since=2024-03-01 --until=2024-02-29", cli.Usage, "--since=2024-03-01: wrong usage: it is after --until=2024-02-29"},
+		{export + bad, cli.Fault, bad + ":1:1: accounts"},
+		{export + file + " --account=shoe", cli.Usage, "--account=shoe: wrong usage: no account of " + file + " has that name, and none in the store has it as its app id"},
 		{
-			export + namesake, fault,
+			export + namesake, cli.Fault,
 			namesake + `: account wx0123456789abcdef is called "wxfedcba9876543210", which is the app id of another account in the store: give it another name`,
 		},
-		{export + memory, fault, memory + `: store.path is "": the exporter keeps everything in memory, so there is nothing to export`},
+		{export + memory, cli.Fault, memory + `: store.path is "": the exporter keeps everything in memory, so there is nothing to export`},
 		{
-			export + absent, fault,
+			export + absent, cli.Fault,
 			fmt.Sprintf("store %q: open for reading: the file does not exist; fill it first by running weixin_exporter, or change store.path",
 				filepath.Join(filepath.Dir(absent), "weixin_exporter.db")),
 		},
-		{export + file + " --output=" + folder, fault, "exporting to " + folder + ": this is a folder; name a file in it"},
-		{export + file + " --output=" + folder + "/no/file", fault, "exporting to " + folder + "/no/file: no such file or directory"},
+		{export + file + " --output=" + folder, cli.Fault, "exporting to " + folder + ": this is a folder; name a file in it"},
+		{export + file + " --output=" + folder + "/no/file", cli.Fault, "exporting to " + folder + "/no/file: no such file or directory"},
 		{
-			export + file + " --output=" + special, fault,
+			export + file + " --output=" + special, cli.Fault,
 			"exporting to " + special + ": this is not a regular file, so it cannot be replaced; write to standard output and redirect it",
 		},
 	} {
-		got := finish(t, time.Now, strings.Fields(c.command)...)
-		if got.code != c.code || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 ||
-			!strings.HasPrefix(got.stderr, "weixin_exporter: error: "+c.stderr) {
+		got := clitest.Finish(t, time.Now, strings.Fields(c.command)...)
+		if got.Code != c.code || got.Stdout != "" || strings.Count(got.Stderr, "\n") != 1 ||
+			!strings.HasPrefix(got.Stderr, "weixin_exporter: error: "+c.stderr) {
 			t.Errorf("%s: %+v, want %d and %q", c.command, got, c.code, c.stderr)
 		}
 	}
@@ -143,7 +145,7 @@ func TestExportFaults(t *testing.T) {
 // exported runs the export into a file, which must be complete.
 func exported(t *testing.T, config, output string) {
 	t.Helper()
-	if got := finish(t, time.Now, "export", "--format=ndjson", "--config.file="+config, "--output="+output); got.code != done || got.stdout+got.stderr != "" {
+	if got := clitest.Finish(t, time.Now, "export", "--format=ndjson", "--config.file="+config, "--output="+output); got.Code != cli.Done || got.Stdout+got.Stderr != "" {
 		t.Fatalf("%+v", got)
 	}
 	text, err := os.ReadFile(output)
@@ -229,16 +231,18 @@ func TestExportLeavesTheFormerFile(t *testing.T) {
 		// The note on the former account comes just before the first day is read.
 		ctx, cancel := context.WithCancel(t.Context())
 		var stderr strings.Builder
-		code := run(ctx, args(format), io.Discard, writerFunc(func(p []byte) (int, error) { cancel(); return stderr.Write(p) }), time.Now)
-		if code != done || !strings.HasSuffix(stderr.String(), "\nweixin_exporter: stopped before the export was complete\n") {
+		code := cli.Run(ctx, args(format), cli.Options{
+			Stdout: io.Discard, Stderr: writerFunc(func(p []byte) (int, error) { cancel(); return stderr.Write(p) }), Now: time.Now,
+		})
+		if code != cli.Done || !strings.HasSuffix(stderr.String(), "\nweixin_exporter: stopped before the export was complete\n") {
 			t.Errorf("%s, stopped: %d and %q", format, code, &stderr)
 		}
 		check(format + ", stopped")
 	}
 	spoil(t, filepath.Join(filepath.Dir(config), "weixin_exporter.db"))
 	for _, format := range []string{"openmetrics", "csv", "ndjson"} {
-		got := finish(t, time.Now, args(format)...)
-		if got.code != fault || !strings.Contains(got.stderr, "weixin_exporter: error: exporting to "+output+": what could be read is in "+output+".incomplete: store ") || !strings.Contains(got.stderr, "hour 24") {
+		got := clitest.Finish(t, time.Now, args(format)...)
+		if got.Code != cli.Fault || !strings.Contains(got.Stderr, "weixin_exporter: error: exporting to "+output+": what could be read is in "+output+".incomplete: store ") || !strings.Contains(got.Stderr, "hour 24") {
 			t.Errorf("%s of a damaged store: %+v", format, got)
 		}
 		check(format + " of a damaged store")
@@ -282,12 +286,13 @@ func TestExportToAReaderThatSleeps(t *testing.T) {
 		cancel()
 	}()
 	var stderr strings.Builder
-	code := run(ctx, []string{"export", "--format=csv", "--config.file=" + config}, writerFunc(func([]byte) (int, error) {
+	reader := writerFunc(func([]byte) (int, error) {
 		close(asleep)
 		<-wake
 		return 0, io.ErrClosedPipe
-	}), &stderr, time.Now)
-	if want := "weixin_exporter: stopped before the export was complete\n"; code != done || stderr.String() != want {
+	})
+	code := cli.Run(ctx, []string{"export", "--format=csv", "--config.file=" + config}, cli.Options{Stdout: reader, Stderr: &stderr, Now: time.Now})
+	if want := "weixin_exporter: stopped before the export was complete\n"; code != cli.Done || stderr.String() != want {
 		t.Errorf("%d and %q, want %q", code, &stderr, want)
 	}
 }
@@ -304,12 +309,12 @@ func TestExportToStandardOutputThatFails(t *testing.T) {
 	}
 	var stderr strings.Builder
 	args := []string{"export", "--format=csv", "--config.file=" + config}
-	if code := run(t.Context(), args, writer, &stderr, time.Now); code != done || stderr.Len() > 0 {
+	if code := cli.Run(t.Context(), args, cli.Options{Stdout: writer, Stderr: &stderr, Now: time.Now}); code != cli.Done || stderr.Len() > 0 {
 		t.Errorf("nobody reads: %d and %q", code, &stderr)
 	}
 	full := writerFunc(func([]byte) (int, error) { return 0, errors.New("no space left") })
 	want := "weixin_exporter: error: exporting to standard output: no space left\n"
-	if code := run(t.Context(), args, full, &stderr, time.Now); code != fault || stderr.String() != want {
+	if code := cli.Run(t.Context(), args, cli.Options{Stdout: full, Stderr: &stderr, Now: time.Now}); code != cli.Fault || stderr.String() != want {
 		t.Errorf("no space: %d and %q, want %q", code, &stderr, want)
 	}
 }

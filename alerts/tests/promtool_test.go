@@ -1,0 +1,95 @@
+// Package tests_test runs the unit tests of the alerts. They take a while, so they are in a package that depends on
+// no other code of the program: their results stay in the cache until an alert or a test of one changes.
+package tests_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+
+	"weixin_exporter/internal/repotest"
+)
+
+func TestMain(m *testing.M) { os.Exit(repotest.AtTop(m)) }
+
+// alertTests returns the files of promtool's unit tests.
+func alertTests(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("alerts/tests/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no unit tests of the alerts: %v", err)
+	}
+	return files
+}
+
+// tool returns the path of a program that a test needs. Without it the test is skipped, or fails
+// where the end-to-end tests must not skip either.
+func tool(t *testing.T, variable, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(os.Getenv(variable))
+	if err != nil {
+		path, err = exec.LookPath(name)
+	}
+	switch {
+	case err != nil && os.Getenv("E2E_REQUIRED") != "":
+		t.Fatalf("this test needs %s: install it, or name it with $%s: %v", name, variable, err)
+	case err != nil:
+		t.Skipf("this test needs %s; install it, or name it with $%s: %v", name, variable, err)
+	}
+	return path
+}
+
+func TestAlertsPassPromtool(t *testing.T) {
+	t.Parallel()
+	promtool := tool(t, "PROMTOOL", "promtool")
+	out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", repotest.RulesFile).CombinedOutput()
+	if want := fmt.Sprintf("SUCCESS: %d rules found", len(repotest.Rules(t))); err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v, want %s:\n%s", err, want, out)
+	}
+	for _, file := range alertTests(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			out, err := exec.CommandContext(t.Context(), promtool, "test", "rules", file).CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "SUCCESS") {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// Each alert has a unit test in which it fires, and one in which it does not.
+func TestAlertsHaveUnitTests(t *testing.T) {
+	firing, silent := map[string]bool{}, map[string]bool{}
+	for _, file := range alertTests(t) {
+		var suite struct {
+			Tests []struct {
+				Alerts []struct {
+					Name string `yaml:"alertname"`
+					Want []any  `yaml:"exp_alerts"`
+				} `yaml:"alert_rule_test"`
+			}
+		}
+		if err := yaml.Unmarshal([]byte(repotest.Text(t, file)), &suite); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, test := range suite.Tests {
+			for _, alert := range test.Alerts {
+				if len(alert.Want) > 0 {
+					firing[alert.Name] = true
+				} else {
+					silent[alert.Name] = true
+				}
+			}
+		}
+	}
+	for name := range repotest.Alerts(t) {
+		if !firing[name] || !silent[name] {
+			t.Errorf("%s is tested firing: %v, not firing: %v", name, firing[name], silent[name])
+		}
+	}
+}
