@@ -16,7 +16,7 @@ import (
 // New returns the client that an http_config asks for. Unlike the library by itself, it follows no
 // redirects, whatever follow_redirects says, and drops a byte order mark from the files of passwords
 // and credentials. It keeps up to 1000 idle connections to a host.
-func New(c promconfig.HTTPClientConfig, name string) (*http.Client, error) {
+func New(c promconfig.HTTPClientConfig, name string, options ...promconfig.HTTPClientOption) (*http.Client, error) {
 	c.FollowRedirects = false
 	settings := c.OAuth2
 	// The client with which the library requests OAuth2 tokens follows redirects whatever the settings
@@ -34,7 +34,8 @@ func New(c promconfig.HTTPClientConfig, name string) (*http.Client, error) {
 		refer(&own.CredentialsFile, &own.CredentialsRef)
 		c.Authorization = &own
 	}
-	client, err := promconfig.NewClientFromConfig(c, name, promconfig.WithSecretManager(secretFiles{})) //nolint:forbidigo // this is where they are made
+	options = append(options, promconfig.WithSecretManager(secretFiles{}))
+	client, err := promconfig.NewClientFromConfig(c, name, options...) //nolint:forbidigo // this is where they are made
 	if err != nil {
 		return nil, err
 	}
