@@ -63,7 +63,7 @@ type URLTokenOptions struct {
 // these requests, its limiter and observer do not, since they do not go to Weixin. Errors name the
 // server without user and query.
 func (c *Client) URLToken(o URLTokenOptions) TokenSource {
-	u := urlToken{client: c, from: Origin{URL: unusableURL}, secrets: o.URL.Hidden(), format: o.Format}
+	u := urlToken{client: c, from: Origin{URL: unusableURL}, secrets: o.URL.Masker(), format: o.Format}
 	if o.HTTPClient != nil {
 		u.http = *o.HTTPClient
 	}
@@ -72,7 +72,7 @@ func (c *Client) URLToken(o URLTokenOptions) TokenSource {
 	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
 		return u
 	}
-	u.url, u.from = o.URL, Origin{URL: o.URL.Place()}
+	u.url, u.from = o.URL, Origin{URL: o.URL.Endpoint()}
 	return u
 }
 

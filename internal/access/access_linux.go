@@ -1,9 +1,10 @@
-// Package access finds out what this process may do with a file or folder, without trying it.
+// Package access checks what this process may do with a file or folder, without doing it.
 package access
 
 import "syscall"
 
-// Write fails where this process may not read and write the file, or list and change the folder.
+// Write returns an error if this process may not read and write the file, or list and change the folder. The
+// error does not name the path.
 func Write(path string) error {
 	const (
 		atCwd        = -0x64

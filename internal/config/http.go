@@ -168,7 +168,7 @@ func (b *httpBlock) remember(target any, value, key string) {
 	case *promconfig.Secret:
 		b.hidden = b.hidden.Add(value)
 	case *secret.URL:
-		b.hidden = append(b.hidden, target.Hidden()...)
+		b.hidden = append(b.hidden, target.Masker()...)
 	case *promconfig.URL:
 		if password, ok := target.User.Password(); ok {
 			b.hidden = b.hidden.Add(password)

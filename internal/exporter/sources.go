@@ -102,7 +102,7 @@ func (s *sources) retried(address secret.URL, settings promconfig.HTTPClientConf
 		}
 	})
 	ask := s.ask
-	return weixin.DeferredToken(weixin.Origin{URL: address.Place()}, address.Hidden(), func() (weixin.TokenSource, error) {
+	return weixin.DeferredToken(weixin.Origin{URL: address.Endpoint()}, address.Masker(), func() (weixin.TokenSource, error) {
 		httpClient, err := httpclient.New(settings, Program)
 		if err != nil {
 			return nil, fmt.Errorf("http_config: %w", err)
@@ -119,7 +119,7 @@ func tokenOrigin(t config.Token) string {
 	case config.FileToken:
 		return "file " + t.Path
 	case config.URLToken:
-		return "url " + t.URL.Place()
+		return "url " + t.URL.Endpoint()
 	case config.AuthorizerToken:
 		return "authorizer, by platform " + t.ComponentAppID
 	default:

@@ -13,7 +13,7 @@ import (
 	"weixin_exporter/internal/httpclient"
 )
 
-// What an editor puts in front of a password is not sent with it, and a changed file counts at once.
+// A byte order mark and white space around a password are not sent, and a changed file applies at once.
 func TestFilesAreReadWithoutByteOrderMark(t *testing.T) {
 	var authorization string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

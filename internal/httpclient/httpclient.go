@@ -1,5 +1,5 @@
-// Package httpclient makes HTTP clients from the settings that Prometheus users know. All clients of the program
-// that send credentials are made here: none follows redirects, not even to request an OAuth2 token.
+// Package httpclient makes HTTP clients from Prometheus' http_config. All clients of the program that send
+// credentials are made here: none follows redirects, not even to request an OAuth2 token.
 package httpclient
 
 import (
@@ -13,16 +13,17 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// New returns the client that an http_config asks for. Unlike the library by itself, it follows no
-// redirects, whatever follow_redirects says, and drops a byte order mark from the files of passwords
-// and credentials. It keeps up to 1000 idle connections to a host.
+// New returns the client for an http_config; name is the User-Agent of its requests for OAuth2 tokens, and the
+// options are those of the library. Unlike the clients of the library, it follows no redirects, whatever
+// follow_redirects says, and ignores a byte order mark in the files of passwords and credentials. It keeps up to
+// 1000 idle connections to a host; the caller must close them with CloseIdleConnections.
 func New(c promconfig.HTTPClientConfig, name string, options ...promconfig.HTTPClientOption) (*http.Client, error) {
 	c.FollowRedirects = false
 	settings := c.OAuth2
 	// The client with which the library requests OAuth2 tokens follows redirects whatever the settings
-	// say, and so takes the client's secret elsewhere.
+	// say, and would send the client's secret to another host.
 	c.OAuth2 = nil
-	// A file becomes a reference that is its path: references are read by secretFiles.
+	// A file becomes a reference, which secretFiles reads as a path.
 	if c.BasicAuth != nil {
 		own := *c.BasicAuth
 		refer(&own.UsernameFile, &own.UsernameRef)
@@ -35,7 +36,7 @@ func New(c promconfig.HTTPClientConfig, name string, options ...promconfig.HTTPC
 		c.Authorization = &own
 	}
 	options = append(options, promconfig.WithSecretManager(secretFiles{}))
-	client, err := promconfig.NewClientFromConfig(c, name, options...) //nolint:forbidigo // this is where they are made
+	client, err := promconfig.NewClientFromConfig(c, name, options...) //nolint:forbidigo // all others call this package
 	if err != nil {
 		return nil, err
 	}
@@ -54,9 +55,10 @@ func refer(file, reference *string) {
 	}
 }
 
-// secretFiles reads the files of secrets for each request, so that a changed one counts at once.
+// secretFiles reads files with secrets for each request, so that a change applies at once.
 type secretFiles struct{}
 
+// Fetch implements promconfig.SecretManager.
 func (secretFiles) Fetch(_ context.Context, path string) (string, error) {
 	text, err := secret.ReadFile(path)
 	if err != nil {

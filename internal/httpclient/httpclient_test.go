@@ -23,7 +23,7 @@ import (
 	"weixin_exporter/internal/redirect"
 )
 
-// serve starts a server for as long as the test.
+// serve starts a server that is closed at the end of the test, and returns its URL.
 func serve(t *testing.T, handle http.HandlerFunc) string {
 	t.Helper()
 	server := httptest.NewServer(handle)
@@ -31,7 +31,7 @@ func serve(t *testing.T, handle http.HandlerFunc) string {
 	return server.URL
 }
 
-// post sends a request by a client with the settings.
+// post sends a request with a client that New makes.
 func post(t *testing.T, c promconfig.HTTPClientConfig, address string) (*http.Response, error) {
 	t.Helper()
 	client, err := httpclient.New(c, "weixin_exporter")
@@ -55,7 +55,7 @@ func postBy(t *testing.T, client *http.Client, address string) (*http.Response, 
 	return response, err
 }
 
-// key returns a key for the JWT grant.
+// key returns a key for the grant type of RFC 7523.
 func key(t *testing.T) promconfig.Secret {
 	t.Helper()
 	made, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -65,7 +65,7 @@ func key(t *testing.T) promconfig.Secret {
 	return promconfig.Secret(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(made)}))
 }
 
-// Wherever a redirect comes from, the server that it leads to sees no request.
+// Whichever server redirects, its target receives no request.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 303, 307, 308} {
@@ -105,17 +105,17 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 					continue
 				}
 				if !strings.Contains(err.Error(), c.says+fmt.Sprintf("HTTP status %d: the server redirects to %s/there; ", status, elsewhere)) {
-					t.Errorf("%s says %v", name, err)
+					t.Errorf("%s: error %v", name, err)
 				}
 			}
 			if n := seen.Load(); n > 0 {
-				t.Errorf("the other server saw %d requests", n)
+				t.Errorf("the target received %d requests", n)
 			}
 		})
 	}
 }
 
-// A token is asked for once, and anew once the client's secret has changed.
+// A token is requested once, and again after the client's secret has changed.
 func TestOAuth2(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -124,7 +124,7 @@ func TestOAuth2(t *testing.T) {
 		id, password, _ := r.BasicAuth()
 		if r.FormValue("grant_type") != "client_credentials" || r.FormValue("scope") != "write" || r.FormValue("extra") != "1" ||
 			id != "id" || r.UserAgent() != "weixin_exporter" {
-			t.Errorf("asked for a token with %v as %s by %s", r.Form, id, r.UserAgent())
+			t.Errorf("requested a token with %v as %s by %s", r.Form, id, r.UserAgent())
 		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"access_token":"sim-token-%s","token_type":"Bearer","expires_in":3600}`, password)
@@ -154,11 +154,12 @@ func TestOAuth2(t *testing.T) {
 		}
 	}
 	if n := asked.Load(); n != 2 {
-		t.Errorf("asked for a token %d times, want 2", n)
+		t.Errorf("requested a token %d times, want 2", n)
 	}
 }
 
-// A token server that refuses is quoted without the secret that it repeats; one that hangs takes no longer than the request may.
+// The error of a token server is quoted without the secret that it repeats; one that hangs takes no longer than the
+// context of the request.
 func TestOAuth2Faults(t *testing.T) {
 	t.Parallel()
 	refuses := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -169,7 +170,7 @@ func TestOAuth2Faults(t *testing.T) {
 	settings := promconfig.HTTPClientConfig{OAuth2: &promconfig.OAuth2{ClientID: "id", ClientSecret: "sim-secret-client", TokenURL: refuses}}
 	_, err := post(t, settings, "http://127.0.0.1:1/")
 	if err == nil || !strings.HasSuffix(err.Error(), "getting an OAuth2 token: HTTP status 401 invalid_client: no client with <secret>") {
-		t.Error("the refusal is not what is told")
+		t.Error("the error is not that of the token server")
 	}
 	free := make(chan struct{})
 	hangs := serve(t, func(http.ResponseWriter, *http.Request) { <-free })
@@ -198,6 +199,6 @@ func TestWrongSettings(t *testing.T) {
 	}
 	c := promconfig.HTTPClientConfig{TLSConfig: promconfig.TLSConfig{CAFile: filepath.Join(t.TempDir(), "none")}}
 	if _, err := httpclient.New(c, "weixin_exporter"); err == nil {
-		t.Error("a file that is missing is not an error")
+		t.Error("a missing file is not an error")
 	}
 }

@@ -14,32 +14,33 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"weixin_exporter/internal/errtext"
 	"weixin_exporter/internal/redirect"
 	"weixin_exporter/weixin/secret"
 )
 
-// jwtBearer is the grant type of RFC 7523, whose client signs with a key instead of sending a secret.
+// jwtBearer is the grant type of RFC 7523: the client signs with a key instead of sending a secret.
 const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer" //nolint:gosec // this is no secret
 
-// authorizer puts an OAuth2 token on each request.
+// authorizer is a RoundTripper that adds an OAuth2 token to each request.
 type authorizer struct {
 	settings promconfig.OAuth2
 	tokens   *http.Client // requests tokens
 	next     http.RoundTripper
 
 	mu    sync.Mutex
-	known string // the credential that source and token come from
-	maker tokenMaker
+	used  string // the credential of grant and token
+	grant grant  // nil before the first request
 	token *oauth2.Token
 }
 
-// tokenMaker is what both grant types have in common.
-type tokenMaker interface {
+// grant requests tokens by one of the grant types.
+type grant interface {
 	TokenSource(ctx context.Context) oauth2.TokenSource
 }
 
 func newAuthorizer(o promconfig.OAuth2, name string, next http.RoundTripper) (*authorizer, error) {
-	transport, err := promconfig.NewRoundTripperFromConfig( //nolint:forbidigo // this is where they are made
+	transport, err := promconfig.NewRoundTripperFromConfig( //nolint:forbidigo // all others call this package
 		promconfig.HTTPClientConfig{
 			TLSConfig: o.TLSConfig, ProxyConfig: o.ProxyConfig,
 		}, name, promconfig.WithUserAgent(name))
@@ -58,7 +59,7 @@ func (a *authorizer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return (&oauth2.Transport{Source: source, Base: a.next}).RoundTrip(r)
 }
 
-// CloseIdleConnections closes those to either server.
+// CloseIdleConnections closes those to both servers.
 func (a *authorizer) CloseIdleConnections() {
 	a.tokens.CloseIdleConnections()
 	if next, ok := a.next.(interface{ CloseIdleConnections() }); ok {
@@ -71,7 +72,7 @@ type sourceFunc func() (*oauth2.Token, error)
 // Token implements oauth2.TokenSource.
 func (f sourceFunc) Token() (*oauth2.Token, error) { return f() }
 
-// current returns the token that is in force, or asks for one within the time of the request that needs it.
+// current returns the current token, or requests one within the context of the request that needs it.
 func (a *authorizer) current(ctx context.Context) (*oauth2.Token, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,20 +80,20 @@ func (a *authorizer) current(ctx context.Context) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the OAuth2 client's credential: %w", err)
 	}
-	if a.maker == nil || credential != a.known {
-		a.known, a.maker, a.token = credential, a.newMaker(credential), nil
+	if a.grant == nil || credential != a.used {
+		a.used, a.grant, a.token = credential, a.newGrant(credential), nil
 	}
 	if !a.token.Valid() {
-		token, err := a.maker.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, a.tokens)).Token()
+		token, err := a.grant.TokenSource(context.WithValue(ctx, oauth2.HTTPClient, a.tokens)).Token()
 		if err != nil {
-			return nil, a.fault(err)
+			return nil, a.requestError(err)
 		}
 		a.token = token
 	}
 	return a.token, nil
 }
 
-// credential returns the client's secret, or its key.
+// credential returns the client's secret, or its key for the grant type of RFC 7523.
 func (a *authorizer) credential(ctx context.Context) (string, error) {
 	text, file := a.settings.ClientSecret, a.settings.ClientSecretFile
 	if a.settings.GrantType == jwtBearer {
@@ -104,7 +105,7 @@ func (a *authorizer) credential(ctx context.Context) (string, error) {
 	return string(text), nil
 }
 
-func (a *authorizer) newMaker(credential string) tokenMaker {
+func (a *authorizer) newGrant(credential string) grant {
 	o := a.settings
 	parameters := url.Values{}
 	for name, value := range o.EndpointParams {
@@ -132,13 +133,11 @@ func (a *authorizer) newMaker(credential string) tokenMaker {
 	}
 }
 
-// fault is the error of a token that was not given, without URLs and credentials.
-func (a *authorizer) fault(err error) error {
-	for wrapped, ok := errors.AsType[*url.Error](err); ok; wrapped, ok = errors.AsType[*url.Error](err) {
-		err = wrapped.Err
-	}
+// requestError returns the error of a failed request for a token, without URLs and credentials.
+func (a *authorizer) requestError(err error) error {
+	err = errtext.WithoutURL(err)
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		// Without the body, which may repeat the request.
+		// Without the body, which may quote the request.
 		text := refused.ErrorCode
 		if refused.Response != nil {
 			text = strings.TrimSpace(fmt.Sprintf("HTTP status %d %s", refused.Response.StatusCode, text))
@@ -146,7 +145,7 @@ func (a *authorizer) fault(err error) error {
 		if refused.ErrorDescription != "" {
 			text += ": " + refused.ErrorDescription
 		}
-		err = errors.New(secret.Masker{}.Add(a.known).Mask(text))
+		err = errors.New(secret.Masker{}.Add(a.used).Mask(text))
 	}
 	return fmt.Errorf("getting an OAuth2 token: %w", err)
 }

@@ -183,8 +183,8 @@ func newRun(now func() time.Time, t *Target, crypt callback.Crypt, client *http.
 	}
 	began := now()
 	var hidden secret.Masker
-	if t.URL.Place() != t.URL.Reveal() {
-		hidden = t.URL.Hidden() // it has a secret part
+	if t.URL.Endpoint() != t.URL.Reveal() {
+		hidden = t.URL.Masker() // it has a secret part
 	}
 	hidden = append(hidden, crypt.Token, crypt.Key.Text())
 	return &run{

@@ -1,19 +1,20 @@
-// Package redirect keeps HTTP clients from following redirects. A request of this program carries a secret
-// in its query, headers or body, and a redirect would take it to a host that nobody configured.
+// Package redirect stops HTTP clients from following redirects. Requests of this program have a secret
+// in their query, headers or body, and a redirect would send it to a host that is not configured.
 package redirect
 
 import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
+
+	"weixin_exporter/weixin/secret"
 )
 
-// Error says that a server answered with a redirect.
+// Error means that a server responded with a redirect.
 type Error struct {
 	// Status is the HTTP status.
 	Status int
-	// To is the address that the server named, without user and query, which may be secrets.
+	// To is the target of the redirect, without user and query, which may be secrets.
 	To string
 }
 
@@ -22,10 +23,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("HTTP status %d: the server redirects to %s; redirects are not followed: configure that address if it is the right one", e.Status, e.To)
 }
 
-// Refuse is a CheckRedirect of http.Client that follows no redirect. The client's error is then an
-// *Error inside of a *url.Error.
+// Refuse is a CheckRedirect function of http.Client that refuses every redirect. The client's error is an
+// *Error in a *url.Error.
 func Refuse(next *http.Request, _ []*http.Request) error {
-	e := &Error{To: (&url.URL{Scheme: next.URL.Scheme, Host: next.URL.Host, Path: next.URL.Path, RawPath: next.URL.RawPath}).String()}
+	e := &Error{To: secret.NewURL(next.URL.String()).Endpoint()}
 	if next.Response != nil {
 		e.Status = next.Response.StatusCode
 	}

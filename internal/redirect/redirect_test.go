@@ -10,7 +10,7 @@ import (
 	"weixin_exporter/internal/redirect"
 )
 
-// The error names the address without what may be secret in it.
+// The error names the target without user, query and fragment.
 func TestRefuse(t *testing.T) {
 	t.Parallel()
 	address, err := url.Parse("https://user:sim-secret-1@other.example:8443/a%2Fb?key=sim-secret-2#sim-secret-3")
@@ -24,9 +24,9 @@ func TestRefuse(t *testing.T) {
 	}
 	refused, ok := redirect.As(fmt.Errorf("sending: %w", &url.Error{Op: "Post", URL: address.String(), Err: got}))
 	if !ok || refused.Status != http.StatusFound {
-		t.Errorf("found %+v (%v) inside of other errors", refused, ok)
+		t.Errorf("As returns %+v, %v for a wrapped error", refused, ok)
 	}
 	if _, ok := redirect.As(errors.New("connection refused")); ok {
-		t.Error("another fault counts as a redirect")
+		t.Error("another error counts as a redirect")
 	}
 }

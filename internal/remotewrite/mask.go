@@ -14,7 +14,7 @@ const leastHidden = 4
 // masked returns a text without what was sent to authenticate: receivers and proxies like to repeat the
 // request that they do not want.
 func (c *Client) masked(text string, sent *http.Request) string {
-	hidden := secret.NewURL(sent.URL.String()).Hidden()
+	hidden := secret.NewURL(sent.URL.String()).Masker()
 	for _, value := range c.Headers {
 		if len(value.Reveal()) >= leastHidden {
 			hidden = append(hidden, value)

@@ -11,17 +11,16 @@ import (
 	"unicode/utf8"
 )
 
-// leastAnywhere is the length in bytes from which on a secret is masked wherever it stands. Shorter
-// ones stand in many an innocent word: they are masked as words of their own.
-const leastAnywhere = 4
+// minAnywhere is the least length in bytes at which a secret is masked wherever it occurs. Shorter ones occur
+// in ordinary words, and are masked only as separate words.
+const minAnywhere = 4
 
-// Masker hides secrets in texts that are foreign, such as the error of a proxy that quotes the request.
-// The zero value hides nothing.
+// Masker masks secrets in texts from elsewhere, such as the error of a proxy that quotes the request.
+// The zero value masks nothing.
 type Masker []Value
 
-// Mask returns text with Mask in place of each secret, as it is and as it stands in a URL, in JSON and
-// in HTML. The text is read once: what one secret leaves is not searched for another, secrets that
-// overlap become one Mask, and a Mask that stands in text already stays as it is.
+// Mask returns text with Mask in place of each secret, both as it is and as it is escaped in URLs, JSON and
+// HTML. Secrets that overlap become one Mask, and a Mask that text already contains is kept.
 func (m Masker) Mask(text string) string {
 	hidden := make(map[string]bool, 2*len(m))
 	for _, value := range m {
@@ -39,10 +38,10 @@ func (m Masker) Mask(text string) string {
 	return replace(text, spans)
 }
 
-// Hides reports whether there is anything in text that Mask would hide.
+// Hides reports whether text contains a secret that Mask would replace.
 func (m Masker) Hides(text string) bool { return m.Mask(text) != text }
 
-// Add returns m with more secrets; empty ones are left out.
+// Add returns m with more secrets; empty ones are ignored.
 func (m Masker) Add(texts ...string) Masker {
 	for _, text := range texts {
 		if text != "" {
@@ -54,12 +53,12 @@ func (m Masker) Add(texts ...string) Masker {
 
 var escapePattern = regexp.MustCompile(`%[0-9A-F]{2}`)
 
-// forms returns a secret as it may stand in a text.
+// forms returns the forms in which a secret may occur in a text.
 func forms(plain string) []string {
 	if plain == "" {
 		return nil
 	}
-	quoted, _ := json.Marshal(plain) // a string never fails
+	quoted, _ := json.Marshal(plain) // never fails for a string
 	query, path := url.QueryEscape(plain), url.PathEscape(plain)
 	lower := func(escaped string) string { return escapePattern.ReplaceAllStringFunc(escaped, strings.ToLower) }
 	return []string{plain, query, path, lower(query), lower(path), string(quoted[1 : len(quoted)-1]), html.EscapeString(plain)}
@@ -68,7 +67,7 @@ func forms(plain string) []string {
 // span is a part of a text.
 type span struct{ begin, end int }
 
-// find returns where form stands in text, also where it overlaps with itself.
+// find returns all occurrences of form in text, including those that overlap.
 func find(text, form string) []span {
 	var spans []span
 	for from := 0; from <= len(text)-len(form); {
@@ -77,7 +76,7 @@ func find(text, form string) []span {
 			break
 		}
 		s := span{from + at, from + at + len(form)}
-		if len(form) >= leastAnywhere || isWord(text, s) {
+		if len(form) >= minAnywhere || isWord(text, s) {
 			spans = append(spans, s)
 		}
 		from = s.begin + 1
@@ -85,7 +84,7 @@ func find(text, form string) []span {
 	return spans
 }
 
-// isWord reports whether what stands around the span is neither letter nor digit.
+// isWord reports whether neither a letter nor a digit is next to the span.
 func isWord(text string, s span) bool {
 	before, _ := utf8.DecodeLastRuneInString(text[:s.begin])
 	after, _ := utf8.DecodeRuneInString(text[s.end:])
@@ -96,10 +95,10 @@ func isWordRune(r rune) bool {
 	return r != utf8.RuneError && (r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r))
 }
 
-// replace writes Mask in place of the spans.
+// replace returns text with Mask in place of the spans.
 func replace(text string, spans []span) string {
 	masks := find(text, Mask)
-	// A secret that is part of the word "secret" must not be found within a Mask.
+	// A secret that is part of the word "secret" must not be replaced inside of a Mask.
 	spans = slices.DeleteFunc(spans, func(s span) bool {
 		return slices.ContainsFunc(masks, func(m span) bool { return m.begin <= s.begin && s.end <= m.end })
 	})

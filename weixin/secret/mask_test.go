@@ -39,7 +39,7 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// FuzzMask: no secret of four bytes or more is left beside the masks, and valid text stays valid.
+// FuzzMask checks that no secret of four bytes or more remains outside of the masks, and that valid UTF-8 stays valid.
 func FuzzMask(f *testing.F) {
 	f.Add("s", "secret", "secret=s")
 	f.Add("abcd", "cdef", "abcdef <secret> <sec")
@@ -89,10 +89,10 @@ func TestURLShowsNothingSecret(t *testing.T) {
 		}
 	}
 	u := secret.NewURL("https://u:hidden-word@tokens.example/shop?k=hidden-q&x=1")
-	if got := u.Place(); got != "https://tokens.example/shop" {
-		t.Errorf("the place is %q", got)
+	if got := u.Endpoint(); got != "https://tokens.example/shop" {
+		t.Errorf("the endpoint is %q", got)
 	}
-	if got := u.Hidden().Mask("GET /shop?k=hidden-q&x=1: hidden-word, hidden-q: 1"); got != "GET /shop?<secret>: <secret>, <secret>: 1" {
+	if got := u.Masker().Mask("GET /shop?k=hidden-q&x=1: hidden-word, hidden-q: 1"); got != "GET /shop?<secret>: <secret>, <secret>: 1" {
 		t.Errorf("masked as %q", got)
 	}
 	if _, err := secret.NewURL("http://hidden:%zz").Parse(); err == nil || strings.Contains(err.Error(), "hidden") || strings.Contains(err.Error(), "zz") {

@@ -1,4 +1,5 @@
-// Package secret holds values that must not be seen: app secrets and access tokens.
+// Package secret has types for values that must not be shown, such as app secrets, access tokens and URLs with
+// credentials, and masks such values in other texts.
 package secret
 
 import (
@@ -6,14 +7,14 @@ import (
 	"fmt"
 )
 
-// Mask is what stands for a secret wherever it is shown.
+// Mask replaces a secret wherever it would be shown.
 const Mask = "<secret>"
 
-// Value is a secret. However it is printed, formatted or marshalled, it shows as Mask;
-// only Reveal gives it away. The zero value is no secret at all and shows as "".
+// Value is a secret. However it is printed, formatted or marshalled, the result is Mask;
+// only Reveal returns the secret itself. The zero value is no secret and prints as "".
 type Value struct {
-	// A pointer, because fmt prints unexported fields of a foreign struct without asking
-	// their methods: what it then shows is an address.
+	// A pointer, since fmt prints unexported fields of another struct without calling their methods: it
+	// then shows an address.
 	text *string
 }
 
@@ -33,7 +34,7 @@ func (v Value) Reveal() string {
 	return *v.text
 }
 
-// IsZero reports whether there is no secret.
+// IsZero reports whether v is the zero value.
 func (v Value) IsZero() bool { return v.text == nil }
 
 // Equal reports whether both are the same secret, in constant time.
@@ -41,7 +42,7 @@ func (v Value) Equal(other Value) bool {
 	return subtle.ConstantTimeCompare([]byte(v.Reveal()), []byte(other.Reveal())) == 1
 }
 
-// String returns Mask, or "" where there is no secret.
+// String returns Mask, or "" for the zero value.
 func (v Value) String() string {
 	if v.text == nil {
 		return ""
@@ -49,13 +50,13 @@ func (v Value) String() string {
 	return Mask
 }
 
-// Format writes Mask for every verb.
+// Format writes the result of String for every verb.
 func (v Value) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(v.String())) }
 
-// MarshalText writes Mask; JSON and logfmt use it.
+// MarshalText returns the result of String; JSON and logfmt use it.
 func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-// MarshalYAML writes Mask.
+// MarshalYAML returns the result of String.
 func (v Value) MarshalYAML() (any, error) { return v.String(), nil }
 
 // UnmarshalText reads the secret.

@@ -11,8 +11,7 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// hidden is what must not be seen; it has no marker of simulated secrets, because a failing
-// test prints it.
+// hidden is the secret of the tests. It lacks the prefix of simulated secrets, since a failing test prints it.
 const hidden = "correct horse"
 
 type holder struct {
@@ -45,17 +44,17 @@ func TestReveal(t *testing.T) {
 	}
 	var none secret.Value
 	if !none.IsZero() || none.Reveal() != "" || none.String() != "" || !secret.New("").IsZero() {
-		t.Error("no secret is taken for one")
+		t.Error("the zero value is not zero")
 	}
 	if secret.New(hidden).IsZero() {
-		t.Error("a secret is taken for none")
+		t.Error("a secret is zero")
 	}
 }
 
 func TestEqual(t *testing.T) {
 	a, b := secret.New(hidden), secret.New(hidden)
 	if !a.Equal(b) || a.Equal(secret.New("other")) || a.Equal(secret.Value{}) || !(secret.Value{}).Equal(secret.Value{}) {
-		t.Error("secrets are compared wrongly")
+		t.Error("Equal is wrong")
 	}
 }
 

@@ -7,37 +7,39 @@ import (
 	"strings"
 )
 
-// leastPart is the length in bytes from which on the user or a value of a URL's query is taken for a
-// secret of its own; shorter ones are hidden with what stands around them.
-const leastPart = 6
+// minPart is the least length in bytes at which the user or a value of a URL's query is masked on its own;
+// shorter ones are masked as part of the user information or the query.
+const minPart = 6
 
 // URL is a URL whose user, password and query are secrets. However it is printed, formatted or
-// marshalled, it shows as Redacted; only Reveal gives it away. The zero value is not a URL and shows as "".
+// marshalled, the result is that of Redacted; only Reveal returns the URL itself. The zero value is no URL and
+// prints as "".
 type URL struct{ text Value }
 
-// NewURL returns text as a URL; whether it is one, Parse tells.
+// NewURL returns text as a URL without checking it: see Parse.
 func NewURL(text string) URL { return URL{New(text)} }
 
 // Reveal returns the URL itself. The caller must not show it.
 func (u URL) Reveal() string { return u.text.Reveal() }
 
-// IsZero reports whether there is no URL.
+// IsZero reports whether u is the zero value.
 func (u URL) IsZero() bool { return u.text.IsZero() }
 
-// Equal reports whether both are the same text, in constant time.
+// Equal reports whether both URLs have the same text, in constant time.
 func (u URL) Equal(other URL) bool { return u.text.Equal(other.text) }
 
-// Parse returns the parts of the URL. Its error does not quote it.
+// Parse parses the URL. The error does not quote it.
 func (u URL) Parse() (*url.URL, error) {
 	parsed, err := url.Parse(u.Reveal())
 	if err != nil {
-		// The cause of a *url.Error quotes parts of the URL, too.
-		return nil, errors.New("it is not a URL")
+		// The cause inside a *url.Error quotes parts of the URL as well.
+		return nil, errors.New("not a valid URL")
 	}
 	return parsed, nil
 }
 
-// Redacted returns the URL with Mask in place of the user and of the query.
+// Redacted returns the URL with Mask in place of the user information and of the query, and Mask alone for a
+// text that is not a URL.
 func (u URL) Redacted() string {
 	if u.IsZero() {
 		return ""
@@ -60,9 +62,8 @@ func (u URL) Redacted() string {
 	return text
 }
 
-// Place returns scheme, host and path, which name the URL without anything secret; "" where there is
-// no host.
-func (u URL) Place() string {
+// Endpoint returns scheme, host and path, which contain no secret; "" if there is no host.
+func (u URL) Endpoint() string {
 	parsed, err := u.Parse()
 	if err != nil || parsed.Host == "" {
 		return ""
@@ -70,45 +71,46 @@ func (u URL) Place() string {
 	return (&url.URL{Scheme: parsed.Scheme, Host: parsed.Host, Path: parsed.Path, RawPath: parsed.RawPath}).String()
 }
 
-// Hidden returns what hides the URL and its secret parts in other texts.
-func (u URL) Hidden() Masker {
-	hidden := Masker{}.Add(u.Reveal())
+// Masker returns a Masker of the URL and its secret parts.
+func (u URL) Masker() Masker {
+	masker := Masker{}.Add(u.Reveal())
 	parsed, err := u.Parse()
 	if err != nil {
-		return hidden
+		return masker
 	}
 	password, _ := parsed.User.Password()
-	hidden = hidden.Add(parsed.RawQuery, parsed.User.String(), password)
+	masker = masker.Add(parsed.RawQuery, parsed.User.String(), password)
 	for part := range strings.SplitSeq(parsed.RawQuery, "&") {
 		_, value, ok := strings.Cut(part, "=")
 		if !ok {
 			value = part
 		}
-		hidden = addLong(hidden, value)
+		masker = addLong(masker, value)
 		if plain, err := url.QueryUnescape(value); err == nil {
-			hidden = addLong(hidden, plain)
+			masker = addLong(masker, plain)
 		}
 	}
-	return addLong(hidden, parsed.User.Username())
+	return addLong(masker, parsed.User.Username())
 }
 
+// addLong adds text unless it is shorter than minPart.
 func addLong(m Masker, text string) Masker {
-	if len(text) < leastPart {
+	if len(text) < minPart {
 		return m
 	}
 	return m.Add(text)
 }
 
-// String returns what Redacted returns.
+// String returns the redacted URL.
 func (u URL) String() string { return u.Redacted() }
 
-// Format writes what Redacted returns for every verb.
+// Format writes the redacted URL for every verb.
 func (u URL) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(u.Redacted())) }
 
-// MarshalText writes what Redacted returns; JSON and logfmt use it.
+// MarshalText returns the redacted URL; JSON and logfmt use it.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.Redacted()), nil }
 
-// MarshalYAML writes what Redacted returns.
+// MarshalYAML returns the redacted URL.
 func (u URL) MarshalYAML() (any, error) { return u.Redacted(), nil }
 
 // UnmarshalText reads the URL.
