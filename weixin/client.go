@@ -12,8 +12,8 @@ import (
 	"net/url"
 	"time"
 
-	"weixin_exporter/internal/errtext"
 	"weixin_exporter/internal/redirect"
+	"weixin_exporter/internal/text"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -93,11 +93,11 @@ func NewClient(options Options) *Client {
 	return c
 }
 
-func parseBase(text string) (*url.URL, error) {
-	base, err := url.Parse(text)
+func parseBase(address string) (*url.URL, error) {
+	base, err := url.Parse(address)
 	if err != nil {
 		// Without the URL itself: it may contain a proxy's password.
-		return nil, fmt.Errorf("base URL: %w", errtext.WithoutURL(err))
+		return nil, fmt.Errorf("base URL: %w", text.WithoutURL(err))
 	}
 	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
 		return nil, errors.New("base URL: it must begin with http:// or https:// and name a host")
@@ -244,11 +244,11 @@ func (c *Client) request(ctx context.Context, q call) (*http.Request, error) {
 	target.RawQuery = query.Encode()
 	var body io.Reader
 	if q.body != nil {
-		text, err := json.Marshal(q.body)
+		content, err := json.Marshal(q.body)
 		if err != nil {
 			return nil, err
 		}
-		body = bytes.NewReader(text)
+		body = bytes.NewReader(content)
 	}
 	request, err := http.NewRequestWithContext(ctx, q.method, target.String(), body)
 	if err != nil {

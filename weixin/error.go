@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"weixin_exporter/internal/errtext"
+	"weixin_exporter/internal/text"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -177,7 +177,7 @@ var (
 func (c call) errorOf(e envelope) *Error {
 	errmsg, _ := parseString(e.Errmsg)
 	errmsg = c.secrets.Mask(errmsg)
-	errmsg = errtext.OneLine(errmsg[:min(len(errmsg), maxErrmsg)])
+	errmsg = text.OneLine(errmsg[:min(len(errmsg), maxErrmsg)])
 
 	m := meaningOf(e.code, c.bySecret)
 	failed := &Error{API: c.api, Reason: m.reason, Errcode: e.code, Wait: m.wait}
@@ -187,16 +187,16 @@ func (c call) errorOf(e envelope) *Error {
 	for _, decoration := range []*regexp.Regexp{ridPattern, hintPattern, linkPattern} {
 		errmsg = decoration.ReplaceAllString(errmsg, "")
 	}
-	failed.Errmsg = errtext.Shorten(strings.Trim(errmsg, " ,;"), maxCharacters)
+	failed.Errmsg = text.Shorten(strings.Trim(errmsg, " ,;"), maxCharacters)
 	if m.reason == AllowList || e.code == 61004 {
 		failed.Address = findAddress(errmsg)
 	}
 	return failed
 }
 
-// findAddress returns the first IP address in text, an IPv4-mapped one in its IPv4 form; "" if there is none.
-func findAddress(text string) string {
-	for _, candidate := range addressPattern.FindAllString(text, -1) {
+// findAddress returns the first IP address in errmsg, an IPv4-mapped one in its IPv4 form; "" if there is none.
+func findAddress(errmsg string) string {
+	for _, candidate := range addressPattern.FindAllString(errmsg, -1) {
 		for _, form := range []string{candidate, strings.Trim(candidate, ".:")} {
 			if address, err := netip.ParseAddr(form); err == nil {
 				return address.Unmap().String()
@@ -210,11 +210,11 @@ func findAddress(text string) string {
 // puts around it, and without secrets, which an error of net/http or of a proxy may quote. It never
 // counts as the end of a context: the failure is one of the request, not of the caller's own context.
 func printable(err error, secrets secret.Masker) error {
-	err = errtext.WithoutURL(err)
-	text := err.Error()
-	shown := errtext.Shorten(errtext.OneLine(secrets.Mask(text)), maxCharacters)
+	err = text.WithoutURL(err)
+	original := err.Error()
+	shown := text.Shorten(text.OneLine(secrets.Mask(original)), maxCharacters)
 	ofContext := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
-	if shown != text || ofContext || secrets.Hides(fmt.Sprintf("%+v %#v", err, err)) {
+	if shown != original || ofContext || secrets.Hides(fmt.Sprintf("%+v %#v", err, err)) {
 		return errors.New(shown)
 	}
 	return err

@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 
-	"weixin_exporter/internal/errtext"
+	"weixin_exporter/internal/files"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -65,7 +63,7 @@ func (f *RefreshTokenFile) Save(refreshToken secret.Value) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.replace(refreshToken.Reveal() + "\n"); err != nil {
-		return fmt.Errorf("%s: %w", f.Origin(), errtext.WithoutPath(err))
+		return fmt.Errorf("%s: %w", f.Origin(), files.Cause(err))
 	}
 	return nil
 }
@@ -93,7 +91,7 @@ func (f *RefreshTokenFile) replace(content string) error {
 		return err
 	}
 	f.before(StepSyncFolder)
-	return syncFolder(folder)
+	return files.SyncFolder(folder)
 }
 
 // temporaryPrefix is the prefix of the names of the temporary files that replace target.
@@ -108,7 +106,10 @@ func (f *RefreshTokenFile) write(file *os.File, content string) error {
 		err = file.Sync()
 	}
 	f.before(StepClose)
-	return errors.Join(err, file.Close())
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	return err
 }
 
 func (f *RefreshTokenFile) before(step string) {
@@ -145,22 +146,4 @@ func removeLeftovers(folder, prefix string) {
 			_ = os.Remove(filepath.Join(folder, entry.Name()))
 		}
 	}
-}
-
-// syncFolder makes a rename in folder survive a crash of the machine. Systems that cannot sync
-// folders return EINVAL or ErrUnsupported.
-func syncFolder(folder string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	opened, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = opened.Close() }()
-	err = opened.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		return nil
-	}
-	return err
 }

@@ -1,6 +1,7 @@
 package weixin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"weixin_exporter/internal/errtext"
+	"weixin_exporter/internal/files"
 )
 
 const (
@@ -29,11 +30,11 @@ var errLocked = errors.New("another process is exchanging the refresh token")
 func (f *RefreshTokenFile) Lock(ctx context.Context) (func(), error) {
 	unlock, err := f.lock(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Origin(), errtext.WithoutPath(err))
+		return nil, fmt.Errorf("%s: %w", f.Origin(), files.Cause(err))
 	}
 	if err := f.tryReplace(); err != nil {
 		unlock()
-		return nil, fmt.Errorf("%s cannot be replaced: %w", f.Origin(), errtext.WithoutPath(err))
+		return nil, fmt.Errorf("%s cannot be replaced: %w", f.Origin(), files.Cause(err))
 	}
 	return unlock, nil
 }
@@ -118,5 +119,5 @@ func (f *RefreshTokenFile) tryReplace() error {
 		return err
 	}
 	_, err = temporary.Write(make([]byte, maxToken))
-	return errors.Join(err, temporary.Close(), os.Remove(temporary.Name()))
+	return cmp.Or(err, temporary.Close(), os.Remove(temporary.Name()))
 }

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"weixin_exporter/internal/errtext"
 	"weixin_exporter/internal/redirect"
+	"weixin_exporter/internal/text"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -95,14 +95,14 @@ func (a *authorizer) current(ctx context.Context) (*oauth2.Token, error) {
 
 // credential returns the client's secret, or its key for the grant type of RFC 7523.
 func (a *authorizer) credential(ctx context.Context) (string, error) {
-	text, file := a.settings.ClientSecret, a.settings.ClientSecretFile
+	credential, file := a.settings.ClientSecret, a.settings.ClientSecretFile
 	if a.settings.GrantType == jwtBearer {
-		text, file = a.settings.ClientCertificateKey, a.settings.ClientCertificateKeyFile
+		credential, file = a.settings.ClientCertificateKey, a.settings.ClientCertificateKeyFile
 	}
 	if file != "" {
 		return secretFiles{}.Fetch(ctx, file)
 	}
-	return string(text), nil
+	return string(credential), nil
 }
 
 func (a *authorizer) newGrant(credential string) grant {
@@ -135,17 +135,17 @@ func (a *authorizer) newGrant(credential string) grant {
 
 // requestError returns the error of a failed request for a token, without URLs and credentials.
 func (a *authorizer) requestError(err error) error {
-	err = errtext.WithoutURL(err)
+	err = text.WithoutURL(err)
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		// Without the body, which may quote the request.
-		text := refused.ErrorCode
+		shown := refused.ErrorCode
 		if refused.Response != nil {
-			text = strings.TrimSpace(fmt.Sprintf("HTTP status %d %s", refused.Response.StatusCode, text))
+			shown = strings.TrimSpace(fmt.Sprintf("HTTP status %d %s", refused.Response.StatusCode, shown))
 		}
 		if refused.ErrorDescription != "" {
-			text += ": " + refused.ErrorDescription
+			shown += ": " + refused.ErrorDescription
 		}
-		err = errors.New(secret.Masker{}.Add(a.used).Mask(text))
+		err = errors.New(secret.Masker{}.Add(a.used).Mask(shown))
 	}
 	return fmt.Errorf("getting an OAuth2 token: %w", err)
 }

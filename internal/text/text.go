@@ -1,4 +1,4 @@
-// Package text shortens and joins texts for messages.
+// Package text makes texts fit for messages: it joins and shortens them, and takes out of errors what must not be shown.
 package text
 
 import (

@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 
-	"weixin_exporter/internal/errtext"
+	"weixin_exporter/internal/files"
 )
 
 // maxFile bounds the size of a file with a secret, in bytes.
@@ -19,19 +19,19 @@ const maxFile = 64 << 10
 func ReadFile(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", errtext.WithoutPath(err)
+		return "", files.Cause(err)
 	}
 	if !info.Mode().IsRegular() {
 		return "", errors.New("not a regular file")
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return "", errtext.WithoutPath(err)
+		return "", files.Cause(err)
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
-		return "", errtext.WithoutPath(err)
+		return "", files.Cause(err)
 	}
 	if len(content) > maxFile {
 		return "", fmt.Errorf("file larger than %d KiB", maxFile>>10)

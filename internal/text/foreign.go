@@ -1,12 +1,8 @@
-// Package errtext makes errors and texts from elsewhere fit for logs, pages and error messages.
-package errtext
+package text
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"net/url"
-	"os"
 	"strings"
 	"unicode"
 )
@@ -41,23 +37,4 @@ func WithoutURL(err error) error {
 		}
 		err = wrapped.Err
 	}
-}
-
-// WithoutPath returns an error of package os without file names, for callers that name the file
-// themselves. It keeps the operation, unless that was to open the file or to look it up.
-func WithoutPath(err error) error {
-	var operation string
-	var cause error
-	if failed, ok := errors.AsType[*fs.PathError](err); ok {
-		operation, cause = failed.Op, failed.Err
-	} else if failed, ok := errors.AsType[*os.LinkError](err); ok {
-		operation, cause = failed.Op, failed.Err
-	} else {
-		return err
-	}
-	switch operation {
-	case "stat", "lstat", "open":
-		return cause
-	}
-	return fmt.Errorf("%s: %w", operation, cause)
 }
