@@ -118,7 +118,7 @@ func TestDemoSaysLastAndOnceWhereToLook(t *testing.T) {
 		return nil
 	})
 	log, banner, _ := strings.Cut(all.String(), "A simulated Weixin")
-	for part, want := range map[string]int{"Listening on": 2, "yesterday is known": 8, "errcode=48001": 1} {
+	for part, want := range map[string]int{"Listening on": 2, "figures of yesterday received": 8, "errcode=48001": 1} {
 		if n := strings.Count(log, part); n < want {
 			t.Errorf("%d lines with %q come before it, want %d:\n%s", n, part, want, mask(log))
 		}

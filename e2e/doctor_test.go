@@ -279,7 +279,7 @@ func TestCheckOfRemoteWrite(t *testing.T) {
 	}
 	for _, want := range []string{
 		"remote_write[0] (" + endpointOf(d.write) + "): accepts requests\n",
-		"warning: remote_write[0] (" + endpointOf(d.write) + "): the receiver keeps samples for 15d only",
+		"warning: remote_write[0] (" + endpointOf(d.write) + "): the receiver keeps samples for only 15d",
 		"warning: remote_write[0] (" + endpointOf(d.write) + "): the receiver's storage.tsdb.out_of_order_time_window is 10d",
 	} {
 		if !strings.Contains(got.stdout, want) {

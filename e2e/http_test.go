@@ -298,7 +298,7 @@ func TestStrayRowsAreLeftOutAndCounted(t *testing.T) {
 			t.Errorf("%s: no row is counted as rejected for %s", c.api, c.reason)
 		}
 	}
-	x.logged(t, "rows of the answer left out", "reason=out_of_range", "account=shop")
+	x.logged(t, "rows of the response skipped", "reason=out_of_range", "account=shop")
 }
 
 func TestHistoryIsAskedForInFewCalls(t *testing.T) {

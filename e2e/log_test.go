@@ -43,7 +43,7 @@ func TestJSONLog(t *testing.T) {
 	// A line for each of the two calls that works, one for what both fail for, and none for each of the
 	// history's days.
 	for msg, want := range map[string]int{
-		"starting weixin_exporter": 1, "Listening on": 1, "yesterday is known": 2, "refresh failed": 1,
+		"starting weixin_exporter": 1, "Listening on": 1, "figures of yesterday received": 2, "refresh failed": 1,
 		"stopping; running requests may end": 1, "stopped": 1, "days stored": 0,
 	} {
 		if got := messages[msg]; got != want && day == datacube.DateOf(clock()) { // another day begins with further lines

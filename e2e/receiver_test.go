@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,7 +12,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,12 +19,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/klauspost/compress/snappy"
-	writev2 "github.com/prometheus/client_golang/exp/api/remote/genproto/v2"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	past "weixin_exporter/internal/history" // the number of days is called history here
+	"weixin_exporter/internal/remotewrite/remotewritetest"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -227,7 +224,7 @@ func waitSent(t *testing.T, x *exporter, endpoint string, sent, failed int) {
 // endpointOf returns how an exporter calls a receiver.
 func endpointOf(write string) string { return strings.TrimPrefix(write, "http://") }
 
-// listener is a receiver that keeps what it gets; it knows remote write 1.0 and 2.0.
+// listener is a receiver that stores what it gets, by remote write 1.0 and 2.0.
 type listener struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -238,122 +235,36 @@ func newListener(t *testing.T) *listener {
 	t.Helper()
 	l := &listener{samples: map[string]map[int64][]float64{}}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		packed, err := io.ReadAll(r.Body)
+		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			return // the exporter was ended
+			return // the exporter was stopped
 		}
-		read := readV1
-		if strings.HasSuffix(r.Header.Get("Content-Type"), ";proto="+writeV2) {
-			read = readV2
-		}
-		n := 0
-		plain, err := snappy.Decode(nil, packed)
-		if err == nil {
-			err = read(plain, func(labels []string, at int64, value float64) {
-				n++
-				l.add(labels, at, value)
-			})
-		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		request, err := remotewritetest.Read(r)
 		if err != nil {
-			t.Errorf("a request of the type %s: %v", r.Header.Get("Content-Type"), err)
+			t.Errorf("invalid request: %v", err)
 		}
-		w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(n))
+		l.store(request)
+		w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(request.Count()))
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	t.Cleanup(l.Close)
 	return l
 }
 
-// add keeps a sample; labels are names, each followed by its value.
-func (l *listener) add(labels []string, at int64, value float64) {
-	named := map[string]string{}
-	for pair := range slices.Chunk(labels, 2) {
-		named[pair[0]] = pair[1]
-	}
-	key := series(named["__name__"], "account", named["account"])
+func (l *listener) store(request *remotewritetest.Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.samples[key] == nil {
-		l.samples[key] = map[int64][]float64{}
-	}
-	l.samples[key][at/1000] = append(l.samples[key][at/1000], value)
-}
-
-// readV2 decodes with the type of client_golang.
-func readV2(plain []byte, add func(labels []string, at int64, value float64)) error {
-	var request writev2.Request
-	if err := proto.Unmarshal(plain, &request); err != nil {
-		return err
-	}
-	symbols := request.GetSymbols()
-	for _, s := range request.GetTimeseries() {
-		var labels []string
-		for _, ref := range s.GetLabelsRefs() {
-			labels = append(labels, symbols[ref])
+	for _, s := range request.Series {
+		key := series(s.Labels["__name__"], "account", s.Labels["account"])
+		if l.samples[key] == nil {
+			l.samples[key] = map[int64][]float64{}
 		}
-		for _, sample := range s.GetSamples() {
-			add(labels, sample.GetTimestamp(), sample.GetValue())
+		for _, sample := range s.Samples {
+			at := sample.Time / 1000
+			l.samples[key][at] = append(l.samples[key][at], sample.Value)
 		}
 	}
-	return nil
-}
-
-// readV1 decodes a prometheus.WriteRequest, for which there is no library without Prometheus itself.
-func readV1(plain []byte, add func(labels []string, at int64, value float64)) error {
-	return eachField(plain, func(_ protowire.Number, _ uint64, part []byte) error {
-		var labels []string
-		return eachField(part, func(field protowire.Number, _ uint64, part []byte) error {
-			if field == 1 { // a label; all of them come before the samples
-				return eachField(part, func(_ protowire.Number, _ uint64, text []byte) error {
-					labels = append(labels, string(text))
-					return nil
-				})
-			}
-			var at int64
-			var value float64
-			err := eachField(part, func(field protowire.Number, bits uint64, _ []byte) error {
-				if field == 1 {
-					value = math.Float64frombits(bits)
-				} else {
-					at = int64(bits)
-				}
-				return nil
-			})
-			add(labels, at, value)
-			return err
-		})
-	})
-}
-
-// eachField calls a function for the fields of a message, with a number or with bytes.
-func eachField(message []byte, each func(field protowire.Number, bits uint64, part []byte) error) error {
-	for len(message) > 0 {
-		field, kind, n := protowire.ConsumeTag(message)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		message = message[n:]
-		var bits uint64
-		var part []byte
-		switch kind {
-		case protowire.VarintType:
-			bits, n = protowire.ConsumeVarint(message)
-		case protowire.Fixed64Type:
-			bits, n = protowire.ConsumeFixed64(message)
-		case protowire.BytesType:
-			part, n = protowire.ConsumeBytes(message)
-		default:
-			return fmt.Errorf("wire type %d", kind)
-		}
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		message = message[n:]
-		if err := each(field, bits, part); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // once returns the samples, each of which must have come once.

@@ -47,7 +47,7 @@ func TestStartsWhileWeixinIsDownAndRecovers(t *testing.T) {
 	t.Cleanup(server.Close)
 	w.waitComplete(t, x.web, w.accounts...)
 	w.checkFigures(t, x.metrics(t), w.accounts...)
-	x.logged(t, "level=info", "refresh works again", "failing_since=")
+	x.logged(t, "level=info", "refresh recovered", "failing_since=")
 	if page := x.get(t, "/").body; strings.Contains(page, "What is wrong") {
 		t.Error("the landing page still says that something is wrong")
 	}
@@ -79,7 +79,7 @@ func TestWrongSecretIsToldAndMended(t *testing.T) {
 	if got[failures] != 1 || got[series("weixin_refresh_success", "account", "shop", "api", "daily")] != 1 {
 		t.Errorf("after mending: %s is %v, want still 1, and success", failures, got[failures])
 	}
-	x.logged(t, "account=shop", "refresh works again")
+	x.logged(t, "account=shop", "refresh recovered")
 }
 
 // The secret in a file of its own is read again with each reload.

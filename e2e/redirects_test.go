@@ -32,7 +32,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	told := "the server redirects to " + elsewhere.URL + "/there; redirects are not followed"
 	x.logged(t, "account=club", "refresh failed", "reason=token", told)
 	for _, endpoint := range []string{"(headers)", "(basic)", "endpoint=127.0.0.1:9/"} {
-		x.logged(t, "level=error", "remote write does not get through", endpoint, told)
+		x.logged(t, "level=error", "remote write is failing", endpoint, told)
 	}
 	x.logged(t, "getting an OAuth2 token: HTTP status 307")
 	w.waitFigures(t, x.web, fine)

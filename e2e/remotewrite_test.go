@@ -65,10 +65,10 @@ func TestRemoteWriteSurvivesOutage(t *testing.T) {
 			if p := x.ask(t, http.MethodPost, "/-/reload"); p.status != http.StatusOK {
 				t.Fatalf("reload: %s", mask(p.body))
 			}
-			x.logged(t, "remote write does not get through", "connection refused", endpoint)
+			x.logged(t, "remote write is failing", "connection refused", endpoint)
 			w.waitComplete(t, x.web, w.accounts...)
 			d.startAgain()
-			x.logged(t, "remote write gets through again", endpoint)
+			x.logged(t, "remote write has recovered", endpoint)
 			waitSent(t, x, endpoint, 2*history*daySamples, 0)
 
 			last := lastDay(t, x, w.accounts...)
@@ -81,7 +81,7 @@ func TestRemoteWriteSurvivesOutage(t *testing.T) {
 			})
 			mustEqual(t, c.name, want, d.samples(t))
 			w.checkDaySums(t, d, c.day, last)
-			if fell := strings.Contains(x.stderr.String(), "the receiver does not know remote write 2.0"); fell != c.falls {
+			if fell := strings.Contains(x.stderr.String(), "the receiver does not support remote write 2.0"); fell != c.falls {
 				t.Errorf("fallback to 1.0: %v, want %v", fell, c.falls)
 			}
 		})

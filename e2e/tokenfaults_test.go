@@ -93,7 +93,7 @@ func TestFaultsOfTokenSources(t *testing.T) {
 	w.waitFigures(t, x.web, healed...)
 	w.checkFigures(t, x.metrics(t), healed...)
 	for _, a := range healed[1:] {
-		x.logged(t, "level=info", "account="+a.name+" ", "refresh works again")
+		x.logged(t, "level=info", "account="+a.name+" ", "refresh recovered")
 	}
 }
 

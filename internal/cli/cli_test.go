@@ -108,7 +108,7 @@ func TestTelemetryPathTaken(t *testing.T) {
 func TestDemo(t *testing.T) {
 	p := clitest.Start(t, "demo")
 	p.Output.Wait(`Metrics    ` + p.Base + `/metrics`)
-	p.Output.Wait(`yesterday is known.* account=support-bot .*api=hourly`)
+	p.Output.Wait(`figures of yesterday received.* account=support-bot .*api=hourly`)
 	p.Output.Wait(`account=not-verified.* errcode=48001`)
 	if metrics, ok := p.Shows(`weixin_interface_daily_failures\{account="support-bot"\} (\d{3,})\n`); !ok {
 		t.Errorf("the account with an incident has no failures:\n%s", metrics)
@@ -142,7 +142,7 @@ func TestServeAndReload(t *testing.T) {
 	)
 	file := clitest.WriteConfig(t, text(shopLine))
 	p := clitest.Start(t, "serve", "--config.file="+file, "--web.enable-lifecycle", "--log.format=logfmt")
-	p.Output.Wait(`yesterday is known.* account=shop .*api=hourly`)
+	p.Output.Wait(`figures of yesterday received.* account=shop .*api=hourly`)
 	rewrite := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -154,7 +154,7 @@ func TestServeAndReload(t *testing.T) {
 	if code, body := p.Request("POST", "/-/reload"); code != http.StatusOK {
 		t.Fatalf("%d %s", code, body)
 	}
-	p.Output.Wait(`yesterday is known.* account=bot .*api=hourly`)
+	p.Output.Wait(`figures of yesterday received.* account=bot .*api=hourly`)
 	if metrics, ok := p.Shows(`weixin_interface_daily_callbacks\{account="bot"\}`); !ok {
 		t.Errorf("the second account has no figures:\n%s", metrics)
 	}
@@ -202,7 +202,7 @@ func TestServeAndReload(t *testing.T) {
 // suffixes that its type gives to samples, is taken by another.
 func TestOpenMetricsFamiliesDoNotCollide(t *testing.T) {
 	p := clitest.Start(t, "demo")
-	p.Output.Wait(`yesterday is known.* account=support-bot .*api=hourly`)
+	p.Output.Wait(`figures of yesterday received.* account=support-bot .*api=hourly`)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.Base+"/metrics", http.NoBody)
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func simulate(t *testing.T, settings string) (*weixintest.Server, string, string
 func TestASecondServerOnTheSameStore(t *testing.T) {
 	simulated, file, path := simulate(t, "")
 	p := clitest.Start(t, "serve", "--log.level=debug", "--config.file="+file)
-	p.Output.Wait(`yesterday is known.* account=shop .*api=hourly`)
+	p.Output.Wait(`figures of yesterday received.* account=shop .*api=hourly`)
 	p.Output.Wait(`account=shop.*purpose=history`)
 
 	got := clitest.Finish(t, time.Now, "serve", "--config.file="+file, "--web.listen-address=127.0.0.1:0")

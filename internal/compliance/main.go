@@ -1,7 +1,6 @@
-// Compliance lets the public test suite for senders of Prometheus' remote write examine the package
-// remotewrite. The suite starts a program that it takes for Prometheus: with a configuration file,
-// which names a target to scrape and a receiver to send to. It is not part of what is shipped;
-// docs/remote-write-compliance.md says how it is used.
+// Compliance runs the package remotewrite in the public compliance test suite for remote write senders. The suite
+// starts a program as if it were Prometheus: with a configuration file that names a target to scrape and a receiver.
+// It is not released; docs/remote-write-compliance.md describes how to use it.
 package main
 
 import (
@@ -31,8 +30,8 @@ import (
 )
 
 const (
-	// interval is how often the target is scraped. It is longer than what the suite asks for, because
-	// each scrape is one request here, and Prometheus gathers them for five seconds, too.
+	// interval is how often the target is scraped. It is longer than the suite configures, because each scrape is one
+	// request here, and Prometheus also collects samples for five seconds before it sends them.
 	interval = 5 * time.Second
 	timeout  = 5 * time.Second
 	// perRequest is the default of max_samples_per_send.
@@ -49,7 +48,7 @@ func main() {
 	}
 }
 
-// settings is what the adapter needs of a configuration of Prometheus.
+// settings is the part of a Prometheus configuration that the adapter needs.
 type settings struct {
 	RemoteWrite []struct {
 		URL             string              `yaml:"url"`
@@ -68,7 +67,7 @@ func run(ctx context.Context, args []string, stderr io.Writer, now func() time.T
 	flags := flag.NewFlagSet("compliance", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	file := flags.String("config.file", "", "configuration of Prometheus with one target and one receiver")
-	flags.String("web.listen-address", "", "not used")
+	flags.String("web.listen-address", "", "ignored")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -104,19 +103,19 @@ type adapter struct {
 	job, target string
 }
 
-// loop sends what it scrapes, at once and then at each interval.
+// loop scrapes and sends, at once and then at each interval.
 func (a *adapter) loop(ctx context.Context) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		samples, err := a.scrape(ctx)
 		if err != nil {
-			level.Error(a.logger).Log("msg", "the target cannot be scraped", "err", err)
+			level.Error(a.logger).Log("msg", "scraping the target failed", "err", err)
 		}
 		for request := range slices.Chunk(samples, perRequest) {
 			refused, _ := a.writer.Write(ctx, request) // ends with the context
 			for _, r := range refused {
-				level.Error(a.logger).Log("msg", "a sample was given up", "reason", r.Reason, "answer", r.Text)
+				level.Error(a.logger).Log("msg", "a sample was given up", "reason", r.Reason, "response", r.Text)
 			}
 		}
 		select {
@@ -145,10 +144,10 @@ func (a *adapter) scrape(ctx context.Context) ([]remotewrite.Sample, error) {
 	return a.parse(text)
 }
 
-// parse reads an exposition. The parser does not know exemplars, which this sender does not send.
+// parse parses an exposition, without exemplars, which neither the parser nor the sender supports.
 func (a *adapter) parse(text []byte) ([]remotewrite.Sample, error) {
 	text = regexp.MustCompile(`(?m) # \{.*$`).ReplaceAll(text, nil)
-	text = append(text, '\n') // the last line may lack it
+	text = append(text, '\n') // it may be missing in the last line
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	var samples []remotewrite.Sample
@@ -173,7 +172,8 @@ func (a *adapter) sample(family *dto.MetricFamily, s *model.Sample) remotewrite.
 	return remotewrite.Sample{Series: series, Time: int64(s.Timestamp), Value: float64(s.Value)}
 }
 
-// typeOf returns a family's type; the package itself has no use for histograms and summaries.
+// typeOf returns a family's type. The package remotewrite has no names for histograms and summaries, since the
+// exporter does not send any.
 func typeOf(family *dto.MetricFamily) remotewrite.Type {
 	const histogram, summary remotewrite.Type = 3, 5
 	switch family.GetType() {

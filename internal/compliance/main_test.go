@@ -12,9 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/snappy"
-	writev2 "github.com/prometheus/client_golang/exp/api/remote/genproto/v2"
-	"google.golang.org/protobuf/proto"
+	"weixin_exporter/internal/remotewrite/remotewritetest"
 )
 
 const exposition = `# HELP jobs_total Jobs.
@@ -32,7 +30,7 @@ size_count 1
 level -1 1000
 plain 2`
 
-// What the target shows arrives at the receiver, with labels, types and times.
+// The samples of the target arrive at the receiver, with labels, types and times.
 func TestScrapeAndSend(t *testing.T) {
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, exposition) }))
 	defer target.Close()
@@ -41,28 +39,16 @@ func TestScrapeAndSend(t *testing.T) {
 	got := map[string]string{}
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer cancel()
-		packed, err := io.ReadAll(r.Body)
+		request, err := remotewritetest.Read(r)
 		if err != nil {
 			t.Error(err)
 		}
-		plain, err := snappy.Decode(nil, packed)
-		if err != nil {
-			t.Error(err)
-		}
-		var request writev2.Request
-		if err := proto.Unmarshal(plain, &request); err != nil {
-			t.Error(err)
-		}
-		for _, series := range request.GetTimeseries() {
-			labels := map[string]string{}
-			for refs := series.GetLabelsRefs(); len(refs) > 1; refs = refs[2:] {
-				labels[request.GetSymbols()[refs[0]]] = request.GetSymbols()[refs[1]]
+		for _, series := range request.Series {
+			if series.Labels["job"] != "test" || "http://"+series.Labels["instance"] != target.URL {
+				t.Errorf("labels %v", series.Labels)
 			}
-			if labels["job"] != "test" || "http://"+labels["instance"] != target.URL {
-				t.Errorf("labels %v", labels)
-			}
-			sample := series.GetSamples()[0]
-			got[labels["__name__"]+labels["kind"]+labels["le"]] = fmt.Sprint(sample.GetValue(), sample.GetTimestamp(), series.GetMetadata().GetType())
+			key := series.Labels["__name__"] + series.Labels["kind"] + series.Labels["le"]
+			got[key] = fmt.Sprint(series.Samples[0].Value, series.Samples[0].Time, series.Type)
 		}
 		w.WriteHeader(http.StatusBadRequest)
 	}))

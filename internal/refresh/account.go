@@ -12,53 +12,53 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// Caller makes the two calls for one account; *weixin.Account is one.
+// Caller makes the API calls of one account; *weixin.Account implements it.
 type Caller interface {
 	InterfaceSummary(ctx context.Context, begin, end datacube.Date) (weixin.DailyResponse, error)
 	InterfaceSummaryHour(ctx context.Context, date datacube.Date) (weixin.HourlyResponse, error)
 	Quota(ctx context.Context, api datacube.API) (weixin.CallQuota, error)
 }
 
-// Account is an account to be refreshed.
+// Account is an account to refresh.
 type Account struct {
 	Name   string
 	AppID  string
 	Caller Caller
-	// Credentials are all that decides whether Weixin accepts the account's calls: secret, source
-	// of the tokens, host and proxy. What was refused with others is tried again at once. Only a
-	// salted hash of them is kept.
+	// Credentials are everything that decides whether Weixin accepts the account's calls: the secret, the
+	// source of the tokens, the host and the proxy. When they change, calls that were refused are made
+	// again at once. Only a salted hash of them is stored.
 	Credentials secret.Value
 }
 
 // account is an account of a Refresher. It belongs to the goroutine of Run.
 type account struct {
-	baseAccount // whose context ends when the account is removed
+	baseAccount // its context ends when the account is removed
 
 	cancel   context.CancelFunc
-	index    int // in the order of the names
+	index    int // in the order of names
 	calls    [datacube.APIs]callState
-	underway *list.Element // of the call under way, among the workers
+	underway *list.Element // the running call in workers.calls
 
-	shown     *snapshot.Account // what the next snapshot is to say
-	published bool              // it is part of a snapshot, so it must not change any more
+	shown     *snapshot.Account // what the next snapshot shows
+	published bool              // shown is part of a snapshot and must not change
 
-	// While no call is under way, the account is in one of the queues.
-	stale bool      // what is known has changed since next and wake were found
-	next  Call      // the call to make, while it is ready
-	wake  time.Time // when to look again, while it waits; zero: at the next look
+	// While no call is running, the account is in one of the queues.
+	stale bool      // the ledgers have changed since next and wake were computed
+	next  Call      // the call to make; set in the queues ready and unproven
+	wake  time.Time // when to plan again; set in the queue waiting; zero: with all others
 }
 
 // callState is the state of one of the account's two calls.
 type callState struct {
-	quotaAt time.Time // when the quota was last asked for
+	quotaAt time.Time // when the quota was last requested
 
-	date        datacube.Date // the China day of the attempts
-	attempts    int           // that failed on it
-	purpose     Purpose       // of the last one that failed
-	holdUnsaved bool          // what is held is not stored
-	holdStored  bool          // a wait that may last is stored
-	group       *group        // of the cause for which it fails; nil while it does not
-	quotaGroup  *group        // the same of the question for the quota
+	date        datacube.Date // the China day that attempts counts
+	attempts    int           // failed attempts on date
+	purpose     Purpose       // of the last failed attempt
+	holdUnsaved bool          // the hold is not in the store yet
+	holdStored  bool          // the store holds an entry that may still be in force
+	group       *group        // the accounts with the same cause of failure; nil while the call succeeds
+	quotaGroup  *group        // the same for the request for the quota
 }
 
 func newAccount(ctx context.Context, a Account, known *store.Account) *account {
@@ -70,8 +70,8 @@ func newAccount(ctx context.Context, a Account, known *store.Account) *account {
 	return acc
 }
 
-// showLastAttempt shows the last answer that was stored as the last attempt, so that a restart with
-// nothing to do does not look like a failure.
+// showLastAttempt shows the last stored answer as the last attempt, so that a restart with nothing due
+// does not look like a failure.
 func (a *account) showLastAttempt() {
 	for api := range a.calls {
 		work := &a.shown.Work[api]
@@ -79,7 +79,7 @@ func (a *account) showLastAttempt() {
 		for _, state := range a.ledgers[api].All() {
 			understood := state.Damaged == 0
 			if !state.AskedAt.Before(last) {
-				// One answer may have been understood for some of its days alone.
+				// One answer may have been understood for only some of its days.
 				work.Succeeded = understood && (work.Succeeded || state.AskedAt.After(last))
 				last = state.AskedAt
 			}
@@ -91,7 +91,7 @@ func (a *account) showLastAttempt() {
 	}
 }
 
-// noteNotThere finds out whether Weixin has the latest day that was asked for.
+// noteNotThere sets whether Weixin had the latest requested day.
 func (a *account) noteNotThere(api datacube.API) {
 	var latest store.State
 	for _, state := range a.ledgers[api].All() {
@@ -100,7 +100,7 @@ func (a *account) noteNotThere(api datacube.API) {
 	a.shown.Work[api].NotThere = latest.Status == store.NotReady
 }
 
-// change makes what is shown the account's own again, so that it can be changed.
+// change makes shown safe to modify: it copies it if a snapshot refers to it.
 func (a *account) change() {
 	if a.published {
 		copied := *a.shown
@@ -108,7 +108,7 @@ func (a *account) change() {
 	}
 }
 
-// show takes over the latest days and the number of days from the store.
+// show sets the latest days and the number of known days from the store.
 func (a *account) show(known *store.Account) {
 	if known == nil {
 		known = &store.Account{}
@@ -120,8 +120,8 @@ func (a *account) show(known *store.Account) {
 	}
 }
 
-// suspect reports whether the account's last attempt failed for a failure that passes by
-// itself: such accounts come after the healthy ones and never hold all workers.
+// suspect reports whether the account's last attempt failed with a transient failure. Such accounts come
+// after the healthy ones and never occupy all workers.
 func (a *account) suspect() bool {
 	for api := range a.calls {
 		if a.retries[api] != nil {
@@ -131,8 +131,8 @@ func (a *account) suspect() bool {
 	return false
 }
 
-// plan returns the most urgent call that may be made at now. If there is none it returns
-// false and when to look again, zero where the next look is soon enough.
+// plan returns the most urgent call that may be made at now. If there is none, it returns false and the
+// time to plan again, which is zero if the next regular planning is soon enough.
 func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
 	var best Call
 	var found bool
@@ -149,7 +149,7 @@ func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
 		} else {
 			wake = earlier(wake, again)
 		}
-		// A call whose quota is used up waits, but how much is left is of interest then.
+		// The quota can be requested even if it is used up, and is of most interest then.
 		if s.Quota && len(calls) == 0 && (!held || a.holds[api].reason == weixin.Quota) &&
 			!now.Before(a.calls[api].quotaAt.Add(quotaEvery)) {
 			calls = []Call{{API: datacube.API(api), Purpose: Quota}}
@@ -161,7 +161,7 @@ func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
 	return best, found, wake
 }
 
-// earlier returns the earlier of two times of which zero is none.
+// earlier returns the earlier of two times; a zero time means none.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -169,14 +169,14 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// forget drops what is older than the days that are kept filled.
+// forget drops the days before the given one from the ledgers.
 func (a *account) forget(before datacube.Date) {
 	for api := range a.ledgers {
 		a.ledgers[api].Forget(before)
 	}
 }
 
-// showLearned shows what an answer brought.
+// showLearned shows the days and rows of an answer.
 func (a *account) showLearned(o outcome[*account]) {
 	a.change()
 	work := &a.shown.Work[o.call.API]
@@ -199,14 +199,14 @@ func (a *account) showLearned(o outcome[*account]) {
 	}
 }
 
-// showSuccess shows that the last attempt succeeded: its answer arrived at the given time, and is stored.
+// showSuccess shows that the last attempt succeeded: its answer arrived at the given time and is stored.
 func (a *account) showSuccess(api datacube.API, at time.Time) {
 	a.change()
 	work := &a.shown.Work[api]
 	work.Succeeded, work.LastSuccess, work.Problem = true, at, nil
 }
 
-// showFailure shows and counts that the last attempt failed; it is repeated at next.
+// showFailure shows and counts a failed attempt; next is the time of the next one.
 func (a *account) showFailure(api datacube.API, f failure, now, next time.Time) {
 	a.change()
 	work := &a.shown.Work[api]
@@ -219,7 +219,7 @@ func (a *account) showFailure(api datacube.API, f failure, now, next time.Time) 
 	work.Problem = f.problem(since, now, next)
 }
 
-// fail takes over a failed attempt; it returns what went wrong and when the next attempt may be made.
+// fail handles a failed attempt. It returns the failure and the time of the next attempt.
 func (a *account) fail(c Call, err error, now time.Time) (failure, time.Time) {
 	f, next := a.failure(c.API, err, now)
 	state := &a.calls[c.API]
@@ -232,9 +232,9 @@ func (a *account) fail(c Call, err error, now time.Time) (failure, time.Time) {
 	return f, next
 }
 
-// configure takes over a changed configuration, which ends every wait but those for a quota, since
-// more calls are not to be had earlier, and those of a call that has failed too often today. With
-// other credentials it ends these, too. quota says whether quotas are still asked for.
+// configure applies a changed configuration. It ends every hold except two kinds: those for a used-up quota,
+// because a reload does not bring more calls, and those of calls that have failed too often today. Changed
+// credentials end these as well. quota says whether quotas are still requested.
 func (a *account) configure(changed Account, known *store.Account, quota bool, today datacube.Date) {
 	same := a.Credentials.Equal(changed.Credentials)
 	a.Account = changed

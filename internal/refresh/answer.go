@@ -9,11 +9,11 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// answer is what Weixin said to one call, the same for both calls.
+// answer is Weixin's response to a call, in one form for both calls.
 type answer struct {
-	daily       map[datacube.Date]datacube.Figures // the daily call: days with a row
-	hourly      *datacube.Hours                    // the hourly call: nil where no row was kept
-	damaged     map[datacube.Date]bool             // days of which the answer says nothing
+	daily       map[datacube.Date]datacube.Figures // daily call: the days that have a row
+	hourly      *datacube.Hours                    // hourly call: nil if no row was accepted
+	damaged     map[datacube.Date]bool             // days whose rows could not be understood
 	notReady    bool                               // errcode 61503 instead of a list
 	rejected    [weixin.Rejections]int
 	plainHours  int
@@ -28,33 +28,32 @@ func ask(ctx context.Context, caller Caller, c Call) (answer, error) {
 		return answer{quota: quota}, err
 	}
 	if c.API == datacube.Daily {
-		said, err := caller.InterfaceSummary(ctx, c.Begin, c.End)
+		response, err := caller.InterfaceSummary(ctx, c.Begin, c.End)
 		a := answer{
-			rejected: said.Rejected, reformatted: said.Reformatted,
-			damaged: make(map[datacube.Date]bool, len(said.Damaged)),
-			daily:   make(map[datacube.Date]datacube.Figures, len(said.Days)),
+			rejected: response.Rejected, reformatted: response.Reformatted,
+			damaged: make(map[datacube.Date]bool, len(response.Damaged)),
+			daily:   make(map[datacube.Date]datacube.Figures, len(response.Days)),
 		}
-		for _, day := range said.Days {
+		for _, day := range response.Days {
 			a.daily[day.Date] = day.Figures
 		}
-		for _, date := range said.Damaged {
+		for _, date := range response.Damaged {
 			a.damaged[date] = true
 		}
 		return a.orNotReady(err)
 	}
-	said, err := caller.InterfaceSummaryHour(ctx, c.Begin)
-	a := answer{rejected: said.Rejected, plainHours: said.PlainHours, reformatted: said.Reformatted}
-	if said.Damaged {
+	response, err := caller.InterfaceSummaryHour(ctx, c.Begin)
+	a := answer{rejected: response.Rejected, plainHours: response.PlainHours, reformatted: response.Reformatted}
+	if response.Damaged {
 		a.damaged = map[datacube.Date]bool{c.Begin: true}
 	}
-	if said.Rows > 0 {
-		a.hourly = &said.Hours
+	if response.Rows > 0 {
+		a.hourly = &response.Hours
 	}
 	return a.orNotReady(err)
 }
 
-// orNotReady turns errcode 61503 of an interface call into the answer that Weixin does not have the
-// figures yet.
+// orNotReady turns errcode 61503 (figures not ready) of an interface call into an answer.
 func (a answer) orNotReady(err error) (answer, error) {
 	if err != nil && weixin.ReasonOf(err) == weixin.NotReady {
 		return answer{notReady: true}, nil
@@ -62,7 +61,7 @@ func (a answer) orNotReady(err error) (answer, error) {
 	return a, err
 }
 
-// hasRow reports whether there is one for the day.
+// hasRow reports whether the answer has a row for the day.
 func (a answer) hasRow(date datacube.Date) bool {
 	if _, ok := a.daily[date]; ok {
 		return true
@@ -70,18 +69,18 @@ func (a answer) hasRow(date datacube.Date) bool {
 	return a.hourly != nil
 }
 
-// emptyIsInconclusive reports whether a day without a row may have had traffic all the same:
-// because Weixin has not computed it, or because Weixin answers for other days than those
-// asked for, as it has been seen to do before it sent empty lists.
+// emptyIsInconclusive reports whether a day without rows may have had traffic after all: because Weixin has
+// not computed it yet, or because the answer covers other days than the requested ones, as Weixin has been
+// observed to answer before it returns empty lists.
 func (a answer) emptyIsInconclusive() bool {
 	return a.notReady || a.rejected[weixin.OutOfRange] > 0
 }
 
-// interpret turns an answer into a record for each day asked for.
-// vanished are known days with traffic for which Weixin had no row: their figures
-// are kept, because empty answers for days with traffic have been reported and a figure
-// lost is lost for good. Nor does a row that could not be understood change what is known. It
-// depends on its arguments alone.
+// interpret turns an answer into a record for each requested day. It depends only on its arguments.
+//
+// vanished are known days with traffic for which Weixin returned no rows. Their figures are kept: Weixin is
+// reported to answer with empty lists for days with traffic, and it keeps no figures for long. Rows that could
+// not be understood do not change known figures either.
 func interpret(now time.Time, appID string, c Call, ledgers Ledgers, a answer) (records []store.Record, vanished []datacube.Date) { //nolint:nonamedreturns // two lists that need names
 	l, other := ledgers.of(c.API)
 	yesterday := datacube.DateOf(now) - 1
@@ -126,7 +125,7 @@ func interpret(now time.Time, appID string, c Call, ledgers Ledgers, a answer) (
 	return records, vanished
 }
 
-// damage notes that an answer could not be understood as far as a day is concerned.
+// damage notes that the answer for a day could not be understood.
 func damage(s *store.State) {
 	s.Damaged++
 	if s.Status != store.Known {
@@ -136,13 +135,13 @@ func damage(s *store.State) {
 	}
 }
 
-// settled reports whether a day without a row is one without traffic.
+// settled reports whether a day without rows can be taken as a day without traffic.
 func settled(now time.Time, l Ledger, date, yesterday datacube.Date) bool {
 	return !now.Before(date.End().Add(emptyAfter)) || !l.laterRows(date, yesterday).IsZero()
 }
 
-// setKnown makes a day known, or known once more. One that was known as a day without traffic
-// and comes back with rows counts as known from now on: it is checked once more, as any other.
+// setKnown marks a day as known or as rechecked. A day that was known as empty and now has rows counts as newly
+// known, so that it is rechecked like any other.
 func setKnown(s *store.State, before store.State, now time.Time, empty bool) {
 	s.Status = store.Known
 	s.Empty = empty
@@ -156,7 +155,7 @@ func setKnown(s *store.State, before store.State, now time.Time, empty bool) {
 	s.Rechecks = 0
 }
 
-// setFigures takes a day's figures from the answer: zeros where it has no row.
+// setFigures sets a day's figures from the answer; without a row they are zero.
 func setFigures(r *store.Record, a answer) {
 	if r.API == datacube.Daily {
 		figures := a.daily[r.Date]

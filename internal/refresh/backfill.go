@@ -12,57 +12,57 @@ import (
 )
 
 const (
-	// patience is how long an account may fail without an answer in between before a backfill
-	// gives it up: longer than the longest backoff, shorter than anybody looks on.
-	patience = 30 * time.Minute
-	// shutdownGrace is how long calls under way may take once the context has ended, so that their
-	// answers are kept rather than asked for again.
+	// giveUpAfter is how long an account may fail without a successful call before a backfill gives it up.
+	// It is longer than the longest backoff.
+	giveUpAfter = 30 * time.Minute
+	// shutdownGrace is how long running calls may take after the context has ended, so that their answers are
+	// stored and need not be requested again.
 	shutdownGrace = 3 * time.Second
-	// maxQuotaDays is how many China days a backfill waits for a quota that allows no call.
+	// maxQuotaDays is how many China days in a row a backfill waits for a quota that allows no call.
 	maxQuotaDays = 2
 )
 
-// BackfillOptions are the parts that a Backfill works with.
+// BackfillOptions are the dependencies of a Backfill.
 type BackfillOptions struct {
 	Store RecordStore
-	// Changes tells what other processes write into the store; nil: there are none.
+	// Changes reports what other processes write to the store; nil if there are none.
 	Changes  ChangeReader
 	Logger   log.Logger
 	Now      func() time.Time
 	Progress BackfillProgress
 }
 
-// Backfill asks Weixin for a range of days that the store does not know. What it asks for and
-// when depends on its BackfillPlan, what an answer means on the same rules as a Refresher's.
+// Backfill requests a range of days that the store does not know. A BackfillPlan decides which calls it makes and
+// in what order; answers are interpreted by the same rules as a Refresher's.
 type Backfill struct {
 	engine[*backfillAccount]
 
 	progress BackfillProgress
 
-	// All that follows belongs to the goroutine of Run.
-	calls      context.Context //nolint:containedctx // that of the calls
+	// The fields below belong to the goroutine of Run.
+	calls      context.Context //nolint:containedctx // of the calls
 	plan       BackfillPlan
 	perAccount []BackfillResult
-	next       int                // the first of the accounts that was not begun
-	active     []*backfillAccount // begun and not ended, in the order of their begin
+	next       int                // index of the first account that has not been started
+	active     []*backfillAccount // started and not finished, in the order of their start
 	running    int
-	err        error // of the store; it ends everything
+	err        error // of the store; it ends the backfill
 }
 
-// backfillAccount is an account that is being filled.
+// backfillAccount is an account of a running backfill.
 type backfillAccount struct {
 	baseAccount
 	*BackfillResult
 
-	// cursors are the newest days that were not dealt with; what stands behind them is done.
+	// cursors are the newest days that are still to be requested; later days are done.
 	cursors [datacube.APIs]datacube.Date
-	// quotaDays counts days in a row whose quota allowed no call at all.
+	// quotaDays counts consecutive days whose quota allowed no call.
 	quotaDays [datacube.APIs]int
-	failing   [datacube.APIs]time.Time // when the attempts began to fail; zero while they do not
+	failing   [datacube.APIs]time.Time // since when attempts have failed; zero if the last one succeeded
 	reported  BackfillStatus
 }
 
-// NewBackfill returns a Backfill for Plan and Run. It starts nothing.
+// NewBackfill returns a Backfill. It starts nothing.
 func NewBackfill(o BackfillOptions) *Backfill {
 	return &Backfill{
 		engine:   newEngine[*backfillAccount](reporter{o.Logger}, o.Store, o.Changes, o.Now),
@@ -70,11 +70,10 @@ func NewBackfill(o BackfillOptions) *Backfill {
 	}
 }
 
-// Run makes the calls of a plan, leaving out days that became known meanwhile, and stores the
-// answers. Faults of Weixin are logged; what they kept from being filled is returned, an entry
-// for each account of the plan. When the context ends, the answers of calls under way are
-// still waited for, for a few seconds, and stored; that is no error. An error is one of the
-// store, and ends everything. Run is called once.
+// Run makes the calls of a plan, except for days that have become known since, and stores the answers. It logs
+// failures of Weixin and returns their effect: one result for each account of the plan, in that order. When the
+// context ends, Run waits a few seconds for running calls, stores their answers and returns no error. An error
+// is one of the store and ends the backfill. Run must be called only once.
 func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, error) {
 	b.plan, b.since = p, p.Since
 	b.perAccount = make([]BackfillResult, len(p.Accounts))
@@ -85,7 +84,7 @@ func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, e
 	var stop context.CancelFunc
 	b.calls, stop = context.WithCancel(b.runCtx)
 	defer stop()
-	if err := b.changes.begin(b.runCtx); err != nil { //nolint:contextcheck // what is stored does not end with ctx
+	if err := b.changes.begin(b.runCtx); err != nil { //nolint:contextcheck // the store outlives ctx
 		return b.perAccount, err
 	}
 	ended := ctx.Done()
@@ -93,7 +92,7 @@ func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, e
 	defer timer.Stop()
 	for {
 		if ended != nil && b.err == nil {
-			timer.Reset(b.dispatch()) //nolint:contextcheck // calls under way outlast ctx for a moment
+			timer.Reset(b.dispatch()) //nolint:contextcheck // running calls outlive ctx for a moment
 		}
 		if b.running == 0 && (ended == nil || b.err != nil || len(b.active) == 0) {
 			return b.perAccount, b.err
@@ -112,14 +111,13 @@ func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, e
 	}
 }
 
-// dispatch starts the calls that may be made now and returns how long it takes until another
-// one may be.
+// dispatch starts the calls that may be made now and returns how long to wait until the next one may be made.
 func (b *Backfill) dispatch() time.Duration {
 	now := b.now()
 	b.applyChanges()
 	for b.running < b.plan.Concurrency && b.err == nil && b.startOne(now) {
 	}
-	wait := time.Hour // by then the clock may have been set
+	wait := time.Hour // an upper bound, in case the clock is set
 	for _, acc := range b.active {
 		if until := acc.resumeAt(now); !acc.running && !until.IsZero() {
 			wait = min(wait, max(until.Sub(now), 0))
@@ -128,8 +126,8 @@ func (b *Backfill) dispatch() time.Duration {
 	return wait
 }
 
-// startOne starts a call of the first account that can make one, or begins another account.
-// It returns false if there is none.
+// startOne starts a call of the first account that may make one, or starts the next account. It returns false if
+// there is none.
 func (b *Backfill) startOne(now time.Time) bool {
 	for _, acc := range b.active {
 		if acc.running || acc.resumeAt(now).After(now) {
@@ -138,7 +136,7 @@ func (b *Backfill) startOne(now time.Time) bool {
 		return b.step(acc, now)
 	}
 	for b.next < len(b.plan.Accounts) && b.plan.Calls[b.next] == [datacube.APIs]int{} {
-		b.next++ // nothing is to be asked for
+		b.next++ // nothing to request
 	}
 	if b.next == len(b.plan.Accounts) {
 		return false
@@ -153,8 +151,8 @@ func (b *Backfill) startOne(now time.Time) bool {
 	return b.step(acc, now)
 }
 
-// step starts the account's next call, or ends it if there is none. It returns false once the
-// store fails.
+// step starts the account's next call, or finishes the account if there is none. It returns false if the store
+// fails.
 func (b *Backfill) step(acc *backfillAccount, now time.Time) bool {
 	if !b.loaded(acc) {
 		return false
@@ -171,8 +169,8 @@ func (b *Backfill) step(acc *backfillAccount, now time.Time) bool {
 	return true
 }
 
-// nextCall returns the newest call that the account can make now; if there is none, whether
-// there will be one.
+// nextCall returns the account's newest call that may be made now. If there is none, waits reports whether there
+// will be one later.
 func (b *Backfill) nextCall(acc *backfillAccount, now time.Time) (Call, bool, bool) {
 	var best Call
 	var found, waits bool
@@ -192,7 +190,7 @@ func (b *Backfill) nextCall(acc *backfillAccount, now time.Time) (Call, bool, bo
 	return best, found, waits
 }
 
-// resumeAt returns when the account's next call may be made.
+// resumeAt returns when the account may make its next call.
 func (acc *backfillAccount) resumeAt(now time.Time) time.Time {
 	var first time.Time
 	for api := range acc.holds {
@@ -208,7 +206,7 @@ func (acc *backfillAccount) resumeAt(now time.Time) time.Time {
 	return first
 }
 
-// applyChanges takes over what other processes have stored.
+// applyChanges updates the ledgers with what other processes have stored.
 func (b *Backfill) applyChanges() {
 	stored, err := b.catchUp()
 	if err != nil {
@@ -220,7 +218,7 @@ func (b *Backfill) applyChanges() {
 	}
 }
 
-// loaded loads the ledgers of the account unless they are. It returns false if the store fails.
+// loaded ensures that the account's ledgers are loaded. It returns false if the store fails.
 func (b *Backfill) loaded(acc *backfillAccount) bool {
 	loaded, err := b.load(&acc.baseAccount)
 	if err != nil {
@@ -233,14 +231,14 @@ func (b *Backfill) loaded(acc *backfillAccount) bool {
 	return true
 }
 
-// countLeft finds out how many calls are left.
+// countLeft updates the number of remaining calls.
 func (b *Backfill) countLeft(acc *backfillAccount) {
 	for api := range datacube.APIs {
 		acc.Left[api] = len(callsFor(api, b.plan.Since, acc.cursors[api], b.plan.wanted(acc.ledgers[api])))
 	}
 }
 
-// finish takes the account off the list.
+// finish removes the account from the active ones.
 func (b *Backfill) finish(acc *backfillAccount) {
 	delete(b.accounts, acc.Account.AppID)
 	for i, other := range b.active {
@@ -254,7 +252,7 @@ func (b *Backfill) finish(acc *backfillAccount) {
 	b.logFilled(acc)
 }
 
-// show tells how it stands with the account.
+// show reports the account's progress.
 func (b *Backfill) show(acc *backfillAccount) {
 	now := b.now()
 	s := BackfillStatus{Account: acc.Account.Name, Done: acc.Calls, Ended: acc.reported.Ended}
@@ -268,7 +266,7 @@ func (b *Backfill) show(acc *backfillAccount) {
 	b.progress.Show(s)
 }
 
-// absorb takes results over, and stores the answers in one transaction.
+// absorb handles ended calls. It stores their answers in one transaction.
 func (b *Backfill) absorb(results []result[*backfillAccount]) {
 	b.running -= len(results)
 	answered, failed := b.end(results)
@@ -283,15 +281,15 @@ func (b *Backfill) absorb(results []result[*backfillAccount]) {
 	}
 }
 
-// saveAnswers stores answers and takes over what they say.
+// saveAnswers stores answers and updates the ledgers and results.
 func (b *Backfill) saveAnswers(answered []result[*backfillAccount]) {
-	b.applyChanges() // what an answer means depends on what is known
+	b.applyChanges() // answers are interpreted by what is known
 	if b.err != nil {
 		return
 	}
 	outcomes := b.interpret(answered)
 	if err := b.save(outcomes); err != nil {
-		b.err = fmt.Errorf("keeping answers: %w", err)
+		b.err = fmt.Errorf("storing answers: %w", err)
 		return
 	}
 	b.learn(outcomes)
@@ -304,7 +302,7 @@ func (b *Backfill) saveAnswers(answered []result[*backfillAccount]) {
 	}
 }
 
-// answered counts what an answer brought.
+// answered adds an answer to the account's result.
 func (acc *backfillAccount) answered(o outcome[*backfillAccount]) {
 	api := o.call.API
 	acc.cursors[api] = o.call.Begin - 1
@@ -324,12 +322,11 @@ func (acc *backfillAccount) answered(o outcome[*backfillAccount]) {
 	}
 }
 
-// failed takes over a failed attempt: what passes by itself is waited for, for a while, and
-// the rest is given up.
+// failed handles a failed attempt. Transient failures are retried for a while; for all others the calls are given up.
 func (b *Backfill) failed(res result[*backfillAccount]) {
 	acc, api, now := res.account, res.call.API, b.now()
 	acc.Failures++
-	acc.unload() // it may take long until the ledgers are needed again
+	acc.unload() // the ledgers may not be needed again for a long time
 	f, next := acc.failure(api, res.err, now)
 	if !b.givesUp(acc, api, f, now) {
 		acc.hold(api, f, now, next)
@@ -344,7 +341,7 @@ func (b *Backfill) failed(res result[*backfillAccount]) {
 	b.logGivenUp(acc, res.call, f)
 }
 
-// givesUp reports whether a failure ends the call that it kept from being answered.
+// givesUp reports whether the account's remaining calls of api are given up because of a failure.
 func (b *Backfill) givesUp(acc *backfillAccount, api datacube.API, f failure, now time.Time) bool {
 	switch {
 	case f.reason == weixin.Quota:
@@ -355,5 +352,5 @@ func (b *Backfill) givesUp(acc *backfillAccount, api datacube.API, f failure, no
 	case acc.failing[api].IsZero():
 		acc.failing[api] = now
 	}
-	return now.Sub(acc.failing[api]) >= patience
+	return now.Sub(acc.failing[api]) >= giveUpAfter
 }

@@ -9,25 +9,25 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// BackfillRequest says what a backfill is to ask for.
+// BackfillRequest says which days a backfill requests, and how.
 type BackfillRequest struct {
-	// Accounts are filled in this order; their app ids are unique.
+	// Accounts are processed in this order; their app ids must be unique.
 	Accounts []Account
-	// Since and Until are the first and the last day, from datacube.FirstDate to yesterday.
+	// Since and Until are the first and the last day, within datacube.FirstDate and yesterday.
 	Since, Until datacube.Date
-	// Force asks for known days, too.
+	// Force requests known days as well.
 	Force bool
-	// Wait waits for the next China midnight where a day's quota is used up, rather than
-	// giving the call up.
+	// Wait makes the backfill wait for the next China midnight when a day's quota is used up, instead of
+	// giving up the call.
 	Wait bool
-	// Concurrency is how many accounts are asked for at once, at the most.
+	// Concurrency is the maximum number of accounts that have a call running.
 	Concurrency int
 }
 
-// BackfillPlan is a BackfillRequest with the calls that it takes by what is known now.
+// BackfillPlan is a BackfillRequest together with the calls that it takes.
 type BackfillPlan struct {
 	BackfillRequest
-	// Calls are the numbers of calls for each of Accounts.
+	// Calls are the numbers of calls, parallel to Accounts.
 	Calls [][datacube.APIs]int
 }
 
@@ -42,57 +42,55 @@ func (p BackfillPlan) Total() int {
 	return total
 }
 
-// BackfillResult is what came of the backfill of one account.
+// BackfillResult is the result of a backfill for one account.
 type BackfillResult struct {
 	Name  string
 	AppID string
-	// Calls were answered; Failures were not, or not so that all of the answer could be understood.
+	// Calls counts calls whose answers were understood completely, Failures all others.
 	Calls, Failures int
-	// Learned counts days that became known, Empty those of them without traffic, and
-	// NotThere days that Weixin did not have.
+	// Learned counts days that became known, Empty those of them without traffic, and NotThere days that
+	// Weixin did not have.
 	Learned, Empty, NotThere [datacube.APIs]int
-	// Damaged counts days of which the answer could not be understood. What was known of them
-	// stays; they are not done.
+	// Damaged counts days for which the answer could not be understood. Their known figures are kept; they count
+	// as not done.
 	Damaged [datacube.APIs]int
-	// Confirmed counts known days that came back as they were, or with other figures.
+	// Confirmed counts known days that Weixin returned again, with the same or other figures.
 	Confirmed [datacube.APIs]int
-	// Vanished counts known days with traffic for which Weixin had no rows; their figures stay.
+	// Vanished counts known days with traffic for which Weixin returned no rows; their figures are kept.
 	Vanished int
-	// Revisions counts known days that came back with other figures.
+	// Revisions counts known days that Weixin returned with other figures.
 	Revisions int
-	// Left is how many calls are still to be made, by each API.
+	// Left is the number of calls that were not made.
 	Left [datacube.APIs]int
-	// GivenUp says why there are calls left; nil where there are none, or where the context
-	// ended.
+	// GivenUp says why calls are left; nil if none are left, or if the context ended.
 	GivenUp [datacube.APIs]*GivenUp
 }
 
 // GivenUp says why calls of an account were given up.
 type GivenUp struct {
 	Reason snapshot.Reason
-	// Text says what failed and Advice what to do about it. They hold no secret and no token.
+	// Text says what failed and Advice what to do about it. They contain no secret and no token.
 	Text, Advice string
 }
 
-// BackfillStatus is how it stands with the backfill of one account.
+// BackfillStatus is the progress of a backfill for one account.
 type BackfillStatus struct {
 	Account string
-	// Done counts calls that were answered, Left those that are to be made.
+	// Done counts calls that were answered, Left calls that remain.
 	Done, Left int
-	// Resume is when it goes on, where it waits; else zero.
+	// Resume is when the account's next call may be made, if it has to wait; otherwise zero.
 	Resume time.Time
-	// Ended means that nothing more is done.
+	// Ended means that the account is finished.
 	Ended bool
 }
 
-// BackfillProgress is shown how a backfill goes on. Its method is called from one goroutine.
+// BackfillProgress displays the progress of a backfill. Show is called from one goroutine.
 type BackfillProgress interface {
 	Show(BackfillStatus)
 }
 
-// callsFor returns the calls that ask for the wanted days from since to until and for no
-// others, the newest first: up to 30 days in a daily call, one in an hourly call. It depends
-// on its arguments alone.
+// callsFor returns the calls that request exactly the wanted days from since to until, newest first: up to 30 days
+// in a daily call, one day in an hourly call. It depends only on its arguments.
 func callsFor(api datacube.API, since, until datacube.Date, wanted func(datacube.Date) bool) []Call {
 	var calls []Call
 	for {
@@ -105,7 +103,7 @@ func callsFor(api datacube.API, since, until datacube.Date, wanted func(datacube
 	}
 }
 
-// newestCall returns the first of callsFor, false where no day is wanted.
+// newestCall returns the first of callsFor, or false if no day is wanted.
 func newestCall(api datacube.API, since, until datacube.Date, wanted func(datacube.Date) bool) (Call, bool) {
 	for ; until >= since && !wanted(until); until-- {
 	}
@@ -123,17 +121,17 @@ func newestCall(api datacube.API, since, until datacube.Date, wanted func(datacu
 	return c, true
 }
 
-// wanted returns which days are to be asked for by what a ledger says.
+// wanted returns a function that reports whether a day is requested, given a ledger.
 func (f BackfillRequest) wanted(l Ledger) func(datacube.Date) bool {
 	return func(date datacube.Date) bool { return f.Force || l.At(date).Status != store.Known }
 }
 
-// Plan finds out which calls a backfill takes. It makes none.
+// Plan computes the calls of a backfill. It makes none.
 func (b *Backfill) Plan(ctx context.Context, f BackfillRequest) (BackfillPlan, error) {
 	p := BackfillPlan{BackfillRequest: f, Calls: make([][datacube.APIs]int, len(f.Accounts))}
 	b.runCtx, b.since = ctx, f.Since
 	for i, a := range f.Accounts {
-		// One after the other: what is known of all accounts may be more than the memory holds.
+		// One account at a time: the ledgers of all accounts may not fit into memory.
 		acc := baseAccount{Account: a}
 		if _, err := b.load(&acc); err != nil {
 			return p, err

@@ -13,32 +13,31 @@ import (
 )
 
 const (
-	// growthEvery is the shortest time between two lines about a cause that grows or shrinks.
+	// growthEvery is the minimum time between two lines about a cause that affects more or fewer accounts.
 	growthEvery = 10 * time.Second
-	// remindEvery is how often a cause that lasts is told of again: logs are rotated.
+	// remindEvery is how often a persistent cause is logged again, because logs are rotated.
 	remindEvery = 24 * time.Hour
-	// quietFor is how long after its end a cause that comes back is told of only if it lasts for
-	// settleFor: what comes and goes would fill the log.
+	// quietFor is how long after its end a returning cause is logged only if it lasts for settleFor, so that a
+	// flapping cause does not fill the log.
 	quietFor  = 10 * time.Minute
 	settleFor = time.Minute
-	// maxOwnLines is how many accounts have a line each where the cause is the account's own, such as
-	// its secret.
+	// maxOwnLines is how many accounts get a line each if the cause is specific to an account, such as its secret.
 	maxOwnLines = 10
-	// maxNames is how many accounts a line about many of them names.
+	// maxNames is how many accounts a line about several of them names.
 	maxNames = 3
 )
 
-// causeOf identifies what a failure comes from by what the error says of itself.
+// causeOf identifies the cause of a failure by the fields of its error.
 func causeOf(err error, reason snapshot.Reason) snapshot.Cause {
 	cause := snapshot.Cause{Reason: reason}
-	said, ok := errors.AsType[*weixin.Error](err)
+	apiErr, ok := errors.AsType[*weixin.Error](err)
 	switch {
 	case reason == snapshot.StoreFault:
 		cause.Kind = string(store.KindOf(err))
 	case ok:
-		cause.Code, cause.Kind, cause.Source, cause.Address = said.Errcode, said.Kind(), said.Origin.String(), said.Address
-		// A token server that is away is away for each of its addresses.
-		if u, err := url.Parse(said.Origin.URL); err == nil && u.Host != "" && said.Reason == weixin.Busy {
+		cause.Code, cause.Kind, cause.Source, cause.Address = apiErr.Errcode, apiErr.Kind(), apiErr.Origin.String(), apiErr.Address
+		// A token server that is down is down for all of its URLs.
+		if u, err := url.Parse(apiErr.Origin.URL); err == nil && u.Host != "" && apiErr.Reason == weixin.Busy {
 			cause.Source = u.Scheme + "://" + u.Host
 		}
 	default:
@@ -47,7 +46,7 @@ func causeOf(err error, reason snapshot.Reason) snapshot.Cause {
 	return cause
 }
 
-// perAccount reports whether what has this cause is a failure of each account by itself.
+// perAccount reports whether the cause is specific to each account, even if several have it.
 func perAccount(c snapshot.Cause) bool {
 	switch c.Reason {
 	case weixin.Config, weixin.Permission:
@@ -61,7 +60,7 @@ func perAccount(c snapshot.Cause) bool {
 	}
 }
 
-// failedCall is a failed attempt with what is said of it.
+// failedCall is a failed attempt, to be logged.
 type failedCall struct {
 	account *account
 	call    Call
@@ -69,41 +68,41 @@ type failedCall struct {
 	next    time.Time
 }
 
-// causes knows which accounts fail for which cause, so that each cause is told once, however many
-// accounts it concerns: when it begins, grows or shrinks much, lasts for a day, and ends.
+// causes tracks which accounts fail for which cause, so that each cause is logged once, however many accounts it
+// affects: when it begins, when it affects many more or fewer accounts, once a day, and when it ends.
 type causes struct {
 	reporter
-	failing, again string // what the lines say
+	failing, again string // messages
 	groups         map[snapshot.Cause]*group
-	changed        []*group // those of which there may be something to tell
+	changed        []*group // those that may have something to log
 }
 
-// group are the accounts that fail for one cause.
+// group is the set of accounts that fail for one cause.
 type group struct {
 	cause   snapshot.Cause
 	members map[*account]*member
-	since   time.Time // when it began
+	since   time.Time // when the cause began
 
-	listed       bool         // among the news
-	joined       []failedCall // since the last line; maxOwnLines at most
-	recoveredOwn []failedCall // those that had a line of their own and recovered since
+	listed       bool         // in causes.changed
+	joined       []failedCall // since the last line; at most maxOwnLines
+	recoveredOwn []failedCall // calls that had their own line and have recovered since
 	last         failedCall
 
-	logged    int // of how many accounts the last line spoke; 0: not told yet
-	own       int // how many had a line of their own
-	recovered int // how many left because they work again
+	logged    int // the number of accounts in the last line; 0: not logged yet
+	own       int // the number of accounts that had their own line
+	recovered int // the number of accounts that have recovered
 	loggedAt  time.Time
-	endedAt   time.Time // the last time that it ended
+	endedAt   time.Time // when the cause last ended
 }
 
-// member is an account in a group.
+// member is an account of a group.
 type member struct {
-	calls int         // how many of its calls fail for the cause
-	line  *failedCall // of which it had a line of its own; or nil
+	calls int         // the number of its calls that fail for the cause
+	line  *failedCall // the call in the account's own line; nil if it had none
 }
 
-// fail takes over a failed attempt of the call whose group is *in. It returns false where nothing
-// but a repetition of what is known can be said of it.
+// fail adds a failed attempt of the call whose group is *in. It returns false if the attempt only repeats what has
+// been logged, or will be.
 func (c *causes) fail(in **group, f failedCall, now time.Time) bool {
 	g := c.groups[f.failure.cause]
 	if g == nil {
@@ -134,7 +133,7 @@ func (c *causes) fail(in **group, f failedCall, now time.Time) bool {
 	return g.logged == 0 && len(g.joined) == 1 || perAccount(g.cause) && g.own+len(g.joined) <= maxOwnLines
 }
 
-// leave takes a call out of the group *in, because it works again or for another reason.
+// leave removes a call from the group *in, because it has recovered or fails for another cause.
 func (c *causes) leave(in **group, a *account, recovered bool) {
 	g := *in
 	*in = nil
@@ -162,7 +161,7 @@ func (c *causes) list(g *group) {
 	}
 }
 
-// due returns when the next line is to be written; zero if there is none to write.
+// due returns when the next line is due; zero if none is.
 func (c *causes) due(now time.Time) time.Time {
 	var first time.Time
 	for _, g := range c.changed {
@@ -173,10 +172,10 @@ func (c *causes) due(now time.Time) time.Time {
 	return first
 }
 
-// due returns when there is a line to be written about the group; zero if there is none.
+// due returns when a line about the group is due; zero if none is.
 func (g *group) due(now time.Time) time.Time {
 	if g.loggedAt.After(now) {
-		g.loggedAt = now // the clock was put back
+		g.loggedAt = now // the clock was set back
 	}
 	n := len(g.members)
 	switch {
@@ -210,7 +209,7 @@ func (c *causes) writeDue(now time.Time) {
 	}
 }
 
-// review looks for causes that have lasted for a day, and forgets those that ended long ago.
+// review finds causes that are due for a reminder, and forgets those that ended long ago.
 func (c *causes) review(now time.Time) {
 	for cause, g := range c.groups {
 		switch {
@@ -260,7 +259,7 @@ func (c *causes) writeGroup(g *group, now time.Time) {
 	g.loggedAt = now
 }
 
-// names returns the first accounts in the order of their names.
+// names returns the names of the first accounts, sorted.
 func (g *group) names() []string {
 	var first []*account
 	for a := range g.members {
@@ -277,7 +276,7 @@ func (g *group) names() []string {
 	return names
 }
 
-// writeCauses writes the log lines that are due about causes of failures.
+// writeCauses logs causes of failures where a line is due.
 func (r *Refresher) writeCauses() {
 	now := r.now()
 	r.causes.writeDue(now)

@@ -60,7 +60,7 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 		remove()
 		setClock(t, "2026-03-10 12:00")
 		w.wantDays(1)
-		lines := w.log.loud("works again")
+		lines := w.log.loud("refresh recovered")
 		if len(lines) < 1 || len(lines) > 3 || accountsIn(lines[len(lines)-1]) != 60 {
 			t.Errorf("the end is told in %d lines: %q", len(lines), lines)
 		}

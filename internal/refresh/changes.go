@@ -10,50 +10,49 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-// checkChangesEvery is how often the refresher looks whether another process, such as a backfill,
-// has written into its store. Before it stores answers it looks as well.
+// checkChangesEvery is how often the refresher checks whether another process, such as a backfill, has written to
+// its store. It also checks before it stores answers.
 const checkChangesEvery = 20 * time.Second
 
-// ChangeReader tells what other processes write into the store; *store.Store does.
+// ChangeReader reports what other processes write to the store; *store.Store implements it.
 type ChangeReader interface {
-	// Version returns a number that stays the same until another process writes.
+	// Version returns a number that changes only when another process writes.
 	Version(ctx context.Context) (int64, error)
-	// Changed returns the app ids of the accounts about which any process has saved something
-	// after a mark, and the mark up to which that is all.
+	// Changed returns the app ids of the accounts for which any process has saved something after a mark, and the
+	// mark up to which the list is complete.
 	Changed(ctx context.Context, after store.Mark) ([]string, store.Mark, error)
 }
 
-// changeWatcher finds out about which accounts other processes have written. Without them it costs
-// next to nothing.
+// changeWatcher finds the accounts for which other processes have written. It is cheap if there are none.
 type changeWatcher struct {
-	reader ChangeReader // nil: there are none
+	reader ChangeReader // nil: there are no other processes
 	seen   position
 	next   position
 }
 
-// position is up to where the store is known.
+// position is a position in the sequence of changes.
 type position struct {
 	version int64
 	mark    store.Mark
 }
 
-// begin leaves out all that is in the store by now.
+// begin skips all changes made so far.
 func (w *changeWatcher) begin(ctx context.Context) error {
 	if w.reader == nil {
 		return nil
 	}
 	var err error
 	if w.seen.version, err = w.reader.Version(ctx); err != nil {
-		return fmt.Errorf("looking who else writes: %w", err)
+		return fmt.Errorf("reading the changes of the store: %w", err)
 	}
 	if _, w.seen.mark, err = w.reader.Changed(ctx, 0); err != nil {
-		return fmt.Errorf("looking who else writes: %w", err)
+		return fmt.Errorf("reading the changes of the store: %w", err)
 	}
 	return nil
 }
 
-// changed returns the accounts that may be another than they are known to be, those saved by
-// this process among them. It returns them again until they were taken.
+// changed returns the accounts that may have changed since the last position, including those saved by this process.
+// It returns them again until acknowledge is called.
 func (w *changeWatcher) changed(ctx context.Context) ([]string, error) {
 	if w.reader == nil {
 		return nil, nil
@@ -73,10 +72,10 @@ func (w *changeWatcher) changed(ctx context.Context) ([]string, error) {
 	return changed, nil
 }
 
-// acknowledge says that what changed returned is known by now.
+// acknowledge notes that the changes last returned have been applied.
 func (w *changeWatcher) acknowledge() { w.seen = w.next }
 
-// checkChanges takes over what others have written, once it is time.
+// checkChanges applies the changes of other processes if it is time to check.
 func (r *Refresher) checkChanges(now time.Time) {
 	if r.changes.reader != nil && !r.storeFailing() && reached(r.nextChangeCheck, now, checkChangesEvery) {
 		r.nextChangeCheck = now.Add(checkChangesEvery)
@@ -84,12 +83,12 @@ func (r *Refresher) checkChanges(now time.Time) {
 	}
 }
 
-// applyChanges takes over what other processes have stored, and shows it. It does not count their revisions.
+// applyChanges updates ledgers and snapshot with what other processes have stored. It does not count their revisions.
 func (r *Refresher) applyChanges() {
 	stored, err := r.catchUp()
 	if err != nil {
 		if r.runCtx.Err() == nil {
-			level.Error(r.logger).Log("msg", "cannot take over what another process has stored; trying again soon", "err", err)
+			level.Error(r.logger).Log("msg", "cannot read what another process has stored, retrying", "err", err)
 		}
 		return
 	}
@@ -99,6 +98,6 @@ func (r *Refresher) applyChanges() {
 	}
 	if len(stored) > 0 {
 		r.unpublished = true
-		level.Debug(r.logger).Log("msg", "taken over what is stored, because another process has written into it", "accounts", len(stored))
+		level.Debug(r.logger).Log("msg", "read what another process has stored", "accounts", len(stored))
 	}
 }

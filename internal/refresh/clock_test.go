@@ -99,7 +99,7 @@ func TestNothingIsAskedForWhileWhatIsKnownCannotBeRead(t *testing.T) {
 		w.ahead.Store(0)
 		calls := len(w.sim.Calls())
 		setClock(t, "2026-03-10 11:00")
-		if lines := w.log.lines("level=error", "cannot read what is stored"); len(lines) != 1 {
+		if lines := w.log.lines("level=error", "cannot read the store"); len(lines) != 1 {
 			t.Errorf("%d lines say so, want 1", len(lines))
 		}
 		broken.Store(false)

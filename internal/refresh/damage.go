@@ -13,11 +13,11 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-const damageAdvice = "What was known of these days stays, and they are asked for again. If it goes on, Weixin or a proxy on the way " +
-	"has changed the form of its answers: look for a newer version of this program, or report what the answer looks like."
+const damageAdvice = "Known figures of these days are kept, and the days are requested again. If this persists, Weixin or a proxy " +
+	"has changed the format of the responses: look for a newer version of this program, or report an example of a response."
 
-// newDamage returns the failure that an answer with rows that could not be understood is. The
-// days without such rows are kept, so nothing follows from it for the next call.
+// newDamage returns the failure of an answer with rows that could not be understood. The days without such rows are
+// stored, so it does not hold up the next call.
 func newDamage(api datacube.API, a answer) failure {
 	var rows []string
 	for reason, n := range a.rejected {
@@ -25,14 +25,13 @@ func newDamage(api datacube.API, a answer) failure {
 			rows = append(rows, fmt.Sprintf("%d %v", n, weixin.Rejection(reason)))
 		}
 	}
-	err := fmt.Errorf("the %v answer has rows that cannot be understood (%s), and so says nothing about %s",
+	err := fmt.Errorf("the %v response has invalid rows (%s), so the figures of %s are unknown",
 		api, strings.Join(rows, ", "), dates(slices.Sorted(maps.Keys(a.damaged))))
 	return failure{err: err, reason: snapshot.InvalidRows, policy: policies[snapshot.InvalidRows], advice: damageAdvice,
 		cause: snapshot.Cause{Reason: snapshot.InvalidRows}}
 }
 
-// dates names days in ascending order, those in a row by the first and the last of them, and
-// not too many.
+// dates lists days, which must be sorted, as days and ranges, and shortens long lists.
 func dates(days []datacube.Date) string {
 	const most = 5
 	var named []string
@@ -54,7 +53,7 @@ func dates(days []datacube.Date) string {
 	return strings.Join(named, ", ")
 }
 
-// nextAsk returns when the first of the damaged days is asked for again.
+// nextAsk returns when the first of the damaged days is requested again.
 func nextAsk(now time.Time, records []store.Record) time.Time {
 	var next time.Time
 	for i := range records {
@@ -65,7 +64,7 @@ func nextAsk(now time.Time, records []store.Record) time.Time {
 	return next
 }
 
-// updateProblemDays finds out how many days are in doubt, and reports whether that is news.
+// updateProblemDays counts inconsistent and damaged days, and reports whether the numbers have changed.
 func (a *account) updateProblemDays(now time.Time, s Settings) bool {
 	inconsistentDays, damaged := countProblemDays(now, a.ledgers, s.oldest(datacube.DateOf(now)-1))
 	news := a.shown.Inconsistent != inconsistentDays

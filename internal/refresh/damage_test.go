@@ -76,10 +76,10 @@ func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
 				if work.Damaged != 1 || work.LatestDamaged != date(t, ref) {
 					t.Errorf("%d damaged days, the latest %v", work.Damaged, work.LatestDamaged)
 				}
-				if lines := w.log.lines("level=warn", "reason=invalid_rows", "api=hourly", "ref_date="+ref, "says nothing about "+ref); len(lines) != 1 {
+				if lines := w.log.lines("level=warn", "reason=invalid_rows", "api=hourly", "ref_date="+ref, "so the figures of "+ref+" are unknown"); len(lines) != 1 {
 					t.Errorf("%d log lines name the day, want 1", len(lines))
 				}
-				if lines := w.log.lines("rows of the answer left out"); len(lines) != 0 {
+				if lines := w.log.lines("rows of the response skipped"); len(lines) != 0 {
 					t.Errorf("the same is logged again: %s", lines)
 				}
 				// Once the rows can be understood again, it is over, and nothing was revised.
@@ -115,7 +115,7 @@ func TestReformattedNumbersAreTaken(t *testing.T) {
 		if work.Reformatted != 1 || work.Revisions != 0 || !work.Succeeded || a.Hourly.Hours[9].Callbacks != 10 {
 			t.Errorf("%+v of %+v", work, a.Hourly.Hours[9])
 		}
-		if lines := w.log.lines("level=warn", "numbers are strings", "rows=1"); len(lines) != 1 {
+		if lines := w.log.lines("level=warn", "numbers as strings", "rows=1"); len(lines) != 1 {
 			t.Errorf("%d log lines about it, want 1", len(lines))
 		}
 	})
@@ -197,7 +197,7 @@ func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
 				t.Errorf("%s is %+v, want %+v", text, got, want)
 			}
 		}
-		if lines := w.log.lines("reason=invalid_rows", "api=daily", "begin_date=2026-03-04", "says nothing about 2026-03-06\""); len(lines) != 1 {
+		if lines := w.log.lines("reason=invalid_rows", "api=daily", "begin_date=2026-03-04", "so the figures of 2026-03-06 are unknown"); len(lines) != 1 {
 			t.Errorf("%d log lines about it, want 1", len(lines))
 		}
 	})

@@ -11,21 +11,21 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// RecordStore reads and saves what is known of days; *store.Store is one.
+// RecordStore loads and saves days; *store.Store implements it.
 type RecordStore interface {
-	// Load returns what is stored of the given accounts, of all if none is given, by app
-	// id; states are those of days from since on.
+	// Load returns what is stored for the given accounts, or for all if none is given, by app id. It returns
+	// the states of the days from since on.
 	Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*store.Account, error)
-	// Save stores all records or none.
+	// Save stores all records or none. It returns which known days they revised.
 	Save(ctx context.Context, records []store.Record) ([]store.Revision, error)
 }
 
-// engine is what a Refresher and a Backfill share. It carries data one way:
+// engine is the common part of Refresher and Backfill. Data flows in one direction:
 //
 //	Weixin -> result -> outcome -> store -> ledgers
 //
-// The planner that embeds it decides which call is made when, what follows from a failure, and what is
-// counted and shown. A is the planner's type of account.
+// The planner that embeds it decides when each call is made, how to react to a failure, and what is counted and
+// shown. A is the planner's type of account.
 type engine[A tracked] struct {
 	reporter
 	store   RecordStore
@@ -33,10 +33,10 @@ type engine[A tracked] struct {
 	changes changeWatcher
 	results chan result[A]
 
-	// What follows belongs to the goroutine of Run.
-	runCtx   context.Context //nolint:containedctx // that of Run, for the store
+	// The fields below belong to the goroutine of Run.
+	runCtx   context.Context //nolint:containedctx // of Run, for access to the store
 	accounts map[string]A    // by app id
-	since    datacube.Date   // the first day that the ledgers hold
+	since    datacube.Date   // the first day in the ledgers
 }
 
 func newEngine[A tracked](r reporter, s RecordStore, changes ChangeReader, now func() time.Time) engine[A] {
@@ -46,21 +46,21 @@ func newEngine[A tracked](r reporter, s RecordStore, changes ChangeReader, now f
 	}
 }
 
-// tracked is an account of a planner.
+// tracked is a planner's account.
 type tracked interface {
 	base() *baseAccount
 }
 
-// baseAccount is the part of an account that the engine works with.
+// baseAccount is the part of an account that the engine uses.
 type baseAccount struct {
 	Account
-	ctx     context.Context //nolint:containedctx // that of the account's calls
-	removed bool            // from the configuration; what is still answered is dropped
+	ctx     context.Context //nolint:containedctx // of the account's calls
+	removed bool            // from the configuration; answers that still arrive are dropped
 	running bool            // a call is under way
-	loaded  bool            // the ledgers hold what is stored
+	loaded  bool            // the ledgers have been loaded
 	ledgers Ledgers
 	holds   [datacube.APIs]hold
-	retries [datacube.APIs]*backoff.ExponentialBackOff // nil unless the last attempt failed and is repeated with a backoff
+	retries [datacube.APIs]*backoff.ExponentialBackOff // nil unless the last attempt failed and is retried with backoff
 }
 
 func (a *baseAccount) base() *baseAccount { return a }
@@ -73,13 +73,13 @@ type result[A tracked] struct {
 	err     error
 }
 
-// outcome is what an answer means, given what was known.
+// outcome is an answer, interpreted by what was known.
 type outcome[A tracked] struct {
 	result[A]
 	at        time.Time // when the answer arrived
 	records   []store.Record
-	vanished  []datacube.Date // known days with traffic for which Weixin had no rows
-	damage    *failure        // nil unless rows could not be understood
+	vanished  []datacube.Date // known days with traffic for which Weixin returned no rows
+	damage    *failure        // nil if all rows were understood
 	revisions []store.Revision
 	days      dayCounts
 }
@@ -89,7 +89,7 @@ type dayCounts struct {
 	learned, empty, confirmed, notThere, damaged int
 }
 
-// start makes a call in the background. Its result arrives on results.
+// start makes a call in a goroutine of its own, which sends its result to results.
 func (e *engine[A]) start(account A, c Call) {
 	a := account.base()
 	a.running = true
@@ -101,7 +101,7 @@ func (e *engine[A]) start(account A, c Call) {
 	}()
 }
 
-// gather returns a result and all others that have arrived by now.
+// gather returns first and all results that have arrived.
 func (e *engine[A]) gather(first result[A]) []result[A] {
 	results := []result[A]{first}
 	for {
@@ -114,8 +114,8 @@ func (e *engine[A]) gather(first result[A]) []result[A] {
 	}
 }
 
-// end notes that calls have ended, and returns those that were answered and those that failed. It leaves
-// out calls of removed accounts, and calls that were canceled.
+// end marks calls as ended, and returns those that were answered and those that failed. It drops calls of removed
+// accounts and canceled calls.
 func (e *engine[A]) end(results []result[A]) (answered, failed []result[A]) { //nolint:nonamedreturns // two lists that need names
 	for _, res := range results {
 		a := res.account.base()
@@ -131,7 +131,7 @@ func (e *engine[A]) end(results []result[A]) (answered, failed []result[A]) { //
 	return answered, failed
 }
 
-// interpret turns answers into records by what the ledgers hold.
+// interpret interprets answers by the ledgers.
 func (e *engine[A]) interpret(answered []result[A]) []outcome[A] {
 	now := e.now()
 	outcomes := make([]outcome[A], len(answered))
@@ -147,15 +147,14 @@ func (e *engine[A]) interpret(answered []result[A]) []outcome[A] {
 	return outcomes
 }
 
-// save stores the records of all outcomes in one transaction, and notes and logs which known days they
-// revised.
+// save stores the records of all outcomes in one transaction, and logs revisions and adds them to the outcomes.
 func (e *engine[A]) save(outcomes []outcome[A]) error {
 	var records []store.Record
 	byAppID := make(map[string]*outcome[A], len(outcomes))
 	for i := range outcomes {
 		o := &outcomes[i]
 		records = append(records, o.records...)
-		byAppID[o.account.base().AppID] = o // an account has one call under way
+		byAppID[o.account.base().AppID] = o // an account has only one call running
 	}
 	revisions, err := e.store.Save(e.runCtx, records)
 	if err != nil {
@@ -172,8 +171,7 @@ func (e *engine[A]) save(outcomes []outcome[A]) error {
 	return nil
 }
 
-// learn takes outcomes over into the ledgers, ends the waits of the calls, counts the days and logs what
-// the answers said.
+// learn updates the ledgers, ends the holds of the calls, counts the days and logs the answers.
 func (e *engine[A]) learn(outcomes []outcome[A]) {
 	for i := range outcomes {
 		o := &outcomes[i]
@@ -206,7 +204,7 @@ func (n *dayCounts) count(before, after store.State) {
 	}
 }
 
-// load reads the ledgers of an account from the store, and reports whether it had to.
+// load loads the ledgers of an account unless they are loaded, and reports whether it did.
 func (e *engine[A]) load(a *baseAccount) (bool, error) {
 	if a.loaded {
 		return false, nil
@@ -220,7 +218,7 @@ func (e *engine[A]) load(a *baseAccount) (bool, error) {
 	return true, nil
 }
 
-// catchUp takes over into the ledgers what other processes have stored, and returns the accounts concerned.
+// catchUp updates the ledgers with what other processes have stored, and returns the accounts concerned.
 func (e *engine[A]) catchUp() (map[string]*store.Account, error) {
 	changed, err := e.changes.changed(e.runCtx)
 	if err != nil || len(changed) == 0 {
@@ -245,7 +243,7 @@ func (e *engine[A]) catchUp() (map[string]*store.Account, error) {
 	return stored, nil
 }
 
-// replace overwrites what the ledgers hold of the days that are stored.
+// replace overwrites the days of the ledgers that are stored.
 func (a *baseAccount) replace(stored *store.Account) {
 	if stored == nil {
 		return
@@ -262,7 +260,7 @@ func (a *baseAccount) replace(stored *store.Account) {
 	}
 }
 
-// add takes over days that are stored and that the ledgers do not hold.
+// add adds stored days that are not in the ledgers.
 func (a *baseAccount) add(stored *store.Account) {
 	if stored == nil {
 		return
@@ -281,25 +279,25 @@ func (a *baseAccount) add(stored *store.Account) {
 	}
 }
 
-// unload frees the ledgers.
+// unload frees the memory of the ledgers.
 func (a *baseAccount) unload() { a.ledgers, a.loaded = Ledgers{}, false }
 
-// hold keeps a call from being made for a while.
+// hold keeps a call from being made until a certain time.
 type hold struct {
 	since, until time.Time
 	reason       snapshot.Reason
 	cause        snapshot.Cause
 }
 
-// ends returns when the call may be made again, or a time that is not after now where it may be made now.
+// ends returns when the call may be made; a time not after now if it may be made now.
 func (h hold) ends(now time.Time) time.Time {
 	if now.Before(h.since) {
-		return time.Time{} // the clock was put back: the end means nothing
+		return time.Time{} // the clock was set back, so the end is meaningless
 	}
 	return h.until
 }
 
-// failure classifies the error of a failed attempt and returns when the next attempt may be made.
+// failure classifies the error of a failed attempt and returns when to try again.
 func (a *baseAccount) failure(api datacube.API, err error, now time.Time) (failure, time.Time) {
 	f, retries := newFailure(err), a.retries[api]
 	if retries == nil {
@@ -313,7 +311,7 @@ func (a *baseAccount) failure(api datacube.API, err error, now time.Time) (failu
 	return f, next
 }
 
-// hold keeps the call from being made before next, and the account's other call, too, if the failure concerns it.
+// hold holds the call until next, and also the account's other call if the failure concerns the account.
 func (a *baseAccount) hold(api datacube.API, f failure, now, next time.Time) {
 	h := hold{since: now, until: next, reason: f.reason, cause: f.cause}
 	a.holds[api] = h

@@ -40,7 +40,7 @@ func TestPolicy(t *testing.T) {
 		{failure: weixintest.Fault{Errcode: 40164}, reason: "allow_list", next: "08:10", both: true, says: []string{"level=error", "errcode=40164", "allow list"}},
 		{failure: weixintest.Fault{Errcode: 89506}, reason: "allow_list", next: "11 08:00", both: true},
 		{failure: weixintest.Fault{Errcode: 89507}, reason: "allow_list", next: "09:00", both: true},
-		{failure: weixintest.Fault{Errcode: 45009}, reason: "quota", next: "11 00:01", says: []string{"level=warn", "next=2026-03-11T00:01:00+08:00"}},
+		{failure: weixintest.Fault{Errcode: 45009}, reason: "quota", next: "11 00:01", says: []string{"level=warn", "next=2026-03-10T16:01:00Z"}},
 		{failure: weixintest.Fault{Errcode: 45011}, reason: "rate", next: "08:01"},
 		{failure: weixintest.Fault{Errcode: 47009}, reason: "retired", next: "11 00:01", says: []string{"level=error"}},
 		{failure: weixintest.Fault{Errcode: 48001}, reason: "permission", next: "09:00", says: []string{"level=error"}},
@@ -144,7 +144,7 @@ func TestBackoffGrowsAndEnds(t *testing.T) {
 		remove()
 		setClock(t, "2026-03-10 09:16")
 		w.wantDay("account00", "2026-03-09")
-		if lines := w.log.lines("refresh works again", "api=daily"); len(lines) != 1 {
+		if lines := w.log.lines("refresh recovered", "api=daily"); len(lines) != 1 {
 			t.Errorf("%d lines say that it works again", len(lines))
 		}
 	})
@@ -254,7 +254,7 @@ func TestRowsLeftOutAreCountedAndLogged(t *testing.T) {
 		if want := [weixin.Rejections]int64{weixin.OutOfRange: 4, weixin.Duplicate: 2}; work.Rejected != want || !work.Succeeded {
 			t.Errorf("rows left out %v, want %v; success %t", work.Rejected, want, work.Succeeded)
 		}
-		if lines := w.log.lines("level=warn", "left out", "api=hourly", "reason=duplicate"); len(lines) != 2 {
+		if lines := w.log.lines("level=warn", "rows of the response skipped", "api=hourly", "reason=duplicate"); len(lines) != 2 {
 			t.Errorf("%d lines about rows left out, want one for each of two days", len(lines))
 		}
 	})

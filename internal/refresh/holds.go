@@ -15,21 +15,20 @@ import (
 )
 
 const (
-	// dailyAttempts bounds the failed attempts with each call for each account in a China day,
-	// whatever fails and however often it works in between. Twice an hour is far more than a call
-	// needs whose figures change once a day, and little enough that thousands of accounts that
-	// fail all day leave Weixin and the accounts' quotas alone. The second half of them is spread
-	// over what is left of the day.
+	// dailyAttempts limits the failed attempts of each call of an account in a China day, whatever the causes and
+	// even if it succeeds in between. Two an hour are plenty for figures that change once a day, and few enough for
+	// Weixin and the quotas when thousands of accounts fail all day. The second half is spread over the rest of
+	// the day.
 	dailyAttempts = 48
-	// mostAttempts is the bound where reloads end waits again and again.
+	// mostAttempts is the limit if reloads keep ending holds.
 	mostAttempts = 2 * dailyAttempts
-	// addressEvery is the shortest time between two releases of the accounts whose address was
-	// refused: hosts with several addresses show another one each time.
+	// addressEvery is the minimum time between two releases of accounts whose address was refused, because hosts with
+	// several addresses use a different one each time.
 	addressEvery = 10 * time.Minute
 	saltLength   = 16
 )
 
-// spread counts a failed attempt and returns when the next one may be made, not before next.
+// spread counts a failed attempt and returns the time of the next one, which is not before next.
 func (s *callState) spread(now, next time.Time) time.Time {
 	today := datacube.DateOf(now)
 	if s.date != today {
@@ -51,11 +50,11 @@ func (s *callState) spread(now, next time.Time) time.Time {
 	return next
 }
 
-// fingerprint returns a salted hash of what an account calls with. Without salt it makes one.
+// fingerprint returns a salted hash of the account's app id and credentials. If salt is too short, it creates one.
 func (a Account) fingerprint(salt []byte) []byte {
 	if len(salt) < saltLength {
 		salt = make([]byte, saltLength)
-		_, _ = rand.Read(salt) // it never fails
+		_, _ = rand.Read(salt) // never fails
 	}
 	salt = salt[:saltLength]
 	hash := hmac.New(sha256.New, salt)
@@ -63,7 +62,7 @@ func (a Account) fingerprint(salt []byte) []byte {
 	return hash.Sum(append(make([]byte, 0, saltLength+sha256.Size), salt...))
 }
 
-// holdDetail is what the store keeps of a failure, for people and for what follows from it.
+// holdDetail is the part of a hold that the store keeps as JSON: what to show, and the cause.
 type holdDetail struct {
 	Cause   snapshot.Cause `json:"cause"`
 	Purpose Purpose        `json:"purpose"`
@@ -72,13 +71,13 @@ type holdDetail struct {
 	Advice  string         `json:"advice,omitempty"`
 }
 
-// markHoldUnsaved remembers that what is held of an account is to be stored.
+// markHoldUnsaved notes that the account's hold must be stored.
 func (r *Refresher) markHoldUnsaved(a *account, api datacube.API) {
 	a.calls[api].holdUnsaved = true
 	r.unsavedHolds[a] = struct{}{}
 }
 
-// heldRecords returns what is to be stored of all accounts.
+// heldRecords returns the holds that must be stored.
 func (r *Refresher) heldRecords() []store.Hold {
 	var holds []store.Hold
 	for a := range r.unsavedHolds {
@@ -104,7 +103,7 @@ func (r *Refresher) heldRecords() []store.Hold {
 	return holds
 }
 
-// saveHolds stores what is to survive a restart.
+// saveHolds stores holds, so that they survive a restart.
 func (r *Refresher) saveHolds() {
 	if len(r.unsavedHolds) == 0 || r.storeFailing() {
 		return
@@ -125,8 +124,8 @@ func (r *Refresher) holdsSaved(err error) {
 	clear(r.unsavedHolds)
 }
 
-// restore takes over what was held before a restart, unless the account calls with something else
-// now: what is new is tried at once.
+// restore restores holds from before a restart, except for accounts whose credentials have changed, which are tried
+// at once.
 func (r *Refresher) restore(holds []store.Hold, added map[string]bool) {
 	now := r.now()
 	for _, h := range holds {
@@ -150,19 +149,19 @@ func (r *Refresher) restore(holds []store.Hold, added map[string]bool) {
 		}
 		a.change()
 		if detail.Text == "" {
-			continue // held for what the other call said
+			continue // held because of the other call
 		}
 		work := &a.shown.Work[h.API]
 		work.Succeeded = false
-		work.Failures[f.reason]++ // so that an alert on it outlasts the restart
+		work.Failures[f.reason]++ // so that alerts on it survive the restart
 		work.Problem = f.problem(detail.Since, h.Since, h.Until)
 		call := Call{API: h.API, Purpose: detail.Purpose}
 		r.causes.fail(&state.group, failedCall{a, call, f, h.Until}, now)
 	}
 }
 
-// releaseOtherAddresses ends the waits of accounts for which another address was refused: the host calls
-// from a new one, which may be allowed.
+// releaseOtherAddresses ends the holds of accounts for which a different address was refused: the host now uses a
+// new one, which may be allowed.
 func (r *Refresher) releaseOtherAddresses(f failure, now time.Time) {
 	address := f.cause.Address
 	if f.reason != weixin.AllowList || address == "" || !reached(r.nextRelease, now, addressEvery) {
@@ -176,12 +175,12 @@ func (r *Refresher) releaseOtherAddresses(f failure, now time.Time) {
 			}
 			*held = hold{}
 			r.nextRelease = now.Add(addressEvery)
-			r.nextPlan = now // which places all anew
+			r.nextPlan = now // which plans all accounts
 		}
 	}
 }
 
-// loadHolds returns what is stored of failed attempts for the accounts that are new here.
+// loadHolds returns the stored holds of the accounts that are new in c, and the set of their app ids.
 func (r *Refresher) loadHolds(c Config) ([]store.Hold, map[string]bool, error) {
 	var appIDs []string
 	added := map[string]bool{}

@@ -7,15 +7,15 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Ledgers are those of both calls of one account.
+// Ledgers are the ledgers of both calls of an account.
 type Ledgers [datacube.APIs]Ledger
 
-// of returns the ledger of a call, and that of the other one.
+// of returns the ledger of the given call and that of the other one.
 func (l Ledgers) of(api datacube.API) (Ledger, Ledger) { return l[api], l[datacube.APIs-1-api] }
 
-// damagedGap returns how long after the latest of n answers in a row that could not be
-// understood a day is asked for again: from 15 minutes to 8 hours, then days. Most of what
-// damages an answer passes within the hour, or stays until this program is changed.
+// damagedGap returns how long to wait after n damaged answers in a row before requesting the day again: from 15
+// minutes to 8 hours, then days. Most causes of damaged answers pass within an hour, or persist until this program
+// is updated.
 func damagedGap(n int) time.Duration {
 	const doubling, daily = 6, 9
 	switch {
@@ -28,40 +28,39 @@ func damagedGap(n int) time.Duration {
 	}
 }
 
-// verifyAfterDays are after how many days a day that is in doubt is asked for again: a day after the
-// answer that made it known, then ever later, because Weixin has been seen to answer with empty
-// lists for days with traffic.
+// verifyAfterDays is after how many days a day is verified again: one day after the answer that made it known, then
+// at growing intervals, because Weixin has been observed to answer with empty lists for days with traffic.
 var verifyAfterDays = [...]datacube.Date{1, 3, 7, 30}
 
-// verifyDue reports whether a day that is in doubt is to be asked for again. All such days come
-// due at one time of the day, so that those that are neighbours share a call.
+// verifyDue reports whether it is time to verify a day again. All days are verified at the same time of day, so that
+// consecutive days share a call.
 func verifyDue(now time.Time, s Settings, state store.State) bool {
 	today := datacube.DateOf(now)
 	wait := verifyAfterDays[min(state.Rechecks, len(verifyAfterDays)-1)]
 	return s.ready(now) && datacube.DateOf(state.AskedAt)+wait <= today
 }
 
-// inconsistent reports whether the two calls contradict each other about a day: other sums, or
-// traffic by one of them alone.
+// inconsistent reports whether the two calls contradict each other about a day: by different sums, or because only one
+// of them has traffic.
 func inconsistent(now time.Time, date datacube.Date, one, other store.State) bool {
 	return differ(one, other) || contradicted(now, date, one, other) || contradicted(now, date, other, one)
 }
 
-// differ reports whether a day is known by both calls, with figures that are not the same.
+// differ reports whether both calls know the day, with different figures.
 func differ(one, other store.State) bool {
 	return one.Checksum != 0 && other.Checksum != 0 && one.Checksum != other.Checksum
 }
 
-// contradicted reports whether a call has no rows for a day at a time when that would mean a day
-// without traffic, if the other call did not have some.
+// contradicted reports whether a call has no rows for a day for which the other one has traffic, at a time when that
+// would otherwise mean a day without traffic.
 func contradicted(now time.Time, date datacube.Date, lacking, other store.State) bool {
 	return lacking.Status == store.NotReady && lacking.Empty && hasTraffic(other) && !now.Before(date.End().Add(emptyAfter))
 }
 
-// hasTraffic reports whether a day is known to have had traffic.
+// hasTraffic reports whether the day is known and has traffic.
 func hasTraffic(s store.State) bool { return s.Status == store.Known && !s.Empty }
 
-// hasTraffic reports whether there is a day with traffic from oldest on.
+// hasTraffic reports whether any day from oldest on has traffic.
 func (l Ledger) hasTraffic(oldest datacube.Date) bool {
 	for date, state := range l.All() {
 		if date >= oldest && hasTraffic(state) {
@@ -71,11 +70,11 @@ func (l Ledger) hasTraffic(oldest datacube.Date) bool {
 	return false
 }
 
-// verifier says which days of one call are in doubt.
+// verifier decides which days of a call must be verified.
 type verifier struct {
 	api        datacube.API
 	own, other Ledger
-	// traffic is true where the account has had traffic lately.
+	// traffic is true if the account has had traffic recently.
 	traffic bool
 }
 
@@ -86,31 +85,31 @@ func newVerifier(api datacube.API, l Ledgers, oldest datacube.Date) verifier {
 	return d
 }
 
-// due reports whether a day is in doubt, and to be asked for again now.
+// due reports whether a day must be verified now.
 func (d verifier) due(now time.Time, s Settings, date datacube.Date) bool {
 	own, other := d.own.At(date), d.other.At(date)
 	if own.AskedAt.After(now) {
 		own.AskedAt = time.Time{} // as in dueDay
 	}
 	if inconsistent(now, date, own, other) {
-		// What has become known by the other call may be there by this one, too.
+		// The figures may be available by now, since they are from the other call.
 		found := !hasTraffic(own) && hasTraffic(other) && other.KnownAt.After(own.AskedAt)
 		return found || verifyDue(now, s, own)
 	}
-	// The daily call answers for many days at once; where it brings figures, the hourly
-	// call contradicts them and is made, too.
+	// The daily call covers many days at once; if it returns figures, the day becomes inconsistent and the hourly call
+	// is made as well.
 	return d.api == datacube.Daily && d.traffic && own.Status == store.Known && own.Empty && verifyDue(now, s, own)
 }
 
-// countProblemDays returns how many days the two calls contradict each other about, and by each call
-// how many days the latest answer was damaged for, with the latest of them.
+// countProblemDays returns the number of inconsistent days and, for each call, the number of damaged days and the latest
+// of them.
 func countProblemDays(now time.Time, l Ledgers, oldest datacube.Date) (int64, [datacube.APIs]damagedDays) {
 	var inconsistentDays int64
 	var damaged [datacube.APIs]damagedDays
 	for api := range l {
 		own, other := l.of(datacube.API(api))
 		for date, state := range own.All() {
-			// A known day is checked again for a while after others of its age are given up.
+			// Known days are rechecked for a while after unknown days of the same age are given up.
 			if state.Damaged > 0 && (date >= oldest || state.Status == store.Known) {
 				damaged[api].days++
 				damaged[api].latest = date

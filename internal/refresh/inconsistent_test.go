@@ -194,7 +194,7 @@ func TestEmptyDayThatComesBackIsARevision(t *testing.T) {
 			if n := w.shown("account00").Work[api].Revisions; n != 1 {
 				t.Errorf("%d revisions by the %v call, want 1", n, api)
 			}
-			if lines := w.log.lines("level=warn", "known as one without traffic", "ref_date=2026-03-09", "api="+api.String()); len(lines) != 1 {
+			if lines := w.log.lines("level=warn", "known as without traffic", "ref_date=2026-03-09", "api="+api.String()); len(lines) != 1 {
 				t.Errorf("%d log lines say so of the %v call, want 1", len(lines), api)
 			}
 		}

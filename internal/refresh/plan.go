@@ -8,43 +8,41 @@ import (
 )
 
 const (
-	// longestDailyRange is how many days getinterfacesummary answers for at once.
+	// longestDailyRange is the maximum range of getinterfacesummary, in days.
 	longestDailyRange = 30
-	// shortestGap and longestGap bound how soon a yesterday that was not there is asked for
-	// again: the gaps double from the one to the other.
+	// shortestGap and longestGap limit how soon yesterday is requested again if Weixin did not have it: the gaps
+	// double from one to the other.
 	shortestGap = 15 * time.Minute
 	longestGap  = time.Hour
-	// emptyAfter is how long after its end a day without rows is taken to be one without
-	// traffic: users reported figures that came more than 24 hours late.
+	// emptyAfter is how long after its end a day without rows is taken as a day without traffic. Users have reported
+	// figures that were more than 24 hours late.
 	emptyAfter = 48 * time.Hour
 )
 
-// Settings say what is to be known and from when on.
+// Settings say which days are wanted and when they are requested.
 type Settings struct {
-	// ReadyAt is the time of day, counted from China midnight, before which yesterday is
-	// not asked for.
+	// ReadyAt is the time of day, from midnight in China, before which yesterday is not requested.
 	ReadyAt time.Duration
-	// HistoryDays is how many days are kept filled, yesterday included.
+	// HistoryDays is the number of days that are wanted, including yesterday.
 	HistoryDays int
-	// RecheckAfter is how long after its first answer a day is asked for once more; 0 is never.
+	// RecheckAfter is how long after its first answer a day is requested once more; 0: never.
 	RecheckAfter time.Duration
-	// Quota says whether the quota of both calls is asked for, too.
+	// Quota says whether the quotas of both calls are requested, too.
 	Quota bool
 }
 
-// oldest returns the first day that is kept filled.
+// oldest returns the first wanted day.
 func (s Settings) oldest(yesterday datacube.Date) datacube.Date {
 	return max(yesterday-datacube.Date(s.HistoryDays)+1, datacube.FirstDate)
 }
 
-// ready reports whether it is so late in the day that yesterday is asked for.
+// ready reports whether yesterday may be requested at this time of day.
 func (s Settings) ready(now time.Time) bool {
 	return !now.Before(datacube.DateOf(now).Start().Add(s.ReadyAt))
 }
 
-// ledgersSince returns the first day that still matters at all: one filled on the last day on which
-// it was to be filled is asked for once more when it is RecheckAfter older. A day more
-// leaves time for attempts that fail.
+// ledgersSince returns the first day that must be in the ledgers: a day that became known on the last day on which it was
+// wanted is rechecked RecheckAfter later. One more day leaves time for failed attempts.
 func (s Settings) ledgersSince(yesterday datacube.Date) datacube.Date {
 	oldest := s.oldest(yesterday)
 	if s.RecheckAfter == 0 {
@@ -54,37 +52,37 @@ func (s Settings) ledgersSince(yesterday datacube.Date) datacube.Date {
 	return max(oldest-datacube.Date((s.RecheckAfter+day-1)/day)-1, datacube.FirstDate)
 }
 
-// Purpose says why a call is due. The smaller is the more urgent.
+// Purpose is why a call is due, in order of urgency.
 type Purpose uint8
 
 const (
-	// Yesterday is the day that everybody waits for.
+	// Yesterday is for yesterday's figures.
 	Yesterday Purpose = iota
-	// History is an older day that is not known.
+	// History is for older days that are not known.
 	History
-	// Recheck is a known day that is asked for once more.
+	// Recheck is for known days that are requested once more.
 	Recheck
-	// Quota is no day, but how many calls are left for the day.
+	// Quota is for the number of calls left today rather than for figures.
 	Quota
 )
 
-// quotaEvery is the shortest time between two questions for the same quota.
+// quotaEvery is the minimum time between two requests for the same quota.
 const quotaEvery = time.Hour
 
-// String returns the purpose as it stands in log lines.
+// String returns the purpose as it appears in logs.
 func (p Purpose) String() string {
 	return [...]string{"yesterday", "history", "recheck", "quota"}[p]
 }
 
-// Call is a call that is due. Begin and End are the days asked for, both included; with
-// the purpose Quota there are none.
+// Call is a call that is due. Begin and End are the first and the last requested day; they are zero with the purpose
+// Quota.
 type Call struct {
 	API        datacube.API
 	Purpose    Purpose
 	Begin, End datacube.Date
 }
 
-// before reports whether c is to be made before other, for equally healthy accounts.
+// before reports whether c is more urgent than other.
 func (c Call) before(other Call) bool {
 	if c.Purpose != other.Purpose {
 		return c.Purpose < other.Purpose
@@ -95,11 +93,10 @@ func (c Call) before(other Call) bool {
 	return c.API < other.API
 }
 
-// Ledger is what is known of the days of one account and one call.
+// Ledger is what is known about the days of one call of an account.
 type Ledger struct{ store.States }
 
-// laterRows returns when rows were first seen for a day after date; zero if there are none.
-// Of several days it is the earliest such moment.
+// laterRows returns when Weixin was first seen to have rows for any day after date; zero if it never was.
 func (l Ledger) laterRows(date, yesterday datacube.Date) time.Time {
 	var first time.Time
 	for later := date + 1; later <= yesterday; later++ {
@@ -111,9 +108,8 @@ func (l Ledger) laterRows(date, yesterday datacube.Date) time.Time {
 	return first
 }
 
-// dueCalls returns the calls of api that are due at now, the most urgent first, and when a day that
-// was not there or not understood is to be asked for again: zero where nothing waits for that.
-// It depends on its arguments alone.
+// dueCalls returns the calls of api that are due at now, most urgent first. again is when a day that Weixin did not have, or
+// that was damaged, is due; zero if there is none. The result depends only on the arguments.
 func dueCalls(now time.Time, s Settings, api datacube.API, l Ledgers) ([]Call, time.Time) {
 	today := datacube.DateOf(now)
 	yesterday := today - 1
@@ -138,14 +134,13 @@ func dueCalls(now time.Time, s Settings, api datacube.API, l Ledgers) ([]Call, t
 	return sortCalls(calls), again
 }
 
-// dueDay says whether and why one day is to be asked for at now; if it is not, it may say
-// when it will be.
+// dueDay returns whether and why a day is due at now. If it is not, it may return when it will be.
 func dueDay(now time.Time, s Settings, l Ledger, date datacube.Date) (Purpose, bool, time.Time) {
 	today := datacube.DateOf(now)
 	ready := s.ready(now)
 	state := l.At(date)
 	if state.AskedAt.After(now) {
-		// The clock was wrong then or is now; either way the moment says nothing.
+		// The clock was wrong then or is wrong now; either way the time is meaningless.
 		state.AskedAt = time.Time{}
 	}
 	switch {
@@ -163,8 +158,8 @@ func dueDay(now time.Time, s Settings, l Ledger, date datacube.Date) (Purpose, b
 	case state.Status == store.NeverAsked:
 		return History, true, time.Time{}
 	}
-	// Asked before, not there, and no longer yesterday: asked for when the answer can
-	// settle it, and else once a day, unless it is in doubt.
+	// Weixin did not have the day, which is no longer yesterday. Request it when the answer can settle it, and
+	// otherwise once a day unless it is verified.
 	rows := l.laterRows(date, today-1)
 	settled := date.End().Add(emptyAfter)
 	due := rows.After(state.AskedAt) ||
@@ -173,7 +168,7 @@ func dueDay(now time.Time, s Settings, l Ledger, date datacube.Date) (Purpose, b
 	return History, due, time.Time{}
 }
 
-// purposeOf says why a day that was asked for before is asked for again.
+// purposeOf returns why a day that has been requested before is requested again.
 func purposeOf(state store.State, date, today datacube.Date) Purpose {
 	switch {
 	case state.Status == store.Known:
@@ -185,17 +180,17 @@ func purposeOf(state store.State, date, today datacube.Date) Purpose {
 	}
 }
 
-// recheckDue reports whether a known day is to be asked for once more.
+// recheckDue reports whether a known day must be requested once more.
 func recheckDue(now time.Time, s Settings, state store.State) bool {
 	if s.RecheckAfter == 0 || state.Rechecked || now.Before(state.KnownAt.Add(s.RecheckAfter)) {
 		return false
 	}
-	// An attempt that Weixin put off is not repeated at once.
+	// If Weixin was not ready, wait before the next attempt.
 	put := state.AskedAt.After(state.KnownAt)
 	return !put || !now.Before(state.AskedAt.Add(longestGap))
 }
 
-// gap returns how long to wait after a yesterday was not there for the asks-th time.
+// gap returns how long to wait after Weixin did not have yesterday for the asks-th time.
 func gap(asks int) time.Duration {
 	g := shortestGap
 	for ; asks > 1 && g < longestGap; asks-- {
@@ -204,8 +199,7 @@ func gap(asks int) time.Duration {
 	return min(g, longestGap)
 }
 
-// appendDay adds a day, older than all before it, to the calls: as a call of its own, or
-// to a daily call that it continues.
+// appendDay adds a day, which must be older than all before it, as a call of its own or to a daily call that it extends.
 func appendDay(calls []Call, api datacube.API, purpose Purpose, date datacube.Date) []Call {
 	if api == datacube.Daily && purpose != Yesterday {
 		for i := len(calls) - 1; i >= 0; i-- {
@@ -219,7 +213,7 @@ func appendDay(calls []Call, api datacube.API, purpose Purpose, date datacube.Da
 	return append(calls, Call{API: api, Purpose: purpose, Begin: date, End: date})
 }
 
-// sortCalls puts the more urgent purposes first and keeps the order of days.
+// sortCalls sorts by purpose and keeps the order of days.
 func sortCalls(calls []Call) []Call {
 	sorted := make([]Call, 0, len(calls))
 	for purpose := Yesterday; purpose <= Recheck; purpose++ {

@@ -11,30 +11,28 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// policy says what follows a failed attempt.
+// policy is the reaction to a failed attempt.
 type policy struct {
-	// account holds both calls of the account, not only the one that failed.
+	// account holds both calls of the account instead of only the failed one.
 	account bool
-	// wait is the time until the next attempt; 0 is a backoff with jitter from about
-	// firstRetry to lastRetry.
+	// wait is the time until the next attempt; 0 means backoff with jitter, from about firstRetry to lastRetry.
 	wait time.Duration
 	// untilMidnight waits for the next China midnight instead.
 	untilMidnight bool
-	// needsAction says that it does not pass by itself.
+	// needsAction says that the cause does not pass by itself.
 	needsAction bool
 }
 
 const (
 	firstRetry = time.Second
 	lastRetry  = 10 * time.Minute
-	// pastMidnight is how long after midnight the next day's quota is tried: a clock that is a
-	// little fast would otherwise lose the whole of that day.
+	// pastMidnight is how long after midnight the next day's quota is used: if the clock is slightly fast, the
+	// call would otherwise be refused and held for that whole day.
 	pastMidnight = time.Minute
 )
 
-// policies has one entry for each reason why an attempt fails. A new token is not
-// among them: the client gets it once within a call, and what arrives here as
-// weixin.Token was refused again. spread bounds how often all this happens in a day.
+// policies has a policy for each reason. Refreshing a token is not among them: the client does that within a call, so
+// weixin.Token means that the new token was refused as well. spread limits the attempts in a day.
 var policies = [snapshot.Reasons]policy{
 	weixin.Unknown:       {wait: time.Hour, needsAction: true},
 	weixin.Busy:          {},
@@ -43,28 +41,28 @@ var policies = [snapshot.Reasons]policy{
 	weixin.AllowList:     {account: true, wait: 10 * time.Minute, needsAction: true},
 	weixin.Quota:         {untilMidnight: true},
 	weixin.Rate:          {wait: time.Minute},
-	weixin.NotReady:      {wait: longestGap}, // handled as an answer; here for a token call that says so
+	weixin.NotReady:      {wait: longestGap}, // of a token call; from the others it is an answer, not a failure
 	weixin.Permission:    {wait: time.Hour, needsAction: true},
 	weixin.AccountClosed: {account: true, wait: time.Hour, needsAction: true},
 	weixin.Retired:       {untilMidnight: true, needsAction: true},
 	weixin.Range:         {untilMidnight: true, needsAction: true},
 	weixin.Bug:           {wait: time.Hour, needsAction: true},
-	snapshot.StoreFault:  {}, // Weixin answered; see unsavedAnswers
-	snapshot.InvalidRows: {}, // holds no call: each day has its own gaps, see damagedGap
+	snapshot.StoreFault:  {}, // Weixin has answered; see unsavedAnswers
+	snapshot.InvalidRows: {}, // holds no call; see damagedGap
 }
 
-// failure is a failed attempt with what follows from it.
+// failure is a failed attempt and the reaction to it.
 type failure struct {
 	err        error
 	reason     snapshot.Reason
 	policy     policy
 	advice     string
-	retryAfter time.Duration // how long Weixin itself says to wait
+	retryAfter time.Duration // the minimum wait that Weixin states
 	cause      snapshot.Cause
-	shared     bool // no request was made: the source of the token has just failed for others
+	shared     bool // no request was made: the source of the token has just failed for another account
 }
 
-// storeError marks an answer that could not be kept.
+// storeError marks the error of an answer that could not be stored.
 type storeError struct{ error }
 
 func (e storeError) Unwrap() error { return e.error }
@@ -74,25 +72,25 @@ func newFailure(err error) failure {
 	f := failure{err: err, reason: weixin.ReasonOf(err)}
 	if _, ok := errors.AsType[storeError](err); ok {
 		f.reason = snapshot.StoreFault
-		f.advice = "Make the database writable that the error names. Until then Weixin is asked for nothing more, " +
-			"and the figures that are shown but not stored are lost with a restart; then they are asked for again."
+		f.advice = "Make the database named in the error writable. Until then no more calls are made, and figures that are shown " +
+			"but not stored are lost at a restart, after which they are requested again."
 	}
 	f.policy = policies[f.reason]
-	if said, ok := errors.AsType[*weixin.Error](err); ok {
-		f.advice = said.Advice().String()
-		f.retryAfter, f.shared = said.Wait, said.Shared
-		if said.API == weixin.TokenAPI {
-			f.policy.account = true // without a token neither call can be made
+	if apiErr, ok := errors.AsType[*weixin.Error](err); ok {
+		f.advice = apiErr.Advice().String()
+		f.retryAfter, f.shared = apiErr.Wait, apiErr.Shared
+		if apiErr.API == weixin.TokenAPI {
+			f.policy.account = true // neither call can be made without a token
 		}
 	}
 	f.cause = causeOf(err, f.reason)
 	return f
 }
 
-// backsOff reports whether it is tried again at growing intervals.
+// backsOff reports whether it is retried at growing intervals.
 func (f failure) backsOff() bool { return f.policy.wait == 0 && !f.policy.untilMidnight }
 
-// problem returns the failure as it is shown.
+// problem returns the failure in the form of a snapshot.
 func (f failure) problem(since, at, next time.Time) *snapshot.Problem {
 	return &snapshot.Problem{
 		Since: since, At: at, Text: f.text(), Advice: f.advice, Next: next, Cause: f.cause, NeedsAction: f.policy.needsAction,
@@ -100,11 +98,11 @@ func (f failure) problem(since, at, next time.Time) *snapshot.Problem {
 	}
 }
 
-// text says what failed and why, for somebody who sees which call it was.
+// text says what failed and why, for readers who see which call it was.
 func (f failure) text() string {
 	text := f.err.Error()
-	if said, ok := errors.AsType[*weixin.Error](f.err); ok && said.API != weixin.TokenAPI && f.reason != snapshot.StoreFault {
-		text = said.Detail()
+	if apiErr, ok := errors.AsType[*weixin.Error](f.err); ok && apiErr.API != weixin.TokenAPI && f.reason != snapshot.StoreFault {
+		text = apiErr.Detail()
 	}
 	return text
 }
@@ -121,8 +119,8 @@ func (f failure) next(now time.Time, retries *backoff.ExponentialBackOff) time.T
 	}
 }
 
-// newRetries returns the backoff for what passes by itself. Its jitter keeps accounts
-// that failed together from coming back together.
+// newRetries returns the backoff for transient failures. Its jitter keeps accounts that failed together from being retried
+// together.
 func newRetries() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval = firstRetry

@@ -8,7 +8,7 @@ type queue struct {
 	less     func(a, b *account) bool
 }
 
-// byUrgency puts healthy accounts before suspect ones, then the more urgent call first.
+// byUrgency orders healthy accounts before suspect ones, and then by the urgency of their calls.
 func byUrgency(a, b *account) bool {
 	if a.suspect() != b.suspect() {
 		return b.suspect()
@@ -19,8 +19,7 @@ func byUrgency(a, b *account) bool {
 	return a.index < b.index
 }
 
-// byWake puts first the account that is to be looked at first; those that wait for the
-// next look alone come last.
+// byWake orders accounts by when to plan them again; those that wait for the next regular planning come last.
 func byWake(a, b *account) bool {
 	if a.wake.IsZero() || b.wake.IsZero() {
 		return !a.wake.IsZero()
@@ -28,7 +27,7 @@ func byWake(a, b *account) bool {
 	return a.wake.Before(b.wake)
 }
 
-// Len, Less, Swap, Push and Pop are for container/heap.
+// Len, Less, Swap, Push and Pop implement heap.Interface.
 
 func (q *queue) Len() int           { return len(q.accounts) }
 func (q *queue) Less(i, j int) bool { return q.less(q.accounts[i], q.accounts[j]) }

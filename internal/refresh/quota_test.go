@@ -121,7 +121,7 @@ func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
 		w.config.Quota, w.config.Pace = true, time.Second/10
 		w.start()
 		setClock(t, "2026-03-10 20:10")
-		const msg = "weixin.requests_per_second is higher than what Weixin allows"
+		const msg = "weixin.requests_per_second is higher than Weixin allows"
 		if lines := w.log.loud("level=warn", msg, "requests_per_second=10", "allowed=300/min"); len(lines) != 1 {
 			t.Errorf("told %d times in twelve hours, want once", len(lines))
 		}

@@ -9,8 +9,8 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// warnOfRate logs where the exporter may send requests faster than Weixin allows calls: the first time, and
-// again where an account is allowed fewer, so that accounts with the same limit are one line.
+// warnOfRate warns if the exporter may send requests faster than Weixin allows: the first time, and again for each account
+// with a lower limit, so that accounts with the same limit share one line.
 func (r *Refresher) warnOfRate(a Account, api datacube.API, quota weixin.CallQuota) {
 	allowed := quota.Allowed()
 	if allowed.IsZero() || r.config.Pace <= 0 {
@@ -21,6 +21,6 @@ func (r *Refresher) warnOfRate(a Account, api datacube.API, quota weixin.CallQuo
 		return
 	}
 	r.warnedRate = allowed.PerSecond()
-	level.Warn(r.about(a, api)).Log("msg", "weixin.requests_per_second is higher than what Weixin allows the account; lower it, or calls are refused with errcode 45011",
+	level.Warn(r.about(a, api)).Log("msg", "weixin.requests_per_second is higher than Weixin allows for the account", "advice", "lower it, or calls are refused with errcode 45011",
 		"requests_per_second", perSecond, "allowed", allowed)
 }

@@ -1,5 +1,5 @@
-// Package refresh keeps the store filled from Weixin: a pure planner says what is due, and
-// the Refresher carries it out and publishes what is known.
+// Package refresh fills the store from Weixin. A pure planner computes which calls are due; the Refresher makes them,
+// stores the answers and publishes snapshots. A Backfill fills a range of older days.
 package refresh
 
 import (
@@ -16,11 +16,11 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// publishEvery is the shortest time between two snapshots while calls are under way. Each
-// names all accounts, so one for each of many answers would cost more than the answers.
+// publishEvery is the minimum time between two snapshots while calls are running. A snapshot refers to all accounts, so
+// one for each answer would cost more than the answers.
 const publishEvery = 100 * time.Millisecond
 
-// retryLoadEvery is how soon reading the store is tried again where nothing can be done without.
+// retryLoadEvery is how soon a failed load of the ledgers is retried.
 const retryLoadEvery = 10 * time.Second
 
 // Store is what a Refresher needs of a *store.Store. Its methods are called from one goroutine at a time.
@@ -30,41 +30,39 @@ type Store interface {
 	Pruner
 }
 
-// HoldStore reads and saves until when failed calls are not made again.
+// HoldStore loads and saves until when calls are not made after a failure.
 type HoldStore interface {
 	SaveHolds(ctx context.Context, holds []store.Hold) error
 	Holds(ctx context.Context, appIDs ...string) ([]store.Hold, error)
 }
 
-// Pruner removes all days before the given one and returns how many there were.
+// Pruner removes all days before the given one and returns their number.
 type Pruner interface {
 	Prune(ctx context.Context, before datacube.Date) (int64, error)
 }
 
-// Publisher shows what is known; *snapshot.Latest is one. It owns what it is given.
+// Publisher makes snapshots available to readers; *snapshot.Latest implements it. It owns the snapshot.
 type Publisher interface {
 	Publish(*snapshot.Snapshot)
 }
 
-// Config is what a reload can change.
+// Config is the part of the configuration that a reload can change.
 type Config struct {
 	Settings
-	// Accounts are all accounts; names and app ids are unique.
+	// Accounts are all accounts; names and app ids must be unique.
 	Accounts []Account
-	// Interval is how often the refresher looks what is due. It also looks when yesterday
-	// may be asked for, and after each answer.
+	// Interval is how often all accounts are planned. Planning also takes place at ReadyAt, and for an account after
+	// each of its answers.
 	Interval time.Duration
-	// Concurrency is how many calls are under way at once, at the most; those that have become
-	// slow do not count.
+	// Concurrency is the maximum number of running calls; slow calls do not count.
 	Concurrency int
-	// Pace is the shortest time between two requests to Weixin on average; 0 where there is none.
+	// Pace is the average minimum time between two requests to Weixin; 0: no limit.
 	Pace time.Duration
-	// RetentionDays is how many days are kept; 0 keeps all.
+	// RetentionDays is how many days are kept in the store; 0: all.
 	RetentionDays int
 }
 
-// nextPlan returns when to look after now: an interval later, or when yesterday may be
-// asked for.
+// nextPlan returns when to plan after now: an interval later, or at ReadyAt.
 func (c Config) nextPlan(now time.Time) time.Time {
 	next := now.Add(c.Interval)
 	if ready := datacube.DateOf(now).Start().Add(c.ReadyAt); ready.After(now) && ready.Before(next) {
@@ -73,21 +71,20 @@ func (c Config) nextPlan(now time.Time) time.Time {
 	return next
 }
 
-// Options are the parts that a Refresher works with.
+// Options are the dependencies of a Refresher.
 type Options struct {
 	Store Store
-	// Changes tells what other processes write into the store; nil: there are none.
+	// Changes reports what other processes write to the store; nil if there are none.
 	Changes   ChangeReader
 	Publisher Publisher
 	Logger    log.Logger
 	Now       func() time.Time
-	// Believed is the instant that what cannot be undone takes as now: removing days from the
-	// store and forgetting what is known of them. A clock that is wrong for a while must do
-	// neither. nil: Now.
+	// Believed is the time used for what cannot be undone: removing days from the store and from the ledgers. It should
+	// not follow a clock that is temporarily wrong. nil: Now.
 	Believed func() time.Time
 }
 
-// Refresher asks Weixin for what is due, stores it and publishes it.
+// Refresher requests what is due, stores it and publishes it.
 type Refresher struct {
 	engine[*account]
 
@@ -97,40 +94,40 @@ type Refresher struct {
 	believed  func() time.Time
 	configs   chan reconfigure
 
-	// All that follows belongs to the goroutine of Run.
+	// The fields below belong to the goroutine of Run.
 	config     Config
-	incomplete bool       // the ledgers lack days that may be stored, so nothing can be due
+	incomplete bool       // the ledgers lack days that may be stored, so nothing can be planned
 	ordered    []*account // by name
-	ready      queue      // accounts that answer
-	unproven   queue      // those that are ready, too, and may hang
+	ready      queue      // accounts with a call due
+	unproven   queue      // the same, but none of their calls has succeeded lately
 	waiting    queue
 	workers    workers
-	nextSlow   time.Time // when a call under way becomes slow; zero if none will
+	nextSlow   time.Time // when a running call becomes slow; zero if none will
 	nextPlan   time.Time
 
-	arrived     []result[*account] // what has ended and is still to be absorbed
-	absorbAt    time.Time          // when to do so although more is under way
-	unpublished bool               // something has changed that is not shown yet
-	nextPublish time.Time          // when to show it although more is under way
+	arrived     []result[*account] // calls that have ended and must be absorbed
+	absorbAt    time.Time          // when to absorb them even if others are running
+	unpublished bool               // there are changes since the last snapshot
+	nextPublish time.Time          // when to publish them even if calls are running
 	pruned      datacube.Date      // the day on which the store was last pruned
 
 	causes       causes  // of failed attempts
-	quotas       causes  // of failed questions for quotas
-	warnedRate   float64 // the lowest rate that was warned of, in calls a second; 0: none yet
+	quotas       causes  // of failed requests for quotas
+	warnedRate   float64 // the lowest rate that was logged, in calls per second; 0: none
 	unsavedHolds map[*account]struct{}
 	unsaved      unsavedAnswers
 	nextRelease  time.Time // see releaseOtherAddresses
 
-	nextChangeCheck time.Time // when to look what others have written
+	nextChangeCheck time.Time // when to check for changes by other processes
 }
 
 type reconfigure struct {
 	config      Config
-	reloadStore bool // the store rather than the configuration
+	reloadStore bool // instead of the configuration
 	done        chan<- error
 }
 
-// New returns a Refresher for Run. It starts nothing.
+// New returns a Refresher. It starts nothing.
 func New(o Options) *Refresher {
 	if o.Believed == nil {
 		o.Believed = o.Now
@@ -145,31 +142,29 @@ func New(o Options) *Refresher {
 		ready:        queue{less: byUrgency},
 		unproven:     queue{less: byUrgency},
 		waiting:      queue{less: byWake},
-		causes:       causes{reporter: reporter{o.Logger}, failing: "refresh failed", again: "refresh works again", groups: map[snapshot.Cause]*group{}},
-		quotas:       causes{reporter: reporter{o.Logger}, failing: "cannot get the quota of the call", again: "the quota of the call is known again", groups: map[snapshot.Cause]*group{}},
+		causes:       causes{reporter: reporter{o.Logger}, failing: "refresh failed", again: "refresh recovered", groups: map[snapshot.Cause]*group{}},
+		quotas:       causes{reporter: reporter{o.Logger}, failing: "cannot get the quota of the call", again: "quota of the call available again", groups: map[snapshot.Cause]*group{}},
 		unsavedHolds: map[*account]struct{}{},
 		unsaved:      unsavedAnswers{counts: map[string]int64{}},
 	}
 }
 
-// ApplyConfig replaces the configuration of a running Refresher and returns once it is in
-// force: accounts that are gone make no further call and are shown no more, those that
-// stay keep what is known, and every wait ends but those that configure names. If it fails,
-// nothing has changed.
+// ApplyConfig replaces the configuration of a running Refresher and returns when it is in force. Removed accounts make no
+// further calls and are no longer shown, the others keep their state, and holds end except those that account.configure
+// names. If it fails, nothing has changed.
 func (r *Refresher) ApplyConfig(ctx context.Context, c Config) error {
 	done := make(chan error, 1)
 	select {
 	case r.configs <- reconfigure{config: c, done: done}:
 		return <-done
 	case <-ctx.Done():
-		return fmt.Errorf("changing the configuration of the refresher: %w", ctx.Err())
+		return fmt.Errorf("applying the configuration to the refresher: %w", ctx.Err())
 	}
 }
 
-// Run publishes what the store knows and then refreshes until the context ends. Faults of
-// Weixin, and of the store while running, are logged, shown and tried again; an error is
-// returned only if the store cannot be read at the start. When Run returns, no call is
-// under way.
+// Run publishes what is stored and then refreshes until the context ends. While running, failures of Weixin and of the store
+// are logged, shown and retried; Run returns an error only if the store cannot be read at the start. When it returns, no
+// call is running.
 func (r *Refresher) Run(ctx context.Context, c Config) error {
 	life, end := context.WithCancel(ctx)
 	defer end()
@@ -183,7 +178,7 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		r.dispatch() //nolint:contextcheck // a call lives as long as its account
+		r.dispatch() //nolint:contextcheck // a call has the context of its account
 		if r.absorbArrived() {
 			r.dispatch() //nolint:contextcheck // as above
 		}
@@ -210,7 +205,7 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 	return nil
 }
 
-// apply brings a configuration into force.
+// apply applies a configuration.
 func (r *Refresher) apply(c Config) error {
 	now := r.now()
 	since := r.ledgersSince(c, now)
@@ -224,12 +219,12 @@ func (r *Refresher) apply(c Config) error {
 	if len(unknown) > 0 {
 		var err error
 		if known, err = r.store.Load(r.runCtx, since, unknown...); err != nil {
-			return fmt.Errorf("loading what is known: %w", err)
+			return fmt.Errorf("loading the accounts: %w", err)
 		}
 	}
 	holds, added, err := r.loadHolds(c)
 	if err != nil {
-		return fmt.Errorf("loading what is known: %w", err)
+		return fmt.Errorf("loading the holds of accounts: %w", err)
 	}
 	r.setAccounts(c, known)
 	r.restore(holds, added)
@@ -240,7 +235,7 @@ func (r *Refresher) apply(c Config) error {
 	return nil
 }
 
-// setAccounts replaces the accounts. Those that stay keep their state and their calls under way.
+// setAccounts replaces the accounts. Those that stay keep their state and their running calls.
 func (r *Refresher) setAccounts(c Config, known map[string]*store.Account) {
 	former := r.accounts
 	r.accounts = make(map[string]*account, len(c.Accounts))
@@ -267,8 +262,8 @@ func (r *Refresher) setAccounts(c Config, known map[string]*store.Account) {
 	}
 }
 
-// ledgersSince returns the first day that the ledgers are to hold: of the two clocks, the one
-// that is behind decides, so that a clock that goes ahead makes nothing be forgotten.
+// ledgersSince returns the first day that must be in the ledgers. It uses the earlier of the two clocks, so that a clock
+// that is ahead does not remove days.
 func (r *Refresher) ledgersSince(c Config, now time.Time) datacube.Date {
 	if believed := r.believed(); believed.Before(now) {
 		now = believed
@@ -276,9 +271,8 @@ func (r *Refresher) ledgersSince(c Config, now time.Time) datacube.Date {
 	return c.ledgersSince(datacube.DateOf(now) - 1)
 }
 
-// extendLedgers brings the ledgers to the days that they are to hold. Where these reach further back
-// than before, as after a clock was put back, what is stored of them is read: a day that is
-// known must not be asked for, or counted, again. It returns false if that fails.
+// extendLedgers sets the first day of the ledgers. If it is earlier than before, for example because a clock was set back, the
+// stored days are loaded: known days must not be requested or counted again. It returns false if that fails.
 func (r *Refresher) extendLedgers(now time.Time) bool {
 	since := r.ledgersSince(r.config, now)
 	if since < r.since && len(r.ordered) > 0 {
@@ -295,7 +289,7 @@ func (r *Refresher) extendLedgers(now time.Time) bool {
 	return true
 }
 
-// look finds out anew for every account whether a call is due.
+// planAll plans all accounts.
 func (r *Refresher) planAll(now time.Time) {
 	r.nextPlan = r.config.nextPlan(now)
 	r.prune()
@@ -309,18 +303,18 @@ func (r *Refresher) planAll(now time.Time) {
 		return
 	}
 	for _, acc := range r.ordered {
-		if !acc.running { // else its answer is still to be judged by what is known
+		if !acc.running { // otherwise its answer must still be interpreted by the ledgers
 			acc.forget(r.since)
 			r.enqueue(acc, now)
 		}
 	}
 }
 
-// enqueue puts an account into the queue where it belongs at now.
+// enqueue plans an account and puts it into its queue.
 func (r *Refresher) enqueue(acc *account, now time.Time) {
 	acc.stale = false
 	if r.incomplete {
-		return // the next look places all
+		return // the next planAll enqueues all
 	}
 	if acc.updateProblemDays(now, r.config.Settings) {
 		r.unpublished = true
@@ -339,12 +333,12 @@ func (r *Refresher) enqueue(acc *account, now time.Time) {
 	r.waiting.add(acc)
 }
 
-// dispatch starts the calls that are due, as many as may be under way.
+// dispatch starts calls that are due, up to the limit.
 func (r *Refresher) dispatch() {
 	now := r.now()
 	r.retrySave(now)
 	if !now.Before(r.nextPlan) || r.nextPlan.After(now.Add(r.config.Interval)) {
-		r.planAll(now) // the second case is a clock that was put back
+		r.planAll(now) // the second case: the clock was set back
 	}
 	r.checkChanges(now)
 	for acc := r.waiting.first(); acc != nil && !acc.wake.IsZero() && !now.Before(acc.wake); acc = r.waiting.first() {
@@ -352,7 +346,7 @@ func (r *Refresher) dispatch() {
 	}
 	r.nextSlow = time.Time{}
 	if r.storeFailing() {
-		return // for what is to be stored first
+		return // until all answers are stored
 	}
 	for r.ready.first() != nil || r.unproven.first() != nil {
 		r.nextSlow = r.workers.update(now, r.config)
@@ -370,7 +364,7 @@ func (r *Refresher) dispatch() {
 	r.nextSlow = time.Time{}
 }
 
-// untilNext returns the time until something is to be done without a result.
+// untilNext returns how long to wait unless a call ends before.
 func (r *Refresher) untilNext() time.Duration {
 	now := r.now()
 	next := r.nextPlan
@@ -398,15 +392,14 @@ func (r *Refresher) untilNext() time.Duration {
 	return max(wait, 0)
 }
 
-// publishChanges shows what has changed once it is time: at once where nothing else is under
-// way or was shown just now.
+// publishChanges publishes changes: at once if no call is running or the last snapshot is old enough.
 func (r *Refresher) publishChanges() {
 	if r.unpublished && (r.workers.calls.Len() == 0 || reached(r.nextPublish, r.now(), publishEvery)) {
 		r.publish()
 	}
 }
 
-// publish shows the state of all accounts.
+// publish publishes the state of all accounts.
 func (r *Refresher) publish() {
 	s := &snapshot.Snapshot{
 		Accounts: make([]*snapshot.Account, len(r.ordered)), Store: r.unsaved.problem, StoreFailures: r.unsaved.counts,
@@ -419,7 +412,7 @@ func (r *Refresher) publish() {
 	r.nextPublish, r.unpublished = r.now().Add(publishEvery), false
 }
 
-// prune removes what is older than the retention, once a day.
+// prune removes days beyond the retention, once a day.
 func (r *Refresher) prune() {
 	today := datacube.DateOf(r.believed())
 	if r.config.RetentionDays == 0 || r.pruned == today || r.storeFailing() {

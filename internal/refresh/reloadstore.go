@@ -7,15 +7,15 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-// ReloadStore forgets what is known of a running Refresher's accounts and takes over what the store says,
-// which is another one by now. If it fails, nothing has changed.
+// ReloadStore replaces what a running Refresher knows of its accounts by the content of the store, which has been replaced.
+// If it fails, nothing has changed.
 func (r *Refresher) ReloadStore(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
 	case r.configs <- reconfigure{reloadStore: true, done: done}:
 		return <-done
 	case <-ctx.Done():
-		return fmt.Errorf("reading the store again: %w", ctx.Err())
+		return fmt.Errorf("reloading the store: %w", ctx.Err())
 	}
 }
 
@@ -29,7 +29,7 @@ func (r *Refresher) reloadStore() error {
 		}
 		var err error
 		if known, err = r.store.Load(r.runCtx, r.since, appIDs...); err != nil {
-			return fmt.Errorf("loading what is known: %w", err)
+			return fmt.Errorf("loading the accounts: %w", err)
 		}
 	}
 	if err := r.changes.begin(r.runCtx); err != nil {

@@ -8,12 +8,11 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// gatherFor is how long an answer waits for others, to be stored with them, while all workers
-// are busy.
+// gatherFor is how long an answer waits for others, to be stored in the same transaction, while all workers are busy.
 const gatherFor = 10 * time.Millisecond
 
-// collect notes that a call has ended, and all that have ended with it. Their accounts get no
-// other one before the answers are absorbed.
+// collect marks a call and all others that have ended as ended. Their accounts make no further call before the answers are
+// absorbed.
 func (r *Refresher) collect(first result[*account]) {
 	now := r.now()
 	if len(r.arrived) == 0 {
@@ -25,10 +24,9 @@ func (r *Refresher) collect(first result[*account]) {
 	}
 }
 
-// absorbArrived absorbs what has arrived once it is time, and reports whether it did: then
-// accounts may need another call.
+// absorbArrived absorbs ended calls if it is time, and reports whether it did: then more calls may be due.
 func (r *Refresher) absorbArrived() bool {
-	idle := r.workers.held() < r.config.Concurrency // then nothing is gained by waiting
+	idle := r.workers.held() < r.config.Concurrency // then waiting gains nothing
 	if len(r.arrived) == 0 || !idle && !reached(r.absorbAt, r.now(), gatherFor) {
 		return false
 	}
@@ -39,14 +37,13 @@ func (r *Refresher) absorbArrived() bool {
 	return true
 }
 
-// reached reports whether now is at or after a time that was set at most wait ahead. If it
-// is farther ahead, the clock was put back, and the time means nothing.
+// reached reports whether now is at or after a time that was set at most wait ahead. If it is farther ahead, the clock was
+// set back, and the time is meaningless.
 func reached(at, now time.Time, wait time.Duration) bool {
 	return !now.Before(at) || at.After(now.Add(wait))
 }
 
-// absorb stores answers in one transaction, takes over what they say and finds out what the
-// accounts need next.
+// absorb stores answers in one transaction, updates the accounts and plans them again.
 func (r *Refresher) absorb(results []result[*account]) {
 	answered, failed := r.end(results)
 	for _, res := range failed {
@@ -66,18 +63,18 @@ func (r *Refresher) absorb(results []result[*account]) {
 	}
 }
 
-// saveAnswers stores answers and takes over what they say.
+// saveAnswers stores answers and updates the ledgers and what is shown.
 func (r *Refresher) saveAnswers(answered []result[*account]) {
 	if len(answered) == 0 {
 		return
 	}
 	if !r.storeFailing() {
-		r.applyChanges() // what an answer means depends on what is known
+		r.applyChanges() // answers are interpreted by what is known
 	}
 	outcomes := r.interpret(answered)
 	if !r.storeFailing() {
 		if err := r.save(outcomes); err != nil {
-			r.storeFailed(fmt.Errorf("storing the answer: %w", err))
+			r.storeFailed(fmt.Errorf("storing answers: %w", err))
 		}
 	}
 	if r.runCtx.Err() != nil {
@@ -94,7 +91,7 @@ func (r *Refresher) saveAnswers(answered []result[*account]) {
 	}
 }
 
-// answered shows and logs what an answer says of its call.
+// answered shows and logs an answer.
 func (r *Refresher) answered(o outcome[*account]) {
 	acc, api, now := o.account, o.call.API, r.now()
 	state := &acc.calls[api]
@@ -105,13 +102,13 @@ func (r *Refresher) answered(o outcome[*account]) {
 		r.logDamaged(acc.Account, o.call, *o.damage, next)
 	}
 	acc.showLearned(o)
-	if state.holdStored { // a wait that a reload has ended
+	if state.holdStored { // ended by a reload
 		state.holdStored = false
 		r.markHoldUnsaved(acc, api)
 	}
 }
 
-// quotaAnswered takes over the quota of a call, and reports whether it was asked for.
+// quotaAnswered handles the answer to a request for a quota, and reports whether it was one.
 func (r *Refresher) quotaAnswered(res result[*account]) bool {
 	if res.call.Purpose != Quota {
 		return false
@@ -125,8 +122,8 @@ func (r *Refresher) quotaAnswered(res result[*account]) bool {
 	return true
 }
 
-// quotaFailed notes that a quota is not known. That does not hold up the refresh: it is asked for again an
-// hour later.
+// quotaFailed handles a failed request for a quota. It does not hold up the refresh; the quota is requested again an hour
+// later.
 func (r *Refresher) quotaFailed(res result[*account]) {
 	acc, api, now := res.account, res.call.API, r.now()
 	group := r.quotaAsked(acc, api)
@@ -135,14 +132,14 @@ func (r *Refresher) quotaFailed(res result[*account]) {
 	}
 	acc.shown.Work[api].Quota = nil
 	f := newFailure(res.err)
-	f.policy.needsAction = false // figures come without it
+	f.policy.needsAction = false // figures are refreshed without it
 	failed := failedCall{acc, res.call, f, now.Add(quotaEvery)}
 	if !r.quotas.fail(group, failed, now) {
 		r.logRepeated(failed, r.quotas.failing)
 	}
 }
 
-// quotaAsked notes that a quota was asked for; it returns nil if quotas were switched off meanwhile.
+// quotaAsked notes the time of a request for a quota. It returns nil if quotas have been switched off since.
 func (r *Refresher) quotaAsked(a *account, api datacube.API) **group {
 	if !r.config.Quota {
 		return nil
@@ -152,7 +149,7 @@ func (r *Refresher) quotaAsked(a *account, api datacube.API) **group {
 	return &a.calls[api].quotaGroup
 }
 
-// failed takes over a failed attempt.
+// failed handles a failed attempt.
 func (r *Refresher) failed(res result[*account]) {
 	now, acc := r.now(), res.account
 	f, next := acc.fail(res.call, res.err, now)
@@ -161,7 +158,7 @@ func (r *Refresher) failed(res result[*account]) {
 		r.logRepeated(failed, r.causes.failing)
 	}
 	if f.shared {
-		return // nothing was asked for, so nothing is to be remembered
+		return // no request was made, so there is nothing to store
 	}
 	for api := range acc.calls {
 		if f.policy.account || api == int(res.call.API) {

@@ -11,37 +11,36 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// unsavedAnswers is what could not be stored. While there is any, Weixin is asked for nothing more, so it
-// holds no more than the answers to the calls that were under way when the store failed.
+// unsavedAnswers are answers that could not be stored. While there are any, no calls are made, so they are at most those to the
+// calls that were running when the store failed.
 type unsavedAnswers struct {
 	answers []unsavedAnswer
-	problem *snapshot.Problem // nil while all is stored
+	problem *snapshot.Problem // nil if the store works
 	failure failure
 	retries *backoff.ExponentialBackOff
-	next    time.Time // when storing is tried again
+	next    time.Time // when to retry
 	counts  map[string]int64
 }
 
-// unsavedAnswer is one of them.
+// unsavedAnswer is an answer that could not be stored.
 type unsavedAnswer struct {
 	outcome[*account]
-	problem *snapshot.Problem // what is wrong with the answer itself; nil if it was understood
+	problem *snapshot.Problem // of the answer itself; nil if it was understood
 }
 
-// storeFailing reports whether the last attempt to write into the store failed.
+// storeFailing reports whether the last write to the store failed.
 func (r *Refresher) storeFailing() bool { return r.unsaved.problem != nil }
 
-// longestStoreRetry bounds how long a store that works again goes unnoticed. To try costs Weixin
-// nothing.
+// longestStoreRetry limits how long it takes to notice that the store works again. Retrying costs Weixin nothing.
 const longestStoreRetry = time.Minute
 
-// storeFailed notes that the store could not be written, and when that is tried again.
+// storeFailed notes a failed write to the store, and when to retry it.
 func (r *Refresher) storeFailed(err error) {
 	if r.runCtx.Err() != nil {
 		return
 	}
 	u, now := &r.unsaved, r.now()
-	u.counts = maps.Clone(u.counts) // the former is part of a snapshot
+	u.counts = maps.Clone(u.counts) // a snapshot refers to the old map
 	u.counts[string(store.KindOf(err))]++
 	if u.retries == nil {
 		u.retries = newRetries()
@@ -61,8 +60,8 @@ func (r *Refresher) storeFailed(err error) {
 	r.unpublished = true
 }
 
-// saveLater keeps an answer that could not be stored. Its figures are shown, and the attempt is shown as failed
-// until they are stored.
+// saveLater keeps an answer that could not be stored. Its figures are shown, and the attempt is shown as failed until they are
+// stored.
 func (r *Refresher) saveLater(o outcome[*account]) {
 	u, now := &r.unsaved, r.now()
 	o.account.change()
@@ -72,12 +71,12 @@ func (r *Refresher) saveLater(o outcome[*account]) {
 		answer.problem = work.Problem
 	}
 	u.answers = append(u.answers, answer)
-	work.Problem = nil // the store has failed since now, not since Weixin did
+	work.Problem = nil // this failure begins now
 	o.account.showFailure(o.call.API, u.failure, now, u.next)
 	work.Unstored = true
 }
 
-// each changes what is shown of the calls whose answers are not stored.
+// each modifies what is shown of the calls whose answers are not stored.
 func (u *unsavedAnswers) each(change func(*snapshot.Work)) {
 	for _, o := range u.answers {
 		if !o.account.removed {
@@ -87,7 +86,7 @@ func (u *unsavedAnswers) each(change func(*snapshot.Work)) {
 	}
 }
 
-// retrySave tries to store what could not be, once it is time.
+// retrySave retries to store answers and holds if it is time.
 func (r *Refresher) retrySave(now time.Time) {
 	u := &r.unsaved
 	if !r.storeFailing() || !reached(u.next, now, 2*longestStoreRetry) {
@@ -106,10 +105,10 @@ func (r *Refresher) retrySave(now time.Time) {
 	}
 	u.problem, u.retries, u.answers = nil, nil, nil
 	r.unpublished = true
-	r.nextPlan = now // whatever has been put off
+	r.nextPlan = now // to make the calls that are overdue
 }
 
-// saveUnsaved stores answers and holds. Answers that are stored are not stored again if the holds are not.
+// saveUnsaved stores answers and holds. If only the holds fail, the answers are not stored again.
 func (r *Refresher) saveUnsaved() error {
 	u := &r.unsaved
 	outcomes := make([]outcome[*account], len(u.answers))
@@ -126,8 +125,7 @@ func (r *Refresher) saveUnsaved() error {
 	return r.holds.SaveHolds(r.runCtx, r.heldRecords())
 }
 
-// showSaved shows the answer as it would have been had it been stored at once: as a success only if it was
-// understood.
+// showSaved shows the answer as if it had been stored at once: as a success only if it was understood.
 func (a *unsavedAnswer) showSaved() {
 	a.account.change()
 	work := &a.account.shown.Work[a.call.API]
@@ -140,7 +138,7 @@ func (a *unsavedAnswer) showSaved() {
 	a.account.showSuccess(a.call.API, a.at)
 }
 
-// leave takes a removed account out of what is logged and stored of failures.
+// leave removes an account from the causes and the unsaved holds.
 func (r *Refresher) leave(a *account) {
 	delete(r.unsavedHolds, a)
 	for api := range datacube.APIs {

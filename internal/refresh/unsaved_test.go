@@ -82,7 +82,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 		}
 		broken.Store(false)
 		setClock(t, "2026-03-10 09:05")
-		if lines := w.log.lines("level=info", "the store can be written again"); len(lines) != 1 {
+		if lines := w.log.lines("level=info", "writing to the store works again"); len(lines) != 1 {
 			t.Errorf("%d lines say that it works again", len(lines))
 		}
 		for i := range 23 {

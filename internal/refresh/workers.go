@@ -6,23 +6,23 @@ import (
 )
 
 const (
-	// minSlowAfter is how long a call holds a worker while no other one is answered: accounts that
-	// hang must not keep the others waiting for their time-outs.
+	// minSlowAfter is how long a call occupies a worker while no other one is answered: accounts that hang must not make the
+	// others wait for their timeouts.
 	minSlowAfter = 500 * time.Millisecond
-	// slowShare is how many slow calls may be under way for each worker. Together they take less
-	// than one time-out to be found out: slowShare times minSlowAfter.
+	// slowShare is the maximum number of slow calls per worker. Finding that many takes slowShare times minSlowAfter, which is
+	// less than one timeout.
 	slowShare = 16
 )
 
-// workers knows the calls that are under way. Those that have been for long, while others are
-// answered or none is, hold no worker: they wait for a time-out, and cost next to nothing.
+// workers tracks the running calls. Calls that have been running for long, while others are answered or none is, are slow and
+// occupy no worker: they are waiting for a timeout and cost almost nothing.
 type workers struct {
-	calls      list.List // of *underway, in the order in which they began
+	calls      list.List // of *underway, in the order of their start
 	slow       int
-	unproven   int       // calls of accounts that may hang and that hold a worker
-	suspects   int       // those of accounts that did not answer last
-	lastAnswer time.Time // when one ended, or when the first of them began
-	latest     time.Time // when the call began that began last of those that have ended
+	unproven   int       // worker-occupying calls of unproven accounts
+	suspects   int       // the same of suspect accounts
+	lastAnswer time.Time // when a call last ended, or when the first of the running ones started
+	latest     time.Time // the latest start of the calls that have ended
 }
 
 type underway struct {
@@ -53,7 +53,7 @@ func (w *workers) end(e *list.Element, now time.Time) {
 	}
 }
 
-// count counts a call among those that hold a worker.
+// count adds n to the counts that apply to a call.
 func (w *workers) count(u *underway, n int) {
 	if u.unproven {
 		w.unproven += n
@@ -63,23 +63,22 @@ func (w *workers) count(u *underway, n int) {
 	}
 }
 
-// patience returns how long a call may hold a worker; with a low rate, answers are far apart.
+// slowAfter returns how long a call may occupy a worker. With a low rate of requests, answers are far apart.
 func (c Config) slowAfter() time.Duration { return max(minSlowAfter, 2*c.Pace) }
 
-// mostSlow returns how many slow calls may be under way.
+// mostSlow returns the maximum number of slow calls.
 func (c Config) mostSlow() int { return slowShare * c.Concurrency }
 
-// update finds out which calls have become slow by now, and returns when the next one will; zero
-// if none will.
+// update marks calls that have become slow, and returns when the next one will; zero if none will.
 func (w *workers) update(now time.Time, c Config) time.Time {
-	patience := c.slowAfter()
-	silent := w.lastAnswer.Add(patience)
+	slowAfter := c.slowAfter()
+	silent := w.lastAnswer.Add(slowAfter)
 	for e := w.calls.Front(); e != nil && w.slow < c.mostSlow(); e = e.Next() {
 		u := e.Value.(*underway)
 		if u.slow {
 			continue
 		}
-		at := u.began.Add(patience)
+		at := u.began.Add(slowAfter)
 		if !w.latest.After(u.began) && silent.After(at) {
 			at = silent
 		}
@@ -93,18 +92,17 @@ func (w *workers) update(now time.Time, c Config) time.Time {
 	return time.Time{}
 }
 
-// held returns how many workers are held.
+// held returns how many workers are occupied.
 func (w *workers) held() int { return w.calls.Len() - w.slow }
 
-// blocks reports whether the account has to wait although a worker is free, which accounts that
-// answer may need: those that did not answer last hold half of the workers at most, and once no
-// more calls may be slow so do those that never have.
+// blocks reports whether the account must wait although a worker is free, so that workers remain for accounts that answer:
+// suspect accounts occupy at most half of the workers, and so do unproven ones when no more calls may become slow.
 func (w *workers) blocks(a *account, c Config) bool {
 	half := max(1, c.Concurrency/2)
 	return a.suspect() && w.suspects >= half || a.unproven() && w.slow >= c.mostSlow() && w.unproven >= half
 }
 
-// unproven reports whether nothing says that the account's calls are answered.
+// unproven reports whether the account is suspect or none of its calls has ever succeeded.
 func (a *account) unproven() bool {
 	if a.suspect() {
 		return true
@@ -117,7 +115,7 @@ func (a *account) unproven() bool {
 	return true
 }
 
-// nextReady returns the queue whose first account is to be asked for next, nil if none may be.
+// nextReady returns the queue with the account to call next, nil if none may be called.
 func (r *Refresher) nextReady() *queue {
 	sure, unproven := r.ready.first(), r.unproven.first()
 	if unproven != nil && r.workers.blocks(unproven, r.config) {

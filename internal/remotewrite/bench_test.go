@@ -34,7 +34,8 @@ func benchClient(message remotewrite.Message) *remotewrite.Client {
 	})
 }
 
-// BenchmarkRequest builds and sends requests of 2000 samples, those of one day of 20 accounts, to nobody.
+// BenchmarkRequest encodes requests of 2000 samples, those of one day of 20 accounts, and sends them to a transport that
+// discards them.
 func BenchmarkRequest(b *testing.B) {
 	for _, message := range []remotewrite.Message{remotewrite.V1, remotewrite.V2} {
 		b.Run(string(message), func(b *testing.B) {
@@ -57,7 +58,7 @@ func BenchmarkRequest(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if answer := client.Send(b.Context(), samples); answer.Verdict != remotewrite.Accepted {
+				if answer := client.Send(b.Context(), samples); answer.Outcome != remotewrite.Accepted {
 					b.Fatal(answer.Text)
 				}
 			}
@@ -66,7 +67,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-// BenchmarkDay reads and notes a new day of 1,000 accounts from a store in a file, page by page.
+// BenchmarkDay reads a new day of 1,000 accounts from a store in a file, and marks it as delivered.
 func BenchmarkDay(b *testing.B) {
 	const accounts = 1000
 	s, err := store.Open(b.Context(), filepath.Join(b.TempDir(), "store.db"), store.Options{})
@@ -101,18 +102,18 @@ func BenchmarkDay(b *testing.B) {
 			b.Fatal(err)
 		}
 		for len(queue) > 0 {
-			// Everything but the last day is too old here.
-			dues, err := s.ReadPending(b.Context(), endpoint, today-1, 2000, queue[:min(len(queue), 500)]...)
+			// All days but the last are too old here.
+			pending, err := s.ReadPending(b.Context(), endpoint, today-1, 2000, queue[:min(len(queue), 500)]...)
 			if err != nil {
 				b.Fatal(err)
 			}
-			for _, d := range dues {
+			for _, d := range pending {
 				samples += 96*len(d.Hourly) + 4*len(d.Daily)
 			}
-			if err := s.MarkDelivered(b.Context(), endpoint, today.End(), dues...); err != nil {
+			if err := s.MarkDelivered(b.Context(), endpoint, today.End(), pending...); err != nil {
 				b.Fatal(err)
 			}
-			queue = queue[len(dues):]
+			queue = queue[len(pending):]
 		}
 	}
 	if samples != accounts*perDay*round {

@@ -30,24 +30,24 @@ const (
 	V2 Message = "io.prometheus.write.v2.Request"
 )
 
-// maxBody bounds how much of an answer is read, in bytes.
+// maxBody limits how much of a response is read, in bytes.
 const maxBody = 64 << 10
 
 // ClientOptions of a Client.
 type ClientOptions struct {
-	// URL is where samples are posted to.
+	// URL is where requests are sent.
 	URL secret.URL
-	// HTTPClient carries authentication, TLS and proxy. It is copied, and the copy follows no redirects.
+	// HTTPClient provides authentication, TLS and proxy. It is copied, and the copy follows no redirects.
 	HTTPClient *http.Client
 	// Headers are added to each request.
 	Headers map[string]secret.Value
-	// Timeout bounds one request.
+	// Timeout limits one request.
 	Timeout time.Duration
-	// Message is V1 or V2; after V2 was not understood once, V1 is used.
+	// Message is V1 or V2. If the receiver does not support V2, V1 is used from then on.
 	Message   Message
 	UserAgent string
 	Now       func() time.Time
-	// Logger is told of the fallback to 1.0.
+	// Logger receives the fallback to version 1.0.
 	Logger log.Logger
 }
 
@@ -55,39 +55,39 @@ type ClientOptions struct {
 type Client struct {
 	ClientOptions
 	http http.Client
-	// old is set once the receiver has shown that it does not know V2.
-	old atomic.Bool
+	// fallback is set once the receiver has shown that it does not support V2.
+	fallback atomic.Bool
 }
 
-// NewClient returns a client; it sends nothing by itself.
+// NewClient returns a Client. It sends nothing by itself.
 //
-// client_golang's exp/api/remote is not used: it has no message of 1.0 and no fallback to it, and
-// its errors do not tell the status, on which cutting down a refused batch depends.
+// client_golang's exp/api/remote is not used: it has neither the message of version 1.0 nor a fallback to it, and
+// its errors lack the status, on which splitting a refused request depends.
 func NewClient(o ClientOptions) *Client {
 	c := &Client{ClientOptions: o, http: *o.HTTPClient}
 	c.http.CheckRedirect = redirect.Refuse
 	return c
 }
 
-// Send sends samples, those of each series in the order of their times, in one request; in two
-// where the receiver turns out not to know version 2. It does not try again.
-func (c *Client) Send(ctx context.Context, samples []Sample) Answer {
-	if c.Message == V2 && !c.old.Load() {
-		answer := c.post(ctx, V2, samples)
-		if answer.Verdict != NotUnderstood {
-			return answer
+// Send sends samples, those of each series in the order of their times, in one request, or in a second one if
+// the receiver does not support version 2.0. It does not retry.
+func (c *Client) Send(ctx context.Context, samples []Sample) Result {
+	if c.Message == V2 && !c.fallback.Load() {
+		result := c.post(ctx, V2, samples)
+		if result.Outcome != NotUnderstood {
+			return result
 		}
-		c.old.Store(true)
-		level.Warn(c.Logger).Log("msg", "the receiver does not know remote write 2.0: 1.0 is used from now on", "answer", answer.Text)
+		c.fallback.Store(true)
+		level.Warn(c.Logger).Log("msg", "the receiver does not support remote write 2.0: 1.0 is used from now on", "response", result.Text)
 	}
-	answer := c.post(ctx, V1, samples)
-	if answer.Verdict == NotUnderstood {
-		answer.Verdict = Unusable
+	result := c.post(ctx, V1, samples)
+	if result.Outcome == NotUnderstood {
+		result.Outcome = Unusable
 	}
-	return answer
+	return result
 }
 
-func (c *Client) post(ctx context.Context, message Message, samples []Sample) Answer {
+func (c *Client) post(ctx context.Context, message Message, samples []Sample) Result {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	var body []byte
@@ -100,7 +100,7 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) An
 	if err != nil {
 		return c.failed(err)
 	}
-	c.sign(request)
+	c.addHeaders(request)
 	request.Header.Set("Content-Encoding", "snappy")
 	if message == V2 {
 		request.Header.Set("Content-Type", "application/x-protobuf;proto="+string(V2))
@@ -111,32 +111,32 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) An
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		answer := c.failed(err)
-		answer.Text = c.masked(answer.Text, request)
-		return answer
+		result := c.failed(err)
+		result.Text = c.masked(result.Text, request)
+		return result
 	}
 	defer func() { _ = response.Body.Close() }() // it was only read
-	// What cannot be read of an explanation is no loss.
+	// The body only explains the status, so a part of it is enough.
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxBody))
-	answer := judge(response.StatusCode, response.Header, string(text), c.Now())
-	if answer.Verdict != Accepted {
-		// The request of the response is the one that the transport has put credentials on.
-		answer.Text = describe(response.StatusCode, c.masked(string(text), cmp.Or(response.Request, request)))
+	result := resultOf(response.StatusCode, response.Header, string(text), c.Now())
+	if result.Outcome != Accepted {
+		// The request of the response is the one to which the transport added the credentials.
+		result.Text = describe(response.StatusCode, c.masked(string(text), cmp.Or(response.Request, request)))
 	}
-	if message == V2 && answer.Verdict == Accepted {
+	if message == V2 && result.Outcome == Accepted {
 		if !written(response.Header) {
-			// Receivers that do not know 2.0 read such a request as an empty one and say that all is well.
-			return Answer{Verdict: NotUnderstood, Text: "success without saying how many samples were written"}
+			// Receivers that do not support 2.0 decode such a request as an empty one and report success.
+			return Result{Outcome: NotUnderstood, Text: "success without the number of written samples"}
 		}
 		if n, err := strconv.Atoi(response.Header.Get("X-Prometheus-Remote-Write-Samples-Written")); err == nil {
-			answer.Unwritten = max(0, len(samples)-max(0, n))
+			result.Unwritten = max(0, len(samples)-max(0, n))
 		}
 	}
-	return answer
+	return result
 }
 
-// sign adds the headers that each request of the endpoint has.
-func (c *Client) sign(request *http.Request) {
+// addHeaders adds the headers that all requests to the endpoint have.
+func (c *Client) addHeaders(request *http.Request) {
 	for name, value := range c.Headers {
 		request.Header.Set(name, value.Reveal())
 		if http.CanonicalHeaderKey(name) == "Host" {
@@ -146,7 +146,7 @@ func (c *Client) sign(request *http.Request) {
 	request.Header.Set("User-Agent", c.UserAgent)
 }
 
-// written reports whether an answer has any of the headers that a receiver of 2.0 must set.
+// written reports whether a response has any of the headers that a receiver of version 2.0 must set.
 func written(header http.Header) bool {
 	for _, name := range []string{"Samples", "Histograms", "Exemplars"} {
 		if header.Get("X-Prometheus-Remote-Write-"+name+"-Written") != "" {
@@ -156,19 +156,18 @@ func written(header http.Header) bool {
 	return false
 }
 
-// failed is the answer where there was none. URLs, which may hold secrets, are left out: the receiver's
-// own, and inside of it that of whoever gives out tokens.
-func (c *Client) failed(err error) Answer {
-	for fault, ok := errors.AsType[*url.Error](err); ok; fault, ok = errors.AsType[*url.Error](err) {
-		err = fault.Err
+// failed returns the result of a request without a response. It omits URLs, which may hold secrets: the
+// receiver's, and that of the token endpoint nested in it.
+func (c *Client) failed(err error) Result {
+	for wrapped, ok := errors.AsType[*url.Error](err); ok; wrapped, ok = errors.AsType[*url.Error](err) {
+		err = wrapped.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return Answer{Verdict: Later, Text: "no answer within " + c.Timeout.String()}
+		return Result{Outcome: Later, Text: "no response within " + c.Timeout.String()}
 	}
 	if refused, ok := redirect.As(err); ok {
-		// What is asked for by POST and found elsewhere is mostly a page to log in, whose status 200 would
-		// say nothing of samples.
-		return Answer{Verdict: Unusable, Status: refused.Status, Text: oneLine(err.Error())}
+		// A redirected POST mostly leads to a login page, whose status 200 would say nothing about samples.
+		return Result{Outcome: Unusable, Status: refused.Status, Text: oneLine(err.Error())}
 	}
-	return Answer{Verdict: Later, Text: oneLine(err.Error())}
+	return Result{Outcome: Later, Text: oneLine(err.Error())}
 }

@@ -15,121 +15,121 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// A receiver that does not know 2.0 says so, or takes a request of 2.0 for an empty one.
+// A receiver that does not support 2.0 says so, or decodes a request of 2.0 as an empty one.
 func TestFallback(t *testing.T) {
 	t.Parallel()
-	for name, refusal := range map[string]answer{
+	for name, refusal := range map[string]response{
 		"415":             {status: http.StatusUnsupportedMediaType, body: "no such message"},
 		"without headers": {status: http.StatusNoContent, header: map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, func(w *world) {
+			withFixture(t, func(f *fixture) {
 				r := newReceiver(t)
-				r.set(func(q *request) answer {
-					if v2(q) {
+				r.set(func(q *request) response {
+					if q.v2 {
 						return refusal
 					}
-					return answer{status: http.StatusNoContent}
+					return response{status: http.StatusNoContent}
 				})
-				r.stored = func(q *request, a answer) []point {
-					if v2(q) {
+				r.stored = func(q *request, a response) []point {
+					if q.v2 {
 						return nil
 					}
 					return q.points
 				}
-				e := w.endpoint("one", r, func(o *remotewrite.ClientOptions) { o.Message = remotewrite.V2 })
-				w.save(shop, 1, days(30)...)
-				w.start(e)
-				w.wait(time.Second)
-				w.mustHave(r, "shop", 1, days(30)...)
-				// It is remembered, also by a sender that is started again.
-				w.end()
-				w.save(shop, 1, today)
-				w.start(e)
-				w.wait(time.Second)
-				w.mustHave(r, "shop", 1, days(30)...)
-				tried := 0
+				e := f.endpoint("one", r, func(o *remotewrite.ClientOptions) { o.Message = remotewrite.V2 })
+				f.save(shop, 1, days(30)...)
+				f.start(e)
+				f.wait(time.Second)
+				f.mustHave(r, "shop", 1, days(30)...)
+				// It is remembered, even by a sender that is started again.
+				f.end()
+				f.save(shop, 1, today)
+				f.start(e)
+				f.wait(time.Second)
+				f.mustHave(r, "shop", 1, days(30)...)
+				requests := 0
 				for _, q := range r.got() {
-					if v2(q) {
-						tried++
+					if q.v2 {
+						requests++
 					}
 				}
-				if lines := w.log.lines("1.0 is used from now on"); tried != 1 || len(lines) != 1 {
-					t.Errorf("2.0 was tried %d times, and logged %q", tried, lines)
+				if lines := f.log.Lines("1.0 is used from now on"); requests != 1 || len(lines) != 1 {
+					t.Errorf("%d requests of 2.0, and logged %q", requests, lines)
 				}
 			})
 		})
 	}
 }
 
-// A receiver of 2.0 that is only busy is not taken for one of 1.0.
+// An error of a receiver does not lead to 1.0.
 func TestNoFallback(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 401, 404, 429, 500, 503} {
-		_, r := send(t, remotewrite.V2, answer{status: status})
+		_, r := send(t, remotewrite.V2, response{status: status})
 		for _, q := range r.got() {
-			if !v2(q) {
+			if !q.v2 {
 				t.Errorf("%d leads to 1.0", status)
 			}
 		}
 	}
-	got, r := send(t, remotewrite.V2, answer{status: http.StatusNoContent, header: map[string]string{"X-Prometheus-Remote-Write-Histograms-Written": "0"}})
-	if got.Verdict != remotewrite.Accepted || len(r.got()) != 1 {
+	got, r := send(t, remotewrite.V2, response{status: http.StatusNoContent, header: map[string]string{"X-Prometheus-Remote-Write-Histograms-Written": "0"}})
+	if got.Outcome != remotewrite.Accepted || len(r.got()) != 1 {
 		t.Errorf("%+v after %d requests", got, len(r.got()))
 	}
 }
 
-// A receiver that accepts samples and does not write them is complained about, once an hour.
+// A receiver that accepts samples without writing them is logged once an hour.
 func TestUnwrittenSamples(t *testing.T) {
 	t.Parallel()
-	inWorld(t, func(w *world) {
+	withFixture(t, func(f *fixture) {
 		r := newReceiver(t)
 		written := func(text string) {
-			r.set(func(*request) answer {
-				return answer{status: http.StatusOK, header: map[string]string{"X-Prometheus-Remote-Write-Samples-Written": text}}
+			r.set(func(*request) response {
+				return response{status: http.StatusOK, header: map[string]string{"X-Prometheus-Remote-Write-Samples-Written": text}}
 			})
 		}
 		written("30")
-		e := w.endpoint("one", r, func(o *remotewrite.ClientOptions) { o.Message = remotewrite.V2 })
+		e := f.endpoint("one", r, func(o *remotewrite.ClientOptions) { o.Message = remotewrite.V2 })
 		e.MaxSamples = perDay
-		w.save(shop, 1, days(3)...)
-		w.start(e)
-		w.wait(time.Minute)
-		if lines := w.log.lines("did not write"); len(lines) != 1 || len(w.log.lines("level=warn", "did not write", "samples=70")) != 1 {
+		f.save(shop, 1, days(3)...)
+		f.start(e)
+		f.wait(time.Minute)
+		if lines := f.log.Lines("did not write"); len(lines) != 1 || len(f.log.Lines("level=warn", "did not write", "samples=70")) != 1 {
 			t.Errorf("logged %q", lines)
 		}
-		w.wait(time.Hour)
+		f.wait(time.Hour)
 		written("-5")
-		w.save(shop, 1, today)
-		w.wait(time.Minute)
-		if lines := w.log.lines("did not write", "samples=240"); len(lines) != 1 {
-			t.Errorf("logged %q after an hour", w.log.lines("did not write"))
+		f.save(shop, 1, today)
+		f.wait(time.Minute)
+		if lines := f.log.Lines("did not write", "samples=240"); len(lines) != 1 {
+			t.Errorf("logged %q after an hour", f.log.Lines("did not write"))
 		}
-		w.mustCount("one", 4*perDay, 0, nil)
-		w.wait(time.Hour)
+		f.mustCount("one", 4*perDay, 0, nil)
+		f.wait(time.Hour)
 		for i, text := range []string{"100", "101", "many"} {
 			written(text)
-			w.save(shop, int64(i+2), today)
-			w.wait(time.Minute)
+			f.save(shop, int64(i+2), today)
+			f.wait(time.Minute)
 		}
-		if lines := w.log.lines("did not write"); len(lines) != 2 {
-			t.Errorf("logged %q although all was written", lines)
+		if lines := f.log.Lines("did not write"); len(lines) != 2 {
+			t.Errorf("logged %q although everything was written", lines)
 		}
 	})
 }
 
 func TestHeaders(t *testing.T) {
 	t.Parallel()
-	inWorld(t, func(w *world) {
+	withFixture(t, func(f *fixture) {
 		r := newReceiver(t)
-		w.save(shop, 1, today-1)
-		w.start(w.endpoint("one", r, func(o *remotewrite.ClientOptions) {
+		f.save(shop, 1, today-1)
+		f.start(f.endpoint("one", r, func(o *remotewrite.ClientOptions) {
 			o.Headers = map[string]secret.Value{
 				"X-Scope-OrgID": secret.New("sim-secret-tenant"), "content-type": secret.New("text/plain"), "host": secret.New("other.test"),
 			}
 		}))
-		w.wait(time.Second)
+		f.wait(time.Second)
 		got := r.got()
 		if len(got) != 1 || got[0].header.Get("X-Scope-OrgID") != "sim-secret-tenant" || got[0].header.Get("User-Agent") != "test/1" ||
 			!strings.Contains(got[0].url, "@one/write?key=") {
@@ -138,11 +138,11 @@ func TestHeaders(t *testing.T) {
 	})
 }
 
-// What kept a request from the receiver is told without the URL.
-func TestFaultsHoldNoURL(t *testing.T) {
+// Transport errors are reported without the URL.
+func TestErrorsHoldNoURL(t *testing.T) {
 	t.Parallel()
-	got, _ := send(t, remotewrite.V1, answer{err: errors.New("connection\nreset")})
-	if got.Verdict != remotewrite.Later || got.Text != "connection reset" {
+	got, _ := send(t, remotewrite.V1, response{err: errors.New("connection\nreset")})
+	if got.Outcome != remotewrite.Later || got.Text != "connection reset" {
 		t.Errorf("%+v", got)
 	}
 	client := remotewrite.NewClient(remotewrite.ClientOptions{
@@ -150,39 +150,38 @@ func TestFaultsHoldNoURL(t *testing.T) {
 	})
 	series := remotewrite.NewSeries("up", remotewrite.Metadata{})
 	got = client.Send(t.Context(), []remotewrite.Sample{{Series: series}})
-	if got.Verdict != remotewrite.Later || strings.Contains(got.Text, "sim-") {
-		t.Error("a URL that is none is shown or not noticed")
+	if got.Outcome != remotewrite.Later || strings.Contains(got.Text, "sim-") {
+		t.Error("an invalid URL is shown or not noticed")
 	}
 }
 
-// No redirect is followed, whatever it keeps of the request and whatever the caller's client would do: the
-// headers would go along.
+// Redirects are not followed, whatever their status and the caller's client: the headers would be sent along.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		r := newReceiver(t)
-		r.decide = func(q *request) answer {
-			return answer{status: status, header: map[string]string{"Location": "https://user:sim-secret-user@elsewhere.test/login?key=sim-secret-query"}}
+		r.decide = func(q *request) response {
+			return response{status: status, header: map[string]string{"Location": "https://user:sim-secret-user@elsewhere.test/login?key=sim-secret-query"}}
 		}
 		got := sendTo(t, r, func(o *remotewrite.ClientOptions) {
 			o.Headers = map[string]secret.Value{"X-Api-Key": secret.New("sim-secret-header")}
 			o.HTTPClient.CheckRedirect = func(*http.Request, []*http.Request) error { return nil }
 		})
-		if got.Verdict != remotewrite.Unusable || got.Status != status || len(r.got()) != 1 {
+		if got.Outcome != remotewrite.Unusable || got.Status != status || len(r.got()) != 1 {
 			t.Errorf("%d is %+v after %d requests", status, got, len(r.got()))
 		}
 		want := fmt.Sprintf("HTTP status %d: the server redirects to https://elsewhere.test/login; ", status)
 		if !strings.HasPrefix(got.Text, want) || !strings.Contains(got.Text, "configure that address") {
-			t.Errorf("%d says %q, want %q", status, got.Text, want)
+			t.Errorf("status %d: text %q, want %q", status, got.Text, want)
 		}
 	}
-	got, r := send(t, remotewrite.V1, answer{status: http.StatusFound})
-	if got.Verdict != remotewrite.Unusable || got.Status != http.StatusFound || len(r.got()) != 1 {
-		t.Errorf("a redirect to nowhere is %+v after %d requests", got, len(r.got()))
+	got, r := send(t, remotewrite.V1, response{status: http.StatusFound})
+	if got.Outcome != remotewrite.Unusable || got.Status != http.StatusFound || len(r.got()) != 1 {
+		t.Errorf("a redirect without a location is %+v after %d requests", got, len(r.got()))
 	}
 }
 
-// echo answers with all that it was sent, in every way that a page may show it.
+// echo responds with everything it was sent, in every way that a page may show it.
 type echo struct{}
 
 func (echo) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -195,7 +194,7 @@ func (echo) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusNotFound, Body: io.NopCloser(strings.NewReader(text)), Request: r}, nil
 }
 
-// bearer puts a token on a copy of each request, as the transports that authenticate do.
+// bearer adds a token to a copy of each request, as authenticating transports do.
 type bearer struct{ echo }
 
 func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -204,8 +203,8 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return b.echo.RoundTrip(r)
 }
 
-// What a receiver repeats of a request is shown without what is secret in it.
-func TestAnswersHoldNoSecrets(t *testing.T) {
+// What a receiver quotes of a request is shown without its secrets.
+func TestResponsesHoldNoSecrets(t *testing.T) {
 	t.Parallel()
 	const query = "?key=sim-secret%2fquery&n=1&sim-secret-name&q=sim-secret+%26+\"more\""
 	for name, c := range map[string]struct {
@@ -230,8 +229,8 @@ func TestAnswersHoldNoSecrets(t *testing.T) {
 	}
 }
 
-// Neither is the address of whoever gives out tokens told, nor that which a proxy repeats.
-func TestNestedFaultsHoldNoURL(t *testing.T) {
+// Neither the URL of a token endpoint is reported, nor a secret that a proxy quotes.
+func TestNestedErrorsHoldNoSecrets(t *testing.T) {
 	t.Parallel()
 	inner := &url.Error{Op: "Post", URL: "http://tokens.test/?key=sim-secret-query", Err: errors.New("connection refused")}
 	for text, err := range map[string]error{
@@ -241,18 +240,18 @@ func TestNestedFaultsHoldNoURL(t *testing.T) {
 		got := sendTo(t, failing{err}, func(o *remotewrite.ClientOptions) {
 			o.Headers = map[string]secret.Value{"X-Api-Key": secret.New("sim-secret-header")}
 		})
-		if got.Verdict != remotewrite.Later || got.Text != text {
-			t.Errorf("%q is not what is told", text)
+		if got.Outcome != remotewrite.Later || got.Text != text {
+			t.Errorf("the text is not %q", text)
 		}
 	}
 }
 
-// failing answers nothing.
+// failing is a transport that fails.
 type failing struct{ err error }
 
 func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }
 
-// However a client is printed, what authenticates it is not shown.
+// A client does not show its credentials, however it is printed.
 func TestPrintedClientHoldsNoSecrets(t *testing.T) {
 	t.Parallel()
 	o := remotewrite.ClientOptions{
@@ -263,7 +262,7 @@ func TestPrintedClientHoldsNoSecrets(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		for _, printed := range []any{client, &o, o} {
 			if text := fmt.Sprintf(verb, printed); strings.Contains(text, "sim-secret-") || !strings.Contains(text, "receiver.test/write") {
-				t.Errorf("%s of %T shows a secret, or not where the receiver is", verb, printed)
+				t.Errorf("%s of %T shows a secret, or does not show the receiver", verb, printed)
 			}
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Both messages are written with protowire: for 1.0 no library ships a type, and a request holds
-// no more than series of floats.
+// Both messages are encoded with protowire: no library provides the type of version 1.0, and a request holds
+// nothing but series of floats.
 
-// encodeV1 returns samples as a prometheus.WriteRequest. Those of a series keep their order.
+// encodeV1 encodes samples as a prometheus.WriteRequest. Those of a series keep their order.
 func encodeV1(samples []Sample) []byte {
 	var request, series, part []byte
 	for _, group := range bySeries(samples) {
@@ -30,7 +30,7 @@ func encodeV1(samples []Sample) []byte {
 	return request
 }
 
-// encodeV2 returns samples as an io.prometheus.write.v2.Request. Those of a series keep their order.
+// encodeV2 encodes samples as an io.prometheus.write.v2.Request. Those of a series keep their order.
 func encodeV2(samples []Sample) []byte {
 	symbols := symbolTable{index: map[string]uint64{"": 0}, list: []string{""}}
 	var all, series, part []byte
@@ -61,7 +61,7 @@ func encodeV2(samples []Sample) []byte {
 	return append(request, all...)
 }
 
-// symbolTable numbers the texts of a request; 0 is the empty one.
+// symbolTable numbers the strings of a request; 0 is the empty one.
 type symbolTable struct {
 	index map[string]uint64
 	list  []string
@@ -77,7 +77,8 @@ func (t *symbolTable) ref(text string) uint64 {
 	return ref
 }
 
-// appendSample is the same in both versions: the value is field 1, the time in milliseconds field 2.
+// appendSample appends a sample, which is the same in both versions: field 1 is the value, field 2 the time in
+// milliseconds.
 func appendSample(b []byte, s Sample) []byte {
 	b = protowire.AppendTag(b, 1, protowire.Fixed64Type)
 	b = protowire.AppendFixed64(b, math.Float64bits(s.Value))

@@ -8,14 +8,14 @@ import (
 	"github.com/go-kit/log"
 )
 
-// Options are the parts that senders work with.
+// Options are the dependencies of a Group.
 type Options struct {
 	Store   Store
 	Metrics *Metrics
 	Logger  log.Logger
 	Now     func() time.Time
-	// Believed is the instant by which samples are given up as older than max_age; nil: Now. A clock that
-	// is wrong for a while must not cost samples.
+	// Believed returns the time by which samples are older than max_age; nil means Now. A clock that is wrong
+	// for a while must not lose samples.
 	Believed func() time.Time
 }
 
@@ -25,24 +25,24 @@ type Group struct {
 	configs chan []Endpoint
 }
 
-// NewGroup returns a group for Run. It starts nothing.
+// NewGroup returns a Group. It starts nothing.
 func NewGroup(o Options) *Group {
 	return &Group{options: o, configs: make(chan []Endpoint, 1)}
 }
 
-// ApplyConfig replaces the endpoints; a running group takes them on at once. An endpoint that is the
-// same as before goes on undisturbed; of others, what a sender has under way is broken off and sent
-// again. It is not to be called twice at the same time.
+// ApplyConfig replaces the endpoints. A running group uses the new ones at once. Senders of unchanged
+// endpoints go on undisturbed; the requests of others are canceled, and their samples sent again. It must
+// not be called concurrently.
 func (g *Group) ApplyConfig(endpoints []Endpoint) {
 	select {
-	case <-g.configs: // nobody has seen these
+	case <-g.configs: // replaced before Run received it
 	default:
 	}
 	g.configs <- endpoints
 }
 
-// Run sends to the endpoints until the context ends. When it returns, no request is under way.
-// Faults are logged and tried again.
+// Run sends to the endpoints until the context ends. When it returns, no request is in flight.
+// Errors are logged, and what failed is retried.
 func (g *Group) Run(ctx context.Context, endpoints []Endpoint) {
 	var running []*runner
 	for ctx.Err() == nil {
@@ -57,33 +57,33 @@ func (g *Group) Run(ctx context.Context, endpoints []Endpoint) {
 	}
 }
 
-// runner is a sender at work.
+// runner is a running sender.
 type runner struct {
 	endpoint Endpoint
-	end      context.CancelFunc
+	cancel   context.CancelFunc
 	ended    chan struct{}
 }
 
-// replace ends the senders of endpoints that are not among the given ones, waits for their end, and
+// replace stops the senders of endpoints that are not among the given ones, waits until they have ended, and
 // starts those that are missing.
 func (g *Group) replace(ctx context.Context, former []*runner, endpoints []Endpoint) []*runner {
-	var running, over []*runner
+	var running, stopped []*runner
 	for _, r := range former {
-		if slices.ContainsFunc(endpoints, func(e Endpoint) bool { return e.same(&r.endpoint) }) {
+		if slices.ContainsFunc(endpoints, func(e Endpoint) bool { return e.equal(&r.endpoint) }) {
 			running = append(running, r)
 		} else {
-			over = append(over, r)
-			r.end()
+			stopped = append(stopped, r)
+			r.cancel()
 		}
 	}
-	for _, r := range over {
+	for _, r := range stopped {
 		<-r.ended
 		if !slices.ContainsFunc(endpoints, func(e Endpoint) bool { return e.Label == r.endpoint.Label }) {
 			g.options.Metrics.remove(r.endpoint.Label)
 		}
 	}
 	for _, e := range endpoints {
-		if !slices.ContainsFunc(running, func(r *runner) bool { return e.same(&r.endpoint) }) {
+		if !slices.ContainsFunc(running, func(r *runner) bool { return e.equal(&r.endpoint) }) {
 			running = append(running, g.start(ctx, e))
 		}
 	}
@@ -91,12 +91,12 @@ func (g *Group) replace(ctx context.Context, former []*runner, endpoints []Endpo
 }
 
 func (g *Group) start(ctx context.Context, e Endpoint) *runner {
-	ctx, end := context.WithCancel(ctx)
-	r := &runner{endpoint: e, end: end, ended: make(chan struct{})}
+	ctx, cancel := context.WithCancel(ctx)
+	r := &runner{endpoint: e, cancel: cancel, ended: make(chan struct{})}
 	s := newSender(e, g.options)
 	go func() {
 		defer close(r.ended)
-		defer end()
+		defer cancel()
 		s.run(ctx)
 	}()
 	return r

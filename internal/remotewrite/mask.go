@@ -7,16 +7,16 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// leastHidden is the length in bytes of a header's value that is masked; a shorter one, such as the
-// tenant "1", is none.
-const leastHidden = 4
+// minSecret is the length in bytes from which the value of a header is masked. A shorter one, such as the
+// tenant "1", is not a secret.
+const minSecret = 4
 
-// masked returns a text without what was sent to authenticate: receivers and proxies like to repeat the
-// request that they do not want.
+// masked removes the credentials of a request from a text: receivers and proxies may quote the request that
+// they refuse.
 func (c *Client) masked(text string, sent *http.Request) string {
 	hidden := secret.NewURL(sent.URL.String()).Masker()
 	for _, value := range c.Headers {
-		if len(value.Reveal()) >= leastHidden {
+		if len(value.Reveal()) >= minSecret {
 			hidden = append(hidden, value)
 		}
 	}

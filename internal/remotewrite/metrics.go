@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics show what the senders do, by endpoint.
+// Metrics are the metrics of all senders, by endpoint.
 type Metrics struct {
 	samples     *prometheus.CounterVec
 	failed      *prometheus.CounterVec
@@ -19,7 +19,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		samples: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weixin_remote_write_samples_total",
-			Help: "Samples of the history that the endpoint of remote write accepted.",
+			Help: "Samples of the history that the remote write endpoint accepted.",
 		}, []string{"endpoint"}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weixin_remote_write_samples_failed_total",
@@ -27,7 +27,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		}, []string{"endpoint", "reason"}),
 		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weixin_remote_write_pending_samples",
-			Help: "Samples that are known and that the endpoint does not have yet.",
+			Help: "Samples in the store that the endpoint does not have yet.",
 		}, []string{"endpoint"}),
 		lastSuccess: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weixin_remote_write_last_success_timestamp_seconds",
@@ -46,15 +46,15 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 type endpointMetrics struct {
 	samples     prometheus.Counter
 	failed      [Reasons]prometheus.Counter
-	pend        func(samples int64)
+	setPending  func(samples int64)
 	lastSuccess prometheus.Gauge
 }
 
-// of returns the metrics of an endpoint; they start at 0, but what is pending is shown once it is known.
+// of returns the metrics of an endpoint. They start at 0, but the number of pending samples is shown once it is known.
 func (m *Metrics) of(endpoint string) *endpointMetrics {
 	e := &endpointMetrics{
 		samples:     m.samples.WithLabelValues(endpoint),
-		pend:        func(samples int64) { m.pending.WithLabelValues(endpoint).Set(float64(samples)) },
+		setPending:  func(samples int64) { m.pending.WithLabelValues(endpoint).Set(float64(samples)) },
 		lastSuccess: m.lastSuccess.WithLabelValues(endpoint),
 	}
 	for reason := range Reasons {
@@ -63,7 +63,7 @@ func (m *Metrics) of(endpoint string) *endpointMetrics {
 	return e
 }
 
-// remove takes an endpoint that is no more configured off.
+// remove removes the metrics of an endpoint that is no longer configured.
 func (m *Metrics) remove(endpoint string) {
 	labels := prometheus.Labels{"endpoint": endpoint}
 	m.samples.DeletePartialMatch(labels)
@@ -72,7 +72,7 @@ func (m *Metrics) remove(endpoint string) {
 	m.lastSuccess.DeletePartialMatch(labels)
 }
 
-// succeeded notes samples that were accepted.
+// succeeded counts samples that were accepted.
 func (e *endpointMetrics) succeeded(samples int, at time.Time) {
 	e.samples.Add(float64(samples))
 	e.lastSuccess.Set(float64(at.UnixMilli()) / 1000)

@@ -14,46 +14,46 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Finding is what Probe learned of an endpoint.
+// Finding is what Probe found out about an endpoint.
 type Finding struct {
-	// Fault says what the receiver answered, and ToDo what to do about it; both "" if it accepts requests.
+	// Fault is the receiver's response, and ToDo what to do about it; both "" if it accepts requests.
 	Fault, ToDo string
-	// Warnings are settings of the receiver by which it loses samples without an error.
+	// Warnings are about settings of the receiver that lose samples without an error.
 	Warnings []string
 }
 
 const (
-	// prometheusWrite is what the path of a Prometheus' receiver ends in; other receivers have it, too.
+	// prometheusWrite is the end of the path of Prometheus' receiver. Other receivers use it as well.
 	prometheusWrite = "/api/v1/write"
-	// maxStatus bounds how much of a status is read, in bytes; the configuration of a Prometheus may be large.
+	// maxStatus limits how much of a status is read, in bytes. The configuration of a Prometheus may be large.
 	maxStatus = 4 << 20
 )
 
-// Probe sends a request without samples, which receivers accept without storing anything. Of a Prometheus it also
-// asks how long it keeps samples and how old they may be, and compares that with maxAge; a receiver that
-// does not tell leads to no warning. Each request is bounded by the client's timeout.
+// Probe sends a request without samples, which receivers accept without storing anything. It also asks a Prometheus
+// how long it keeps samples and how old they may be, and compares that with maxAge. A receiver that does not
+// report this gets no warning. The client's timeout limits each request.
 func (c *Client) Probe(ctx context.Context, maxAge time.Duration) Finding {
-	answer := c.Send(ctx, nil)
-	if answer.Verdict != Accepted {
-		return Finding{Fault: answer.Text, ToDo: answer.advice()}
+	result := c.Send(ctx, nil)
+	if result.Outcome != Accepted {
+		return Finding{Fault: result.Text, ToDo: result.advice()}
 	}
 	return Finding{Warnings: c.warnings(ctx, maxAge)}
 }
 
-// warnings returns the settings of a Prometheus by which it drops samples younger than maxAge.
+// warnings describes the settings with which a Prometheus drops samples younger than maxAge.
 func (c *Client) warnings(ctx context.Context, maxAge time.Duration) []string {
 	var warnings []string
 	var info struct {
 		StorageRetention string `json:"storageRetention"`
 	}
 	if err := c.status(ctx, "runtimeinfo", &info); err != nil {
-		return nil // it is not a Prometheus, or lets nobody ask
+		return nil // it is not a Prometheus, or does not allow the request
 	}
-	// It reads "15d", "15d or 10GiB" or "10GiB".
+	// It is "15d", "15d or 10GiB" or "10GiB".
 	first, _, _ := strings.Cut(info.StorageRetention, " ")
 	if kept, err := model.ParseDuration(first); err == nil && kept > 0 && time.Duration(kept) < maxAge {
-		warnings = append(warnings, fmt.Sprintf("the receiver keeps samples for %s only (--storage.tsdb.retention.time), and max_age is %s: "+
-			"older ones are accepted and then removed without an error; make the retention longer than max_age", kept, model.Duration(maxAge)))
+		warnings = append(warnings, fmt.Sprintf("the receiver keeps samples for only %s (--storage.tsdb.retention.time), and max_age is %s: "+
+			"it accepts older ones and removes them without an error; make the retention longer than max_age", kept, model.Duration(maxAge)))
 	}
 	var configuration struct {
 		YAML string `json:"yaml"`
@@ -70,12 +70,12 @@ func (c *Client) warnings(ctx context.Context, maxAge time.Duration) []string {
 	}
 	if window := settings.Storage.TSDB.Window; time.Duration(window) < maxAge {
 		warnings = append(warnings, fmt.Sprintf("the receiver's storage.tsdb.out_of_order_time_window is %s, and max_age is %s: "+
-			"it refuses most of what is older than the window; make it longer than max_age", window, model.Duration(maxAge)))
+			"it refuses most samples older than the window; make it longer than max_age", window, model.Duration(maxAge)))
 	}
 	return warnings
 }
 
-// status asks a Prometheus for a part of its status. It fails for other receivers.
+// status requests a part of a Prometheus' status. It fails for other receivers.
 func (c *Client) status(ctx context.Context, part string, data any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
@@ -85,14 +85,14 @@ func (c *Client) status(ctx context.Context, part string, data any) error {
 	}
 	base, ok := strings.CutSuffix(address.Path, prometheusWrite)
 	if !ok {
-		return errors.New("not the address of a Prometheus")
+		return errors.New("not the URL of a Prometheus")
 	}
 	address.Path, address.RawPath = base+"/api/v1/status/"+part, ""
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), http.NoBody)
 	if err != nil {
 		return err
 	}
-	c.sign(request)
+	c.addHeaders(request)
 	response, err := c.http.Do(request)
 	if err != nil {
 		return err
@@ -101,11 +101,11 @@ func (c *Client) status(ctx context.Context, part string, data any) error {
 	if response.StatusCode != http.StatusOK {
 		return errors.New(response.Status)
 	}
-	var answer struct {
+	var body struct {
 		Data json.RawMessage `json:"data"`
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxStatus)).Decode(&answer); err != nil {
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxStatus)).Decode(&body); err != nil {
 		return err
 	}
-	return json.Unmarshal(answer.Data, data)
+	return json.Unmarshal(body.Data, data)
 }

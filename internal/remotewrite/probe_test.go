@@ -17,23 +17,23 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// database is a receiver that tells its status.
-type database struct {
+// statusReceiver is a receiver that reports its status like a Prometheus.
+type statusReceiver struct {
 	t *testing.T
-	// write answers a request to write; status has what is told, by path.
-	write  answer
+	// write is the response to a write request; status holds the others, by path.
+	write  response
 	status map[string]string
 
-	mu    sync.Mutex
-	asked []string
+	mu       sync.Mutex
+	requests []string
 }
 
-func (p *database) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p *statusReceiver) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked = append(p.asked, r.Method+" "+r.URL.Path)
+	p.requests = append(p.requests, r.Method+" "+r.URL.Path)
 	if r.Header.Get("X-Scope-Orgid") != "weixin" || r.Header.Get("User-Agent") != "test/1" || r.URL.RawQuery != "key=sim-secret-query" {
-		p.t.Errorf("%s %s lacks what authenticates", r.Method, r.URL.Path)
+		p.t.Errorf("%s %s lacks the credentials", r.Method, r.URL.Path)
 	}
 	if err := p.write.err; err != nil {
 		return nil, err
@@ -48,14 +48,14 @@ func (p *database) RoundTrip(r *http.Request) (*http.Response, error) {
 			p.t.Errorf("%d bytes are sent: %v", len(plain), err)
 		}
 	} else if text, ok := p.status[r.URL.Path]; ok {
-		a = answer{status: http.StatusOK, body: text}
+		a = response{status: http.StatusOK, body: text}
 	} else {
-		a = answer{status: http.StatusNotFound}
+		a = response{status: http.StatusNotFound}
 	}
 	return &http.Response{StatusCode: a.status, Body: io.NopCloser(strings.NewReader(a.body)), Request: r, Header: http.Header{}}, nil
 }
 
-func (p *database) probe(path string, message remotewrite.Message) remotewrite.Finding {
+func (p *statusReceiver) probe(path string, message remotewrite.Message) remotewrite.Finding {
 	return remotewrite.NewClient(remotewrite.ClientOptions{
 		URL: secret.NewURL("http://receiver.test" + path + "?key=sim-secret-query"), HTTPClient: &http.Client{Transport: p}, Timeout: time.Minute,
 		Headers: map[string]secret.Value{"X-Scope-OrgID": secret.New("weixin")}, Message: message, UserAgent: "test/1",
@@ -71,10 +71,10 @@ func configuration(window string) string {
 	return fmt.Sprintf(`{"status":"success","data":{"yaml":"global: {}\nstorage:\n  tsdb:\n    out_of_order_time_window: %s\n"}}`, window)
 }
 
-// A Prometheus that is too short for max_age is warned of, as far as it tells.
+// A Prometheus that keeps or accepts samples for less than max_age leads to warnings, as far as it reports that.
 func TestProbeWarns(t *testing.T) {
 	t.Parallel()
-	const retention, window = "the receiver keeps samples for 15d only", "out_of_order_time_window is"
+	const retention, window = "the receiver keeps samples for only 15d", "out_of_order_time_window is"
 	for name, c := range map[string]struct {
 		path   string
 		status map[string]string
@@ -82,43 +82,43 @@ func TestProbeWarns(t *testing.T) {
 	}{
 		"long enough":    {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("31d"), "/api/v1/status/config": configuration("35d")}, nil},
 		"the default":    {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("15d"), "/api/v1/status/config": configuration("35d")}, []string{retention}},
-		"size, too":      {"/p/api/v1/write", map[string]string{"/p/api/v1/status/runtimeinfo": runtime("15d or 10GiB"), "/p/api/v1/status/config": configuration("10d")}, []string{retention, window + " 10d"}},
+		"and a size":     {"/p/api/v1/write", map[string]string{"/p/api/v1/status/runtimeinfo": runtime("15d or 10GiB"), "/p/api/v1/status/config": configuration("10d")}, []string{retention, window + " 10d"}},
 		"only size":      {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("10GiB"), "/api/v1/status/config": configuration("35d")}, nil},
 		"no window":      {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("1y"), "/api/v1/status/config": `{"data":{"yaml":"global: {}\n"}}`}, []string{window + " 0s"}},
-		"does not tell":  {"/api/v1/write", nil, nil},
+		"no status":      {"/api/v1/write", nil, nil},
 		"no JSON":        {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": "<html>"}, nil},
 		"no YAML":        {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("15d"), "/api/v1/status/config": `{"data":{"yaml":"{"}}`}, []string{retention}},
 		"another system": {"/api/v1/push", map[string]string{"/api/v1/status/runtimeinfo": runtime("15d")}, nil},
 	} {
-		p := &database{t: t, write: answer{status: http.StatusNoContent}, status: c.status}
+		p := &statusReceiver{t: t, write: response{status: http.StatusNoContent}, status: c.status}
 		got := p.probe(c.path, remotewrite.V1)
 		if got.Fault != "" || !slices.EqualFunc(got.Warnings, c.want, strings.Contains) {
 			t.Errorf("%s: %+v, want %q", name, got, c.want)
 		}
-		if name == "another system" && len(p.asked) > 1 {
-			t.Errorf("%s: asked %q", name, p.asked)
+		if name == "another system" && len(p.requests) > 1 {
+			t.Errorf("%s: requested %q", name, p.requests)
 		}
 	}
 }
 
-// What a receiver says instead of accepting is told with what to do, and without secrets.
-func TestProbeFaults(t *testing.T) {
+// A receiver's error is reported with advice and without secrets.
+func TestProbeErrors(t *testing.T) {
 	t.Parallel()
 	for _, message := range []remotewrite.Message{remotewrite.V1, remotewrite.V2} {
 		for _, c := range []struct {
-			write    answer
-			says, do string
+			write    response
+			text, do string
 		}{
-			{answer{status: 400, body: "Client sent an HTTP request to an HTTPS server.\n"}, "HTTP status 400: Client sent an HTTP request to an HTTPS server.", "url"},
-			{answer{status: 401, body: "no key=sim-secret-query"}, "HTTP status 401: no <secret>", "authentication"},
-			{answer{status: 404}, "HTTP status 404", "its receiver is enabled"},
-			{answer{status: 503, body: "starting"}, "HTTP status 503: starting", "is up"},
-			{answer{err: io.ErrUnexpectedEOF}, "unexpected EOF", "can be reached"},
+			{response{status: 400, body: "Client sent an HTTP request to an HTTPS server.\n"}, "HTTP status 400: Client sent an HTTP request to an HTTPS server.", "url"},
+			{response{status: 401, body: "no key=sim-secret-query"}, "HTTP status 401: no <secret>", "authentication"},
+			{response{status: 404}, "HTTP status 404", "its receiver is enabled"},
+			{response{status: 503, body: "starting"}, "HTTP status 503: starting", "is up"},
+			{response{err: io.ErrUnexpectedEOF}, "unexpected EOF", "reachable"},
 		} {
-			p := &database{t: t, write: c.write}
+			p := &statusReceiver{t: t, write: c.write}
 			got := p.probe("/api/v1/write", message)
-			if got.Fault != c.says || !strings.Contains(got.ToDo, c.do) || len(p.asked) != 1 {
-				t.Errorf("%+v after %q, want %q", got, p.asked, c.says)
+			if got.Fault != c.text || !strings.Contains(got.ToDo, c.do) || len(p.requests) != 1 {
+				t.Errorf("%+v after %q, want %q", got, p.requests, c.text)
 			}
 		}
 	}

@@ -1,9 +1,7 @@
 package remotewrite_test
 
 import (
-	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,46 +9,44 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/klauspost/compress/snappy"
-	writev2 "github.com/prometheus/client_golang/exp/api/remote/genproto/v2"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
+	"weixin_exporter/internal/remotewrite/remotewritetest"
 )
 
-// point is a sample as a receiver sees it.
+// point is a sample with its series, as name{label="value",…}.
 type point struct {
-	series string // name{label="value", …}
+	series string
 	time   int64
 	value  float64
 }
 
-// request is what a receiver got.
+// request is a request that a receiver got.
 type request struct {
 	header http.Header
 	url    string
+	v2     bool
 	points []point
-	help   map[string]string // by series, where there is one
+	series []remotewritetest.Series
 }
 
-// answer is what a receiver says.
-type answer struct {
+// response is what a receiver answers; err is a transport error.
+type response struct {
 	status int
 	header map[string]string
 	body   string
 	err    error
 }
 
-// receiver is a transport that takes samples instead of a network.
+// receiver is a transport that receives samples without a network.
 type receiver struct {
 	t *testing.T
-	// decide says what comes of a request; nil accepts all. stored tells which points are kept;
-	// by default all of an accepted request and none of another.
-	decide func(*request) answer
-	stored func(*request, answer) []point
+	// decide returns the response to a request; nil accepts all. stored returns the points that are stored;
+	// nil stores all of an accepted request and none of another.
+	decide func(*request) response
+	stored func(*request, response) []point
 
 	mu       sync.Mutex
 	requests []*request
-	down     error // what every request fails with; nil if the receiver is there
+	down     error // the error of every request; nil if the receiver is up
 	has      map[string]map[int64][]float64
 }
 
@@ -72,42 +68,63 @@ func (r *receiver) RoundTrip(hr *http.Request) (*http.Response, error) {
 	r.requests = append(r.requests, got)
 	decide := r.decide
 	r.mu.Unlock()
-	a := answer{status: http.StatusNoContent}
+	answer := response{status: http.StatusNoContent}
 	if decide != nil {
-		a = decide(got)
+		answer = decide(got)
 	}
-	if a.err != nil {
-		return nil, a.err
+	if answer.err != nil {
+		return nil, answer.err
 	}
 	if err := hr.Context().Err(); err != nil {
 		return nil, err
 	}
-	var kept []point
+	r.store(got, answer)
+	sent := &http.Response{StatusCode: answer.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer.body)), Request: hr}
+	if got.v2 && answer.status/100 == 2 && answer.header == nil {
+		sent.Header.Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(len(got.points)))
+	}
+	for name, value := range answer.header {
+		sent.Header.Set(name, value)
+	}
+	return sent, nil
+}
+
+// read decodes a request and fails the test if it is invalid.
+func (r *receiver) read(hr *http.Request) *request {
+	decoded, err := remotewritetest.Read(hr)
+	if err != nil {
+		r.t.Errorf("invalid request: %v", err)
+		return &request{}
+	}
+	got := &request{header: hr.Header.Clone(), url: hr.URL.String(), v2: decoded.V2, series: decoded.Series}
+	for _, s := range decoded.Series {
+		for _, sample := range s.Samples {
+			got.points = append(got.points, point{s.String(), sample.Time, sample.Value})
+		}
+	}
+	if len(got.points) == 0 {
+		r.t.Error("a request without samples")
+	}
+	return got
+}
+
+func (r *receiver) store(got *request, answer response) {
+	var points []point
 	switch {
 	case r.stored != nil:
-		kept = r.stored(got, a)
-	case a.status/100 == 2:
-		kept = got.points
+		points = r.stored(got, answer)
+	case answer.status/100 == 2:
+		points = got.points
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range kept {
+	for _, p := range points {
 		if r.has[p.series] == nil {
 			r.has[p.series] = map[int64][]float64{}
 		}
 		r.has[p.series][p.time] = append(r.has[p.series][p.time], p.value)
 	}
-	response := &http.Response{StatusCode: a.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(a.body)), Request: hr}
-	if v2(got) && a.status/100 == 2 && a.header == nil {
-		response.Header.Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(len(got.points)))
-	}
-	for name, value := range a.header {
-		response.Header.Set(name, value)
-	}
-	return response, nil
 }
-
-func v2(r *request) bool { return strings.Contains(r.header.Get("Content-Type"), "v2") }
 
 // got returns the requests so far.
 func (r *receiver) got() []*request {
@@ -116,21 +133,21 @@ func (r *receiver) got() []*request {
 	return slices.Clone(r.requests)
 }
 
-// set replaces how requests are decided on.
-func (r *receiver) set(decide func(*request) answer) {
+// set replaces decide.
+func (r *receiver) set(decide func(*request) response) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.decide = decide
 }
 
-// fail lets every request fail before the receiver sees it; nil ends it.
+// fail makes every request fail with a transport error, until it is called with nil.
 func (r *receiver) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.down = err
 }
 
-// count returns how many points are there, those that came twice counted twice.
+// count returns the number of stored points, including those stored again.
 func (r *receiver) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -143,164 +160,9 @@ func (r *receiver) count() int {
 	return n
 }
 
-// values returns what came for a point.
+// values returns the values stored for a series and time.
 func (r *receiver) values(series string, time int64) []float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.has[series][time]
-}
-
-// read decodes a request and checks what every request must fulfil.
-func (r *receiver) read(hr *http.Request) *request {
-	body, err := io.ReadAll(hr.Body)
-	if err != nil {
-		r.t.Error(err)
-	}
-	plain, err := snappy.Decode(nil, body)
-	if err != nil {
-		r.t.Error(err)
-	}
-	got := &request{header: hr.Header.Clone(), url: hr.URL.String(), help: map[string]string{}}
-	if hr.Method != http.MethodPost || hr.Header.Get("Content-Encoding") != "snappy" || hr.Header.Get("User-Agent") == "" {
-		r.t.Errorf("%s with the header %v", hr.Method, hr.Header)
-	}
-	version := hr.Header.Get("X-Prometheus-Remote-Write-Version")
-	switch contentType := hr.Header.Get("Content-Type"); {
-	case contentType == "application/x-protobuf" && version == "0.1.0":
-		got.readV1(r.t, plain)
-	case contentType == "application/x-protobuf;proto=io.prometheus.write.v2.Request" && version == "2.0.0":
-		got.readV2(r.t, plain)
-	default:
-		r.t.Errorf("content type %q with version %q", contentType, version)
-	}
-	if len(got.points) == 0 {
-		r.t.Error("a request without samples")
-	}
-	return got
-}
-
-// add adds the samples of a series.
-func (q *request) add(t *testing.T, labels []string, times []int64, values []float64) {
-	t.Helper()
-	name := ""
-	var rest []string
-	for i := 0; i+1 < len(labels); i += 2 {
-		if i > 0 && labels[i-2] >= labels[i] {
-			t.Errorf("labels are not sorted: %q", labels)
-		}
-		if labels[i+1] == "" {
-			t.Errorf("label %q is empty", labels[i])
-		}
-		if labels[i] == "__name__" {
-			name = labels[i+1]
-		} else {
-			rest = append(rest, fmt.Sprintf("%s=%q", labels[i], labels[i+1]))
-		}
-	}
-	series := name + "{" + strings.Join(rest, ",") + "}"
-	for _, p := range q.points {
-		if p.series == series {
-			t.Errorf("%s is there twice", series)
-		}
-	}
-	if !slices.IsSorted(times) {
-		t.Errorf("%s: the times are not in order: %v", series, times)
-	}
-	for i := range times {
-		q.points = append(q.points, point{series, times[i], values[i]})
-	}
-}
-
-// readV1 decodes a prometheus.WriteRequest, for which there is no library without Prometheus itself.
-func (q *request) readV1(t *testing.T, b []byte) {
-	t.Helper()
-	fields(t, b, func(number protowire.Number, _ uint64, series []byte) {
-		if number != 1 {
-			t.Errorf("field %d in a request", number)
-		}
-		var labels []string
-		var times []int64
-		var values []float64
-		fields(t, series, func(number protowire.Number, _ uint64, part []byte) {
-			switch number {
-			case 1:
-				fields(t, part, func(_ protowire.Number, _ uint64, text []byte) { labels = append(labels, string(text)) })
-			case 2:
-				fields(t, part, func(number protowire.Number, bits uint64, _ []byte) {
-					if number == 1 {
-						values = append(values, math.Float64frombits(bits))
-					} else {
-						times = append(times, int64(bits))
-					}
-				})
-			default:
-				t.Errorf("field %d in a series", number)
-			}
-		})
-		q.add(t, labels, times, values)
-	})
-}
-
-// fields calls each for the fields of a message, with a number or with bytes.
-func fields(t *testing.T, b []byte, each func(protowire.Number, uint64, []byte)) {
-	t.Helper()
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			t.Error(protowire.ParseError(n))
-			return
-		}
-		b = b[n:]
-		var bits uint64
-		var part []byte
-		switch kind {
-		case protowire.VarintType:
-			bits, n = protowire.ConsumeVarint(b)
-		case protowire.Fixed64Type:
-			bits, n = protowire.ConsumeFixed64(b)
-		case protowire.BytesType:
-			part, n = protowire.ConsumeBytes(b)
-		default:
-			t.Errorf("wire type %d", kind)
-			return
-		}
-		if n < 0 {
-			t.Error(protowire.ParseError(n))
-			return
-		}
-		b = b[n:]
-		each(number, bits, part)
-	}
-}
-
-// readV2 decodes with the type of client_golang.
-func (q *request) readV2(t *testing.T, b []byte) {
-	t.Helper()
-	var message writev2.Request
-	if err := proto.Unmarshal(b, &message); err != nil {
-		t.Error(err)
-		return
-	}
-	symbols := message.GetSymbols()
-	if len(symbols) == 0 || symbols[0] != "" {
-		t.Errorf("symbols %q do not begin with an empty one", symbols)
-	}
-	for _, series := range message.GetTimeseries() {
-		var labels []string
-		for _, ref := range series.GetLabelsRefs() {
-			labels = append(labels, symbols[ref])
-		}
-		var times []int64
-		var values []float64
-		for _, s := range series.GetSamples() {
-			times = append(times, s.GetTimestamp())
-			values = append(values, s.GetValue())
-		}
-		before := len(q.points)
-		q.add(t, labels, times, values)
-		if kind := series.GetMetadata().GetType(); kind != writev2.Metadata_METRIC_TYPE_GAUGE {
-			t.Errorf("the type is %v", kind)
-		}
-		q.help[q.points[before].series] = symbols[series.GetMetadata().GetHelpRef()]
-	}
 }

@@ -13,8 +13,8 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// logEvery is how long samples that are given up are gathered into one line.
-const logEvery = time.Minute
+// logInterval is how long samples that are given up are collected for one log line.
+const logInterval = time.Minute
 
 // advice says what to do about samples that are refused.
 func (r Reason) advice() string {
@@ -24,28 +24,28 @@ func (r Reason) advice() string {
 	case Duplicate:
 		return "nothing: the receiver keeps the first value of a day that was revised"
 	default:
-		return "see what the receiver answered"
+		return "see the receiver's response"
 	}
 }
 
-// losses are samples that were given up and not yet logged.
+// losses are samples that were given up and not logged yet.
 type losses struct {
 	since    time.Time // when the first of them was given up
 	byReason [Reasons]loss
 }
 
-// loss is what is told of the samples given up for one reason.
+// loss describes the samples that were given up for one reason.
 type loss struct {
 	samples     int64
 	accounts    map[string]bool
 	first, last datacube.Date
-	text        string // what the receiver answered last
+	text        string // the receiver's last response
 }
 
-// refuse notes a sample that the receiver refuses.
+// refuse adds a sample that the receiver refused.
 func (l *losses) refuse(r Refusal) {
 	found := &l.byReason[r.Reason]
-	// A sample's time is the end of what it describes.
+	// The time of a sample is the end of its hour or day.
 	date := datacube.DateOf(time.UnixMilli(r.Sample.Time - 1))
 	if found.samples == 0 || date < found.first {
 		found.first = date
@@ -67,7 +67,7 @@ func (l *loss) add(samples int64, account string) {
 	l.accounts[account] = true
 }
 
-// logLosses logs them, in one line for each reason, and forgets them.
+// logLosses logs the losses, in one line for each reason, and resets them.
 func (s *sender) logLosses() {
 	for reason := range Reasons {
 		l := &s.losses.byReason[reason]
@@ -77,18 +77,18 @@ func (s *sender) logLosses() {
 			level.Info(s.logger).Log("msg", "samples were not sent: they are older than max_age", "samples", l.samples, "accounts", few(l.accounts))
 		default:
 			level.Warn(s.logger).Log("msg", "samples were given up: the endpoint refuses them", "reason", reason, "samples", l.samples,
-				"accounts", few(l.accounts), "from", l.first, "until", l.last, "answer", l.text, "to_do", reason.advice())
+				"accounts", few(l.accounts), "from", l.first, "until", l.last, "response", l.text, "advice", reason.advice())
 		}
 	}
 	s.losses = losses{}
 }
 
-// few returns names, or some of many.
+// few returns the names, or some of many.
 func few(names map[string]bool) string {
-	const most = 5
+	const maxNames = 5
 	sorted := slices.Sorted(maps.Keys(names))
-	if len(sorted) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(sorted[:most], ", "), len(sorted)-most)
+	if len(sorted) > maxNames {
+		return fmt.Sprintf("%s and %d more", strings.Join(sorted[:maxNames], ", "), len(sorted)-maxNames)
 	}
 	return strings.Join(sorted, ", ")
 }

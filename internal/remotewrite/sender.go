@@ -1,5 +1,5 @@
-// Package remotewrite sends what the store knows to endpoints of Prometheus' remote write, each hour
-// and day at its own time. What an endpoint has is kept in the store.
+// Package remotewrite sends the history in the store to remote write endpoints of Prometheus, each hour and
+// day with its own time. The store keeps track of what each endpoint has.
 package remotewrite
 
 import (
@@ -17,55 +17,55 @@ import (
 )
 
 const (
-	// pollInterval is how often a sender looks whether there is something new.
+	// pollInterval is how often a sender checks the store for something new.
 	pollInterval = 5 * time.Second
-	// noteTime bounds noting what was accepted when the sender is to end.
-	noteTime = 2 * time.Second
-	// readAtOnce bounds the accounts that one look at the store is for.
-	readAtOnce = 500
+	// saveTimeout limits saving what was delivered when the sender has to stop.
+	saveTimeout = 2 * time.Second
+	// maxAccounts limits the accounts for which the store is read at once.
+	maxAccounts = 500
 )
 
-// Store keeps what is known and what each endpoint has of it; *store.Store is one.
+// Store holds the history and what each endpoint has of it. *store.Store implements it.
 type Store interface {
-	// Changed returns the accounts about which something was saved after a mark, and the latest mark.
+	// Changed returns the accounts for which something was saved after a mark, and the latest mark.
 	Changed(ctx context.Context, after store.Mark) ([]string, store.Mark, error)
-	// Undelivered returns the app ids of the accounts of which the endpoint may not have all.
+	// Undelivered returns the app ids of the accounts for which the endpoint may lack something.
 	Undelivered(ctx context.Context, endpoint string) ([]string, error)
-	// ReadPending returns what the endpoint lacks of some accounts, as far as it holds about limit samples.
+	// ReadPending returns what the endpoint lacks of some accounts, up to about limit samples.
 	ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]store.Pending, error)
 	// CountPending counts the days that the endpoint lacks.
 	CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error)
-	// MarkDelivered notes that the endpoint needs nothing more of what ReadPending returned.
-	MarkDelivered(ctx context.Context, endpoint string, at time.Time, dues ...store.Pending) error
+	// MarkDelivered records that the endpoint lacks nothing of what ReadPending returned.
+	MarkDelivered(ctx context.Context, endpoint string, at time.Time, accounts ...store.Pending) error
 	// LastDelivery returns when the endpoint last accepted samples; zero if never.
 	LastDelivery(ctx context.Context, endpoint string) (time.Time, error)
 }
 
-// Endpoint is a receiver and what it is to get.
+// Endpoint is a receiver and the samples that it must have.
 type Endpoint struct {
-	// Key is what the store calls the endpoint; it stays the same over restarts and holds no secret.
+	// Key identifies the endpoint in the store. It stays the same over restarts and holds no secret.
 	Key string
-	// Label is the endpoint's name in metrics and the log; it holds no secret.
+	// Label is the endpoint's name in metrics and the log. It holds no secret.
 	Label string
-	// Client sends to the receiver. As long as nothing about how it does so changes, it is the same one.
+	// Client sends to the receiver. It must be the same pointer as long as its options do not change.
 	Client *Client
-	// MaxSamples is how many samples a request holds at the most.
+	// MaxSamples is the maximum number of samples in a request.
 	MaxSamples int
-	// MaxAge is how old a day may be, by its end, to be sent.
+	// MaxAge is how old a day may be to be sent, by its end.
 	MaxAge time.Duration
-	// ExternalLabels are added to all series; their order matters to nobody but a group that compares them.
+	// ExternalLabels are added to all series. The same labels in another order count as a change.
 	ExternalLabels []Label
-	// Accounts holds the label "account" of each account, by app id. Others are not sent.
+	// Accounts holds the value of the label "account" by app id. Other accounts are not sent.
 	Accounts map[string]string
 }
 
-// same reports whether a sender of one endpoint is one of the other, too.
-func (e *Endpoint) same(other *Endpoint) bool {
+// equal reports whether the sender of one endpoint can go on as that of the other.
+func (e *Endpoint) equal(other *Endpoint) bool {
 	return e.Key == other.Key && e.Label == other.Label && e.Client == other.Client && e.MaxSamples == other.MaxSamples &&
 		e.MaxAge == other.MaxAge && slices.Equal(e.ExternalLabels, other.ExternalLabels) && maps.Equal(e.Accounts, other.Accounts)
 }
 
-// sender brings one endpoint up to date.
+// sender keeps one endpoint up to date.
 type sender struct {
 	endpoint Endpoint
 	store    Store
@@ -74,12 +74,12 @@ type sender struct {
 	now      func() time.Time
 	believed func() time.Time
 	writer   *Writer
-	backoff  *backoff.ExponentialBackOff // for faults of the store alone
+	backoff  *backoff.ExponentialBackOff // for failures of the store only
 	losses   losses
-	unnoted  *note // what the store could not note yet
+	unsaved  *delivered // what the store could not save yet
 	pending  *pending
-	// held is a page that the receiver refuses whole, and may for a reason of its own; nil if there is none.
-	held *job
+	// held is a delivery that cannot go on at once, perhaps for a reason of its own; nil if there is none.
+	held *delivery
 }
 
 func newSender(e Endpoint, o Options) *sender {
@@ -95,17 +95,17 @@ func newSender(e Endpoint, o Options) *sender {
 	if s.believed == nil {
 		s.believed = o.Now
 	}
-	s.pending = &pending{endpoint: &s.endpoint, store: o.Store, since: s.since, show: s.metrics.pend}
+	s.pending = &pending{endpoint: &s.endpoint, store: o.Store, since: s.since, show: s.metrics.setPending}
 	s.writer = NewWriter(e.Client, s.logger, o.Now)
 	return s
 }
 
-// run sends until the context ends, and meanwhile shows what is pending.
+// run sends until the context ends, and keeps the number of pending samples up to date.
 func (s *sender) run(ctx context.Context) {
 	counted := make(chan struct{})
 	go func() {
 		defer close(counted)
-		s.pending.follow(ctx)
+		s.pending.run(ctx)
 	}()
 	s.send(ctx)
 	<-counted
@@ -117,7 +117,7 @@ func (s *sender) send(ctx context.Context) {
 		s.writer.proven = true
 	}
 	var seen store.Mark
-	behind := true // nothing is known of what the endpoint has
+	behind := true // it is unknown what the endpoint has
 	for ctx.Err() == nil {
 		_, latest, err := s.store.Changed(ctx, seen)
 		if err == nil && (behind || latest != seen) {
@@ -130,7 +130,7 @@ func (s *sender) send(ctx context.Context) {
 		case ctx.Err() != nil:
 		case err != nil:
 			wait := s.backoff.NextBackOff()
-			level.Error(s.logger).Log("msg", "remote write cannot use the store", "err", err, "next", wait)
+			level.Error(s.logger).Log("msg", "remote write cannot use the store", "err", err, "next", stamp(s.now().Add(wait)))
 			sleep(ctx, wait)
 		default:
 			s.backoff.Reset()
@@ -139,11 +139,11 @@ func (s *sender) send(ctx context.Context) {
 	}
 }
 
-// since returns the first day that is not too old to be sent. What is older is given up, so it goes by the
-// time that is believed rather than by a clock that may be wrong.
+// since returns the first day that is not too old to be sent. Older ones are given up, so it uses the
+// believed time rather than a clock that may be wrong.
 func (s *sender) since() datacube.Date { return FirstDay(s.believed(), s.endpoint.MaxAge) }
 
-// FirstDay returns the first day that is no older than maxAge. A day is as old as its last sample, that of its end.
+// FirstDay returns the first day that is not older than maxAge. A day is as old as its last sample, that of its end.
 func FirstDay(now time.Time, maxAge time.Duration) datacube.Date {
 	oldest := now.Add(-maxAge)
 	date := datacube.DateOf(oldest)
@@ -153,28 +153,28 @@ func FirstDay(now time.Time, maxAge time.Duration) datacube.Date {
 	return date
 }
 
-// catchUp sends all that the endpoint lacks. An error is one of the store, or the context's end.
+// catchUp sends everything that the endpoint lacks. It returns errors of the store, or the context's.
 func (s *sender) catchUp(ctx context.Context) error {
 	defer s.logLosses()
 	s.held = nil
-	if err := s.keep(ctx); err != nil {
+	if err := s.saveDelivered(ctx); err != nil {
 		return err
 	}
-	queue, err := s.lacking(ctx)
+	queue, err := s.undelivered(ctx)
 	for err == nil && (len(queue) > 0 || s.held != nil) {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case s.held == nil:
-			queue, err = s.next(ctx, queue)
+			queue, err = s.sendNext(ctx, queue)
 		case s.held.since != s.since():
-			// What has become too old meanwhile is left out when it is read again.
+			// Days that have become too old in the meantime are left out when it is read again.
 			s.held = nil
-			queue, err = s.lacking(ctx)
+			queue, err = s.undelivered(ctx)
 		case len(queue) > 0 && s.now().Before(s.held.next):
-			queue, err = s.next(ctx, queue)
+			queue, err = s.sendNext(ctx, queue)
 		default:
-			queue, err = s.goOn(ctx, queue)
+			queue, err = s.resume(ctx, queue)
 		}
 	}
 	if err != nil {
@@ -183,153 +183,154 @@ func (s *sender) catchUp(ctx context.Context) error {
 	return s.pending.count(ctx)
 }
 
-// lacking returns the accounts of which the endpoint may not have all, without those of the page that is held.
-func (s *sender) lacking(ctx context.Context) ([]string, error) {
+// undelivered returns the accounts for which the endpoint may lack something, except those of the held delivery.
+func (s *sender) undelivered(ctx context.Context) ([]string, error) {
 	appIDs, err := s.store.Undelivered(ctx, s.endpoint.Key)
 	return slices.DeleteFunc(appIDs, func(appID string) bool {
 		_, ok := s.endpoint.Accounts[appID]
-		return !ok || s.held != nil && slices.ContainsFunc(s.held.page.dues, func(d store.Pending) bool { return d.AppID == appID })
+		return !ok || s.held != nil && slices.ContainsFunc(s.held.accounts, func(p store.Pending) bool { return p.AppID == appID })
 	}), err
 }
 
-// job is a page on its way.
-type job struct {
-	page  *page
-	batch *batch
-	since datacube.Date // days before it were left out
-	next  time.Time     // when the next request is to follow
+// delivery is a batch that is being sent.
+type delivery struct {
+	*batch
+	bisection *bisection
+	since     datacube.Date // days before it were left out
+	next      time.Time     // when the next request should follow
 }
 
-// next sends the page of the first accounts of the queue, and returns the queue that is left. A page that cannot go on at
-// once is held, so that others do not wait for it, and show whether it is the page or the endpoint that is at fault.
-func (s *sender) next(ctx context.Context, queue []string) ([]string, error) {
+// sendNext sends the batch of the first accounts in the queue, and returns the rest of the queue. A batch that
+// cannot go on at once is held: others do not wait for it, and show whether the batch or the endpoint is at fault.
+func (s *sender) sendNext(ctx context.Context, queue []string) ([]string, error) {
 	since := s.since()
-	dues, err := s.store.ReadPending(ctx, s.endpoint.Key, since, s.endpoint.MaxSamples, queue[:min(len(queue), readAtOnce)]...)
+	accounts, err := s.store.ReadPending(ctx, s.endpoint.Key, since, s.endpoint.MaxSamples, queue[:min(len(queue), maxAccounts)]...)
 	if err != nil {
 		return queue, err
 	}
-	p := s.endpoint.page(dues)
-	j := &job{page: p, batch: newBatch(s.writer, p.samples, s.endpoint.MaxSamples), since: since}
+	b := s.endpoint.newBatch(accounts)
+	d := &delivery{batch: b, bisection: newBisection(s.writer, b.samples, s.endpoint.MaxSamples), since: since}
 	proven := s.writer.proven
-	came, err := j.batch.run(ctx)
-	for err == nil && came == paused && s.held != nil { // there is no place for a second one
-		sleep(ctx, cutPause)
-		came, err = j.batch.run(ctx)
+	state, err := d.bisection.run(ctx)
+	for err == nil && state == paused && s.held != nil { // only one can be held
+		sleep(ctx, bisectPause)
+		state, err = d.bisection.run(ctx)
 	}
-	if err != nil || came == waited {
+	if err != nil || state == waited {
 		return queue, err // after a wait it is read again, because time has passed
 	}
-	rest := queue[len(dues):]
+	rest := queue[len(accounts):]
 	switch {
-	case came == finished:
-		return j.remaining(rest), s.note(ctx, j)
+	case state == finished:
+		return d.remaining(rest), s.complete(ctx, d)
 	case s.held == nil:
-		return rest, s.hold(ctx, j, came, proven && len(rest) > 0)
+		return rest, s.hold(ctx, d, state, proven && len(rest) > 0)
 	}
-	// The receiver refuses two pages whole, so it is the endpoint.
-	for i := range dues {
-		rest = append(rest, dues[i].AppID)
+	// The receiver refuses two whole batches, so the endpoint is at fault.
+	for i := range accounts {
+		rest = append(rest, accounts[i].AppID)
 	}
-	s.writer.refusesAll(ctx, j.batch.last)
+	s.writer.waitBlocked(ctx, d.bisection.last)
 	return rest, nil
 }
 
-// goOn sends the next request of the page that is held once its time has come, and returns the queue that is left.
-func (s *sender) goOn(ctx context.Context, queue []string) ([]string, error) {
-	j := s.held
-	sleep(ctx, j.next.Sub(s.now()))
-	came, err := j.batch.run(ctx)
+// resume sends the next request of the held delivery when it is due, and returns the rest of the queue.
+func (s *sender) resume(ctx context.Context, queue []string) ([]string, error) {
+	d := s.held
+	sleep(ctx, d.next.Sub(s.now()))
+	state, err := d.bisection.run(ctx)
 	if err != nil {
 		return queue, err
 	}
-	if came == finished {
+	if state == finished {
 		s.held = nil
-		return j.remaining(queue), s.note(ctx, j)
+		return d.remaining(queue), s.complete(ctx, d)
 	}
 	if len(queue) == 0 {
-		// What has become known meanwhile does not wait for it either.
-		if queue, err = s.lacking(ctx); err != nil {
+		// Days that were saved in the meantime do not wait for it either.
+		if queue, err = s.undelivered(ctx); err != nil {
 			return queue, err
 		}
 	}
-	return queue, s.hold(ctx, j, came, len(queue) > 0)
+	return queue, s.hold(ctx, d, state, len(queue) > 0)
 }
 
-// hold keeps a page that cannot go on at once. Where others can be tried, it is not said yet that the endpoint refuses everything.
-func (s *sender) hold(ctx context.Context, j *job, came progress, others bool) error {
-	s.held = j
+// hold holds a delivery that cannot go on at once. While there are others to try, it is not reported yet that
+// the endpoint refuses everything.
+func (s *sender) hold(ctx context.Context, d *delivery, state progress, others bool) error {
+	s.held = d
 	switch {
-	case came == paused:
-		j.next = s.now().Add(cutPause)
+	case state == paused:
+		d.next = s.now().Add(bisectPause)
 	case others:
 		s.writer.proven = false
-		j.next = s.now().Add(unusableWait)
+		d.next = s.now().Add(unusableWait)
 	default:
-		s.writer.refusesAll(ctx, j.batch.last)
-		j.next = s.now()
+		s.writer.waitBlocked(ctx, d.bisection.last)
+		d.next = s.now()
 	}
 	return ctx.Err()
 }
 
-// remaining returns the queue with the account of which the job's page does not hold all.
-func (j *job) remaining(queue []string) []string {
-	if last := len(j.page.dues) - 1; last >= 0 && j.page.dues[last].More {
-		return append([]string{j.page.dues[last].AppID}, queue...)
+// remaining returns the queue with the account of which the delivery does not hold everything.
+func (d *delivery) remaining(queue []string) []string {
+	if last := len(d.accounts) - 1; last >= 0 && d.accounts[last].More {
+		return append([]string{d.accounts[last].AppID}, queue...)
 	}
 	return queue
 }
 
-// note is what the store is to keep of a page that is done.
-type note struct {
-	dues    []store.Pending
-	samples int
-	at      time.Time // when samples were accepted; zero if none were
+// delivered is what the store must save of a completed delivery.
+type delivered struct {
+	accounts []store.Pending
+	samples  int
+	at       time.Time // when samples were accepted; zero if none were
 }
 
-// note counts what came of the samples of a page and keeps that it is done.
-func (s *sender) note(ctx context.Context, j *job) error {
-	s.unnoted = &note{dues: j.page.dues, samples: len(j.page.samples)}
-	if j.batch.accepted > 0 {
-		s.unnoted.at = s.now()
-		s.metrics.succeeded(j.batch.accepted, s.unnoted.at)
+// complete counts the samples of a delivery and saves that the endpoint has them.
+func (s *sender) complete(ctx context.Context, d *delivery) error {
+	s.unsaved = &delivered{accounts: d.accounts, samples: len(d.samples)}
+	if d.bisection.accepted > 0 {
+		s.unsaved.at = s.now()
+		s.metrics.succeeded(d.bisection.accepted, s.unsaved.at)
 	}
-	s.lose(j.page, j.batch)
-	return s.keep(ctx)
+	s.countLosses(d)
+	return s.saveDelivered(ctx)
 }
 
-// keep has the store note what is not noted yet. If it cannot, this comes first the next time, since
-// what was accepted is not to be sent again.
-func (s *sender) keep(ctx context.Context) error {
-	n := s.unnoted
-	if n == nil {
+// saveDelivered saves what is not saved yet. If the store cannot, it is tried again before anything is
+// sent, since accepted samples must not be sent again.
+func (s *sender) saveDelivered(ctx context.Context) error {
+	d := s.unsaved
+	if d == nil {
 		return nil
 	}
-	// It is noted even if the sender is to end now.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+	// It is saved even if the sender has to stop now.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
-	err := s.pending.less(n.samples, func() error { return s.store.MarkDelivered(ctx, s.endpoint.Key, n.at, n.dues...) })
+	err := s.pending.subtract(d.samples, func() error { return s.store.MarkDelivered(ctx, s.endpoint.Key, d.at, d.accounts...) })
 	if err != nil {
 		return err
 	}
-	s.unnoted = nil
+	s.unsaved = nil
 	return nil
 }
 
-// lose counts what was given up and has it logged, together with what follows soon.
-func (s *sender) lose(p *page, b *batch) {
-	for _, r := range b.refused {
+// countLosses counts the samples that were given up. They are logged together with those that follow soon.
+func (s *sender) countLosses(d *delivery) {
+	for _, r := range d.bisection.refused {
 		s.metrics.failed[r.Reason].Inc()
 		s.losses.refuse(r)
 	}
-	for appID, samples := range p.tooOld {
+	for appID, samples := range d.tooOld {
 		s.metrics.failed[MaxAge].Add(float64(samples))
 		s.losses.byReason[MaxAge].add(samples, s.endpoint.Accounts[appID])
 	}
 	switch {
-	case len(b.refused)+len(p.tooOld) == 0:
+	case len(d.bisection.refused)+len(d.tooOld) == 0:
 	case s.losses.since.IsZero():
 		s.losses.since = s.now()
-	case s.now().Sub(s.losses.since) >= logEvery:
+	case s.now().Sub(s.losses.since) >= logInterval:
 		s.logLosses()
 	}
 }

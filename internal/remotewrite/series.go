@@ -8,7 +8,7 @@ import (
 // Label is a name and its value.
 type Label struct{ Name, Value string }
 
-// Metadata tells what a series is. The zero value tells nothing.
+// Metadata describes a series. The zero value says nothing about it.
 type Metadata struct {
 	Type Type
 	Help string
@@ -18,24 +18,23 @@ type Metadata struct {
 type Type uint8
 
 const (
-	// Unknown is a type that nobody named.
+	// Unknown is a type that is not specified.
 	Unknown Type = 0
 	// Counter is a value that only rises.
 	Counter Type = 1
-	// Gauge is a value that rises and falls; the series of the history are gauges.
+	// Gauge is a value that can rise and fall. The series of the history are gauges.
 	Gauge Type = 2
 )
 
-// Series is what all samples of one series have in common. It must not change once a sample
-// refers to it.
+// Series is what all samples of a series have in common. It must not be modified once a sample refers to it.
 type Series struct {
-	// Labels are sorted by their names, which are unique, and have no empty value; the metric's name is __name__.
+	// Labels are sorted by name. Names are unique and values are not empty. The label __name__ is the metric's name.
 	Labels   []Label
 	Metadata Metadata
 }
 
-// NewSeries returns a series with the metric's name and labels, sorted. Labels without a value
-// are left out: to Prometheus they are no labels.
+// NewSeries returns a series with the metric's name and the labels, sorted. Labels with an empty value are
+// omitted: to Prometheus they do not exist.
 func NewSeries(name string, metadata Metadata, labels ...Label) *Series {
 	all := append([]Label{{"__name__", name}}, labels...)
 	all = slices.DeleteFunc(all, func(l Label) bool { return l.Value == "" })
@@ -43,10 +42,10 @@ func NewSeries(name string, metadata Metadata, labels ...Label) *Series {
 	return &Series{Labels: all, Metadata: metadata}
 }
 
-// Sample is a value at its time.
+// Sample is a value at a time.
 type Sample struct {
 	Series *Series
-	// Time is in milliseconds since 1970.
+	// Time is in milliseconds since the Unix epoch.
 	Time  int64
 	Value float64
 }

@@ -10,61 +10,61 @@ import (
 	"weixin_exporter/internal/remotewrite"
 )
 
-// everything refuses all requests.
-func everything(status int, body string) func(*request) answer {
-	return func(*request) answer { return answer{status: status, body: body} }
+// refuseAll refuses all requests.
+func refuseAll(status int, body string) func(*request) response {
+	return func(*request) response { return response{status: status, body: body} }
 }
 
 const tlsPort = "Client sent an HTTP request to an HTTPS server.\n"
 
-// A 400 or 409 that refuses everything is a wrong setting, such as http on a TLS port: few requests follow, nothing is given
-// up, and everything is sent once the setting was mended.
+// A 400, 409 or 422 for everything means that a setting is wrong, such as http on a TLS port: few requests follow, nothing
+// is given up, and everything is sent once the setting is corrected.
 func TestWrongSettingGivesNothingUp(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity} {
 		for _, before := range []bool{false, true} {
 			t.Run(http.StatusText(status), func(t *testing.T) {
 				t.Parallel()
-				inWorld(t, func(w *world) {
+				withFixture(t, func(f *fixture) {
 					wrong, right := newReceiver(t), newReceiver(t)
-					e := w.endpoint("one", wrong, nil)
-					if before { // it was a receiver until now
-						w.save(shop, 1, days(31)[0])
-						w.start(e)
-						w.wait(time.Second)
-						w.end()
+					e := f.endpoint("one", wrong, nil)
+					if before { // it accepted samples until now
+						f.save(shop, 1, days(31)[0])
+						f.start(e)
+						f.wait(time.Second)
+						f.end()
 					}
-					wrong.set(everything(status, tlsPort))
+					wrong.set(refuseAll(status, tlsPort))
 					from := len(wrong.got())
-					w.save(shop, 1, days(30)...)
-					w.save(bot, 1, days(30)...)
-					w.start(e)
-					w.wait(10 * time.Second)
+					f.save(shop, 1, days(30)...)
+					f.save(bot, 1, days(30)...)
+					f.start(e)
+					f.wait(10 * time.Second)
 					most := 1
 					if before {
-						most = 24 // two times the logarithm of 2000, and two pages
+						most = 24 // twice the binary logarithm of 2000, and two batches
 					}
 					if got := len(wrong.got()) - from; got > most {
 						t.Errorf("%d requests in ten seconds", got)
 					}
-					w.wait(3 * time.Hour)
-					w.mustCount("one", 0, 60*perDay, nil)
+					f.wait(3 * time.Hour)
+					f.mustCount("one", 0, 60*perDay, nil)
 					if got := len(wrong.got()) - from; got > most+2*12*3 {
 						t.Errorf("%d requests in three hours", got)
 					}
-					lines := w.log.lines("level=error", "does not get through", "a setting is wrong rather than a sample", "HTTPS server")
+					lines := f.log.Lines("level=error", "remote write is failing", "a setting is wrong rather than a sample", "HTTPS server")
 					if len(lines) == 0 || len(lines) > 4 {
-						t.Errorf("said %d times, want once an hour", len(lines))
+						t.Errorf("logged %d times, want once an hour", len(lines))
 					}
-					if got := w.log.lines("given up"); len(got) > 0 {
+					if got := f.log.Lines("given up"); len(got) > 0 {
 						t.Errorf("logged %q", got)
 					}
-					mended := w.endpoint("one", right, nil)
-					w.group.ApplyConfig([]remotewrite.Endpoint{mended})
-					w.wait(time.Minute)
-					w.mustHave(right, "shop", 1, days(30)...)
-					w.mustHave(right, "bot", 1, days(30)...)
-					if got := w.metric("pending_samples", "one", ""); got != 0 {
+					corrected := f.endpoint("one", right, nil)
+					f.group.ApplyConfig([]remotewrite.Endpoint{corrected})
+					f.wait(time.Minute)
+					f.mustHave(right, "shop", 1, days(30)...)
+					f.mustHave(right, "bot", 1, days(30)...)
+					if got := f.metric("pending_samples", "one", ""); got != 0 {
 						t.Errorf("%v samples are pending", got)
 					}
 				})
@@ -73,58 +73,58 @@ func TestWrongSettingGivesNothingUp(t *testing.T) {
 	}
 }
 
-// The same where the receiver itself is mended.
-func TestReceiverThatIsMended(t *testing.T) {
+// The same if the receiver itself is corrected.
+func TestReceiverThatRecovers(t *testing.T) {
 	t.Parallel()
-	inWorld(t, func(w *world) {
+	withFixture(t, func(f *fixture) {
 		r := newReceiver(t)
-		r.set(everything(http.StatusBadRequest, "no such tenant"))
-		w.save(shop, 1, days(30)...)
-		w.save(bot, 1, days(30)...)
-		w.start(w.endpoint("one", r, nil))
-		w.wait(16 * time.Hour)
+		r.set(refuseAll(http.StatusBadRequest, "no such tenant"))
+		f.save(shop, 1, days(30)...)
+		f.save(bot, 1, days(30)...)
+		f.start(f.endpoint("one", r, nil))
+		f.wait(16 * time.Hour)
 		r.set(nil)
-		w.wait(10 * time.Minute)
-		w.mustHave(r, "shop", 1, days(29)...)
-		w.mustHave(r, "bot", 1, days(29)...)
-		if got := w.log.lines("gets through again"); len(got) != 1 {
+		f.wait(10 * time.Minute)
+		f.mustHave(r, "shop", 1, days(29)...)
+		f.mustHave(r, "bot", 1, days(29)...)
+		if got := f.log.Lines("remote write has recovered"); len(got) != 1 {
 			t.Errorf("logged %q", got)
 		}
 		for _, reason := range []string{"rejected", "too_old", "out_of_order", "duplicate"} {
-			if got := w.metric("samples_failed_total", "one", reason); got != 0 {
+			if got := f.metric("samples_failed_total", "one", reason); got != 0 {
 				t.Errorf("%v samples were given up as %s", got, reason)
 			}
 		}
 	})
 }
 
-// A receiver that begins to refuse everything while a request is cut down loses nothing but the samples at fault.
-func TestReceiverThatBreaksWhileCutting(t *testing.T) {
+// A receiver that starts to refuse everything during a bisection loses only the samples at fault.
+func TestReceiverThatBreaksDuringBisection(t *testing.T) {
 	t.Parallel()
 	for from := 2; from < 40; from += 4 {
-		inWorld(t, func(w *world) {
+		withFixture(t, func(f *fixture) {
 			r := newReceiver(t)
 			bad := (today - 2).Start().Add(7 * time.Hour).UnixMilli()
 			isBad := func(p point) bool {
 				return p.time == bad && strings.HasPrefix(p.series, "weixin_history_hourly_callbacks")
 			}
 			n := 0
-			r.set(func(q *request) answer {
+			r.set(func(q *request) response {
 				n++
 				if n >= from && n < from+40 || slices.ContainsFunc(q.points, isBad) {
-					return answer{status: http.StatusBadRequest, body: "no"}
+					return response{status: http.StatusBadRequest, body: "no"}
 				}
-				return answer{status: http.StatusOK}
+				return response{status: http.StatusOK}
 			})
-			w.save(shop, 1, days(3)...)
-			w.start(w.endpoint("one", r, nil))
-			w.wait(5 * time.Hour)
-			w.mustCount("one", 3*perDay-1, 0, map[string]int{"rejected": 1})
+			f.save(shop, 1, days(3)...)
+			f.start(f.endpoint("one", r, nil))
+			f.wait(5 * time.Hour)
+			f.mustCount("one", 3*perDay-1, 0, map[string]int{"rejected": 1})
 		})
 	}
 }
 
-// Samples that are all refused take few requests at once; the others follow slowly, and each alone.
+// If all samples are refused, few requests follow at once. The others follow slowly, with one sample each.
 func TestAllRefused(t *testing.T) {
 	t.Parallel()
 	for body, c := range map[string]struct {
@@ -137,21 +137,21 @@ func TestAllRefused(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, func(w *world) {
+			withFixture(t, func(f *fixture) {
 				r := newReceiver(t)
-				r.set(everything(http.StatusBadRequest, body))
-				w.save(shop, 1, days(2)...)
-				w.start(w.endpoint("one", r, nil))
-				w.wait(4 * time.Second)
+				r.set(refuseAll(http.StatusBadRequest, body))
+				f.save(shop, 1, days(2)...)
+				f.start(f.endpoint("one", r, nil))
+				f.wait(4 * time.Second)
 				if got := len(r.got()); got > 18 {
 					t.Errorf("%d requests at once", got)
 				}
-				w.wait(time.Minute)
+				f.wait(time.Minute)
 				if got := len(r.got()); got > 18+13 {
 					t.Errorf("%d requests in a minute", got)
 				}
-				w.wait(time.Hour)
-				w.mustCount("one", 0, 0, map[string]int{c.reason: 2 * perDay})
+				f.wait(time.Hour)
+				f.mustCount("one", 0, 0, map[string]int{c.reason: 2 * perDay})
 				if got := len(r.got()); got > c.total {
 					t.Errorf("%d requests for %d samples", got, 2*perDay)
 				}
@@ -160,32 +160,32 @@ func TestAllRefused(t *testing.T) {
 	}
 }
 
-// An account that is refused whole delays no other one, and is given up only because the others are accepted.
+// An account whose samples are all refused does not delay others, and is given up only because others are accepted.
 func TestRefusedAccountBesideOthers(t *testing.T) {
 	t.Parallel()
-	inWorld(t, func(w *world) {
+	withFixture(t, func(f *fixture) {
 		r := newReceiver(t)
-		r.set(func(q *request) answer {
+		r.set(func(q *request) response {
 			if slices.ContainsFunc(q.points, func(p point) bool { return strings.Contains(p.series, `"shop"`) }) {
-				return answer{status: http.StatusBadRequest, body: "this shop is closed"}
+				return response{status: http.StatusBadRequest, body: "this shop is closed"}
 			}
-			return answer{status: http.StatusOK}
+			return response{status: http.StatusOK}
 		})
-		e := w.endpoint("one", r, nil)
+		e := f.endpoint("one", r, nil)
 		e.MaxSamples = perDay
-		w.save(shop, 1, days(2)...)
-		w.save(bot, 1, days(20)...)
-		w.start(e)
-		w.wait(16 * time.Minute)
-		if got := w.metric("samples_total", "one", ""); got != 20*perDay {
+		f.save(shop, 1, days(2)...)
+		f.save(bot, 1, days(20)...)
+		f.start(e)
+		f.wait(16 * time.Minute)
+		if got := f.metric("samples_total", "one", ""); got != 20*perDay {
 			t.Errorf("%v samples were accepted", got)
 		}
-		w.wait(3 * time.Hour)
-		w.mustCount("one", 20*perDay, 0, map[string]int{"rejected": 2 * perDay})
+		f.wait(3 * time.Hour)
+		f.mustCount("one", 20*perDay, 0, map[string]int{"rejected": 2 * perDay})
 	})
 }
 
-// What a receiver takes for samples of the future is a matter of clocks: it is kept, whatever that lasts.
+// Samples that a receiver takes to be in the future are a matter of clocks: they are kept, however long that lasts.
 func TestSamplesOfTheFuture(t *testing.T) {
 	t.Parallel()
 	for body, status := range map[string]int{
@@ -195,85 +195,86 @@ func TestSamplesOfTheFuture(t *testing.T) {
 		"store locally for endpoint 127.0.0.1:10901: timestamp is too far in the future: conflict":        http.StatusConflict,
 		"3 samples are refused: out of bounds; out of bounds: timestamp is too far in the future of 2026": http.StatusUnprocessableEntity,
 	} {
-		inWorld(t, func(w *world) {
+		withFixture(t, func(f *fixture) {
 			r := newReceiver(t)
-			r.set(everything(status, body))
-			w.save(shop, 1, days(2)...)
-			w.start(w.endpoint("one", r, nil))
-			w.wait(59 * time.Minute)
-			w.mustCount("one", 0, 2*perDay, nil)
+			r.set(refuseAll(status, body))
+			f.save(shop, 1, days(2)...)
+			f.start(f.endpoint("one", r, nil))
+			f.wait(59 * time.Minute)
+			f.mustCount("one", 0, 2*perDay, nil)
 			if n := len(r.got()); n != 12 {
 				t.Errorf("%d requests in an hour, want one in five minutes", n)
 			}
-			if got := w.log.lines("level=error", "does not get through", "set the clock"); len(got) != 1 {
+			if got := f.log.Lines("level=error", "remote write is failing", "set the clock"); len(got) != 1 {
 				t.Errorf("logged %q", got)
 			}
 			r.set(nil)
-			w.wait(6 * time.Minute)
-			w.mustHave(r, "shop", 1, days(2)...)
+			f.wait(6 * time.Minute)
+			f.mustHave(r, "shop", 1, days(2)...)
 		})
 	}
 }
 
-// A clock that is a year ahead gives nothing up: max_age goes by the time that is believed.
+// A clock that is a year ahead does not give anything up: max_age uses the believed time.
 func TestClockAhead(t *testing.T) {
 	t.Parallel()
-	inWorld(t, func(w *world) {
+	withFixture(t, func(f *fixture) {
 		const year = 365 * 24 * time.Hour
-		w.believed = func() time.Time { return time.Now().Add(-year) }
+		f.believed = func() time.Time { return time.Now().Add(-year) }
 		r := newReceiver(t)
 		r.fail(http.ErrServerClosed)
-		w.save(shop, 1, days(30)...)
-		w.wait(year)
-		w.start(w.endpoint("one", r, nil))
-		w.wait(time.Hour)
-		w.mustCount("one", 0, 30*perDay, nil)
+		f.save(shop, 1, days(30)...)
+		f.wait(year)
+		f.start(f.endpoint("one", r, nil))
+		f.wait(time.Hour)
+		f.mustCount("one", 0, 30*perDay, nil)
 		r.fail(nil)
-		w.wait(2 * time.Minute)
-		w.mustHave(r, "shop", 1, days(30)...)
-		w.mustCount("one", 30*perDay, 0, nil)
+		f.wait(2 * time.Minute)
+		f.mustHave(r, "shop", 1, days(30)...)
+		f.mustCount("one", 30*perDay, 0, nil)
 	})
 }
 
-// What waits is shown within seconds, though the sender waits for an answer, and not as 0 before it was counted.
+// The number of pending samples is shown within seconds while the sender waits for a response, and not as 0 before it
+// is known.
 func TestPendingIsNotZeroWhileSamplesWait(t *testing.T) {
 	t.Parallel()
-	inWorld(t, func(w *world) {
-		s := &broken{Store: w.store, fail: map[string]error{"count": http.ErrServerClosed}}
-		w.save(shop, 1, today-1)
-		e := w.endpoint("one", hangs{newReceiver(t), nil}, nil)
-		w.startOn(s, e)
-		w.wait(time.Second)
-		if got := w.metric("pending_samples", "one", ""); got != -1 {
-			t.Errorf("%v samples are pending, though nobody has counted them", got)
+	withFixture(t, func(f *fixture) {
+		s := &failingStore{Store: f.store, fail: map[string]error{"count": http.ErrServerClosed}}
+		f.save(shop, 1, today-1)
+		e := f.endpoint("one", hangingReceiver{newReceiver(t), nil}, nil)
+		f.startOn(s, e)
+		f.wait(time.Second)
+		if got := f.metric("pending_samples", "one", ""); got != -1 {
+			t.Errorf("%v samples are pending, although they were not counted", got)
 		}
 		s.set("count", nil)
-		w.wait(16 * time.Second)
-		w.mustCount("one", 0, perDay, nil)
-		w.save(shop, 1, today-2)
-		w.save(bot, 1, today-1)
-		w.wait(16 * time.Second) // the request still hangs
-		w.mustCount("one", 0, 3*perDay, nil)
+		f.wait(16 * time.Second)
+		f.mustCount("one", 0, perDay, nil)
+		f.save(shop, 1, today-2)
+		f.save(bot, 1, today-1)
+		f.wait(16 * time.Second) // the request still hangs
+		f.mustCount("one", 0, 3*perDay, nil)
 	})
-	// What becomes known while a page is sent is not taken for what was sent.
-	inWorld(t, func(w *world) {
+	// Samples saved while a batch is sent do not count as sent.
+	withFixture(t, func(f *fixture) {
 		r := newReceiver(t)
-		r.set(func(*request) answer {
-			w.save(bot, 1, days(20)...)
+		r.set(func(*request) response {
+			f.save(bot, 1, days(20)...)
 			<-time.After(4 * time.Second)
-			r.set(func(*request) answer {
+			r.set(func(*request) response {
 				<-time.After(30 * time.Second)
-				return answer{status: http.StatusOK}
+				return response{status: http.StatusOK}
 			})
-			return answer{status: http.StatusOK}
+			return response{status: http.StatusOK}
 		})
-		e := w.endpoint("one", r, func(o *remotewrite.ClientOptions) { o.Timeout = time.Hour })
+		e := f.endpoint("one", r, func(o *remotewrite.ClientOptions) { o.Timeout = time.Hour })
 		e.MaxSamples = perDay
-		w.save(shop, 1, days(1)...)
-		w.start(e)
+		f.save(shop, 1, days(1)...)
+		f.start(e)
 		for range 100 {
-			w.wait(time.Second)
-			if got := w.metric("pending_samples", "one", ""); got <= 0 {
+			f.wait(time.Second)
+			if got := f.metric("pending_samples", "one", ""); got <= 0 {
 				t.Fatalf("%v samples are pending", got)
 			}
 		}

@@ -13,113 +13,113 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// broken fails at what it is told to.
-type broken struct {
+// failingStore is a store whose methods fail on request.
+type failingStore struct {
 	*store.Store
 	mu   sync.Mutex
 	fail map[string]error
 }
 
-func (b *broken) fault(method string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.fail[method]
+func (s *failingStore) failure(method string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fail[method]
 }
 
-func (b *broken) set(method string, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.fail[method] = err
+func (s *failingStore) set(method string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail[method] = err
 }
 
-func (b *broken) Changed(ctx context.Context, after store.Mark) ([]string, store.Mark, error) {
-	if err := b.fault("changed"); err != nil {
+func (s *failingStore) Changed(ctx context.Context, after store.Mark) ([]string, store.Mark, error) {
+	if err := s.failure("changed"); err != nil {
 		return nil, 0, err
 	}
-	return b.Store.Changed(ctx, after)
+	return s.Store.Changed(ctx, after)
 }
 
-func (b *broken) Undelivered(ctx context.Context, endpoint string) ([]string, error) {
-	if err := b.fault("undelivered"); err != nil {
+func (s *failingStore) Undelivered(ctx context.Context, endpoint string) ([]string, error) {
+	if err := s.failure("undelivered"); err != nil {
 		return nil, err
 	}
-	return b.Store.Undelivered(ctx, endpoint)
+	return s.Store.Undelivered(ctx, endpoint)
 }
 
-func (b *broken) ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]store.Pending, error) {
-	if err := b.fault("due"); err != nil {
+func (s *failingStore) ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]store.Pending, error) {
+	if err := s.failure("read"); err != nil {
 		return nil, err
 	}
-	return b.Store.ReadPending(ctx, endpoint, since, limit, appIDs...)
+	return s.Store.ReadPending(ctx, endpoint, since, limit, appIDs...)
 }
 
-func (b *broken) CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error) {
-	if err := b.fault("count"); err != nil {
+func (s *failingStore) CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error) {
+	if err := s.failure("count"); err != nil {
 		return nil, err
 	}
-	return b.Store.CountPending(ctx, endpoint, since)
+	return s.Store.CountPending(ctx, endpoint, since)
 }
 
-func (b *broken) MarkDelivered(ctx context.Context, endpoint string, at time.Time, dues ...store.Pending) error {
-	if err := b.fault("delivered"); err != nil {
+func (s *failingStore) MarkDelivered(ctx context.Context, endpoint string, at time.Time, accounts ...store.Pending) error {
+	if err := s.failure("delivered"); err != nil {
 		return err
 	}
-	return b.Store.MarkDelivered(ctx, endpoint, at, dues...)
+	return s.Store.MarkDelivered(ctx, endpoint, at, accounts...)
 }
 
-// A store that fails for a while is asked again.
-func TestBrokenStore(t *testing.T) {
+// A store that fails for a while is tried again.
+func TestFailingStore(t *testing.T) {
 	t.Parallel()
-	for _, method := range []string{"changed", "undelivered", "due", "count", "delivered"} {
+	for _, method := range []string{"changed", "undelivered", "read", "count", "delivered"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, func(w *world) {
+			withFixture(t, func(f *fixture) {
 				r := newReceiver(t)
-				s := &broken{Store: w.store, fail: map[string]error{method: errors.New("the disk is full")}}
-				w.save(shop, 1, days(2)...)
-				w.startOn(s, w.endpoint("one", r, nil))
-				w.wait(time.Hour)
-				if got := w.log.lines("level=error", "the disk is full"); len(got) < 55 || len(got) > 80 {
+				s := &failingStore{Store: f.store, fail: map[string]error{method: errors.New("the disk is full")}}
+				f.save(shop, 1, days(2)...)
+				f.startOn(s, f.endpoint("one", r, nil))
+				f.wait(time.Hour)
+				if got := f.log.Lines("level=error", "the disk is full"); len(got) < 55 || len(got) > 80 {
 					t.Errorf("logged %d times in an hour", len(got))
 				}
-				w.end()
+				f.end()
 				s.set(method, nil)
-				if method != "count" { // what is pending does not matter to what is sent
+				if method != "count" { // counting does not affect what is sent
 					r.has = map[string]map[int64][]float64{}
 				}
-				w.startOn(s, w.endpoint("one", r, nil))
-				w.wait(2 * time.Minute)
-				w.mustHave(r, "shop", 1, days(2)...)
+				f.startOn(s, f.endpoint("one", r, nil))
+				f.wait(2 * time.Minute)
+				f.mustHave(r, "shop", 1, days(2)...)
 			})
 		})
 	}
 }
 
-// What cannot be noted for a while is neither sent nor counted again, and a day that is revised
-// meanwhile is not taken for sent.
-func TestStoreThatCannotNote(t *testing.T) {
+// Samples whose delivery cannot be saved for a while are neither sent nor counted again, and a day that is revised
+// in the meantime does not count as delivered.
+func TestDeliveryThatCannotBeSaved(t *testing.T) {
 	t.Parallel()
-	inWorld(t, func(w *world) {
+	withFixture(t, func(f *fixture) {
 		r := newReceiver(t)
 		refuses := func(p point) bool { return p.time == (today - 2).End().UnixMilli() }
-		r.set(func(q *request) answer {
+		r.set(func(q *request) response {
 			if slices.ContainsFunc(q.points, refuses) {
-				return answer{status: http.StatusUnprocessableEntity, body: "not this one"}
+				return response{status: http.StatusUnprocessableEntity, body: "not this one"}
 			}
-			return answer{status: http.StatusOK}
+			return response{status: http.StatusOK}
 		})
-		const bad = 8 // the last hour and the day, of four figures each
-		s := &broken{Store: w.store, fail: map[string]error{"delivered": errors.New("the disk is full")}}
-		w.save(shop, 1, days(2)...)
-		w.startOn(s, w.endpoint("one", r, nil))
-		w.wait(time.Hour)
+		const bad = 8 // four figures of the last hour and of the day
+		s := &failingStore{Store: f.store, fail: map[string]error{"delivered": errors.New("the disk is full")}}
+		f.save(shop, 1, days(2)...)
+		f.startOn(s, f.endpoint("one", r, nil))
+		f.wait(time.Hour)
 		before := len(r.got())
-		w.wait(time.Hour)
-		w.mustCount("one", 2*perDay-bad, 2*perDay, map[string]int{"rejected": bad})
-		w.save(shop, 2, today-1)
+		f.wait(time.Hour)
+		f.mustCount("one", 2*perDay-bad, 2*perDay, map[string]int{"rejected": bad})
+		f.save(shop, 2, today-1)
 		s.set("delivered", nil)
-		w.wait(2 * time.Minute)
-		w.mustCount("one", 3*perDay-bad, 0, map[string]int{"rejected": bad})
+		f.wait(2 * time.Minute)
+		f.mustCount("one", 3*perDay-bad, 0, map[string]int{"rejected": bad})
 		if n := len(r.got()); n != before+1 {
 			t.Errorf("%d requests, want one more than %d", n, before)
 		}

@@ -8,39 +8,41 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
+
+	"weixin_exporter/weixin/datacube"
 )
 
 const (
-	// minBackoff and maxBackoff bound the wait after a fault that may pass.
+	// minBackoff and maxBackoff limit the wait after a temporary failure.
 	minBackoff = 500 * time.Millisecond
 	maxBackoff = time.Minute
-	// maxRetryAfter bounds what a receiver may ask for.
+	// maxRetryAfter limits the wait that a receiver may ask for.
 	maxRetryAfter = time.Hour
-	// unusableWait is the wait after an answer that only a change of settings makes better.
+	// unusableWait is the wait after a failure that only a change of settings can resolve.
 	unusableWait = 5 * time.Minute
 )
 
-// Writer brings samples to one receiver: it waits as the receiver demands, tries again without
-// end, and cuts down what is refused. Its methods are called from one goroutine at a time.
+// Writer sends samples to one receiver. It waits as the receiver demands, retries without limit, and
+// splits requests that are refused. It is not safe for concurrent use.
 type Writer struct {
 	client  *Client
 	logger  log.Logger
 	now     func() time.Time
 	backoff *backoff.ExponentialBackOff
-	trouble trouble
-	// requests counts those that were accepted or refused. soundAt is the number of the last one by whose answer the
-	// endpoint is a receiver that works: it accepted something, or named what is wrong with samples.
-	requests, soundAt int
+	problem problem
+	// requests counts the requests that were accepted or refused. workedAt is the number of the last one whose
+	// response shows that the receiver works: it accepted something, or named what is wrong with samples.
+	requests, workedAt int
 	// proven is false while nothing shows that the endpoint accepts anything.
 	proven bool
-	// control is a sample that was accepted; nil if none was.
+	// control is the latest sample that was accepted; nil if none was.
 	control *Sample
 	// unwritten counts samples since unwrittenLogged, when their number was last logged.
 	unwritten       int
 	unwrittenLogged time.Time
 }
 
-// NewWriter returns a writer; it sends nothing by itself.
+// NewWriter returns a Writer. It sends nothing by itself.
 func NewWriter(client *Client, logger log.Logger, now func() time.Time) *Writer {
 	return &Writer{client: client, logger: logger, now: now, backoff: newBackoff()}
 }
@@ -67,24 +69,24 @@ func sleep(ctx context.Context, wait time.Duration) {
 type Refusal struct {
 	Sample Sample
 	Reason Reason
-	// Text is what the receiver answered.
+	// Text is the receiver's response.
 	Text string
 }
 
-// Write sends samples, those of each series in the order of their times, in one request, and
-// returns those that the receiver refuses: for good, or because it refuses everything. All others are
+// Write sends samples, those of each series in the order of their times, in one request. It returns those
+// that the receiver refuses, be it because of them or because it refuses everything. All others are
 // accepted, unless the context ends.
 func (w *Writer) Write(ctx context.Context, samples []Sample) ([]Refusal, error) {
-	b := newBatch(w, samples, max(1, len(samples)))
+	b := newBisection(w, samples, max(1, len(samples)))
 	for {
-		came, err := b.run(ctx)
+		state, err := b.run(ctx)
 		switch {
-		case err != nil || came == finished:
+		case err != nil || state == finished:
 			return b.refused, err
-		case came == paused:
-			sleep(ctx, cutPause)
-		case came == stuck:
-			for _, s := range slices.Concat(b.left, b.doubted) {
+		case state == paused:
+			sleep(ctx, bisectPause)
+		case state == blocked:
+			for _, s := range slices.Concat(b.left, b.deferred) {
 				b.giveUp(s.Sample, b.last)
 			}
 			return b.refused, nil
@@ -92,96 +94,100 @@ func (w *Writer) Write(ctx context.Context, samples []Sample) ([]Refusal, error)
 	}
 }
 
-// settle reports whether an answer decides on the samples. If not, it waits as the answer demands.
-func (w *Writer) settle(ctx context.Context, answer Answer) bool {
+// decides reports whether a result accepts or refuses the samples. If not, it waits as the result demands.
+func (w *Writer) decides(ctx context.Context, result Result) bool {
 	var wait time.Duration
 	switch {
-	case answer.Verdict == Accepted || answer.Verdict == Refused:
+	case result.Outcome == Accepted || result.Outcome == Refused:
 		w.backoff.Reset()
 		w.requests++
-		if answer.Verdict == Accepted || answer.OfSamples {
-			w.proven, w.soundAt = true, w.requests
+		if result.Outcome == Accepted || result.OfSamples {
+			w.proven, w.workedAt = true, w.requests
 			w.logRecovered()
 		}
-		w.logUnwritten(answer)
+		w.logUnwritten(result)
 		return true
 	case ctx.Err() != nil:
 		return false
-	case answer.Verdict == Later:
-		wait = max(w.backoff.NextBackOff(), answer.RetryAfter)
+	case result.Outcome == Later:
+		wait = max(w.backoff.NextBackOff(), result.RetryAfter)
 	default:
 		wait = unusableWait
 	}
-	w.wait(ctx, answer, wait)
+	w.wait(ctx, result, wait)
 	return false
 }
 
-// works sends a sample that was accepted before once more, and reports whether the receiver still accepts it, or
-// refuses it by a text that is about samples. It is undecided after a wait.
-func (w *Writer) works(ctx context.Context) (works, decided bool) { //nolint:nonamedreturns // two that need names
+// works sends a sample again that was accepted before, and reports whether the receiver still accepts it or
+// refuses it with a text that is about samples. That is unknown after a wait.
+func (w *Writer) works(ctx context.Context) (works, known bool) { //nolint:nonamedreturns // two booleans need names
 	if w.control == nil {
 		return false, true
 	}
-	decided = w.settle(ctx, w.client.Send(ctx, []Sample{*w.control}))
-	return decided && w.soundAt == w.requests, decided
+	known = w.decides(ctx, w.client.Send(ctx, []Sample{*w.control}))
+	return known && w.workedAt == w.requests, known
 }
 
-// refusesAll waits because the receiver refuses everything, answer being the last.
-func (w *Writer) refusesAll(ctx context.Context, answer Answer) {
+// waitBlocked waits because the receiver refuses everything. result is the last one.
+func (w *Writer) waitBlocked(ctx context.Context, result Result) {
 	w.proven = false
-	w.wait(ctx, answer, unusableWait)
+	w.wait(ctx, result, unusableWait)
 }
 
-func (w *Writer) wait(ctx context.Context, answer Answer, wait time.Duration) {
-	w.logTrouble(answer, wait)
+func (w *Writer) wait(ctx context.Context, result Result, wait time.Duration) {
+	w.logProblem(result, wait)
 	sleep(ctx, wait)
 }
 
-// repeatAfter is how long the same trouble is not logged again.
+// repeatAfter is how long the same problem is not logged again.
 const repeatAfter = time.Hour
 
-// trouble is what keeps an endpoint from being sent to.
-type trouble struct {
+// problem is what prevents samples from being sent to an endpoint; the zero value means that nothing does.
+type problem struct {
 	since, logged time.Time
-	verdict       Verdict
+	outcome       Outcome
 }
 
-// logTrouble logs what is wrong when it begins or becomes another kind of fault, and once an hour.
-func (w *Writer) logTrouble(answer Answer, wait time.Duration) {
+// stamp returns a time as it is logged.
+func stamp(t time.Time) string { return t.In(datacube.China).Format(time.RFC3339) }
+
+// logProblem logs a problem when it begins or changes its kind, and then once an hour.
+func (w *Writer) logProblem(result Result, wait time.Duration) {
 	now := w.now()
-	t := &w.trouble
-	if t.since.IsZero() {
-		t.since = now
-	} else if answer.Verdict == t.verdict && now.Sub(t.logged) < repeatAfter {
-		level.Debug(w.logger).Log("msg", "remote write still waits", "answer", answer.Text, "next", wait)
+	next := stamp(now.Add(wait))
+	p := &w.problem
+	if p.since.IsZero() {
+		p.since = now
+	} else if result.Outcome == p.outcome && now.Sub(p.logged) < repeatAfter {
+		level.Debug(w.logger).Log("msg", "remote write is still failing", "response", result.Text, "next", next)
 		return
 	}
-	t.logged, t.verdict = now, answer.Verdict
+	p.logged, p.outcome = now, result.Outcome
 	line := level.Warn(w.logger)
-	if answer.Verdict != Later {
+	if result.Outcome != Later {
 		line = level.Error(w.logger)
 	}
-	line.Log("msg", "remote write does not get through", "answer", answer.Text, "to_do", answer.advice()+"; samples wait in the store", "next", wait, "since", t.since.UTC().Format(time.RFC3339))
+	line.Log("msg", "remote write is failing", "response", result.Text, "advice", result.advice()+"; samples wait in the store",
+		"next", next, "since", stamp(p.since))
 }
 
 func (w *Writer) logRecovered() {
-	if w.trouble.since.IsZero() {
+	if w.problem.since.IsZero() {
 		return
 	}
-	level.Info(w.logger).Log("msg", "remote write gets through again", "after", w.now().Sub(w.trouble.since).Round(time.Second))
-	w.trouble = trouble{}
+	level.Info(w.logger).Log("msg", "remote write has recovered", "after", w.now().Sub(w.problem.since).Round(time.Second))
+	w.problem = problem{}
 }
 
-// logUnwritten logs, at once and then once an hour at the most, that a receiver does not write all that
-// it accepts. The specification forbids that, so there is no telling which samples these are, and
-// nothing to send again.
-func (w *Writer) logUnwritten(answer Answer) {
-	w.unwritten += answer.Unwritten
+// logUnwritten logs, at once and then at most once an hour, that a receiver does not write all samples that it
+// accepts. The specification forbids that, so it is unknown which samples these are, and none are sent again.
+func (w *Writer) logUnwritten(result Result) {
+	w.unwritten += result.Unwritten
 	now := w.now()
 	if w.unwritten == 0 || now.Sub(w.unwrittenLogged) < repeatAfter {
 		return
 	}
-	level.Warn(w.logger).Log("msg", "the receiver accepts samples and says that it did not write them", "samples", w.unwritten,
-		"to_do", "see what the receiver logs; they count as accepted and are not sent again")
+	level.Warn(w.logger).Log("msg", "the receiver accepted samples but reports that it did not write them", "samples", w.unwritten,
+		"advice", "see the receiver's log; the samples count as accepted and are not sent again")
 	w.unwritten, w.unwrittenLogged = 0, now
 }

@@ -1,6 +1,5 @@
-// Package snapshot holds what is shown to the outside: one immutable value that the
-// refresher builds and that scrapes and pages read. It knows neither Prometheus nor HTTP,
-// so that whoever renders it does not depend on who else does.
+// Package snapshot defines what the exporter shows: an immutable value that the refresher builds and that metrics and pages
+// read. It does not depend on Prometheus or HTTP.
 package snapshot
 
 import (
@@ -11,69 +10,66 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Snapshot is the state of all accounts at one instant. Nothing in it changes once it is
-// published.
+// Snapshot is the state of all accounts at one time. It must not be changed once it is published.
 type Snapshot struct {
-	// Accounts are all configured accounts, in the order of their names.
+	// Accounts are all configured accounts, sorted by name.
 	Accounts []*Account
-	// Store is what is wrong with the store; nil while it can be written.
+	// Store is the problem with the store; nil if it can be written.
 	Store *Problem
-	// StoreFailures counts failed accesses to the store by StoreReasons.
+	// StoreFailures counts failed accesses to the store, by StoreReasons.
 	StoreFailures map[string]int64
 }
 
-// StoreReasons are the reasons for which an access to the store fails.
+// StoreReasons returns the reasons why an access to the store can fail.
 func StoreReasons() []string {
 	return []string{"damaged", "full", "io", "locked", "other", "read_only"}
 }
 
-// Account is what is known of one account and of the attempts to learn it.
+// Account is what is known about an account.
 type Account struct {
 	Name  string
 	AppID string
-	// Daily and Hourly are the latest known days; nil until there is one.
+	// Daily and Hourly are the latest known days; nil if there is none.
 	Daily  *datacube.Day
 	Hourly *datacube.HourlyDay
-	// Inconsistent is the number of days that are kept filled on which the two calls contradict each
-	// other.
+	// Inconsistent is the number of days within the history on which the two calls contradict each other.
 	Inconsistent int64
 	// Work is indexed by datacube.API.
 	Work [datacube.APIs]Work
 }
 
-// Work describes the exporter's own attempts with one call for one account. What is counted
-// is counted since the exporter started or the account was configured.
+// Work describes the attempts of one call of an account. Counts start when the exporter starts or the account is configured.
 type Work struct {
-	// Succeeded says how the last attempt ended, before a restart an answer that was stored;
-	// false before the first one.
+	// Succeeded says whether the last attempt succeeded, that is, its answer was understood and stored; false before the first
+	// one. After a restart, the last stored answer counts as the last attempt.
 	Succeeded bool
-	// LastSuccess is when an attempt last succeeded; zero if none has.
+	// LastSuccess is when the answer of the last successful attempt arrived; zero if there was none.
 	LastSuccess time.Time
 	// Failures counts failed attempts, indexed by Reason.
 	Failures [Reasons]int64
-	// Rejected counts rows of answers that were left out, indexed by weixin.Rejection.
+	// Rejected counts skipped rows, indexed by weixin.Rejection.
 	Rejected [weixin.Rejections]int64
-	// PlainHours counts rows whose ref_hour was an hour instead of a hundredfold hour.
+	// PlainHours counts rows with the hour as ref_hour instead of 100 times the hour.
 	PlainHours int64
-	// Reformatted counts rows whose numbers were strings, or had a fraction of zeros or an exponent.
+	// Reformatted counts rows with numbers as strings, with a zero fraction or with an exponent.
 	Reformatted int64
-	// Revisions counts stored days that came back with other figures.
+	// Revisions counts known days that came back with other figures.
 	Revisions int64
-	// Vanished counts answers without rows for known days that had traffic.
+	// Vanished counts answers without rows for known days with traffic.
 	Vanished int64
-	// Damaged is the number of days still asked for of which the latest answer could not be understood,
-	// and LatestDamaged the latest of them.
+	// Damaged is the number of days that are still requested and whose latest answer could not be understood, and LatestDamaged
+	// is the latest of them.
 	Damaged       int64
 	LatestDamaged datacube.Date
-	// Days is the number of days known.
+	// Days is the number of known days.
 	Days int64
-	// NotThere says that Weixin did not have the latest day yet when it was asked for it last.
+	// NotThere says that Weixin did not have the latest requested day yet.
 	NotThere bool
-	// Unstored says that the answer to the last attempt is shown and could not be stored.
+	// Unstored says that the answer to the last attempt is shown but could not be stored.
 	Unstored bool
-	// Quota is the call's quota as last asked for; nil if it is not known.
+	// Quota is the call's quota when last requested; nil if unknown.
 	Quota *weixin.CallQuota
-	// Problem is what is wrong now; nil if the last attempt succeeded or none was made.
+	// Problem is the current problem; nil if the last attempt succeeded or there was none.
 	Problem *Problem
 }
 
@@ -81,65 +77,65 @@ type Work struct {
 type Reason = weixin.Reason
 
 const (
-	// StoreFault is an answer that could not be kept.
+	// StoreFault means that the answer could not be stored.
 	StoreFault = weixin.StoreFault
-	// InvalidRows is an answer with rows that could not be understood.
+	// InvalidRows means that the answer has rows that could not be understood.
 	InvalidRows = weixin.InvalidRows
-	// Reasons is their number, for arrays indexed by Reason.
+	// Reasons is the number of reasons.
 	Reasons = weixin.Reasons
 )
 
-// Problem is a failed attempt in words for people. It holds no secret and no token.
+// Problem describes a failed attempt to people. It contains no secret and no token.
 type Problem struct {
 	Since  time.Time // when the attempts began to fail
 	At     time.Time // when the last attempt failed
 	Text   string    // what failed and why
 	Advice string    // what to do about it
-	Next   time.Time // when it is tried again, unless the configuration is reloaded before
-	// Cause is the same for all accounts and calls that fail for the same cause.
+	Next   time.Time // when it is retried, unless the configuration is reloaded before
+	// Cause is equal for all accounts and calls that fail for the same cause.
 	Cause Cause
-	// NeedsAction says that it does not pass by itself.
+	// NeedsAction says that the cause does not pass by itself.
 	NeedsAction bool
-	// OutlastsReload says that a reload of the configuration does not end the wait either.
+	// OutlastsReload says that a reload of the configuration does not lead to an earlier attempt.
 	OutlastsReload bool
 }
 
-// Cause identifies what makes attempts fail, by what the error says in its fields.
+// Cause identifies the cause of failed attempts by the fields of their errors.
 type Cause struct {
 	Reason Reason `json:"reason"`
-	// Code is Weixin's errcode; 0 where the fault lies below it, and then Kind says of which kind.
+	// Code is Weixin's errcode; 0 if the failure is below it, and then Kind says what kind it is.
 	Code int    `json:"code,omitempty"`
 	Kind string `json:"kind,omitempty"`
-	// Source is the file or the server that a token comes from, where the fault lies there.
+	// Source is the file or server that a token comes from, if the failure lies there.
 	Source string `json:"source,omitempty"`
-	// Address is the address that Weixin saw and refused.
+	// Address is the refused address, as Weixin reported it.
 	Address string `json:"address,omitempty"`
 }
 
-// State says in a word how an account is.
+// State is the state of an account in one word.
 type State uint8
 
 const (
-	// OK is an account whose latest days are known.
+	// OK means that the latest days are known.
 	OK State = iota
-	// Waiting is one whose last attempts succeeded, but for whose latest day Weixin has no figures yet.
+	// Waiting means that the last attempts succeeded, but Weixin does not have the latest day yet.
 	Waiting
-	// Pending is one that was not asked for yet.
+	// Pending means that a call has not been made yet.
 	Pending
-	// Failing is one whose last attempt failed for what passes by itself.
+	// Failing means that the last attempt failed for a cause that passes by itself.
 	Failing
-	// NeedsAction is one whose last attempt failed for what does not.
+	// NeedsAction means that it failed for a cause that does not.
 	NeedsAction
-	// States is their number.
+	// States is the number of states.
 	States
 )
 
-// String returns the state as it stands in the label "state".
+// String returns the state as in the label "state".
 func (s State) String() string {
 	return [...]string{"ok", "waiting", "pending", "failing", "needs_action"}[s]
 }
 
-// State returns how the account is: the worst of what its two calls say.
+// State returns the worse of the states of the two calls.
 func (a *Account) State() State {
 	state := OK
 	for api := range a.Work {
@@ -163,7 +159,7 @@ func (w *Work) state() State {
 	}
 }
 
-// Latest holds the snapshot published last. Publishing and loading never wait.
+// Latest holds the latest snapshot. It is safe for concurrent use, and its methods do not block.
 type Latest struct {
 	snapshot atomic.Pointer[Snapshot]
 }
@@ -171,9 +167,8 @@ type Latest struct {
 // NewLatest returns a Latest without a snapshot.
 func NewLatest() *Latest { return &Latest{} }
 
-// Publish replaces the snapshot in one step. The caller must not change s afterwards.
+// Publish replaces the snapshot. The caller must not change s afterwards.
 func (l *Latest) Publish(s *Snapshot) { l.snapshot.Store(s) }
 
-// Load returns the snapshot published last, or nil before the first one. The caller must not
-// change it.
+// Load returns the latest snapshot, or nil if there is none. The caller must not change it.
 func (l *Latest) Load() *Snapshot { return l.snapshot.Load() }

@@ -18,15 +18,15 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// A receiver may refuse any set of samples, for any reason that does not follow from their age, and keep
-// the others of a refused request or not: exactly these samples are given up, all others arrive. Where it
+// A receiver may refuse any set of samples, for any reason that does not depend on their age, and store
+// the others of a refused request or not: exactly these samples are given up, and all others arrive. If it
 // accepts nothing, nothing is given up.
-func TestRefusedSamplesAreCutOut(t *testing.T) {
+func TestRefusedSamplesAreIsolated(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, func(w *world) {
+			withFixture(t, func(f *fixture) {
 				random := rand.New(rand.NewPCG(seed, 5))
 				share := []float64{0, 0.001, 0.02, 0.3, 0.9, 1}[seed%6]
 				partial := seed >= 6
@@ -44,25 +44,25 @@ func TestRefusedSamplesAreCutOut(t *testing.T) {
 					}
 					return bad[id(p)]
 				}
-				r.decide = func(q *request) answer {
+				r.decide = func(q *request) response {
 					for _, p := range q.points {
 						refuses(p)
 					}
 					if slices.ContainsFunc(q.points, refuses) {
-						return answer{status: http.StatusBadRequest, body: "no, thanks"}
+						return response{status: http.StatusBadRequest, body: "not accepted"}
 					}
-					return answer{status: http.StatusOK}
+					return response{status: http.StatusOK}
 				}
-				r.stored = func(q *request, a answer) []point {
+				r.stored = func(q *request, a response) []point {
 					if a.status == http.StatusOK || partial {
 						return slices.DeleteFunc(slices.Clone(q.points), refuses)
 					}
 					return nil
 				}
-				w.save(shop, 1, days(3)...)
-				w.save(bot, 1, today-1)
-				w.start(w.endpoint("one", r, nil))
-				w.wait(4 * time.Hour)
+				f.save(shop, 1, days(3)...)
+				f.save(bot, 1, today-1)
+				f.start(f.endpoint("one", r, nil))
+				f.wait(4 * time.Hour)
 
 				arrived := map[string]bool{}
 				for series, times := range r.has {
@@ -75,18 +75,18 @@ func TestRefusedSamplesAreCutOut(t *testing.T) {
 				}
 				before := len(r.got())
 				if len(good) == 0 {
-					w.mustCount("one", 0, len(bad), nil)
+					f.mustCount("one", 0, len(bad), nil)
 					if before > 1+2*12*4 { // two in five minutes
 						t.Errorf("%d requests in four hours", before)
 					}
 					return
 				}
-				w.mustCount("one", len(good), 0, map[string]int{"rejected": len(bad)})
-				w.wait(time.Hour)
+				f.mustCount("one", len(good), 0, map[string]int{"rejected": len(bad)})
+				f.wait(time.Hour)
 				if after := len(r.got()); after != before {
-					t.Errorf("%d more requests follow", after-before)
+					t.Errorf("%d more requests", after-before)
 				}
-				// Without a sample at fault there is one request for 2000 samples; each at fault costs a few.
+				// Without a sample at fault, there is one request for 2000 samples; each one at fault takes a few more.
 				if most := 1 + 24*len(bad); before > most {
 					t.Errorf("%d requests for %d samples at fault", before, len(bad))
 				}
@@ -95,17 +95,17 @@ func TestRefusedSamplesAreCutOut(t *testing.T) {
 	}
 }
 
-// tsdb takes samples as Prometheus' database does: those before a window are too old, whatever is
-// kept of a request with one of them.
-func tsdb(oldest time.Time, partial bool, status int) (func(*request) answer, func(*request, answer) []point) {
+// tsdb behaves like Prometheus' database: samples before a window are too old, and the others of such a request may
+// be stored or not.
+func tsdb(oldest time.Time, partial bool, status int) (func(*request) response, func(*request, response) []point) {
 	tooOld := func(p point) bool { return p.time < oldest.UnixMilli() }
-	decide := func(q *request) answer {
+	decide := func(q *request) response {
 		if slices.ContainsFunc(q.points, tooOld) {
-			return answer{status: status, body: "too old sample\n"}
+			return response{status: status, body: "too old sample\n"}
 		}
-		return answer{status: http.StatusNoContent}
+		return response{status: http.StatusNoContent}
 	}
-	stored := func(q *request, a answer) []point {
+	stored := func(q *request, a response) []point {
 		if a.status/100 == 2 || partial {
 			return slices.DeleteFunc(slices.Clone(q.points), tooOld)
 		}
@@ -114,7 +114,7 @@ func tsdb(oldest time.Time, partial bool, status int) (func(*request) answer, fu
 	return decide, stored
 }
 
-// Samples that are too old are found in few requests, since the receiver compares times.
+// Samples that are too old are found with few requests, since the receiver compares times.
 func TestTooOldSamples(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -123,22 +123,22 @@ func TestTooOldSamples(t *testing.T) {
 	}{{400, true}, {400, false}, {500, true}, {422, false}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, func(w *world) {
+			withFixture(t, func(f *fixture) {
 				r := newReceiver(t)
-				// Ten days and an hour: the day before them has lost all hours but the last and has its daily sample.
+				// Of the day before the window, only the last hour and the daily sample are accepted.
 				r.decide, r.stored = tsdb((today - 10).Start(), c.partial, c.status)
-				w.save(shop, 1, days(30)...)
-				w.start(w.endpoint("one", r, nil))
-				w.wait(time.Minute)
+				f.save(shop, 1, days(30)...)
+				f.start(f.endpoint("one", r, nil))
+				f.wait(time.Minute)
 				const good, bad = 10*perDay + 8, 20*perDay - 8
-				w.mustCount("one", good, 0, map[string]int{"too_old": bad})
-				if c.partial == (r.count() == good) { // with partial writes, some came twice
+				f.mustCount("one", good, 0, map[string]int{"too_old": bad})
+				if c.partial == (r.count() == good) { // with partial writes, some arrive twice
 					t.Errorf("%d samples arrived", r.count())
 				}
 				if n := len(r.got()); n > 60 {
 					t.Errorf("%d requests", n)
 				}
-				lines := w.log.lines("level=warn", "given up", "reason=too_old")
+				lines := f.log.Lines("level=warn", "given up", "reason=too_old")
 				if len(lines) != 1 {
 					t.Fatalf("logged %q", lines)
 				}
@@ -155,124 +155,124 @@ func TestTooOldSamples(t *testing.T) {
 	}
 }
 
-// A receiver that takes each series only forwards, and all of a request or nothing, loses no
-// sample that it could have had.
+// A receiver that accepts the samples of a series only in order, and a request as a whole or not at all, gets
+// every sample that it can accept.
 func TestOutOfOrderSamples(t *testing.T) {
 	t.Parallel()
-	inWorld(t, func(w *world) {
+	withFixture(t, func(f *fixture) {
 		r := newReceiver(t)
 		last := map[string]int64{}
 		bound := (today - 2).Start().Add(5 * time.Hour).UnixMilli()
-		r.decide = func(q *request) answer {
+		r.decide = func(q *request) response {
 			latest := maps.Clone(last)
 			for _, p := range q.points {
 				if p.time <= max(latest[p.series], bound) {
-					return answer{status: http.StatusBadRequest, body: "err-mimir-sample-out-of-order: the sample is out of order"}
+					return response{status: http.StatusBadRequest, body: "err-mimir-sample-out-of-order: the sample is out of order"}
 				}
 				latest[p.series] = p.time
 			}
 			last = latest
-			return answer{status: http.StatusOK}
+			return response{status: http.StatusOK}
 		}
-		w.save(shop, 1, days(4)...)
-		w.start(w.endpoint("one", r, nil))
-		w.wait(time.Hour)
-		// Two days and five hours are out of order, and two daily samples of four figures.
+		f.save(shop, 1, days(4)...)
+		f.start(f.endpoint("one", r, nil))
+		f.wait(time.Hour)
+		// Two days and five hours are out of order, and the daily samples of two days, with four figures each.
 		const bad = 4*(2*24+5) + 4*2
-		w.mustCount("one", 4*perDay-bad, 0, map[string]int{"out_of_order": bad})
+		f.mustCount("one", 4*perDay-bad, 0, map[string]int{"out_of_order": bad})
 		if r.count() != 4*perDay-bad {
 			t.Errorf("%d samples arrived", r.count())
 		}
 	})
 }
 
-// A receiver that slows the sender down while a batch is cut does not start it again.
-func TestCutIsNotInterrupted(t *testing.T) {
+// A receiver that slows the sender down during a bisection does not restart it.
+func TestBisectionGoesOn(t *testing.T) {
 	t.Parallel()
-	inWorld(t, func(w *world) {
+	withFixture(t, func(f *fixture) {
 		r := newReceiver(t)
 		n := 0
-		r.set(func(q *request) answer {
+		r.set(func(q *request) response {
 			n++
 			switch {
 			case n%3 == 0:
-				return answer{status: http.StatusTooManyRequests, header: map[string]string{"Retry-After": "30"}}
+				return response{status: http.StatusTooManyRequests, header: map[string]string{"Retry-After": "30"}}
 			case n%7 == 0:
-				return answer{status: http.StatusBadGateway}
+				return response{status: http.StatusBadGateway}
 			case slices.ContainsFunc(q.points, func(p point) bool { return p.time == (today - 1).Start().Add(time.Hour).UnixMilli() }):
-				return answer{status: http.StatusBadRequest, body: "duplicate sample for timestamp"}
+				return response{status: http.StatusBadRequest, body: "duplicate sample for timestamp"}
 			}
-			return answer{status: http.StatusOK}
+			return response{status: http.StatusOK}
 		})
-		w.save(shop, 1, days(2)...)
-		w.start(w.endpoint("one", r, nil))
-		w.wait(2 * time.Hour)
-		w.mustCount("one", 2*perDay-4, 0, map[string]int{"duplicate": 4})
+		f.save(shop, 1, days(2)...)
+		f.start(f.endpoint("one", r, nil))
+		f.wait(2 * time.Hour)
+		f.mustCount("one", 2*perDay-4, 0, map[string]int{"duplicate": 4})
 		if n > 200 {
 			t.Errorf("%d requests", n)
 		}
 	})
 }
 
-// A receiver that fails for a long time, every now and then, or for some accounts alone, and does not
-// say that samples are at fault, loses nothing and is asked no sooner than it wants.
+// A receiver that fails for a long time, now and then, or for one account only, without naming samples as the
+// cause, loses nothing and gets no request earlier than it asked for.
 func TestFailingReceiver(t *testing.T) {
 	t.Parallel()
-	oops := answer{status: http.StatusInternalServerError, body: "oops"}
+	oops := response{status: http.StatusInternalServerError, body: "oops"}
 	for name, c := range map[string]struct {
-		fails  func(q *request, n int, since time.Duration) bool
-		answer answer
+		fails    func(q *request, n int, since time.Duration) bool
+		response response
 	}{
-		"for long":    {func(_ *request, _ int, since time.Duration) bool { return since < 30*time.Minute }, oops},
-		"mostly":      {func(_ *request, n int, _ time.Duration) bool { return n%25 != 0 }, oops},
-		"in spells":   {func(_ *request, _ int, since time.Duration) bool { return int(since.Minutes())%20 < 18 }, oops},
-		"one account": {isBot, oops},
-		"one account, with a page": {isBot, answer{
+		"for a long time":  {func(_ *request, _ int, since time.Duration) bool { return since < 30*time.Minute }, oops},
+		"mostly":           {func(_ *request, n int, _ time.Duration) bool { return n%25 != 0 }, oops},
+		"for some minutes": {func(_ *request, _ int, since time.Duration) bool { return int(since.Minutes())%20 < 18 }, oops},
+		"for one account":  {isBot, oops},
+		"for one account, with a page": {isBot, response{
 			status: http.StatusServiceUnavailable, header: map[string]string{"Retry-After": "120"}, body: "<h1>This service is temporarily out of order</h1>",
 		}},
-		"one account, with a sample's words": {isBot, answer{status: http.StatusBadGateway, body: "too old sample"}},
-		"one account, with a programming error": {isBot, answer{
+		"for one account, with the words for samples": {isBot, response{status: http.StatusBadGateway, body: "too old sample"}},
+		"for one account, with a programming error": {isBot, response{
 			status: http.StatusInternalServerError, body: "java.lang.ArrayIndexOutOfBoundsException: Index 24 out of bounds for length 24",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, func(w *world) {
+			withFixture(t, func(f *fixture) {
 				r := newReceiver(t)
 				n, begin := 0, time.Now()
 				var next time.Time
-				r.set(func(q *request) answer {
+				r.set(func(q *request) response {
 					if time.Now().Before(next) {
-						t.Errorf("asked %v too early", time.Until(next))
+						t.Errorf("a request %v too early", time.Until(next))
 					}
 					if n++; c.fails(q, n, time.Since(begin)) {
-						if c.answer.header != nil {
+						if c.response.header != nil {
 							next = time.Now().Add(2 * time.Minute)
 						}
-						return c.answer
+						return c.response
 					}
-					return answer{status: http.StatusOK}
+					return response{status: http.StatusOK}
 				})
-				w.save(shop, 1, days(2)...)
-				w.save(bot, 1, days(2)...)
-				w.start(w.endpoint("one", r, nil))
-				w.wait(40 * time.Minute)
-				w.mustCount("one", 4*perDay, 0, nil)
-				w.mustHave(r, "shop", 1, days(2)...)
-				w.mustHave(r, "bot", 1, days(2)...)
+				f.save(shop, 1, days(2)...)
+				f.save(bot, 1, days(2)...)
+				f.start(f.endpoint("one", r, nil))
+				f.wait(40 * time.Minute)
+				f.mustCount("one", 4*perDay, 0, nil)
+				f.mustHave(r, "shop", 1, days(2)...)
+				f.mustHave(r, "bot", 1, days(2)...)
 			})
 		})
 	}
 }
 
-// isBot reports that a request holds samples of one of the accounts, for half an hour.
+// isBot reports whether a request holds samples of one of the accounts, during the first half hour.
 func isBot(q *request, _ int, since time.Duration) bool {
 	return since < 30*time.Minute && slices.ContainsFunc(q.points, func(p point) bool { return strings.Contains(p.series, `"bot"`) })
 }
 
 func TestReasons(t *testing.T) {
 	t.Parallel()
-	const named = true // by a text that known receivers use for samples
+	const named = true // with a text that known receivers use for samples
 	for _, c := range []struct {
 		body  string
 		want  string
@@ -299,31 +299,31 @@ func TestReasons(t *testing.T) {
 	} {
 		t.Run(c.body, func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, func(w *world) {
+			withFixture(t, func(f *fixture) {
 				r := newReceiver(t)
-				refuse := func(*request) answer { return answer{status: http.StatusBadRequest, body: c.body} }
+				refuse := func(*request) response { return response{status: http.StatusBadRequest, body: c.body} }
 				r.set(refuse)
-				w.save(shop, 1, today-1)
-				w.start(w.endpoint("one", r, nil))
-				w.wait(time.Hour)
+				f.save(shop, 1, today-1)
+				f.start(f.endpoint("one", r, nil))
+				f.wait(time.Hour)
 				lost := map[string]int{}
 				if c.named {
 					lost[c.want] = perDay
 				}
-				w.mustCount("one", 0, perDay-lost[c.want], lost)
+				f.mustCount("one", 0, perDay-lost[c.want], lost)
 				if c.named {
 					return
 				}
-				// Once it accepts others, what it still refuses is given up.
-				r.set(func(q *request) answer {
+				// Once it accepts others, the samples that it still refuses are given up.
+				r.set(func(q *request) response {
 					if slices.ContainsFunc(q.points, func(p point) bool { return strings.HasPrefix(p.series, "weixin_history_daily_callbacks") }) {
 						return refuse(q)
 					}
-					return answer{status: http.StatusOK}
+					return response{status: http.StatusOK}
 				})
-				w.wait(time.Hour)
-				w.mustCount("one", perDay-1, 0, map[string]int{c.want: 1})
-				for _, line := range w.log.lines("given up") {
+				f.wait(time.Hour)
+				f.mustCount("one", perDay-1, 0, map[string]int{c.want: 1})
+				for _, line := range f.log.Lines("given up") {
 					if len(line) > 1000 {
 						t.Errorf("a line of %d bytes", len(line))
 					}
@@ -333,27 +333,27 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// Thanos Receive says of all such samples that they are in conflict.
+// Thanos Receive calls all such samples a conflict.
 func TestConflict(t *testing.T) {
 	t.Parallel()
 	for status, named := range map[int]bool{http.StatusConflict: true, http.StatusBadRequest: false} {
-		got, _ := send(t, remotewrite.V1, answer{status: status, body: "2 errors: store locally for endpoint 127.0.0.1:10901: conflict\n"})
-		if got.Verdict != remotewrite.Refused || got.OfSamples != named || named && got.Reason != remotewrite.OutOfOrder {
+		got, _ := send(t, remotewrite.V1, response{status: status, body: "2 errors: store locally for endpoint 127.0.0.1:10901: conflict\n"})
+		if got.Outcome != remotewrite.Refused || got.OfSamples != named || named && got.Reason != remotewrite.OutOfOrder {
 			t.Errorf("%d is %+v", status, got)
 		}
 	}
 }
 
-// send sends one sample and returns what comes of the receiver's answer.
-func send(t *testing.T, message remotewrite.Message, a answer) (remotewrite.Answer, *receiver) {
+// send sends one sample to a receiver with the given response, and returns the result.
+func send(t *testing.T, message remotewrite.Message, a response) (remotewrite.Result, *receiver) {
 	t.Helper()
 	r := newReceiver(t)
-	r.decide = func(*request) answer { return a }
+	r.decide = func(*request) response { return a }
 	return sendTo(t, r, func(o *remotewrite.ClientOptions) { o.Message = message }), r
 }
 
-// sendTo sends one sample by 1.0, unless change says otherwise; it may be nil.
-func sendTo(t *testing.T, r http.RoundTripper, change func(*remotewrite.ClientOptions)) remotewrite.Answer {
+// sendTo sends one sample with 1.0, unless change sets another version. change may be nil.
+func sendTo(t *testing.T, r http.RoundTripper, change func(*remotewrite.ClientOptions)) remotewrite.Result {
 	t.Helper()
 	o := remotewrite.ClientOptions{
 		URL: secret.NewURL("http://receiver.test/write"), HTTPClient: &http.Client{Transport: r}, Timeout: time.Minute, Message: remotewrite.V1,
@@ -366,9 +366,9 @@ func sendTo(t *testing.T, r http.RoundTripper, change func(*remotewrite.ClientOp
 	return remotewrite.NewClient(o).Send(t.Context(), []remotewrite.Sample{{Series: series, Time: 1, Value: 1}})
 }
 
-func TestAnswers(t *testing.T) {
+func TestOutcomes(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]remotewrite.Verdict{
+	for status, want := range map[int]remotewrite.Outcome{
 		200: remotewrite.Accepted, 202: remotewrite.Accepted, 204: remotewrite.Accepted,
 		400: remotewrite.Refused, 409: remotewrite.Refused, 413: remotewrite.Refused, 422: remotewrite.Refused,
 		401: remotewrite.Unusable, 403: remotewrite.Unusable, 404: remotewrite.Unusable, 405: remotewrite.Unusable, 418: remotewrite.Unusable,
@@ -376,18 +376,18 @@ func TestAnswers(t *testing.T) {
 		408: remotewrite.Later, 425: remotewrite.Later, 429: remotewrite.Later,
 		500: remotewrite.Later, 502: remotewrite.Later, 503: remotewrite.Later, 504: remotewrite.Later, 599: remotewrite.Later, 999: remotewrite.Later,
 	} {
-		got, _ := send(t, remotewrite.V1, answer{status: status, body: "because\nof that"})
-		if got.Verdict != want {
-			t.Errorf("%d is %v, want %v", status, got.Verdict, want)
+		got, _ := send(t, remotewrite.V1, response{status: status, body: "because\nof that"})
+		if got.Outcome != want {
+			t.Errorf("%d is %v, want %v", status, got.Outcome, want)
 		}
 		if text := fmt.Sprintf("HTTP status %d: because of that", status); want != remotewrite.Accepted && got.Text != text {
-			t.Errorf("%d says %q", status, got.Text)
+			t.Errorf("status %d: text %q", status, got.Text)
 		}
 	}
 }
 
-// FuzzAnswer: whatever a receiver says, it means something and its text is short and of one line.
-func FuzzAnswer(f *testing.F) {
+// FuzzResponse checks that every response has a valid result with a short text in one line.
+func FuzzResponse(f *testing.F) {
 	f.Add(400, "out of order sample", "1")
 	f.Add(500, "too old sample\n", "Wed, 21 Oct 2026 07:28:00 GMT")
 	f.Add(429, "", "-5")
@@ -396,12 +396,12 @@ func FuzzAnswer(f *testing.F) {
 		if status < 200 || status > 999 {
 			return
 		}
-		got, _ := send(t, remotewrite.V1, answer{status: status, body: body, header: map[string]string{"Retry-After": retryAfter}})
-		if got.Verdict > remotewrite.Unusable || got.Reason >= remotewrite.MaxAge {
+		got, _ := send(t, remotewrite.V1, response{status: status, body: body, header: map[string]string{"Retry-After": retryAfter}})
+		if got.Outcome > remotewrite.Unusable || got.Reason >= remotewrite.MaxAge {
 			t.Errorf("status %d is %+v", status, got)
 		}
 		if got.RetryAfter < 0 || got.RetryAfter > time.Hour {
-			t.Errorf("to wait: %v", got.RetryAfter)
+			t.Errorf("wait %v", got.RetryAfter)
 		}
 		if len(got.Text) > 500 || strings.ContainsAny(got.Text, "\n\r\x00") || strings.ToValidUTF8(got.Text, "") != got.Text {
 			t.Errorf("text %q", got.Text)
@@ -409,33 +409,33 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// A Prometheus without a window says now one thing and now the other of samples that are too old for it.
+// A Prometheus without an out-of-order window calls old samples sometimes too old and sometimes out of order.
 func TestTooOldAndOutOfOrder(t *testing.T) {
 	t.Parallel()
-	inWorld(t, func(w *world) {
+	withFixture(t, func(f *fixture) {
 		r := newReceiver(t)
 		latest, last := int64(0), map[string]int64{}
-		r.decide = func(q *request) answer {
+		r.decide = func(q *request) response {
 			for _, p := range q.points {
 				switch {
 				case p.time < latest-time.Hour.Milliseconds():
-					return answer{status: http.StatusBadRequest, body: "out of bounds\n"}
+					return response{status: http.StatusBadRequest, body: "out of bounds\n"}
 				case p.time < last[p.series]:
-					return answer{status: http.StatusBadRequest, body: "out of order sample\n"}
+					return response{status: http.StatusBadRequest, body: "out of order sample\n"}
 				}
 			}
 			for _, p := range q.points {
 				latest, last[p.series] = max(latest, p.time), max(last[p.series], p.time)
 			}
-			return answer{status: http.StatusNoContent}
+			return response{status: http.StatusNoContent}
 		}
-		w.save(bot, 1, today-1)
-		w.start(w.endpoint("one", r, nil))
-		w.wait(time.Second)
-		w.save(shop, 1, days(20)...)
-		w.save(bot, 1, days(20)...)
-		w.wait(time.Minute)
-		if got := w.metric("pending_samples", "one", ""); got != 0 || len(r.got()) > 100 {
+		f.save(bot, 1, today-1)
+		f.start(f.endpoint("one", r, nil))
+		f.wait(time.Second)
+		f.save(shop, 1, days(20)...)
+		f.save(bot, 1, days(20)...)
+		f.wait(time.Minute)
+		if got := f.metric("pending_samples", "one", ""); got != 0 || len(r.got()) > 100 {
 			t.Errorf("%v samples are pending after %d requests", got, len(r.got()))
 		}
 	})

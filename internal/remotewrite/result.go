@@ -15,21 +15,21 @@ import (
 type Reason uint8
 
 const (
-	// TooOld are samples that lie before what the receiver takes.
+	// TooOld samples are older than the receiver accepts.
 	TooOld Reason = iota
-	// OutOfOrder are samples that lie before others of their series, where the receiver does not take such.
+	// OutOfOrder samples are older than others of their series, and the receiver does not accept that.
 	OutOfOrder
-	// Duplicate are samples whose time already has another value.
+	// Duplicate samples have a time for which the receiver has another value.
 	Duplicate
-	// Rejected are samples that the receiver refused for any other reason.
+	// Rejected samples were refused by the receiver for any other reason.
 	Rejected
-	// MaxAge are samples that were not sent because they are older than max_age.
+	// MaxAge samples were not sent because they are older than max_age.
 	MaxAge
-	// Reasons is their number, for arrays indexed by Reason.
+	// Reasons is the number of reasons, for arrays indexed by Reason.
 	Reasons
 )
 
-// String returns the reason as it stands in the label.
+// String returns the reason as the value of the label.
 func (r Reason) String() string {
 	switch r {
 	case TooOld:
@@ -47,47 +47,47 @@ func (r Reason) String() string {
 	}
 }
 
-// Verdict says what an answer means for the samples that were sent.
-type Verdict uint8
+// Outcome says what a response means for the samples of the request.
+type Outcome uint8
 
 const (
-	// Accepted means that the receiver has them.
-	Accepted Verdict = iota
+	// Accepted means that the receiver has the samples.
+	Accepted Outcome = iota
 	// Refused means that the receiver does not accept them as they are: a sample may be at fault, or a setting.
 	Refused
-	// Later means that the receiver cannot take them now.
+	// Later means that the receiver cannot accept them now.
 	Later
-	// Ahead means that the receiver takes samples for ones of the future: one of the clocks is wrong.
+	// Ahead means that the receiver takes the samples to be in the future: one of the clocks is wrong.
 	Ahead
-	// Unusable means that the receiver takes nothing from this sender until somebody changes a setting.
+	// Unusable means that the receiver accepts nothing from this sender until a setting is changed.
 	Unusable
-	// NotUnderstood means that the receiver does not know this version of the protocol.
+	// NotUnderstood means that the receiver does not support this version of the protocol.
 	NotUnderstood
 )
 
-// Answer is what came of one request.
-type Answer struct {
-	Verdict Verdict
+// Result is the result of one request.
+type Result struct {
+	Outcome Outcome
 	// Reason is why samples are refused; for Refused.
 	Reason Reason
-	// OfSamples is true if the answer's text is one that known receivers use for single samples; for Refused.
+	// OfSamples is true if known receivers use the text of the response for single samples; for Refused.
 	OfSamples bool
-	// RetryAfter is how long the receiver asks to wait; 0 if it does not say.
+	// RetryAfter is how long the receiver asks the sender to wait; 0 if it does not say.
 	RetryAfter time.Duration
-	// Unwritten is how many of the samples the receiver says that it did not write; for Accepted, by 2.0.
+	// Unwritten is how many of the samples the receiver reports as not written; for Accepted, in version 2.0.
 	Unwritten int
-	// Status is the HTTP status; 0 without an answer.
+	// Status is the HTTP status; 0 without a response.
 	Status int
-	// Text says what the receiver answered or what kept the request from it, in one line and without
-	// what was sent to authenticate; "" for Accepted.
+	// Text is the receiver's response, or the error that prevented one, in one line and without
+	// credentials; "" for Accepted.
 	Text string
 }
 
-// advice says what to do about an answer that is not Accepted.
-func (a Answer) advice() string {
-	switch a.Verdict {
+// advice says what to do about a result that is not Accepted.
+func (r Result) advice() string {
+	switch r.Outcome {
 	case Later:
-		return "see that the receiver is up and can be reached from this host"
+		return "check that the receiver is up and reachable from this host"
 	case Ahead:
 		return "set the clock of the receiver's host, or of this one"
 	case Refused:
@@ -98,16 +98,16 @@ func (a Answer) advice() string {
 	}
 }
 
-// maxText bounds what is kept of an answer's body, in bytes.
+// maxText limits how much of a response's text is kept, in bytes.
 const maxText = 400
 
-// causes are the texts by which known receivers refuse single samples. Words that any program may write, such as
-// "index out of bounds", are not among them.
+// causes are the texts with which known receivers refuse single samples. Words that any program may use, such as
+// "index out of bounds", must not match.
 var causes = []struct {
 	text   *regexp.Regexp
 	reason Reason
 }{
-	// Prometheus, and Cortex and Thanos, which put something in front.
+	// Prometheus; Cortex and Thanos add a prefix.
 	{regexp.MustCompile(`(?im)(^|: |; )(out of bounds|too old sample)\b`), TooOld},
 	{regexp.MustCompile(`(?im)(^|: |; )duplicate sample for timestamp\b`), Duplicate},
 	{regexp.MustCompile(`(?im)(^|: |; )out of order sample\b`), OutOfOrder},
@@ -120,13 +120,13 @@ var causes = []struct {
 	{regexp.MustCompile(`err-mimir-([a-z-]*label|[a-z-]*metric-name)`), Rejected},
 }
 
-// conflict is all that Thanos Receive says, with status 409, of samples that are too old, out of order or duplicates.
+// conflict is all that Thanos Receive says, with status 409, about samples that are too old, out of order or duplicates.
 var conflict = regexp.MustCompile(`: conflict\s*$`)
 
-// future is what Prometheus, Mimir and Cortex say of samples after their own time.
+// future is what Prometheus, Mimir and Cortex say about samples that are ahead of their own time.
 var future = regexp.MustCompile(`(?i)too[ -]far[ -]in[ -](the[ -])?future|\btimestamp too new\b`)
 
-// causeOf finds in an answer why samples were refused, and whether known receivers say so of samples.
+// causeOf returns why a response refuses samples, and whether known receivers use its text for single samples.
 func causeOf(status int, body string) (Reason, bool) {
 	for _, cause := range causes {
 		if cause.text.MatchString(body) {
@@ -139,9 +139,9 @@ func causeOf(status int, body string) (Reason, bool) {
 	return Rejected, false
 }
 
-// namesSamples reports whether an answer 500 is about samples. Prometheus 2.42 says exactly "too old
-// sample" with it, and the other texts with 400. A text that merely contains such words may be any
-// program's, as "index out of bounds" is.
+// namesSamples reports whether a response with status 500 is about samples. Prometheus 2.42 sends exactly
+// "too old sample" with it, and the other texts with 400. A text that merely contains such words, as "index
+// out of bounds" does, may come from any program.
 func namesSamples(body string) bool {
 	switch strings.TrimSpace(body) {
 	case "too old sample", "out of bounds", "out of order sample", "duplicate sample for timestamp":
@@ -150,7 +150,7 @@ func namesSamples(body string) bool {
 	return false
 }
 
-// describe returns what is told of an answer, in one line.
+// describe returns a response in one line.
 func describe(status int, body string) string {
 	text := fmt.Sprintf("HTTP status %d", status)
 	if line := oneLine(body); line != "" {
@@ -159,36 +159,36 @@ func describe(status int, body string) string {
 	return text
 }
 
-// judge says what an answer means, without its text. now is for a Retry-After that names a time.
-func judge(status int, header http.Header, body string, now time.Time) Answer {
-	a := Answer{Status: status}
-	a.Reason, a.OfSamples = causeOf(status, body)
+// resultOf returns what a response means, without its text. now is needed for a Retry-After that is a date.
+func resultOf(status int, header http.Header, body string, now time.Time) Result {
+	r := Result{Status: status}
+	r.Reason, r.OfSamples = causeOf(status, body)
 	switch {
 	case status >= 200 && status < 300:
-		return Answer{Verdict: Accepted, Status: status}
+		return Result{Outcome: Accepted, Status: status}
 	case status == http.StatusUnsupportedMediaType:
-		a.Verdict = NotUnderstood
+		r.Outcome = NotUnderstood
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusTooEarly:
-		a.Verdict, a.RetryAfter = Later, retryAfter(header.Get("Retry-After"), now)
+		r.Outcome, r.RetryAfter = Later, retryAfter(header.Get("Retry-After"), now)
 	case status == http.StatusInternalServerError && namesSamples(body):
-		a.Verdict = Refused
+		r.Outcome = Refused
 	case status >= 500:
-		a.Verdict, a.RetryAfter = Later, retryAfter(header.Get("Retry-After"), now)
+		r.Outcome, r.RetryAfter = Later, retryAfter(header.Get("Retry-After"), now)
 	case status == http.StatusBadRequest && strings.Contains(body, "unsupported path"):
-		a.Verdict = Unusable // VictoriaMetrics says so where others say 404
+		r.Outcome = Unusable // VictoriaMetrics' equivalent of 404
 	case status == http.StatusBadRequest, status == http.StatusConflict, status == http.StatusRequestEntityTooLarge,
 		status == http.StatusUnprocessableEntity:
 		if future.MatchString(body) {
-			return Answer{Verdict: Ahead, Status: status}
+			return Result{Outcome: Ahead, Status: status}
 		}
-		a.Verdict = Refused
+		r.Outcome = Refused
 	default:
-		a.Verdict = Unusable
+		r.Outcome = Unusable
 	}
-	return a
+	return r
 }
 
-// retryAfter reads the header of the same name: seconds or a time. 0 is none.
+// retryAfter parses a Retry-After header, which is a number of seconds or a date. It returns 0 for anything else.
 func retryAfter(text string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
@@ -200,7 +200,7 @@ func retryAfter(text string, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), maxRetryAfter)
 }
 
-// oneLine returns the beginning of a text, with its control characters as blanks.
+// oneLine returns the beginning of a text, with a space for each control character.
 func oneLine(text string) string {
 	text = strings.ToValidUTF8(text, "\ufffd")
 	text = strings.Map(func(r rune) rune {
