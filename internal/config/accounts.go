@@ -28,6 +28,8 @@ type Account struct {
 	AppSecretFile string `yaml:"app_secret_file,omitempty"`
 	// Token says where the access token comes from.
 	Token Token `yaml:"token"`
+	// Callback is the server that receives the account's messages; nil if it is not probed.
+	Callback *Callback `yaml:"callback,omitempty"`
 
 	fromFile secret.Value
 }
@@ -91,6 +93,7 @@ func (d *document) validateAccounts(accounts []Account, list string) {
 			continue
 		}
 		d.validateSecret(key, account)
+		d.validateCallback(key+".callback", account)
 	}
 	strictyaml.Sort(d.fileFaults)
 	for _, f := range d.fileFaults {

@@ -50,6 +50,7 @@ func TestExampleUncommented(t *testing.T) {
 		"config.yml":                  content,
 		"in-file.yml":                 inFile,
 		"secrets/shop":                marker + "shop\n",
+		"secrets/shop-aes-key":        strings.Repeat("A", 43) + "\n",
 		"secrets/token-server":        marker + "token-server\n",
 		"secrets/receiver":            marker + "receiver\n",
 		"secrets/guest-refresh-token": marker + "refresh-token\n",
@@ -58,8 +59,8 @@ func TestExampleUncommented(t *testing.T) {
 	c := mustLoad(t, "config.yml")
 	mustShowEveryKey(t, c, content)
 	c = mustLoad(t, "in-file.yml")
-	if len(c.Warnings()) > 0 {
-		t.Errorf("warnings: %v", c.Warnings())
+	if len(c.Warnings()) > 0 || len(c.AccountFaults()) > 0 {
+		t.Errorf("warnings: %v, faults of files: %v", c.Warnings(), c.AccountFaults())
 	}
 	var got []string
 	for _, a := range c.Accounts {

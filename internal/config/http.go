@@ -64,7 +64,9 @@ func (d *document) checkHTTPConfig(c *promconfig.HTTPClientConfig, key string, b
 			d.shared.usable = append(d.shared.usable, *c)
 		}
 	}
-	if c.TLSConfig.InsecureSkipVerify {
+	if c.TLSConfig.InsecureSkipVerify && strings.HasSuffix(key, ".callback.http_config") {
+		d.warn(key+".tls_config.insecure_skip_verify", "an expired or wrong certificate is not noticed, which Weixin refuses; name the certificate's issuer in ca_file instead")
+	} else if c.TLSConfig.InsecureSkipVerify {
 		server, read := "the token server", "access tokens"
 		switch {
 		case key == "weixin.http_config":

@@ -49,6 +49,7 @@ func marshalAccounts(all []Account) ([]byte, error) {
 		}{some}, func(root *yaml.Node) {
 			for _, account := range value(root, "accounts").Content {
 				maskToken(value(account, "token"))
+				maskHTTPConfig(value(value(account, "callback"), "http_config"))
 			}
 		})
 		if err != nil {
@@ -79,6 +80,14 @@ func (t ComponentToken) String() string { return text(marshal(&t, maskToken)) }
 
 // GoString returns what String returns.
 func (t ComponentToken) GoString() string { return t.String() }
+
+// String returns the section as Config's String has it, so that a printed account shows no secret.
+func (c Callback) String() string {
+	return text(marshal(&c, func(root *yaml.Node) { maskHTTPConfig(value(root, "http_config")) }))
+}
+
+// GoString returns what String returns.
+func (c Callback) GoString() string { return c.String() }
 
 // String returns the endpoint as Config's String has it, so that a printed one shows no secret.
 func (w RemoteWrite) String() string { return text(marshal(&w, maskHTTPConfig)) }
