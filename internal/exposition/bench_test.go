@@ -19,16 +19,16 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// The benchmarks compare three handlers: the one of this package, promhttp over one registry with
-// the same metrics, and one that writes the same bytes from memory, which is the limit. All are
-// asked over the loopback interface.
+// The benchmarks compare three handlers: that of this package, promhttp over one registry with
+// the same metrics, and one that writes the same bytes from memory, which is the lower limit. All are
+// requested over the loopback interface.
 
-// formats are what a scraper accepts, by name.
+// formats returns the Accept headers of the formats, by name.
 func formats() map[string]string {
 	return map[string]string{"text": asText, "openmetrics": asOpenMetrics, "protobuf": asProtobuf}
 }
 
-// scraper asks one handler in one way.
+// scraper requests the metrics of one handler in one format and encoding.
 type scraper struct {
 	client *http.Client
 	url    string
@@ -45,7 +45,7 @@ func newScraper(b *testing.B, h http.Handler, accept, coding string) scraper {
 	return scraper{&http.Client{Transport: transport}, server.URL, accept, coding}
 }
 
-// scrape returns the number of bytes.
+// scrape returns the size of the response in bytes.
 func (s scraper) scrape(b *testing.B) int64 {
 	b.Helper()
 	r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, s.url+"/metrics", http.NoBody)
@@ -54,23 +54,23 @@ func (s scraper) scrape(b *testing.B) int64 {
 	}
 	r.Header.Set("Accept", s.accept)
 	r.Header.Set("Accept-Encoding", s.coding)
-	answer, err := s.client.Do(r)
+	got, err := s.client.Do(r)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer answer.Body.Close()
-	n, err := io.Copy(io.Discard, answer.Body)
-	if err != nil || answer.StatusCode != http.StatusOK || n == 0 {
-		b.Fatalf("%s, %d bytes: %v", answer.Status, n, err)
+	defer got.Body.Close()
+	n, err := io.Copy(io.Discard, got.Body)
+	if err != nil || got.StatusCode != http.StatusOK || n == 0 {
+		b.Fatalf("%s, %d bytes: %v", got.Status, n, err)
 	}
 	return n
 }
 
-// measure runs scrapes and reports the size of an answer and the most memory that the process had.
+// measure runs scrapes and reports the size of a response and the peak memory of the process.
 func (s scraper) measure(b *testing.B, before func()) {
 	b.Helper()
 	before()
-	bytes := s.scrape(b) // a first one, for what is made once
+	bytes := s.scrape(b) // the first one, which fills the cache
 	watchPeak()
 	for b.Loop() {
 		before()
@@ -80,7 +80,7 @@ func (s scraper) measure(b *testing.B, before func()) {
 	reportPeak(b)
 }
 
-// watchPeak begins to watch the process's peak of resident memory, where Linux tells it.
+// watchPeak resets the peak resident memory of the process, on Linux.
 func watchPeak() {
 	debug.FreeOSMemory()
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
@@ -97,9 +97,9 @@ func reportPeak(b *testing.B) {
 
 func nothing() {}
 
-// fromMemory returns a handler that writes what another one answers, as it is.
-func (w *world) fromMemory(accept, coding string) http.Handler {
-	a := w.get(w.handler, "/metrics", "Accept", accept, "Accept-Encoding", coding)
+// fromMemory returns a handler that writes the response of the fixture's handler from memory.
+func (f *fixture) fromMemory(accept, coding string) http.Handler {
+	a := f.get(f.handler, "/metrics", "Accept", accept, "Accept-Encoding", coding)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for _, name := range []string{"Content-Type", "Content-Encoding"} {
 			w.Header().Set(name, a.header.Get(name))
@@ -109,9 +109,9 @@ func (w *world) fromMemory(accept, coding string) http.Handler {
 	})
 }
 
-// benchmark is what is measured: a number of accounts, a format and an encoding.
+// benchmark is a number of accounts, a format and an encoding.
 type benchmark struct {
-	*world
+	*fixture
 	name           string
 	accept, coding string
 }
@@ -120,12 +120,12 @@ func benchmarks(b *testing.B) iter.Seq[benchmark] {
 	b.Helper()
 	return func(yield func(benchmark) bool) {
 		for _, n := range []int{1, 100, 1000, 10_000} {
-			w := newWorld(b, programs()...)
-			w.board.Publish(accounts(n, 1))
+			f := newFixture(b, programs()...)
+			f.latest.Publish(accounts(n, 1))
 			for _, format := range []string{"openmetrics", "text", "protobuf"} {
 				for _, coding := range []string{"gzip", "identity"} {
 					name := fmt.Sprintf("accounts=%d/format=%s/encoding=%s", n, format, coding)
-					if !yield(benchmark{w, name, formats()[format], coding}) {
+					if !yield(benchmark{f, name, formats()[format], coding}) {
 						return
 					}
 				}
@@ -134,19 +134,19 @@ func benchmarks(b *testing.B) iter.Seq[benchmark] {
 	}
 }
 
-// by returns a handler by its name in a benchmark.
-func (w *world) by(name, accept, coding string) http.Handler {
+// by returns a handler by its name in the benchmarks.
+func (f *fixture) by(name, accept, coding string) http.Handler {
 	switch name {
 	case "exposition":
-		return w.handler
+		return f.handler
 	case "promhttp":
-		return w.ordinary
+		return f.promhttp
 	default:
-		return w.fromMemory(accept, coding)
+		return f.fromMemory(accept, coding)
 	}
 }
 
-// BenchmarkScrape: nothing has changed since the last scrape.
+// BenchmarkScrape measures scrapes without changes since the last one.
 func BenchmarkScrape(b *testing.B) {
 	for c := range benchmarks(b) {
 		for _, by := range []string{"exposition", "memory", "promhttp"} {
@@ -157,16 +157,16 @@ func BenchmarkScrape(b *testing.B) {
 	}
 }
 
-// BenchmarkFirstScrape: all accounts have changed since the last scrape.
+// BenchmarkFirstScrape measures scrapes after a change of all accounts.
 func BenchmarkFirstScrape(b *testing.B) {
 	for c := range benchmarks(b) {
-		changed := [][]*snapshot.Account{c.board.Load().Accounts, accounts(len(c.board.Load().Accounts), 2).Accounts}
+		changed := [][]*snapshot.Account{c.latest.Load().Accounts, accounts(len(c.latest.Load().Accounts), 2).Accounts}
 		now, changes := c.now(), 0
 		c.now = func() time.Time { return now }
 		change := func() {
 			changes++
 			now = now.Add(time.Minute)
-			c.board.Publish(&snapshot.Snapshot{Accounts: changed[changes%2]})
+			c.latest.Publish(&snapshot.Snapshot{Accounts: changed[changes%2]})
 		}
 		for _, by := range []string{"exposition", "promhttp"} {
 			b.Run(c.name+"/by="+by, func(b *testing.B) {
@@ -176,15 +176,15 @@ func BenchmarkFirstScrape(b *testing.B) {
 	}
 }
 
-// BenchmarkEightClients: an operation is one scrape of the eight that run at once.
+// BenchmarkEightClients measures eight concurrent scrapes. An operation is one of them.
 func BenchmarkEightClients(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
-		w := newWorld(b, programs()...)
-		w.board.Publish(accounts(n, 1))
+		f := newFixture(b, programs()...)
+		f.latest.Publish(accounts(n, 1))
 		for _, coding := range []string{"gzip", "identity"} {
 			for _, by := range []string{"exposition", "memory", "promhttp"} {
 				b.Run(fmt.Sprintf("accounts=%d/encoding=%s/by=%s", n, coding, by), func(b *testing.B) {
-					s := newScraper(b, w.by(by, asOpenMetrics, coding), asOpenMetrics, coding)
+					s := newScraper(b, f.by(by, asOpenMetrics, coding), asOpenMetrics, coding)
 					s.scrape(b)
 					b.ReportAllocs()
 					watchPeak()
@@ -201,18 +201,18 @@ func BenchmarkEightClients(b *testing.B) {
 	}
 }
 
-// BenchmarkScrapeDuringRebuild: somebody else's scrape has all accounts rendered anew, again and
+// BenchmarkScrapeDuringRebuild measures scrapes while those of another client render all accounts again and
 // again.
 func BenchmarkScrapeDuringRebuild(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
 		b.Run(fmt.Sprintf("accounts=%d/format=openmetrics/encoding=gzip", n), func(b *testing.B) {
-			w := newWorld(b, programs()...)
+			f := newFixture(b, programs()...)
 			s := accounts(n, 1)
-			w.board.Publish(s)
+			f.latest.Publish(s)
 			var at atomic.Int64
-			w.now = func() time.Time { return time.Unix(at.Load(), 0) }
-			asked := newScraper(b, w.handler, asOpenMetrics, "gzip")
-			asked.scrape(b)
+			f.now = func() time.Time { return time.Unix(at.Load(), 0) }
+			measured := newScraper(b, f.handler, asOpenMetrics, "gzip")
+			measured.scrape(b)
 			stop, stopped := make(chan struct{}), make(chan struct{})
 			var rebuilds atomic.Int64
 			go func() {
@@ -224,13 +224,13 @@ func BenchmarkScrapeDuringRebuild(b *testing.B) {
 					default:
 					}
 					at.Add(60)
-					w.board.Publish(&snapshot.Snapshot{Accounts: s.Accounts})
-					w.get(w.handler, "/metrics", "Accept", asOpenMetrics, "Accept-Encoding", "gzip")
+					f.latest.Publish(&snapshot.Snapshot{Accounts: s.Accounts})
+					f.get(f.handler, "/metrics", "Accept", asOpenMetrics, "Accept-Encoding", "gzip")
 					rebuilds.Add(1)
 				}
 			}()
 			for b.Loop() {
-				asked.scrape(b)
+				measured.scrape(b)
 			}
 			b.StopTimer()
 			close(stop)
@@ -242,7 +242,7 @@ func BenchmarkScrapeDuringRebuild(b *testing.B) {
 	}
 }
 
-// BenchmarkWalk reads every sample of a snapshot, and does nothing with it.
+// BenchmarkWalk only reads every sample of a snapshot.
 func BenchmarkWalk(b *testing.B) {
 	all := families.All()
 	for _, n := range []int{1, 100, 1000, 10_000} {

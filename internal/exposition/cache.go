@@ -23,12 +23,12 @@ const (
 )
 
 const (
-	// unusedTime is how long bytes are cached without being requested: longer than any usual
+	// unusedTime is how long bytes stay in the cache without being requested: longer than any usual
 	// scrape interval.
 	unusedTime = 10 * time.Minute
-	// mostOutdated limits the outdated bytes that are still being sent to slow clients. Beyond
-	// it the oldest responses are aborted.
-	mostOutdated = 32 << 20
+	// maxOutdated limits the outdated bytes that are still being sent to slow clients. Beyond
+	// it, the oldest responses are aborted.
+	maxOutdated = 32 << 20
 )
 
 // pause returns how long cached bytes are served after a newer snapshot was published.
@@ -40,14 +40,14 @@ func pause(accounts int) time.Duration {
 type renderCache struct {
 	now    func() time.Time
 	source collector.Source
-	// mostOutdated limits the size of outdated in bytes.
-	mostOutdated int
+	// maxOutdated limits the size of outdated in bytes.
+	maxOutdated int
 
 	mu    sync.Mutex
 	slots map[slotKey]*slot
 	// outdated are replaced bytes that are still being sent, oldest first.
 	outdated []*packed
-	// named is the hash of the account names of the last snapshot that was hashed.
+	// named is the hash of the accounts of the last snapshot that was hashed.
 	named struct {
 		of   weak.Pointer[snapshot.Snapshot]
 		hash uint64
@@ -67,12 +67,12 @@ type slot struct {
 	rendering chan struct{}
 }
 
-// errNotKept means that the bytes of a shard are not cached.
-var errNotKept = errors.New("shards of another count are cached")
+// errNotCached means that the bytes of a shard are not cached.
+var errNotCached = errors.New("shards of another count are cached")
 
 // get returns the compressed series of accounts; the caller must release them. The first caller
 // renders them; meanwhile other callers get the previous bytes or, if there are none, wait until
-// their context ends. The error is errNotKept for a shard of a count that is not cached.
+// their context ends. The error is errNotCached for a shard of a count that is not cached.
 func (c *renderCache) get(ctx context.Context, s scrape, b *buffers) (*packed, error) {
 	for {
 		c.mu.Lock()
@@ -81,10 +81,10 @@ func (c *renderCache) get(ctx context.Context, s scrape, b *buffers) (*packed, e
 		at := c.slot(slotKey{s.shard, s.form}, s.at)
 		if at == nil {
 			c.mu.Unlock()
-			return nil, errNotKept
+			return nil, errNotCached
 		}
 		last, rendering := at.last, at.rendering
-		if last != nil && (last.of == of || c.stillShown(last, s.latest, s.at, rendering != nil)) {
+		if last != nil && (last.of == of || c.stillValid(last, s.latest, s.at, rendering != nil)) {
 			last.readers++
 			c.mu.Unlock()
 			return last, nil
@@ -98,22 +98,22 @@ func (c *renderCache) get(ctx context.Context, s scrape, b *buffers) (*packed, e
 		select {
 		case <-rendering:
 		case <-ctx.Done():
-			return nil, unavailableError{"The metrics were not waited for: " + context.Cause(ctx).Error()}
+			return nil, unavailableError{"The request ended before the metrics were rendered: " + context.Cause(ctx).Error()}
 		}
 	}
 }
 
-// stillShown reports whether bytes may be served although there is a newer snapshot. It must have
+// stillValid reports whether bytes may be served although there is a newer snapshot. It must have
 // the same accounts, so that a configuration reload takes effect at once.
-func (c *renderCache) stillShown(last *packed, latest *snapshot.Snapshot, now time.Time, rendering bool) bool {
+func (c *renderCache) stillValid(last *packed, latest *snapshot.Snapshot, now time.Time, rendering bool) bool {
 	if latest == nil || last.names != c.namesOf(latest) {
 		return false
 	}
 	return rendering || now.Sub(last.at) < pause(len(latest.Accounts))
 }
 
-// slot returns the slot for a key. Besides the slots of the whole, only those of one shard count
-// exist, so that requests for many counts cannot fill the memory; it returns nil for a shard of
+// slot returns the slot for a key. Apart from all accounts together, only the shards of one count have
+// slots, so that requests for many counts cannot fill the memory; it returns nil for a shard of
 // another count. Slots that have not been used for a while are dropped.
 func (c *renderCache) slot(key slotKey, now time.Time) *slot {
 	found := c.slots[key]
@@ -122,7 +122,7 @@ func (c *renderCache) slot(key slotKey, now time.Time) *slot {
 			switch {
 			case at.rendering == nil && now.Sub(at.used) >= unusedTime:
 				delete(c.slots, other)
-			case key.shard != whole && other.shard != whole && other.shard.of != key.shard.of:
+			case key.shard != all && other.shard != all && other.shard.of != key.shard.of:
 				return nil
 			}
 		}
@@ -149,14 +149,14 @@ func (c *renderCache) fill(at *slot, s scrape, b *buffers) *packed {
 		close(at.rendering)
 		at.rendering = nil
 	}()
-	begun := c.now()
+	began := c.now()
 	made = pack(s, b)
-	made.at, made.readers = begun, 1
+	made.at, made.readers = began, 1
 	return made
 }
 
 // replace puts new bytes into a slot. The previous ones stay in memory until their last reader is
-// done, within the limit.
+// done, or the limit is reached.
 func (c *renderCache) replace(at *slot, made *packed) {
 	if former := at.last; former != nil && former.readers > 0 {
 		c.outdated = append(c.outdated, former)
@@ -164,13 +164,13 @@ func (c *renderCache) replace(at *slot, made *packed) {
 	at.last = made
 	size := 0
 	for _, p := range slices.Backward(c.outdated) {
-		if size += p.chunks.size; size > c.mostOutdated {
-			p.cut.Store(true)
+		if size += p.chunks.size; size > c.maxOutdated {
+			p.aborted.Store(true)
 		}
 	}
 }
 
-// release ends the use of bytes that get has returned.
+// release ends the use of bytes that get returned.
 func (c *renderCache) release(p *packed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -184,7 +184,7 @@ func (c *renderCache) namesOf(s *snapshot.Snapshot) uint64 {
 	if of := weak.Make(s); c.named.of != of || s == nil {
 		var d xxhash.Digest
 		d.Reset()
-		for _, a := range whole.accounts(s) {
+		for _, a := range all.accounts(s) {
 			_, _ = d.WriteString(a.Name)
 			_, _ = d.WriteString("\n")
 			_, _ = d.WriteString(a.AppID)

@@ -8,9 +8,9 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// debug is a family in one of the two textual forms of the protobuf message, which people read
-// and no scraper asks for. Both may be written piece by piece: the text of a message is the text
-// of its fields, one after the other.
+// debug is a family in one of the two text forms of the protobuf message, which are for people
+// rather than scrapers. Both can be written in parts: the text of a message is the concatenated text
+// of its fields.
 type debug struct {
 	families.Family
 	options prototext.MarshalOptions

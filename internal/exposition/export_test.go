@@ -1,9 +1,9 @@
 package exposition
 
-// KeepOutdated sets how many bytes may be outdated and still being sent.
-func (h *Handler) KeepOutdated(bytes int) { h.cache.mostOutdated = bytes }
+// LimitOutdated sets the limit of outdated bytes that are still being sent.
+func (h *Handler) LimitOutdated(bytes int) { h.cache.maxOutdated = bytes }
 
-// Outdated returns how many outdated answers are still being sent.
+// Outdated returns how many outdated responses are still being sent.
 func (h *Handler) Outdated() int {
 	h.cache.mu.Lock()
 	defer h.cache.mu.Unlock()

@@ -23,33 +23,33 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// Options are the parts behind a Handler.
+// Options are the dependencies of a Handler.
 type Options struct {
-	// Source has the snapshots; what a scrape shows of an account is read from one of them.
+	// Source provides the snapshots. A scrape reads everything about an account from one of them.
 	Source collector.Source
-	// Live has all other metrics, which are gathered for each scrape.
+	// Live holds all other metrics, which are gathered for each scrape.
 	Live *prometheus.Registry
 	// ErrorLog receives errors that happen during a scrape.
 	ErrorLog Logger
 	Now      func() time.Time
 	// MaxRequests limits concurrent scrapes: one half for those served from the cache, the other
-	// for those rendered while they are sent. Sending cached bytes does not count, since it costs
+	// for those rendered while they are sent. Sending cached bytes does not count, since it takes
 	// neither memory nor CPU. Further requests wait and get 503 after ten seconds. 0 means no limit.
 	MaxRequests int
 }
 
-// maxNames limits the parameter name[]; there are fewer families than that.
+// maxNames limits the number of name[] parameters. There are fewer families than that.
 const maxNames = 200
 
-// Logger takes a line of text; *log.Logger is one.
+// Logger logs a line of text. *log.Logger implements it.
 type Logger interface{ Println(v ...any) }
 
-// Handler serves the same as promhttp.HandlerFor with OpenMetrics over one registry of both parts,
+// Handler serves the same metrics as promhttp.HandlerFor with OpenMetrics over one registry of both parts,
 // except that the series of accounts come first. With the parameter shard (see Shard) it serves a
 // part of the accounts.
 //
-// A scrape waits for nothing but CPU. With gzip, which Prometheus requests, accounts may be shown as
-// they were a few seconds earlier (see pause); without compression it is always the latest snapshot.
+// A scrape waits for nothing but CPU. With gzip, which Prometheus requests, the accounts may be those of a few
+// seconds earlier (see pause); without compression they are always those of the latest snapshot.
 type Handler struct {
 	options Options
 	forms   map[expfmt.FormatType]*form
@@ -60,7 +60,7 @@ type Handler struct {
 	preparing, streaming gate.Gate
 }
 
-// New returns a Handler, or an error if Live has a metric of the same name as one of accounts.
+// New returns a Handler. It fails if a metric in Live has the name of one of the accounts.
 func New(o Options) (*Handler, error) {
 	if err := distinct(o); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func New(o Options) (*Handler, error) {
 		options: o,
 		forms:   forms(),
 		formats: expfmt.DefaultOpenMetricsAcceptedFormats(),
-		cache:   renderCache{now: o.Now, source: o.Source, mostOutdated: mostOutdated},
+		cache:   renderCache{now: o.Now, source: o.Source, maxOutdated: maxOutdated},
 
 		preparing: gate.New((o.MaxRequests + 1) / 2),
 		streaming: gate.New((o.MaxRequests + 1) / 2),
@@ -78,14 +78,14 @@ func New(o Options) (*Handler, error) {
 	return h, nil
 }
 
-// distinct returns an error if a metric of accounts is among the live ones, too.
+// distinct returns an error if a metric of the accounts is also in Live.
 func distinct(o Options) error {
 	both := prometheus.NewRegistry()
 	if err := both.Register(o.Live); err != nil {
 		return fmt.Errorf("joining the metrics: %w", err)
 	}
 	if err := both.Register(collector.New(o.Source)); err != nil {
-		return fmt.Errorf("a metric of accounts is among the others, too: %w", err)
+		return fmt.Errorf("a metric of the accounts is also among the others: %w", err)
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ type scrape struct {
 	format expfmt.Format
 	form   *form
 	latest *snapshot.Snapshot // may be nil
-	wanted map[string]bool    // the names of families; nil for all
+	wanted map[string]bool    // the names of the families; nil for all
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -121,22 +121,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.wanted[name] = true
 		}
 	}
-	s.form = h.forms[s.format.FormatType()] // all that can be negotiated are there
+	s.form = h.forms[s.format.FormatType()] // there is one for every negotiable format
 	h.serve(w, r, s)
 }
 
-// serve answers from what is kept, if it can, and renders the answer otherwise. The live part is made
-// before anything is sent, so that what is wrong with it can still be said.
+// serve responds from the cache if it can, and renders the response otherwise. The live part is gathered
+// before anything is sent, so that its errors can still be reported.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s scrape) {
 	compressed := acceptsGzip(r.Header["Accept-Encoding"])
-	// Families by name are too many choices to keep the bytes of each.
-	if !compressed || s.wanted != nil || !s.form.kept || r.Method == http.MethodHead {
+	// There are too many combinations of names to cache each of them.
+	if !compressed || s.wanted != nil || !s.form.cached || r.Method == http.MethodHead {
 		h.stream(w, r, s, compressed)
 		return
 	}
 	p, tail, err := h.prepare(r.Context(), s)
 	switch {
-	case errors.Is(err, errNotKept):
+	case errors.Is(err, errNotCached):
 		h.stream(w, r, s, compressed)
 	case err != nil:
 		h.fail(w, err)
@@ -147,7 +147,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s scrape) {
 	}
 }
 
-// prepare returns what is kept and what follows it, or errNotKept.
+// prepare returns the cached bytes and the rest of the response, or errNotCached.
 func (h *Handler) prepare(ctx context.Context, s scrape) (*packed, []byte, error) {
 	if !h.preparing.Enter(ctx) {
 		return nil, nil, h.busy()
@@ -165,7 +165,7 @@ func (h *Handler) prepare(ctx context.Context, s scrape) (*packed, []byte, error
 	return p, p.finish(b), nil
 }
 
-// stream renders the answer while it sends it, in constant memory.
+// stream renders the response while it sends it, in constant memory.
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request, s scrape, compressed bool) {
 	if !h.streaming.Enter(r.Context()) {
 		h.fail(w, h.busy())
@@ -197,7 +197,7 @@ func (s scrape) writeHead(header http.Header, compressed bool) {
 	}
 }
 
-// unavailableError says why there is no answer now.
+// unavailableError is the reason for a status 503.
 type unavailableError struct{ text string }
 
 func (e unavailableError) Error() string { return e.text }
@@ -206,7 +206,7 @@ func (h *Handler) busy() error {
 	return unavailableError{fmt.Sprintf("The limit of concurrent scrapes is reached (--web.max-requests=%d). Try again later.", h.options.MaxRequests)}
 }
 
-// fail answers as promhttp does. Nothing may have been sent yet.
+// fail responds like promhttp. Nothing may have been sent yet.
 func (h *Handler) fail(w http.ResponseWriter, err error) {
 	if unavailable, ok := errors.AsType[unavailableError](err); ok {
 		http.Error(w, unavailable.text, http.StatusServiceUnavailable)
@@ -216,14 +216,14 @@ func (h *Handler) fail(w http.ResponseWriter, err error) {
 	http.Error(w, "An error has occurred while serving metrics:\n\n"+err.Error(), http.StatusInternalServerError)
 }
 
-// sent takes note of an answer that could not be sent; the client cannot be told any more.
+// sent logs a response that could not be sent. It is too late to tell the client.
 func (h *Handler) sent(err error) {
 	if err != nil {
 		h.options.ErrorLog.Println("error sending metrics:", err)
 	}
 }
 
-// gather writes the live part with what ends the whole.
+// gather writes the live part and the end of the response.
 func (h *Handler) gather(live *bytes.Buffer, s scrape) error {
 	live.Reset()
 	encoder := expfmt.NewEncoder(live, s.format)
@@ -247,7 +247,7 @@ func (h *Handler) gather(live *bytes.Buffer, s scrape) error {
 	return nil
 }
 
-// render writes all of the answer, in constant memory.
+// render writes the whole response, in constant memory.
 func (s scrape) render(w io.Writer, b *buffers) error {
 	if err := s.form.render(w, &b.lines, s.shard.accounts(s.latest), s.wanted); err != nil {
 		return err
@@ -256,8 +256,8 @@ func (s scrape) render(w io.Writer, b *buffers) error {
 	return err
 }
 
-// acceptsGzip says whether gzip is preferred over no compression, as promhttp understands a
-// well-formed header: gzip must be named, and with a higher weight than identity and the asterisk.
+// acceptsGzip reports whether gzip is preferred over no compression. It interprets a well-formed header like
+// promhttp: gzip must be named, with a higher weight than identity and the asterisk.
 func acceptsGzip(header []string) bool {
 	gzip, others := 0.0, 0.0
 	for _, line := range header {

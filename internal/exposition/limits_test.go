@@ -14,19 +14,19 @@ import (
 	"weixin_exporter/internal/exposition"
 )
 
-// limited replaces the handler by one with a limit of requests.
-func (w *world) limited(t *testing.T, most int) {
+// limit replaces the handler by one with a limit of requests.
+func (f *fixture) limit(t *testing.T, maxRequests int) {
 	t.Helper()
 	var err error
-	w.handler, err = exposition.New(exposition.Options{
-		Source: w.board, Live: w.live, ErrorLog: log.New(&w.log, "", 0), Now: func() time.Time { return w.now() }, MaxRequests: most,
+	f.handler, err = exposition.New(exposition.Options{
+		Source: f.latest, Live: f.live, ErrorLog: log.New(&f.log, "", 0), Now: func() time.Time { return f.now() }, MaxRequests: maxRequests,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// stalled is a client that reads nothing until it is told to.
+// stalled is a client that reads nothing until its channel is closed.
 type stalled struct {
 	httptest.ResponseRecorder
 	read chan struct{}
@@ -41,8 +41,8 @@ func (s *stalled) Write(p []byte) (int, error) {
 	return s.ResponseRecorder.Write(p)
 }
 
-// ask begins a scrape by the client; the channel is closed when it is over.
-func (s *stalled) ask(ctx context.Context, h http.Handler, encoding string) <-chan struct{} {
+// scrape begins a scrape by the client. The channel is closed when it has ended.
+func (s *stalled) scrape(ctx context.Context, h http.Handler, encoding string) <-chan struct{} {
 	over := make(chan struct{})
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/metrics", http.NoBody)
 	r.Header.Set("Accept-Encoding", encoding)
@@ -53,21 +53,21 @@ func (s *stalled) ask(ctx context.Context, h http.Handler, encoding string) <-ch
 	return over
 }
 
-// TestMaxRequests: clients that do not read keep others of their kind waiting, for ten seconds at
-// the most, and those of the other kind not at all.
+// Clients that do not read delay others without compression, for at most ten seconds, but not those with
+// compression.
 func TestMaxRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, someLive()...)
-		w.board.Publish(numbered(3, 1))
-		w.limited(t, 4)
+		f := newFixture(t, someLive()...)
+		f.latest.Publish(numbered(3, 1))
+		f.limit(t, 4)
 		first, second := newStalled(), newStalled()
-		firstOver, secondOver := first.ask(t.Context(), w.handler, "identity"), second.ask(t.Context(), w.handler, "identity")
+		firstOver, secondOver := first.scrape(t.Context(), f.handler, "identity"), second.scrape(t.Context(), f.handler, "identity")
 		synctest.Wait()
-		if a := w.get(w.handler, "/metrics", "Accept-Encoding", "gzip"); a.status != http.StatusOK {
-			t.Errorf("status %d of what is kept", a.status)
+		if a := f.get(f.handler, "/metrics", "Accept-Encoding", "gzip"); a.status != http.StatusOK {
+			t.Errorf("status %d for cached bytes", a.status)
 		}
 		began := time.Now()
-		a := w.get(w.handler, "/metrics", "Accept-Encoding", "identity")
+		a := f.get(f.handler, "/metrics", "Accept-Encoding", "identity")
 		if waited := time.Since(began); waited != 10*time.Second {
 			t.Errorf("refused after %v", waited)
 		}
@@ -76,33 +76,33 @@ func TestMaxRequests(t *testing.T) {
 		}
 		third := newStalled()
 		close(third.read)
-		thirdOver := third.ask(t.Context(), w.handler, "identity")
+		thirdOver := third.scrape(t.Context(), f.handler, "identity")
 		synctest.Wait()
 		close(first.read)
 		<-firstOver
 		<-thirdOver
 		if third.Code != http.StatusOK || third.Body.Len() == 0 {
-			t.Errorf("status %d after another one has left", third.Code)
+			t.Errorf("status %d after another client has ended", third.Code)
 		}
 		close(second.read)
 		<-secondOver
 	})
 }
 
-func TestSlowClientsOfWhatIsKeptDoNotCount(t *testing.T) {
+func TestSlowClientsOfCachedBytesDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, someLive()...)
-		w.board.Publish(numbered(3, 1))
-		w.limited(t, 2)
+		f := newFixture(t, someLive()...)
+		f.latest.Publish(numbered(3, 1))
+		f.limit(t, 2)
 		var clients []*stalled
 		var over []<-chan struct{}
 		for range 5 {
 			clients = append(clients, newStalled())
-			over = append(over, clients[len(clients)-1].ask(t.Context(), w.handler, "gzip"))
+			over = append(over, clients[len(clients)-1].scrape(t.Context(), f.handler, "gzip"))
 			synctest.Wait()
 		}
-		if a := w.get(w.handler, "/metrics", "Accept-Encoding", "gzip"); a.status != http.StatusOK {
-			t.Errorf("status %d beside clients that do not read", a.status)
+		if a := f.get(f.handler, "/metrics", "Accept-Encoding", "gzip"); a.status != http.StatusOK {
+			t.Errorf("status %d in addition to clients that do not read", a.status)
 		}
 		for i, c := range clients {
 			close(c.read)
@@ -111,94 +111,96 @@ func TestSlowClientsOfWhatIsKeptDoNotCount(t *testing.T) {
 	})
 }
 
-// TestOutdatedAnswersAreBounded: each of the clients that do not read has bytes of its own in
-// memory, because the accounts change; beyond the bound the oldest are given up.
-func TestOutdatedAnswersAreBounded(t *testing.T) {
+// Since the accounts change, each of the clients that do not read has bytes of its own in memory. Beyond the
+// limit, the oldest responses are aborted.
+func TestOutdatedResponsesAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, someLive()...)
+		f := newFixture(t, someLive()...)
 		now := time.Unix(1773108000, 0)
-		w.now = func() time.Time { return now }
-		w.board.Publish(numbered(60, 1))
-		size := len(w.get(w.handler, "/metrics", "Accept-Encoding", "gzip").body)
-		w.handler.KeepOutdated(3 * size)
+		f.now = func() time.Time { return now }
+		f.latest.Publish(numbered(60, 1))
+		size := len(f.get(f.handler, "/metrics", "Accept-Encoding", "gzip").body)
+		f.handler.LimitOutdated(3 * size)
 		var clients []*stalled
 		var over []<-chan struct{}
 		for i := range 6 {
 			now = now.Add(time.Minute)
-			w.board.Publish(numbered(60, int64(i)))
+			f.latest.Publish(numbered(60, int64(i)))
 			clients = append(clients, newStalled())
-			over = append(over, clients[i].ask(t.Context(), w.handler, "gzip"))
+			over = append(over, clients[i].scrape(t.Context(), f.handler, "gzip"))
 			synctest.Wait()
 		}
-		if n := w.handler.Outdated(); n != 5 {
-			t.Fatalf("%d outdated answers are being sent, want 5", n)
+		if n := f.handler.Outdated(); n != 5 {
+			t.Fatalf("%d outdated responses are being sent, want 5", n)
 		}
 		complete := 0
 		for i, c := range clients {
 			close(c.read)
 			<-over[i]
-			if w.complete(c) {
+			if f.complete(c) {
 				complete++
 			} else if i > 2 {
-				t.Errorf("answer %d was broken off", i)
+				t.Errorf("response %d was aborted", i)
 			}
 		}
 		if complete < 3 || complete > 4 {
-			t.Errorf("%d of 6 answers are complete, want the latest and those within the bound", complete)
+			t.Errorf("%d of 6 responses are complete, want the latest and those within the limit", complete)
 		}
-		if !strings.Contains(w.log.String(), "reads too slowly") {
-			t.Errorf("logged: %s", &w.log)
+		if !strings.Contains(f.log.String(), "reads too slowly") {
+			t.Errorf("logged: %s", &f.log)
 		}
-		if n := w.handler.Outdated(); n != 0 {
-			t.Errorf("%d outdated answers are kept for nobody", n)
+		if n := f.handler.Outdated(); n != 0 {
+			t.Errorf("%d outdated responses are in memory after all clients have ended", n)
 		}
 	})
 }
 
-// complete reports whether a client has all of its answer.
-func (w *world) complete(s *stalled) bool {
+// complete reports whether a client has its whole response.
+func (f *fixture) complete(s *stalled) bool {
 	return strconv.Itoa(s.Body.Len()) == s.Header().Get("Content-Length")
 }
 
-// TestForeignShardsAreNotKept: only the shards of one number are, until nobody asks for them.
-func TestForeignShardsAreNotKept(t *testing.T) {
-	w := newWorld(t, someLive()...)
+// Only the shards of one count are cached, until they have not been requested for a while.
+func TestShardsOfOtherCountsAreNotCached(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, someLive()...)
 	now := time.Unix(1773108000, 0)
-	w.now = func() time.Time { return now }
-	w.board.Publish(accounts(24, 1))
-	kept := func(shard string) bool {
+	f.now = func() time.Time { return now }
+	f.latest.Publish(accounts(24, 1))
+	cached := func(shard string) bool {
 		t.Helper()
-		a := w.get(w.handler, "/metrics?shard="+shard, "Accept-Encoding", "gzip")
+		a := f.get(f.handler, "/metrics?shard="+shard, "Accept-Encoding", "gzip")
 		if a.status != http.StatusOK || len(lines(t, a)) == 0 {
 			t.Fatalf("%d %q", a.status, a.plain)
 		}
-		return a.header.Get("Content-Length") != "" // as only those have that are kept
+		return a.header.Get("Content-Length") != "" // only cached responses have it
 	}
 	for _, step := range []struct {
-		wait  time.Duration
-		shard string
-		kept  bool
+		wait   time.Duration
+		shard  string
+		cached bool
 	}{
 		{0, "1/8", true},
 		{time.Minute, "1/3", false},
 		{time.Minute, "2/8", true},
 		{time.Minute, "1/1", true},
-		{8 * time.Minute, "1/3", false}, // 2/8 may be asked for again
+		{8 * time.Minute, "1/3", false}, // 2/8 may be requested again
 		{2 * time.Minute, "1/3", true},
 		{time.Minute, "1/8", false},
 	} {
 		now = now.Add(step.wait)
-		if got := kept(step.shard); got != step.kept {
-			t.Errorf("%s at %v is kept: %v, want %v", step.shard, now, got, step.kept)
+		if got := cached(step.shard); got != step.cached {
+			t.Errorf("%s at %v is cached: %v, want %v", step.shard, now, got, step.cached)
 		}
 	}
 }
 
 func TestTooManyNames(t *testing.T) {
-	w := newWorld(t, someLive()...)
-	a := w.get(w.handler, "/metrics?"+strings.Repeat("name[]=a&", 201))
+	t.Parallel()
+	f := newFixture(t, someLive()...)
+	a := f.get(f.handler, "/metrics?"+strings.Repeat("name[]=a&", 201))
 	if a.status != http.StatusBadRequest || !strings.Contains(a.plain, "at most 200") {
 		t.Errorf("%d %q", a.status, a.plain)
 	}
-	w.same(t, "/metrics?"+strings.Repeat("name[]=a_level&", 200))
+	f.same(t, "/metrics?"+strings.Repeat("name[]=a_level&", 200))
 }

@@ -17,10 +17,10 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// gzipHeader says: deflate, no name, no time, compressed the fastest way.
+// gzipHeader stands for deflate at the fastest level, without a name and a time.
 const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 
-// sums are the CRC and the length of the plain text, with which a gzip member ends.
+// sums are the checksum and the length of the plain text, which are at the end of a gzip member.
 type sums struct {
 	crc    uint32
 	length uint32 // modulo 2^32
@@ -35,7 +35,7 @@ func (s *sums) trailer() []byte {
 	return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, s.crc), s.length)
 }
 
-// summing adds up what is written through it.
+// summing updates sums with everything written through it.
 type summing struct {
 	*sums
 	to io.Writer
@@ -47,7 +47,7 @@ func (s summing) Write(text []byte) (int, error) {
 }
 
 // packed is the beginning of a gzip member: its header and a deflate stream that ends with a flush,
-// so that another deflate stream can follow. (A second member would be allowed by RFC 1952, but curl
+// so that another deflate stream can follow. (RFC 1952 would allow a second member, but curl
 // refuses it.)
 type packed struct {
 	chunks chunks
@@ -58,7 +58,7 @@ type packed struct {
 	names   uint64
 	at      time.Time
 	readers int         // how many requests are sending it
-	cut     atomic.Bool // sending must stop
+	aborted atomic.Bool // sending must stop
 }
 
 // pack renders and compresses the series of accounts.
@@ -84,15 +84,15 @@ func (p *packed) finish(b *buffers) []byte {
 	return tail.Bytes()
 }
 
-// errCut says why a response was aborted.
-var errCut = errors.New("the client reads too slowly: its response is outdated and the memory for outdated responses is used up")
+// errAborted is the error of a response that was aborted.
+var errAborted = errors.New("the client reads too slowly: its response is outdated and the memory for outdated responses is used up")
 
-// send writes the member with its end.
+// send writes the member and its end.
 func (p *packed) send(w http.ResponseWriter, tail []byte) error {
 	w.Header().Set("Content-Length", strconv.Itoa(p.chunks.size+len(tail)))
 	for _, chunk := range p.chunks.list {
-		if p.cut.Load() {
-			return errCut
+		if p.aborted.Load() {
+			return errAborted
 		}
 		if _, err := w.Write(chunk); err != nil {
 			return err
@@ -119,7 +119,7 @@ func streamMember(w io.Writer, s scrape, b *buffers) error {
 	return err
 }
 
-// chunks are bytes that grow without being copied.
+// chunks is a buffer that grows without being copied.
 type chunks struct {
 	list [][]byte
 	size int
@@ -149,11 +149,11 @@ func (c *chunks) Write(p []byte) (int, error) {
 // buffers are the working memory of one scrape.
 type buffers struct {
 	live    bytes.Buffer  // the live part, gathered for this scrape
-	lines   []byte        // rendered lines that are not written yet
-	deflate *flate.Writer // at the fastest level: the default saves a fifth of the bytes for twice the time
+	lines   []byte        // rendered lines that were not written yet
+	deflate *flate.Writer // at the fastest level: the default saves a fifth of the bytes and takes twice the time
 }
 
 func newBuffers() *buffers {
-	deflate, _ := flate.NewWriter(io.Discard, flate.BestSpeed) // there is this level
+	deflate, _ := flate.NewWriter(io.Discard, flate.BestSpeed) // the level exists
 	return &buffers{deflate: deflate}
 }

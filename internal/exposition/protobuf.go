@@ -10,7 +10,7 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// Field numbers of io.prometheus.client's messages, as in client_model's metrics.proto.
+// Field numbers of the messages in io.prometheus.client, from metrics.proto of client_model.
 const (
 	familyName, familyHelp, familyType, familyMetric protowire.Number = 1, 2, 3, 4
 	metricLabel, metricGauge, metricCounter          protowire.Number = 1, 2, 3
@@ -18,9 +18,9 @@ const (
 	sampleValue                                      protowire.Number = 1 // of Gauge and of Counter
 )
 
-// protobuf is a family as a delimited message of io.prometheus.client.MetricFamily. A reader
-// needs the length of a message before the message, so a family is gone through twice: the
-// lengths of all metrics are added up before the first one is written.
+// protobuf is a family as a delimited message of io.prometheus.client.MetricFamily. The length of a
+// message precedes it, so a family is processed twice: the lengths of all metrics are added up before
+// the first one is written.
 type protobuf struct {
 	families.Family
 
@@ -116,7 +116,7 @@ func appendText(b []byte, number protowire.Number, text string) []byte {
 	return protowire.AppendString(protowire.AppendTag(b, number, protowire.BytesType), text)
 }
 
-// sizeField returns the size of a field with content of a length of its own.
+// sizeField returns the size of a field whose content has so many bytes.
 func sizeField(number protowire.Number, content int) int {
 	return protowire.SizeTag(number) + protowire.SizeBytes(content)
 }

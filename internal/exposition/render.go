@@ -9,28 +9,28 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// flushAt is the number of rendered bytes at which they are handed on. The account that is being
-// rendered at that moment may add to them.
+// flushAt is the number of rendered bytes from which they are written. The account that is being
+// rendered at that moment is completed first.
 const flushAt = 60 << 10
 
-// form is a format with all families prepared for it.
+// form is a format and all families prepared for it.
 type form struct {
 	families []family
-	// kept is false for a format that is rendered for each scrape, because nobody asks for it
-	// regularly.
-	kept bool
+	// cached is false for a format that is rendered for each scrape, because no scraper requests
+	// it.
+	cached bool
 }
 
 // family renders one of families.All in one format.
 type family interface {
 	// name returns the name of the family.
 	name() string
-	// appendHead appends what stands before the samples of the accounts, and reports whether they
-	// have any; without samples there is no family.
+	// appendHead appends what precedes the samples, and reports whether the accounts have any.
+	// Without samples, the family is omitted.
 	appendHead(b []byte, accounts []*snapshot.Account) ([]byte, bool)
 	// appendAccount appends the samples of one account.
 	appendAccount(b []byte, a *snapshot.Account) []byte
-	// appendTail appends what stands after the samples.
+	// appendTail appends what follows the samples.
 	appendTail(b []byte) []byte
 }
 
@@ -45,16 +45,16 @@ func forms() map[expfmt.FormatType]*form {
 	}
 }
 
-func newForm(kept bool, prepare func(families.Family) family) *form {
-	f := &form{kept: kept}
+func newForm(cached bool, prepare func(families.Family) family) *form {
+	f := &form{cached: cached}
 	for _, described := range families.All() {
 		f.families = append(f.families, prepare(described))
 	}
 	return f
 }
 
-// render writes the series of the accounts that the families in wanted have; nil means all. It
-// uses buf, which may grow, for what is not written yet.
+// render writes the series of the accounts in the families in wanted; nil means all families. It
+// buffers in buf, which may grow.
 func (f *form) render(w io.Writer, buf *[]byte, accounts []*snapshot.Account, wanted map[string]bool) error {
 	b := (*buf)[:0]
 	defer func() { *buf = b }()

@@ -13,14 +13,14 @@ import (
 )
 
 // over serves the handler on the loopback interface.
-func (w *world) over(t *testing.T) *httptest.Server {
+func (f *fixture) over(t *testing.T) *httptest.Server {
 	t.Helper()
-	server := httptest.NewServer(w.handler)
+	server := httptest.NewServer(f.handler)
 	t.Cleanup(server.Close)
 	return server
 }
 
-// programs are the live metrics that the program has at the least.
+// programs returns live metrics of the program.
 func programs() []prometheus.Collector {
 	return []prometheus.Collector{
 		collectors.NewGoCollector(), collector.NewCached(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), time.Second, time.Now),
@@ -31,7 +31,7 @@ func newGauge() prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts{Name: "some_level", Help: "Moves."})
 }
 
-// floats has a histogram that OpenMetrics cannot show.
+// floats has a float histogram, which OpenMetrics does not support.
 type floats struct{}
 
 func (floats) desc() *prometheus.Desc {

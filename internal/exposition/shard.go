@@ -13,44 +13,43 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// maxShards is far more than are of any use.
+// maxShards limits the number of shards. It is far more than useful.
 const maxShards = 100
 
-// Shard is one of several parts of the accounts, counted from 1, as in "2/8". The name of an
-// account decides in which part it is, whatever other accounts there are. All that does not
-// describe accounts is in the first part.
+// Shard is a part of the accounts, such as "2/8" for the second of eight. The shard of an account depends
+// on its name only, not on other accounts. Metrics that do not describe accounts are in the first shard.
 type Shard struct{ number, of int }
 
-// whole is all accounts.
-var whole = Shard{1, 1}
+// all is the only shard, with all accounts.
+var all = Shard{1, 1}
 
-// shardOf returns the shard that a request asks for.
+// shardOf returns the shard that a request is for.
 func shardOf(query url.Values) (Shard, error) {
-	asked, ok := query["shard"]
+	values, ok := query["shard"]
 	if !ok {
-		return whole, nil
+		return all, nil
 	}
-	number, of, _ := strings.Cut(asked[0], "/")
+	number, of, _ := strings.Cut(values[0], "/")
 	var s Shard
-	s.number, _ = strconv.Atoi(number) // 0 is refused
+	s.number, _ = strconv.Atoi(number) // 0 is invalid
 	s.of, _ = strconv.Atoi(of)
-	if len(asked) != 1 || s.number < 1 || s.number > s.of || s.of > maxShards || s.String() != asked[0] {
-		return s, fmt.Errorf("there is no shard %q; ask for shard=2/8, say, the second of eight; %d are the most", strings.Join(asked, ", "), maxShards)
+	if len(values) != 1 || s.number < 1 || s.number > s.of || s.of > maxShards || s.String() != values[0] {
+		return s, fmt.Errorf("there is no shard %q; use shard=2/8, for example, for the second of eight; at most %d are allowed", strings.Join(values, ", "), maxShards)
 	}
 	return s, nil
 }
 
-// String returns the shard as a request asks for it.
+// String returns the shard as in a request.
 func (s Shard) String() string { return strconv.Itoa(s.number) + "/" + strconv.Itoa(s.of) }
 
 func (s Shard) first() bool { return s.number == 1 }
 
-// accounts returns the shard's part of a snapshot, which may be nil.
+// accounts returns the accounts of the shard. The snapshot may be nil.
 func (s Shard) accounts(of *snapshot.Snapshot) []*snapshot.Account {
 	if of == nil {
 		return nil
 	}
-	if s == whole {
+	if s == all {
 		return of.Accounts
 	}
 	var part []*snapshot.Account
@@ -62,22 +61,21 @@ func (s Shard) accounts(of *snapshot.Snapshot) []*snapshot.Account {
 	return part
 }
 
-// queryOf returns the parameters of a request, or an error where they cannot be read. To ignore what
-// cannot be read would mean to answer with everything.
+// queryOf returns the parameters of a request. Invalid parameters are an error: ignoring them would serve everything.
 func queryOf(r *http.Request) (url.Values, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, fmt.Errorf("the query of the URL cannot be read: %w; separate parameters with & and write special characters as %%XX", err)
+		return nil, fmt.Errorf("the query of the URL is invalid: %w; separate parameters with & and write special characters as %%XX", err)
 	}
 	return query, nil
 }
 
-// Discovery answers Prometheus' HTTP service discovery: with shards=8 it names this exporter
-// eight times, once for each shard of the metrics. The label "shard" keeps apart what Prometheus notes
-// of each, such as "up".
+// Discovery serves Prometheus' HTTP service discovery. With shards=8 this exporter is a target eight
+// times, once for each shard of the metrics. The label "shard" distinguishes the series that Prometheus
+// adds for each target, such as "up".
 //
-// metrics is the URL of the metrics from outside. Where it is nil, the targets are at the host that the
-// request names, and scheme and path are left to the job: a proxy may have changed both.
+// metrics is the external URL of the metrics. If it is nil, the targets have the host of the request, and
+// scheme and path are left to the scrape job: a proxy may have changed both.
 func Discovery(metrics *url.URL) http.Handler {
 	type group struct {
 		Targets []string          `json:"targets"`
@@ -94,7 +92,7 @@ func Discovery(metrics *url.URL) http.Handler {
 			host = metrics.Host
 		}
 		if host == "" {
-			http.Error(w, "The request does not say under which host and port this exporter was asked.", http.StatusBadRequest)
+			http.Error(w, "The request does not name the host and port of this exporter.", http.StatusBadRequest)
 			return
 		}
 		groups := make([]group, shards)
@@ -107,23 +105,23 @@ func Discovery(metrics *url.URL) http.Handler {
 			}
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(groups) // whoever asked is gone: nothing to be done
+		_ = json.NewEncoder(w).Encode(groups) // the client is gone
 	})
 }
 
-// shardsOf returns into how many shards a request wants the accounts to be divided.
+// shardsOf returns the number of shards that a request is for.
 func shardsOf(r *http.Request) (int, error) {
 	query, err := queryOf(r)
 	if err != nil {
 		return 0, err
 	}
-	asked := query["shards"]
-	if len(asked) == 1 {
-		shards, err := strconv.Atoi(asked[0])
-		if err == nil && shards >= 1 && shards <= maxShards && strconv.Itoa(shards) == asked[0] {
+	values := query["shards"]
+	if len(values) == 1 {
+		shards, err := strconv.Atoi(values[0])
+		if err == nil && shards >= 1 && shards <= maxShards && strconv.Itoa(shards) == values[0] {
 			return shards, nil
 		}
 	}
-	return 0, fmt.Errorf("say into how many shards the accounts are to be divided, from 1 to %d, as in ?shards=8; not %q",
-		maxShards, strings.Join(asked, ", "))
+	return 0, fmt.Errorf("the parameter shards must be the number of shards, from 1 to %d, as in ?shards=8; got %q",
+		maxShards, strings.Join(values, ", "))
 }

@@ -16,8 +16,8 @@ import (
 	"weixin_exporter/internal/exposition"
 )
 
-// lines returns the set of an exposition's samples.
-func lines(t *testing.T, a answer) map[string]bool {
+// lines returns the set of the samples in a response.
+func lines(t *testing.T, a response) map[string]bool {
 	t.Helper()
 	if a.status != http.StatusOK {
 		t.Fatalf("%d %s", a.status, a.plain)
@@ -43,15 +43,16 @@ func lines(t *testing.T, a answer) map[string]bool {
 	return set
 }
 
-func TestShardsTogetherAreTheWhole(t *testing.T) {
-	w := newWorld(t, someLive()...)
+func TestShardsAreComplete(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, someLive()...)
 	for _, accept := range []string{asText, asOpenMetrics, asProtobuf} {
 		for _, encoding := range []string{"identity", "gzip"} {
-			w.board.Publish(accounts(24, 1))
-			want := lines(t, w.get(w.handler, "/metrics", "Accept", accept, "Accept-Encoding", encoding))
+			f.latest.Publish(accounts(24, 1))
+			want := lines(t, f.get(f.handler, "/metrics", "Accept", accept, "Accept-Encoding", encoding))
 			got := map[string]bool{}
 			for i := range 8 {
-				part := w.get(w.handler, fmt.Sprintf("/metrics?shard=%d/8", i+1), "Accept", accept, "Accept-Encoding", encoding)
+				part := f.get(f.handler, fmt.Sprintf("/metrics?shard=%d/8", i+1), "Accept", accept, "Accept-Encoding", encoding)
 				ofAccounts := false
 				for line := range lines(t, part) {
 					if got[line] {
@@ -71,23 +72,24 @@ func TestShardsTogetherAreTheWhole(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%s, %s (-whole +shards):\n%s", accept, encoding, diff)
+				t.Errorf("%s, %s (-all +shards):\n%s", accept, encoding, diff)
 			}
 		}
 	}
-	if w.get(w.handler, "/metrics?shard=1/1").plain != w.get(w.handler, "/metrics").plain {
-		t.Error("the only shard is not the whole")
+	if f.get(f.handler, "/metrics?shard=1/1").plain != f.get(f.handler, "/metrics").plain {
+		t.Error("the only shard is not complete")
 	}
 }
 
-// TestAnAccountStaysInItsShard: whatever other accounts come and go, in each version.
+// An account stays in its shard, whatever other accounts there are, and in every version.
 func TestAnAccountStaysInItsShard(t *testing.T) {
-	w := newWorld(t)
-	w.board.Publish(foreign())
+	t.Parallel()
+	f := newFixture(t)
+	f.latest.Publish(awkward())
 	for name, want := range map[string]int{`account=""`: 2, `account="\"quoted\"`: 1, `account="a=`: 3, `account="客服号 🎉"`: 2} {
 		found := 0
 		for n := range 8 {
-			if strings.Contains(w.get(w.handler, fmt.Sprintf("/metrics?shard=%d/8", n+1)).plain, "weixin_account_info{"+name) {
+			if strings.Contains(f.get(f.handler, fmt.Sprintf("/metrics?shard=%d/8", n+1)).plain, "weixin_account_info{"+name) {
 				found = n + 1
 			}
 		}
@@ -97,16 +99,17 @@ func TestAnAccountStaysInItsShard(t *testing.T) {
 	}
 }
 
-func TestShardsThatDoNotExist(t *testing.T) {
-	w := newWorld(t, someLive()...)
-	w.board.Publish(foreign())
+func TestInvalidShards(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, someLive()...)
+	f.latest.Publish(awkward())
 	for _, query := range []string{
 		"shard=", "shard=1", "shard=0/8", "shard=9/8", "shard=-1/8", "shard=+1/8", "shard=01/8", "shard=1/8/2", "shard=1/101", "shard=1/99999999999999999999",
 		"shard=a/b", "shard=1/0", "shard=1/8&shard=2/8", "shard=2%208",
 	} {
 		for _, accept := range []string{asText, asProtobuf} {
-			got := w.get(w.handler, "/metrics?"+query, "Accept", accept, "Accept-Encoding", "gzip")
-			if got.status != http.StatusBadRequest || !strings.Contains(got.plain, "ask for shard=2/8") || !strings.Contains(got.plain, "100") || strings.Contains(got.plain, "[") {
+			got := f.get(f.handler, "/metrics?"+query, "Accept", accept, "Accept-Encoding", "gzip")
+			if got.status != http.StatusBadRequest || !strings.Contains(got.plain, "use shard=2/8") || !strings.Contains(got.plain, "100") || strings.Contains(got.plain, "[") {
 				t.Errorf("%s: %d %q", query, got.status, got.plain)
 			}
 		}
@@ -114,19 +117,20 @@ func TestShardsThatDoNotExist(t *testing.T) {
 }
 
 func TestDiscovery(t *testing.T) {
-	w := newWorld(t)
+	t.Parallel()
+	f := newFixture(t)
 	type group struct {
 		Targets []string
 		Labels  map[string]string
 	}
 	h := exposition.Discovery(nil)
 	for _, metrics := range []*url.URL{nil, {Scheme: "https", Host: "proxy.example", Path: "/weixin/statistics"}} {
-		host, labels := "weixin.example:9988", map[string]string{} // scheme and path are the job's own
+		host, labels := "weixin.example:9988", map[string]string{} // scheme and path are those of the job
 		if metrics != nil {
 			host, labels = "proxy.example", map[string]string{"__scheme__": "https", "__metrics_path__": "/weixin/statistics"}
 		}
 		for _, shards := range []int{1, 8, 100} {
-			got := w.get(exposition.Discovery(metrics), fmt.Sprintf("http://weixin.example:9988/sd?shards=%d", shards))
+			got := f.get(exposition.Discovery(metrics), fmt.Sprintf("http://weixin.example:9988/sd?shards=%d", shards))
 			var groups, want []group
 			if err := json.Unmarshal(got.body, &groups); err != nil {
 				t.Fatalf("%v: %s", err, got.body)
@@ -143,16 +147,16 @@ func TestDiscovery(t *testing.T) {
 		}
 	}
 	for _, query := range []string{"", "?shards=", "?shards=0", "?shards=101", "?shards=-1", "?shards=08", "?shards=%2B8", "?shards=eight", "?shards=8&shards=9", "?shard=8"} {
-		if got := w.get(h, "http://weixin.example/sd"+query); got.status != http.StatusBadRequest || !strings.Contains(got.plain, "?shards=8") || !strings.Contains(got.plain, "100") || strings.Contains(got.plain, "[") {
+		if got := f.get(h, "http://weixin.example/sd"+query); got.status != http.StatusBadRequest || !strings.Contains(got.plain, "?shards=8") || !strings.Contains(got.plain, "100") || strings.Contains(got.plain, "[") {
 			t.Errorf("%s: %d %q", query, got.status, got.plain)
 		}
 	}
-	if got := w.get(hostless(h), "http://weixin.example/sd?shards=8"); got.status != http.StatusBadRequest || !strings.Contains(got.plain, "host and port") {
+	if got := f.get(hostless(h), "http://weixin.example/sd?shards=8"); got.status != http.StatusBadRequest || !strings.Contains(got.plain, "host and port") {
 		t.Errorf("without a host: %d %q", got.status, got.plain)
 	}
 }
 
-// hostless serves requests as HTTP/1.0 has them.
+// hostless serves requests without a host, as in HTTP/1.0.
 func hostless(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Host = ""
@@ -160,15 +164,16 @@ func hostless(h http.Handler) http.Handler {
 	})
 }
 
-// TestQueriesThatCannotBeRead are not taken for queries without a parameter, which ask for everything.
-func TestQueriesThatCannotBeRead(t *testing.T) {
-	w := newWorld(t, someLive()...)
-	w.board.Publish(foreign())
+// Invalid queries are not treated as queries without parameters, which are for everything.
+func TestInvalidQueries(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, someLive()...)
+	f.latest.Publish(awkward())
 	for _, query := range []string{"shard=%zz", "shard=1/8;", "shard=1/8;name[]=up", "name%5B%5D=%", "%zz"} {
-		for name, h := range map[string]http.Handler{"/metrics": w.handler, "/sd": exposition.Discovery(nil)} {
+		for name, h := range map[string]http.Handler{"/metrics": f.handler, "/sd": exposition.Discovery(nil)} {
 			for _, accept := range []string{asText, asProtobuf} {
-				got := w.get(h, "http://weixin.example"+name+"?shards=8&"+query, "Accept", accept)
-				if got.status != http.StatusBadRequest || !strings.Contains(got.plain, "the query of the URL cannot be read") {
+				got := f.get(h, "http://weixin.example"+name+"?shards=8&"+query, "Accept", accept)
+				if got.status != http.StatusBadRequest || !strings.Contains(got.plain, "the query of the URL is invalid") {
 					t.Errorf("%s?%s: %d %q", name, query, got.status, got.plain)
 				}
 			}

@@ -16,14 +16,14 @@ type text struct {
 	openMetrics bool
 
 	head  string   // the HELP and TYPE lines
-	begin string   // of a line, up to the account's name
-	own   string   // between the account's name and the value of the account's own label; or ""
-	ends  []string // of the labels and what follows up to the value, for each of Values
+	begin string   // the beginning of a line, up to the account's name
+	own   string   // what is between the account's name and the value of Own; "" without Own
+	ends  []string // the rest of the labels and what follows up to the value, for each of Values
 }
 
 func newText(described families.Family, openMetrics bool) *text {
-	// In OpenMetrics, it is the sample of a counter that has the suffix, not the family, and
-	// quotes are escaped in HELP texts, too.
+	// In OpenMetrics, the sample of a counter has the suffix, but not the family, and quotes are
+	// also escaped in HELP texts.
 	name, escapes := described.Name, []string{`\`, `\\`, "\n", `\n`}
 	if openMetrics {
 		escapes = append(escapes, `"`, `\"`)
@@ -67,7 +67,7 @@ func (f *text) appendHead(b []byte, accounts []*snapshot.Account) ([]byte, bool)
 func (f *text) appendTail(b []byte) []byte { return b }
 
 func (f *text) appendAccount(lines []byte, a *snapshot.Account) []byte {
-	from, to := 0, 0 // where the part is that all lines have in common
+	from, to := 0, 0 // the common part of all lines
 	for i, end := range f.ends {
 		value, ok := f.Read(a, i)
 		if !ok {
@@ -107,12 +107,12 @@ func appendEscaped(line []byte, value string) []byte {
 	return line
 }
 
-// appendValue appends a number in the shortest form from which it can be read again, as both
-// formats have it; OpenMetrics marks whole numbers with a ".0".
+// appendValue appends a number in the shortest form that represents it exactly, as in both formats.
+// OpenMetrics adds ".0" to whole numbers.
 func (f *text) appendValue(line []byte, v float64) []byte {
-	const limit = 1e6 // from here on numbers have an exponent
+	const limit = 1e6 // numbers from here on have an exponent
 	if v >= 0 && v < limit {
-		// Counts and milliseconds: the digits of a whole number are sooner found.
+		// Counts and milliseconds: formatting a whole number is faster.
 		if n := int64(v*1000 + 0.5); float64(n)/1000 == v {
 			return f.appendThousandths(line, n)
 		}

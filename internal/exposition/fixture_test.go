@@ -23,7 +23,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// What a scraper accepts.
+// Accept headers of scrapers.
 const (
 	asText        = "text/plain;version=0.0.4"
 	asOpenMetrics = "application/openmetrics-text;version=1.0.0"
@@ -32,7 +32,7 @@ const (
 
 const date datacube.Date = 20521
 
-// accounts returns accounts with traffic in each hour, the same ones for the same numbers.
+// accounts returns accounts with traffic in each hour. The same arguments give the same accounts.
 func accounts(n int, seed uint64) *snapshot.Snapshot {
 	random := rand.New(rand.NewPCG(seed, 2))
 	figures := func() datacube.Figures {
@@ -59,8 +59,8 @@ func accounts(n int, seed uint64) *snapshot.Snapshot {
 	return s
 }
 
-// foreign returns accounts with names and figures that are awkward to write, in order.
-func foreign() *snapshot.Snapshot {
+// awkward returns accounts with names and figures that need escaping or special formatting, sorted by name.
+func awkward() *snapshot.Snapshot {
 	hours := &datacube.HourlyDay{Date: date}
 	for i, n := range []int64{0, 1, 9, 10, 999, 1000, 1001, 1010, 1100, 12_345, 999_999, 1_000_000, 1_234_567, 999_999_999, 1_000_000_000, 1 << 53, 1<<53 + 1, 1<<63 - 1} {
 		hours.Hours[i] = datacube.Figures{Callbacks: n, Failures: n, TimeCostMillis: n, MaxTimeCostMillis: n * 7 % 1_000_003}
@@ -81,95 +81,95 @@ func foreign() *snapshot.Snapshot {
 	}}
 }
 
-// world is a handler and the ordinary one over the same metrics.
-type world struct {
+// fixture has a handler, and that of promhttp over the same metrics.
+type fixture struct {
 	tb       testing.TB
-	board    *snapshot.Latest
+	latest   *snapshot.Latest
 	live     *prometheus.Registry
 	now      func() time.Time
 	log      bytes.Buffer
 	handler  *exposition.Handler
-	ordinary http.Handler
+	promhttp http.Handler
 }
 
-// newWorld makes one whose live part is what the given collectors have.
-func newWorld(tb testing.TB, live ...prometheus.Collector) *world {
+// newFixture returns a fixture whose live metrics are those of the given collectors.
+func newFixture(tb testing.TB, live ...prometheus.Collector) *fixture {
 	tb.Helper()
-	w := &world{tb: tb, board: snapshot.NewLatest(), live: prometheus.NewRegistry()}
-	w.now = func() time.Time { return time.Unix(1773108000, 0) }
+	f := &fixture{tb: tb, latest: snapshot.NewLatest(), live: prometheus.NewRegistry()}
+	f.now = func() time.Time { return time.Unix(1773108000, 0) }
 	both := prometheus.NewRegistry()
 	for _, c := range live {
-		if err := w.live.Register(c); err != nil {
+		if err := f.live.Register(c); err != nil {
 			tb.Fatal(err)
 		}
 	}
-	for _, c := range append(live, collector.New(w.board)) {
+	for _, c := range append(live, collector.New(f.latest)) {
 		if err := both.Register(c); err != nil {
 			tb.Fatal(err)
 		}
 	}
-	w.ordinary = promhttp.HandlerFor(both, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorLog: log.New(io.Discard, "", 0)})
+	f.promhttp = promhttp.HandlerFor(both, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorLog: log.New(io.Discard, "", 0)})
 	var err error
-	w.handler, err = exposition.New(exposition.Options{
-		Source: w.board, Live: w.live, ErrorLog: log.New(&w.log, "", 0), Now: func() time.Time { return w.now() },
+	f.handler, err = exposition.New(exposition.Options{
+		Source: f.latest, Live: f.live, ErrorLog: log.New(&f.log, "", 0), Now: func() time.Time { return f.now() },
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return w
+	return f
 }
 
-// someLive are metrics of all kinds that look the same each time.
+// someLive returns metrics of all types whose values do not change.
 func someLive() []prometheus.Collector {
 	counter := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "weixin_api_requests_total", Help: "Quoted: \"\\\n"}, []string{"api"})
 	counter.WithLabelValues("daily").Add(7)
 	counter.WithLabelValues(`"`).Inc()
-	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "a_level", Help: "The first of all."})
+	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "a_level", Help: "The first one."})
 	gauge.Set(-1.5)
-	dotted := prometheus.NewGauge(prometheus.GaugeOpts{Name: "zoo.größe", Help: "To be escaped.", ConstLabels: prometheus.Labels{"dotted.label": "ä"}})
+	dotted := prometheus.NewGauge(prometheus.GaugeOpts{Name: "zoo.größe", Help: "Is escaped.", ConstLabels: prometheus.Labels{"dotted.label": "ä"}})
 	histogram := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "weixin_times_seconds", Help: "Times.", Buckets: []float64{0.1, 1}, NativeHistogramBucketFactor: 1.1})
 	histogram.Observe(0.5)
 	return []prometheus.Collector{counter, gauge, dotted, histogram}
 }
 
-// answer is what a handler says.
-type answer struct {
+// response is the response of a handler.
+type response struct {
 	status int
 	header http.Header
-	body   []byte // as it was sent
-	plain  string // without compression
+	body   []byte // as sent
+	plain  string // uncompressed
 }
 
-// get asks a handler. Headers are given as names and values in turn.
-func (w *world) get(h http.Handler, path string, headers ...string) answer {
-	w.tb.Helper()
-	return w.ask(h, http.MethodGet, path, headers...)
+// get sends a GET request to a handler. headers are names and values in turn.
+func (f *fixture) get(h http.Handler, path string, headers ...string) response {
+	f.tb.Helper()
+	return f.request(h, http.MethodGet, path, headers...)
 }
 
-func (w *world) ask(h http.Handler, method, path string, headers ...string) answer {
-	w.tb.Helper()
-	r := httptest.NewRequestWithContext(w.tb.Context(), method, path, http.NoBody)
+func (f *fixture) request(h http.Handler, method, path string, headers ...string) response {
+	f.tb.Helper()
+	r := httptest.NewRequestWithContext(f.tb.Context(), method, path, http.NoBody)
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
 	if r.URL.Scheme == "https" {
 		r.TLS = &tls.ConnectionState{}
 	}
-	return w.serve(h, r)
+	return f.serve(h, r)
 }
 
-func (w *world) serve(h http.Handler, r *http.Request) answer {
-	w.tb.Helper()
+func (f *fixture) serve(h http.Handler, r *http.Request) response {
+	f.tb.Helper()
 	recorder := httptest.NewRecorder()
 	h.ServeHTTP(recorder, r)
-	a := answer{status: recorder.Code, header: recorder.Result().Header, body: recorder.Body.Bytes(), plain: recorder.Body.String()}
-	if a.header.Get("Content-Encoding") == "gzip" && r.Method != http.MethodHead {
-		a.plain = string(gunzip(w.tb, a.body))
+	got := response{status: recorder.Code, header: recorder.Result().Header, body: recorder.Body.Bytes(), plain: recorder.Body.String()}
+	if got.header.Get("Content-Encoding") == "gzip" && r.Method != http.MethodHead {
+		got.plain = string(gunzip(f.tb, got.body))
 	}
-	return a
+	return got
 }
 
-// gunzip unpacks what has to be one member and nothing else.
+// gunzip decompresses a single gzip member, and fails if anything follows it.
 func gunzip(tb testing.TB, packed []byte) []byte {
 	tb.Helper()
 	source := bytes.NewReader(packed)
