@@ -6,34 +6,34 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// Summary is a prometheus.Collector over what the latest snapshot says of all accounts together
-// and of the store: a few series, however many accounts there are.
+// Summary is a prometheus.Collector of metrics about all accounts together and the store, from the latest
+// snapshot. The number of series does not depend on the number of accounts.
 type Summary struct {
 	source   Source
 	accounts *prometheus.Desc
 	failures *prometheus.Desc
 }
 
-// NewSummary returns a Summary over the snapshots of source.
+// NewSummary returns a Summary of the snapshots of source.
 func NewSummary(source Source) *Summary {
 	return &Summary{
 		source: source,
 		accounts: prometheus.NewDesc("weixin_accounts",
-			"Configured accounts by state: ok, waiting (Weixin has no figures of the latest day yet), pending (not asked for yet), "+
-				"failing (for a reason that passes by itself), needs_action (for one that does not).",
+			"Configured accounts by state: ok, waiting (Weixin has no figures for the latest day yet), pending (not requested yet), "+
+				"failing (for a temporary reason), needs_action (someone has to act).",
 			[]string{"state"}, nil),
 		failures: prometheus.NewDesc("weixin_store_failures_total",
-			"Failed attempts to write what was answered into the store, by reason.", []string{"reason"}, nil),
+			"Failed attempts to save responses in the store, by reason.", []string{"reason"}, nil),
 	}
 }
 
-// Describe sends the descriptions of all families.
+// Describe implements prometheus.Collector.
 func (s *Summary) Describe(descs chan<- *prometheus.Desc) {
 	descs <- s.accounts
 	descs <- s.failures
 }
 
-// Collect sends what the latest snapshot says.
+// Collect implements prometheus.Collector.
 func (s *Summary) Collect(metrics chan<- prometheus.Metric) {
 	latest := s.source.Load()
 	if latest == nil {

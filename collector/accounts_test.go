@@ -13,7 +13,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// TestSummary counts each account once, by the worst of what its two calls say.
+// Each account is counted once, by the worse of the states of its two calls.
 func TestSummary(t *testing.T) {
 	at := time.Unix(1773108000, 0)
 	account := func(daily, hourly snapshot.Work) *snapshot.Account {
@@ -23,15 +23,15 @@ func TestSummary(t *testing.T) {
 	waits := snapshot.Work{Succeeded: true, LastSuccess: at, NotThere: true}
 	busy := snapshot.Work{LastSuccess: at, Problem: &snapshot.Problem{}}
 	refused := snapshot.Work{Problem: &snapshot.Problem{NeedsAction: true}}
-	board := snapshot.NewLatest()
+	latest := snapshot.NewLatest()
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(collector.NewSummary(board)); err != nil {
+	if err := registry.Register(collector.NewSummary(latest)); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := testutil.GatherAndCount(registry); err != nil || n != 0 {
 		t.Errorf("before the first snapshot: %d series, %v", n, err)
 	}
-	board.Publish(&snapshot.Snapshot{
+	latest.Publish(&snapshot.Snapshot{
 		Accounts: []*snapshot.Account{
 			account(well, well), account(well, well), account(well, waits), account(snapshot.Work{}, waits),
 			account(busy, snapshot.Work{}), account(busy, refused), account(refused, refused),
@@ -39,14 +39,14 @@ func TestSummary(t *testing.T) {
 		StoreFailures: map[string]int64{"full": 3},
 	})
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP weixin_accounts Configured accounts by state: ok, waiting (Weixin has no figures of the latest day yet), pending (not asked for yet), failing (for a reason that passes by itself), needs_action (for one that does not).
+# HELP weixin_accounts Configured accounts by state: ok, waiting (Weixin has no figures for the latest day yet), pending (not requested yet), failing (for a temporary reason), needs_action (someone has to act).
 # TYPE weixin_accounts gauge
 weixin_accounts{state="failing"} 1
 weixin_accounts{state="needs_action"} 2
 weixin_accounts{state="ok"} 2
 weixin_accounts{state="pending"} 1
 weixin_accounts{state="waiting"} 1
-# HELP weixin_store_failures_total Failed attempts to write what was answered into the store, by reason.
+# HELP weixin_store_failures_total Failed attempts to save responses in the store, by reason.
 # TYPE weixin_store_failures_total counter
 weixin_store_failures_total{reason="damaged"} 0
 weixin_store_failures_total{reason="full"} 3

@@ -7,28 +7,28 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Cached is a Collector that shows what another one has said for a while. It is for metrics that
-// cost more than all else of a scrape, such as those of the process, which come from a dozen files
-// of /proc. The other one's metrics must not change once they are collected.
+// Cached is a prometheus.Collector that caches the metrics of another one for a while. It is for metrics that
+// take longer than the rest of a scrape, such as those of the process, which are read from a dozen files
+// in /proc. The metrics of the other collector must not change after they were collected.
 type Cached struct {
 	of  prometheus.Collector
 	age time.Duration
 	now func() time.Time
 
-	mu        sync.Mutex // held while the other one collects
+	mu        sync.Mutex // also held while the other collector collects
 	collected time.Time
 	metrics   []prometheus.Metric
 }
 
-// NewCached returns a Collector that shows what of has said for as long as age.
+// NewCached returns a collector that caches the metrics of another one for the given time.
 func NewCached(of prometheus.Collector, age time.Duration, now func() time.Time) *Cached {
 	return &Cached{of: of, age: age, now: now}
 }
 
-// Describe sends the descriptions of the other one.
+// Describe implements prometheus.Collector.
 func (c *Cached) Describe(descs chan<- *prometheus.Desc) { c.of.Describe(descs) }
 
-// Collect sends what is kept or, if that is too old, has it collected anew.
+// Collect implements prometheus.Collector.
 func (c *Cached) Collect(metrics chan<- prometheus.Metric) {
 	for _, m := range c.latest() {
 		metrics <- m

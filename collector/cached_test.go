@@ -10,7 +10,7 @@ import (
 	"weixin_exporter/collector"
 )
 
-// counting is a collector that says how often it was asked.
+// counting is a collector that counts how often it was collected.
 type counting struct {
 	desc  *prometheus.Desc
 	times float64
@@ -25,8 +25,8 @@ func (c *counting) Collect(metrics chan<- prometheus.Metric) {
 
 func TestCached(t *testing.T) {
 	now := time.Unix(1773108000, 0)
-	asked := &counting{desc: prometheus.NewDesc("times_asked", "How often it was asked.", nil, nil)}
-	cached := collector.NewCached(asked, time.Second, func() time.Time { return now })
+	counted := &counting{desc: prometheus.NewDesc("times_collected", "How often it was collected.", nil, nil)}
+	cached := collector.NewCached(counted, time.Second, func() time.Time { return now })
 	for _, step := range []struct {
 		wait time.Duration
 		want float64
@@ -36,7 +36,7 @@ func TestCached(t *testing.T) {
 		{time.Millisecond, 2},
 		{time.Hour, 3},
 		{0, 3},
-		{-2 * time.Hour, 4}, // the clock was put back
+		{-2 * time.Hour, 4}, // the clock was set back
 		{0, 4},
 	} {
 		now = now.Add(step.wait)

@@ -6,17 +6,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// clock shows how wrong the clock of this host is.
+// clock collects the error of this host's clock.
 type clock struct {
 	offset func() (time.Duration, bool)
 	desc   *prometheus.Desc
 }
 
-// NewClock returns the metric of the host's clock. offset returns how far it is ahead, or false
-// while that is unknown: then there is no series.
+// NewClock returns a collector for the error of the host's clock. offset returns how far the clock is ahead, or
+// false while that is unknown: then there is no series.
 func NewClock(offset func() (time.Duration, bool)) prometheus.Collector {
 	return clock{offset: offset, desc: prometheus.NewDesc("weixin_clock_offset_seconds",
-		"How far the clock of the exporter's host is ahead of the Date header of Weixin's answers (median of the latest); negative if it is behind.", nil, nil)}
+		"How far the clock of the exporter's host is ahead of the Date header of Weixin's responses (median of the latest); negative if it is behind.", nil, nil)}
 }
 
 // Describe implements prometheus.Collector.

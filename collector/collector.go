@@ -1,4 +1,4 @@
-// Package collector shows a snapshot, and the exporter's own requests, as Prometheus metrics.
+// Package collector provides a snapshot, and the exporter's own requests, as Prometheus metrics.
 package collector
 
 import (
@@ -8,13 +8,13 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// Source has the latest snapshot; *snapshot.Latest is one.
+// Source provides the latest snapshot. *snapshot.Latest implements it.
 type Source interface {
-	// Latest returns nil while there is none.
+	// Load returns nil before the first snapshot.
 	Load() *snapshot.Snapshot
 }
 
-// Collector is a prometheus.Collector over the latest snapshot. A collection reads one
+// Collector is a prometheus.Collector for the latest snapshot. A collection reads one
 // snapshot from memory and waits for nothing.
 type Collector struct {
 	source   Source
@@ -27,7 +27,7 @@ type family struct {
 	kind prometheus.ValueType
 }
 
-// New returns a Collector over the snapshots of source.
+// New returns a Collector for the snapshots of source.
 func New(source Source) *Collector {
 	c := &Collector{source: source}
 	for _, f := range families.All() {
@@ -40,14 +40,14 @@ func New(source Source) *Collector {
 	return c
 }
 
-// Describe sends the descriptions of all families.
+// Describe implements prometheus.Collector.
 func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, f := range c.families {
 		descs <- f.desc
 	}
 }
 
-// Collect sends what the latest snapshot says.
+// Collect implements prometheus.Collector.
 func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 	latest := c.source.Load()
 	if latest == nil {

@@ -22,9 +22,9 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
-// example has an account of which much is known and one of which nothing is.
+// example returns a snapshot with an account that has all kinds of values, and one that has none.
 func example(t *testing.T) *snapshot.Snapshot {
 	t.Helper()
 	date, err := datacube.ParseDate("2026-03-09")
@@ -34,7 +34,7 @@ func example(t *testing.T) *snapshot.Snapshot {
 	shop := &snapshot.Account{
 		Name:  "shop",
 		AppID: "wx0123456789abcdef",
-		// Tencent's own statistics page gives 87.98 ms for this day.
+		// Tencent's own statistics page shows 87.98 ms for this day.
 		Daily:  &datacube.Day{Date: date, Figures: datacube.Figures{Callbacks: 196, Failures: 1, TimeCostMillis: 17244, MaxTimeCostMillis: 3000}},
 		Hourly: &datacube.HourlyDay{Date: date},
 	}
@@ -51,12 +51,12 @@ func example(t *testing.T) *snapshot.Snapshot {
 
 func registryOver(t *testing.T, s *snapshot.Snapshot) *prometheus.Registry {
 	t.Helper()
-	board := snapshot.NewLatest()
+	latest := snapshot.NewLatest()
 	if s != nil {
-		board.Publish(s)
+		latest.Publish(s)
 	}
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(collector.New(board)); err != nil {
+	if err := registry.Register(collector.New(latest)); err != nil {
 		t.Fatal(err)
 	}
 	return registry
@@ -85,7 +85,7 @@ func TestExposition(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("exposition (-want +got; go test ./collector -update writes it anew):\n%s", diff)
+		t.Errorf("exposition (-want +got; go test ./collector -update updates it):\n%s", diff)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestLint(t *testing.T) {
 	}
 	for _, p := range problems {
 		if p.Metric == "weixin_refresh_inconsistent_days" && strings.Contains(p.Text, "base unit") {
-			continue // it counts days, which is not a unit there
+			continue // it counts days, which are not a unit there
 		}
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
@@ -146,24 +146,24 @@ func TestHelpNamesTheFieldAndSaysThatItIsCached(t *testing.T) {
 	}
 }
 
-// TestSnapshotIsSwappedWhole: a scrape shows one snapshot, never parts of two.
-func TestSnapshotIsSwappedWhole(t *testing.T) {
-	board := snapshot.NewLatest()
+// A scrape shows a single snapshot, never parts of two.
+func TestSnapshotIsReplacedAtomically(t *testing.T) {
+	latest := snapshot.NewLatest()
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(collector.New(board)); err != nil {
+	if err := registry.Register(collector.New(latest)); err != nil {
 		t.Fatal(err)
 	}
 	snapshots := []*snapshot.Snapshot{numbered(1), numbered(2)}
 	want := map[string]bool{}
 	for _, s := range snapshots {
-		board.Publish(s)
+		latest.Publish(s)
 		want[exposition(t, registry)] = true
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for i := range 2000 {
-			board.Publish(snapshots[i%2])
+			latest.Publish(snapshots[i%2])
 		}
 	}()
 	for running := true; running; {
@@ -178,7 +178,7 @@ func TestSnapshotIsSwappedWhole(t *testing.T) {
 	}
 }
 
-// numbered returns a snapshot in which everything is n.
+// numbered returns a snapshot in which every value is n.
 func numbered(n int64) *snapshot.Snapshot {
 	a := &snapshot.Account{Name: "a", AppID: "wx", Daily: &datacube.Day{Date: datacube.Date(n)}, Hourly: &datacube.HourlyDay{Date: datacube.Date(n)}}
 	a.Daily.Figures = datacube.Figures{Callbacks: n, TimeCostMillis: n}
@@ -198,7 +198,7 @@ func TestRequests(t *testing.T) {
 	requests.Observe(weixin.Request{API: "daily", Errcode: "0", Duration: 30 * time.Millisecond})
 	requests.Observe(weixin.Request{API: "hourly", Errcode: "45009", Duration: 40 * time.Millisecond})
 	err = testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP weixin_api_requests_total Requests sent to Weixin, by the errcode of the answer: "0" for success, "http" for a transport error or an invalid response.
+# HELP weixin_api_requests_total Requests sent to Weixin, by the errcode of the response: "0" for success, "http" for a transport error or an invalid response.
 # TYPE weixin_api_requests_total counter
 weixin_api_requests_total{api="daily",errcode="0"} 1
 weixin_api_requests_total{api="daily",errcode="http"} 0

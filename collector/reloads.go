@@ -6,13 +6,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Reloads shows how the last reading of the configuration went.
+// Reloads are the metrics of the last reload of the configuration.
 type Reloads struct {
 	successful prometheus.Gauge
 	timestamp  prometheus.Gauge
 }
 
-// NewReloads registers the metrics of the configuration.
+// NewReloads registers the metrics of reloads.
 func NewReloads(r prometheus.Registerer) (*Reloads, error) {
 	m := &Reloads{
 		successful: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -32,11 +32,11 @@ func NewReloads(r prometheus.Registerer) (*Reloads, error) {
 	return m, nil
 }
 
-// Succeeded notes a configuration that was read at the given time.
+// Succeeded records a configuration that was loaded at the given time.
 func (m *Reloads) Succeeded(at time.Time) {
 	m.successful.Set(1)
 	m.timestamp.Set(float64(at.UnixMilli()) / 1000)
 }
 
-// Failed notes a configuration that could not be read; the former one stays in force.
+// Failed records a configuration that could not be loaded. The previous one stays in effect.
 func (m *Reloads) Failed() { m.successful.Set(0) }

@@ -17,14 +17,14 @@ func NewRequests(r prometheus.Registerer) (*Requests, error) {
 	m := &Requests{
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weixin_api_requests_total",
-			Help: `Requests sent to Weixin, by the errcode of the answer: "0" for success, "http" for a transport error or an invalid response.`,
+			Help: `Requests sent to Weixin, by the errcode of the response: "0" for success, "http" for a transport error or an invalid response.`,
 		}, []string{"api", "errcode"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:                        "weixin_api_request_duration_seconds",
 			Help:                        "Time from sending a request to Weixin to the end of the response.",
 			Buckets:                     prometheus.DefBuckets,
 			NativeHistogramBucketFactor: 1.1,
-			// A bound, because hosts of very different speed must not grow it without end.
+			// A limit, so that very different durations do not let it grow without bound.
 			NativeHistogramMaxBucketNumber: 100,
 		}, []string{"api"}),
 	}
@@ -39,7 +39,7 @@ func NewRequests(r prometheus.Registerer) (*Requests, error) {
 	return m, nil
 }
 
-// Expect lets the series of requests that are going to be made start at 0.
+// Expect makes the series of an API start at 0, before its first request.
 func (m *Requests) Expect(api string) {
 	m.duration.WithLabelValues(api)
 	for _, errcode := range []string{"0", "http"} {

@@ -2,16 +2,16 @@ package collector
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// store shows whether the store can be used.
+// store collects whether the store is usable.
 type store struct {
 	fault func() error
 	desc  *prometheus.Desc
 }
 
-// NewStore returns the metric of the store. fault says why it cannot be used; nil if it can.
+// NewStore returns a collector for the state of the store. fault returns why the store is not usable; nil if it is.
 func NewStore(fault func() error) prometheus.Collector {
 	return store{fault: fault, desc: prometheus.NewDesc("weixin_store_usable",
-		"Whether the store can be used (1), or its file was deleted or replaced, or its disk does not answer (0).", nil, nil)}
+		"Whether the store is usable (1), or its file was deleted or replaced, or its disk does not respond (0).", nil, nil)}
 }
 
 // Describe implements prometheus.Collector.

@@ -1,4 +1,4 @@
-// Package gate bounds how many requests are served at a time.
+// Package gate limits the number of concurrent requests.
 package gate
 
 import (
@@ -6,23 +6,22 @@ import (
 	"time"
 )
 
-// longestWait is how long a request waits for its turn before it is refused: as long as
-// Prometheus waits for a scrape by default.
-const longestWait = 10 * time.Second
+// maxWait is how long a request waits before it is refused: Prometheus' default scrape timeout.
+const maxWait = 10 * time.Second
 
-// Gate lets a number of requests in at a time; nil lets all in.
+// Gate is a limit of concurrent requests; nil means no limit.
 type Gate chan struct{}
 
-// New returns a gate for that many requests. Without a positive number there is no limit.
-func New(most int) Gate {
-	if most <= 0 {
+// New returns a Gate for so many requests. 0 or less means no limit.
+func New(requests int) Gate {
+	if requests <= 0 {
 		return nil
 	}
-	return make(Gate, most)
+	return make(Gate, requests)
 }
 
-// Enter waits for a turn, which ends with Leave. It returns false if there was none within ten
-// seconds or before the context ended.
+// Enter waits until the request may be served, which ends with Leave. It returns false if that takes more than ten
+// seconds or the context ends.
 func (g Gate) Enter(ctx context.Context) bool {
 	if g == nil {
 		return true
@@ -32,18 +31,18 @@ func (g Gate) Enter(ctx context.Context) bool {
 		return true
 	default:
 	}
-	patience := time.NewTimer(longestWait)
-	defer patience.Stop()
+	timer := time.NewTimer(maxWait)
+	defer timer.Stop()
 	select {
 	case g <- struct{}{}:
 		return true
-	case <-patience.C:
+	case <-timer.C:
 	case <-ctx.Done():
 	}
 	return false
 }
 
-// Leave ends a turn.
+// Leave ends a request for which Enter returned true.
 func (g Gate) Leave() {
 	if g != nil {
 		<-g

@@ -7,37 +7,37 @@ import (
 	"sync"
 )
 
-// connections are the open connections. Beyond the bound, each new one ends the one that has been
-// idle for longest or, if all are busy, is ended itself.
+// connections are the open connections. Beyond the limit, a new one closes the one that has been
+// idle the longest or, if all are busy, is closed itself.
 type connections struct {
-	most int
+	limit int
 
 	mu     sync.Mutex
-	open   map[net.Conn]*list.Element // in idle; nil for a connection that is not there
-	idle   *list.List                 // of net.Conn, the one that is idle for longest first
-	spare  map[net.Conn]struct{}      // on which nothing has been asked yet, as browsers open them in advance
-	ending bool
+	open   map[net.Conn]*list.Element // its element of idle; nil for a connection that is not idle
+	idle   *list.List                 // of net.Conn, the one that has been idle the longest first
+	unused map[net.Conn]struct{}      // without a request so far; browsers open such in advance
+	closed bool                       // no further connections are accepted
 }
 
-func newConnections(most int) *connections {
-	return &connections{most: most, open: map[net.Conn]*list.Element{}, idle: list.New(), spare: map[net.Conn]struct{}{}}
+func newConnections(limit int) *connections {
+	return &connections{limit: limit, open: map[net.Conn]*list.Element{}, idle: list.New(), unused: map[net.Conn]struct{}{}}
 }
 
-// follow is for http.Server.ConnState.
-func (c *connections) follow(conn net.Conn, state http.ConnState) {
+// track implements http.Server.ConnState.
+func (c *connections) track(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.spare, conn)
+	delete(c.unused, conn)
 	if at := c.open[conn]; at != nil {
 		c.idle.Remove(at)
 	}
 	switch state {
 	case http.StateNew:
-		if c.ending || !c.room() {
-			_ = conn.Close() // nobody has asked for anything
+		if c.closed || !c.makeRoom() {
+			_ = conn.Close() // it has no request yet
 			return
 		}
-		c.spare[conn] = struct{}{}
+		c.unused[conn] = struct{}{}
 		c.open[conn] = nil
 	case http.StateIdle:
 		c.open[conn] = c.idle.PushBack(conn)
@@ -48,9 +48,9 @@ func (c *connections) follow(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// room makes room for another connection.
-func (c *connections) room() bool {
-	if len(c.open) < c.most {
+// makeRoom makes room for another connection, and reports whether there is any.
+func (c *connections) makeRoom() bool {
+	if len(c.open) < c.limit {
 		return true
 	}
 	longest := c.idle.Front()
@@ -59,17 +59,17 @@ func (c *connections) room() bool {
 	}
 	conn := c.idle.Remove(longest).(net.Conn)
 	delete(c.open, conn)
-	_ = conn.Close() // it waits for a request
+	_ = conn.Close() // it is idle
 	return true
 }
 
-// closeSpare closes the spare connections, for which a server that shuts down would wait, and those
-// that are still to come.
-func (c *connections) closeSpare() {
+// closeUnused closes the unused connections, for which a server that shuts down would wait, and those
+// that follow.
+func (c *connections) closeUnused() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ending = true
-	for conn := range c.spare {
-		_ = conn.Close() // nobody has asked for anything
+	c.closed = true
+	for conn := range c.unused {
+		_ = conn.Close() // it has no request yet
 	}
 }

@@ -1,4 +1,4 @@
 package httpserver
 
-// Most sets how many connections there are at a time.
-func (s *Server) Most(connections int) { s.conns.most = connections }
+// LimitConnections sets the limit of open connections.
+func (s *Server) LimitConnections(n int) { s.conns.limit = n }

@@ -1,5 +1,5 @@
-// Package httpserver is an http.Server that a client cannot exhaust: connections, the size of
-// requests and the time that an answer may take have bounds.
+// Package httpserver provides an http.Server that clients cannot exhaust: it limits connections, the size of
+// requests and the duration of responses.
 package httpserver
 
 import (
@@ -11,51 +11,50 @@ import (
 )
 
 const (
-	// maxConnections is how many connections there are at a time. A scrape takes one; browsers
-	// take six.
+	// maxConnections limits open connections. A scrape uses one, a browser six.
 	maxConnections = 512
-	// maxHeader bounds the request line and the headers of a request. Go adds 4 KiB to it.
+	// maxHeader limits the request line and the headers of a request, in bytes. Go adds 4 KiB to it.
 	maxHeader = 28 << 10
-	// headerTime is how long a client may take for them.
-	headerTime = 10 * time.Second
-	// idleTime is how long a connection is kept that nothing is asked on.
-	idleTime = 2 * time.Minute
-	// stallTime is how long a client may read nothing of an answer.
-	stallTime = 15 * time.Second
-	// answerTime is how long an answer may take in all.
-	answerTime = 2 * time.Minute
-	// drainTime is how long running requests may take at the end.
-	drainTime = 3 * time.Second
-	// spareTime is how long a connection may take at the end to begin its first request.
-	spareTime = 500 * time.Millisecond
+	// headerTimeout limits the time in which a client must send them.
+	headerTimeout = 10 * time.Second
+	// idleTimeout is how long a connection without a request is kept.
+	idleTimeout = 2 * time.Minute
+	// stallTimeout is how long a client may read nothing of a response.
+	stallTimeout = 15 * time.Second
+	// responseTimeout limits the duration of a response.
+	responseTimeout = 2 * time.Minute
+	// drainTimeout is how long running requests may take during a shutdown.
+	drainTimeout = 3 * time.Second
+	// unusedTimeout is how long an unused connection may take to send a request during a shutdown.
+	unusedTimeout = 500 * time.Millisecond
 )
 
-// Server is an http.Server with bounds.
+// Server is an http.Server with limits.
 type Server struct {
 	*http.Server
 
 	conns *connections
 }
 
-// Options are what a Server is made of.
+// Options are the dependencies of a Server.
 type Options struct {
 	Handler  http.Handler
 	ErrorLog *log.Logger
 	Now      func() time.Time
-	// Listening is told each address that is served; may be nil.
+	// Listening is called with each address that is served; may be nil.
 	Listening func(net.Addr)
 }
 
-// New returns a Server. The contexts of its requests derive from ctx. It starts nothing.
+// New returns a Server. The contexts of its requests are derived from ctx. It starts nothing.
 func New(ctx context.Context, o Options) *Server {
 	conns := newConnections(maxConnections)
 	return &Server{conns: conns, Server: &http.Server{
-		Handler:           inTime(o.Handler, o.Now),
-		ReadHeaderTimeout: headerTime,
-		IdleTimeout:       idleTime,
+		Handler:           limitTime(o.Handler, o.Now),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          o.ErrorLog,
-		ConnState:         conns.follow,
+		ConnState:         conns.track,
 		BaseContext: func(l net.Listener) context.Context {
 			if o.Listening != nil {
 				o.Listening(l.Addr())
@@ -65,24 +64,24 @@ func New(ctx context.Context, o Options) *Server {
 	}}
 }
 
-// Drain ends the server: running requests may end, for a few seconds, and new ones are refused. The
-// error says that some were cut off.
+// Drain shuts down the server. Running requests may take a few more seconds; new ones are refused. It returns
+// an error if requests were aborted.
 func (s *Server) Drain(ctx context.Context) error {
-	defer time.AfterFunc(spareTime, s.conns.closeSpare).Stop()
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer time.AfterFunc(unusedTimeout, s.conns.closeUnused).Stop()
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	err := s.Shutdown(limited)
 	if err != nil {
-		_ = s.Close() // what is left is cut off
+		_ = s.Close() // aborts the requests that are left
 	}
 	return err
 }
 
-// inTime ends answers that a client does not read in time.
-func inTime(h http.Handler, now func() time.Time) http.Handler {
+// limitTime aborts responses that a client does not read in time.
+func limitTime(h http.Handler, now func() time.Time) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		timed := &timedWriter{ResponseWriter: w, control: http.NewResponseController(w), now: now, end: now().Add(answerTime)}
-		// What is buffered when the handler returns is sent then.
+		timed := &timedWriter{ResponseWriter: w, control: http.NewResponseController(w), now: now, end: now().Add(responseTimeout)}
+		// Buffered data is sent after the handler returns.
 		defer timed.extend()
 		h.ServeHTTP(timed, r)
 	})
@@ -97,13 +96,13 @@ type timedWriter struct {
 	end     time.Time
 }
 
-// largestWrite is how much a client has to read within stallTime.
-const largestWrite = 64 << 10
+// maxWrite is how many bytes a client must read within stallTimeout.
+const maxWrite = 64 << 10
 
 func (w *timedWriter) Write(p []byte) (int, error) {
 	written := 0
 	for {
-		part := p[written:min(written+largestWrite, len(p))]
+		part := p[written:min(written+maxWrite, len(p))]
 		w.extend()
 		n, err := w.ResponseWriter.Write(part)
 		if written += n; err != nil || written == len(p) {
@@ -113,12 +112,12 @@ func (w *timedWriter) Write(p []byte) (int, error) {
 }
 
 func (w *timedWriter) extend() {
-	deadline := w.now().Add(stallTime)
+	deadline := w.now().Add(stallTimeout)
 	if w.end.Before(deadline) {
 		deadline = w.end
 	}
-	_ = w.control.SetWriteDeadline(deadline) // a connection that is gone has none
+	_ = w.control.SetWriteDeadline(deadline) // fails if the connection is closed
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap supports http.ResponseController.
 func (w *timedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
