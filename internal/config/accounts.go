@@ -1,9 +1,7 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"weixin_exporter/internal/files"
 	"weixin_exporter/internal/strictyaml"
 	"weixin_exporter/weixin/secret"
 )
@@ -228,15 +227,7 @@ func readSecret(path, what string) (string, error) {
 
 // unreadable names the file and the cause.
 func unreadable(path string, err error) error {
-	return fmt.Errorf("%s cannot be read: %w; it must be a file that the exporter's user may read", path, cause(err))
-}
-
-// cause returns what an error of the file system says beside the operation and the path.
-func cause(err error) error {
-	if inner, ok := errors.AsType[*fs.PathError](err); ok {
-		return inner.Err
-	}
-	return err
+	return fmt.Errorf("%s cannot be read: %w; it must be a file that the exporter's user may read", path, files.Cause(err))
 }
 
 // badSecret says what keeps text from being what it must be; "" if nothing does.

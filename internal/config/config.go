@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"weixin_exporter/internal/files"
 	"weixin_exporter/internal/strictyaml"
 
 	"github.com/prometheus/common/model"
@@ -59,7 +60,7 @@ func Default() Config {
 func Load(path string) (*Config, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: the configuration cannot be read: %w; name a readable file with --config.file", path, cause(err))
+		return nil, fmt.Errorf("%s: the configuration cannot be read: %w; name a readable file with --config.file", path, files.Cause(err))
 	}
 	return Parse(path, content)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"weixin_exporter/internal/files"
 	"weixin_exporter/internal/strictyaml"
 )
 
@@ -92,7 +93,7 @@ func (d *document) matches(patterns []string) []accountFile {
 			folder := fixedFolder(pattern)
 			// What cannot be listed matches nothing, which must not pass for an empty folder.
 			if _, err := os.ReadDir(folder); err != nil && !os.IsNotExist(err) {
-				d.Fault(key, fmt.Sprintf("%s cannot be listed: %v; it must be a folder that the exporter's user may read", folder, cause(err)))
+				d.Fault(key, fmt.Sprintf("%s cannot be listed: %v; it must be a folder that the exporter's user may read", folder, files.Cause(err)))
 				continue
 			}
 		}

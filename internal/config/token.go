@@ -11,6 +11,7 @@ import (
 	promconfig "github.com/prometheus/common/config"
 
 	"weixin_exporter/internal/access"
+	"weixin_exporter/internal/files"
 	"weixin_exporter/internal/strictyaml"
 	"weixin_exporter/weixin/secret"
 )
@@ -274,7 +275,7 @@ func (s *shared) writable(folder string) error {
 	err := access.Write(folder)
 	if err != nil {
 		err = fmt.Errorf("no file can be written into %s: %w; the exporter's user must be allowed to, "+
-			"because the file is replaced whenever Weixin hands out another refresh token", folder, cause(err))
+			"because the file is replaced whenever Weixin hands out another refresh token", folder, files.Cause(err))
 	}
 	s.folders[folder] = err
 	return err
