@@ -145,7 +145,7 @@ func TestAlertsLeadElsewhere(t *testing.T) {
 	if command == nil {
 		t.Fatal("no command at the top")
 	}
-	out, err := exec.CommandContext(t.Context(), "sed", command[1], repotest.RulesFile).Output()
+	out, err := exec.CommandContext(t.Context(), "sed", command[1], repotest.Path(t, repotest.RulesFile)).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,9 +90,9 @@ type (
 // boards returns all boards.
 func boards(t *testing.T) []board {
 	t.Helper()
-	files, err := filepath.Glob("dashboards/*.json")
-	if err != nil || len(files) != 3 {
-		t.Fatalf("boards %q (%v), want three", files, err)
+	files := repotest.Glob(t, "dashboards/*.json")
+	if len(files) != 3 {
+		t.Fatalf("boards %q, want three", files)
 	}
 	list := make([]board, len(files))
 	for i, file := range files {

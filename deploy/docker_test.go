@@ -1,23 +1,18 @@
 package deploy_test
 
 import (
-	"os"
 	"regexp"
 	"strings"
 	"testing"
+
+	"weixin_exporter/internal/repotest"
 )
 
 // TestDockerfile checks of the image what can be checked without building it.
 func TestDockerfile(t *testing.T) {
-	text, err := os.ReadFile("Dockerfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ignored, err := os.ReadFile(".dockerignore")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stages := strings.Split(string(text), "\nFROM ")
+	text := repotest.Text(t, "Dockerfile")
+	ignored := repotest.Text(t, ".dockerignore")
+	stages := strings.Split(text, "\nFROM ")
 	final := stages[len(stages)-1]
 	if !strings.HasPrefix(final, "${BASE_IMAGE}\n") || !strings.Contains(stages[0], "\nARG BASE_IMAGE=scratch\n") || strings.Contains(final, "\nRUN ") {
 		t.Error("the final image is not made of files alone")
@@ -32,34 +27,28 @@ func TestDockerfile(t *testing.T) {
 			t.Errorf("the final image lacks %q", want)
 		}
 	}
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		sources, found := strings.CutPrefix(line, "COPY ")
 		if !found || strings.Contains(line, "--from=") {
 			continue
 		}
 		fields := strings.Fields(sources)
 		for _, source := range fields[:len(fields)-1] {
-			if _, err := os.Stat(source); err != nil {
-				t.Errorf("%s: %v", line, err)
+			if !repotest.Exists(t, source) {
+				t.Errorf("%s: there is no %s", line, source)
 			}
-			if regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(source) + `$`).Match(ignored) {
+			if regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(source) + `$`).MatchString(ignored) {
 				t.Errorf("%s: .dockerignore leaves it out", line)
 			}
 		}
 	}
-	makefile, err := os.ReadFile("Makefile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Contains(string(text), "RUN make build") && !strings.Contains(string(makefile), "-o build/weixin_exporter") {
+	makefile := repotest.Text(t, "Makefile")
+	if strings.Contains(text, "RUN make build") && !strings.Contains(makefile, "-o build/weixin_exporter") {
 		t.Error("make build does not write what the image copies")
 	}
-	module, err := os.ReadFile("go.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)
-	if !strings.Contains(string(text), "\nARG BUILD_IMAGE=golang:"+string(version[1])) {
+	module := repotest.Text(t, "go.mod")
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(module)
+	if !strings.Contains(text, "\nARG BUILD_IMAGE=golang:"+version[1]) {
 		t.Errorf("the image is not built with the Go version of go.mod, %s", version[1])
 	}
 }

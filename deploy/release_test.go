@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -74,12 +73,12 @@ func TestReleaseHasWhatItNames(t *testing.T) {
 	}
 	for _, script := range pack.Scripts {
 		sources = append(sources, script)
-		if out, err := exec.CommandContext(t.Context(), "sh", "-n", script).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(t.Context(), "sh", "-n", repotest.Path(t, script)).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", script, err, out)
 		}
 	}
 	for _, source := range append(sources, file.Images[0].Dockerfile) {
-		if matches, err := filepath.Glob(source); err != nil || len(matches) == 0 {
+		if matches, err := filepath.Glob(repotest.Path(t, source)); err != nil || len(matches) == 0 {
 			t.Errorf("a release has %s, which does not exist (%v)", source, err)
 		}
 	}
@@ -149,8 +148,8 @@ func TestWorkflows(t *testing.T) {
 			t.Errorf("%s does not run %s", path, command)
 		}
 	}
-	if _, err := os.Stat(".ci/run"); err != nil {
-		t.Error(err)
+	if !repotest.Exists(t, ".ci/run") {
+		t.Error("there is no .ci/run")
 	}
 	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(repotest.Text(t, "go.mod"))[1]
 	if !strings.Contains(repotest.Text(t, ".github/workflows/test.yml"), "golang:"+version+"-") {

@@ -40,11 +40,7 @@ func documents(t *testing.T) []string {
 	t.Helper()
 	var paths []string
 	for _, pattern := range []string{"*.md", "docs/*.md", "deploy/*/README.md"} {
-		matches, err := filepath.Glob(pattern)
-		if err != nil || len(matches) == 0 {
-			t.Fatalf("%s matches %q: %v", pattern, matches, err)
-		}
-		paths = append(paths, matches...)
+		paths = append(paths, repotest.Glob(t, pattern)...)
 	}
 	return paths
 }

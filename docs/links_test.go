@@ -2,7 +2,6 @@ package docs_test
 
 import (
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -41,8 +40,8 @@ func TestDocsPointToWhatExists(t *testing.T) {
 		for target := range repotest.Found(`\]\(([^#)][^):]*)\)`, text) {
 			file, anchor, _ := strings.Cut(target, "#")
 			file = filepath.Join(filepath.Dir(path), file)
-			if _, err := os.Stat(file); err != nil {
-				t.Errorf("%s points to %s: %v", path, target, err)
+			if !repotest.Exists(t, file) {
+				t.Errorf("%s points to %s, which does not exist", path, target)
 			} else if anchor != "" && !headings(repotest.Text(t, file))[anchor] {
 				t.Errorf("%s points to %s, which lacks that heading", path, target)
 			}

@@ -15,16 +15,10 @@ import (
 	"weixin_exporter/internal/repotest"
 )
 
-func TestMain(m *testing.M) { os.Exit(repotest.AtTop(m)) }
-
 // alertTests returns the files of promtool's unit tests.
 func alertTests(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob("alerts/tests/*.yml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no unit tests of the alerts: %v", err)
-	}
-	return files
+	return repotest.Glob(t, "alerts/tests/*.yml")
 }
 
 // tool returns the path of a program that a test needs. Without it the test is skipped, or fails
@@ -47,14 +41,14 @@ func tool(t *testing.T, variable, name string) string {
 func TestAlertsPassPromtool(t *testing.T) {
 	t.Parallel()
 	promtool := tool(t, "PROMTOOL", "promtool")
-	out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", repotest.RulesFile).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", repotest.Path(t, repotest.RulesFile)).CombinedOutput()
 	if want := fmt.Sprintf("SUCCESS: %d rules found", len(repotest.Rules(t))); err != nil || !strings.Contains(string(out), want) {
 		t.Errorf("%v, want %s:\n%s", err, want, out)
 	}
 	for _, file := range alertTests(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			out, err := exec.CommandContext(t.Context(), promtool, "test", "rules", file).CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), promtool, "test", "rules", repotest.Path(t, file)).CombinedOutput()
 			if err != nil || !strings.Contains(string(out), "SUCCESS") {
 				t.Errorf("%v\n%s", err, out)
 			}

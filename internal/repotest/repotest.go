@@ -1,10 +1,11 @@
 // Package repotest reads files of the repository for tests that compare them with each other and with the program.
-// Paths are relative to the top of the repository; AtTop makes it the working directory.
+// Paths are relative to the top of the repository, whichever package a test is in.
 package repotest
 
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,28 +20,53 @@ const RulesFile = "alerts/weixin.rules.yml"
 // maxDepth is the largest depth of a folder with tests.
 const maxDepth = 4
 
-// AtTop runs the tests of a package with the top of the repository as working directory and returns their exit
-// code. It is for TestMain.
-func AtTop(m *testing.M) int {
+// Path returns the path of a file at the top of the repository, for a test of any package. It is relative, and the
+// working directory stays that of the package, because the cache of the go command looks there for the files
+// that a test has read.
+func Path(t *testing.T, path string) string {
+	t.Helper()
+	top := "."
 	for range maxDepth {
-		if _, err := os.Stat("go.mod"); err == nil {
-			break
+		if _, err := os.Stat(filepath.Join(top, "go.mod")); err == nil {
+			return filepath.Join(top, path)
 		}
-		if err := os.Chdir(".."); err != nil {
-			panic(err)
-		}
+		top = filepath.Join(top, "..")
 	}
-	return m.Run()
+	t.Fatal("the top of the repository was not found")
+	return ""
 }
 
-// Text returns the text of a file at the top of the repository.
+// Text returns the text of a file.
 func Text(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(Path(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// Exists reports whether there is a file or folder.
+func Exists(t *testing.T, path string) bool {
+	t.Helper()
+	_, err := os.Stat(Path(t, path))
+	return err == nil
+}
+
+// Glob returns the paths that the pattern matches, of which there must be one.
+func Glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	top := Path(t, ".")
+	matches, err := filepath.Glob(filepath.Join(top, pattern))
+	if err != nil || len(matches) == 0 {
+		t.Fatalf("%s matches %q: %v", pattern, matches, err)
+	}
+	for i := range matches {
+		if matches[i], err = filepath.Rel(top, matches[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return matches
 }
 
 // Found returns the set of what the expression's first group matches.
