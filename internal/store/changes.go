@@ -14,11 +14,11 @@ func (s *Store) Changed(ctx context.Context, after Mark) ([]string, Mark, error)
 		if err := tx.QueryRowContext(ctx, `SELECT latest FROM mark`).Scan(&latest); err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, `SELECT app_id FROM account WHERE changed > ?`, int64(after)) //nolint:sqlclosecheck // each closes it
+		rows, err := tx.QueryContext(ctx, `SELECT app_id FROM account WHERE changed > ?`, int64(after)) //nolint:sqlclosecheck // eachRow closes it
 		if err != nil {
 			return err
 		}
-		return each(rows, func() error {
+		return eachRow(rows, func() error {
 			var appID string
 			err := rows.Scan(&appID)
 			changed = append(changed, appID)

@@ -18,12 +18,12 @@ func (s *Store) RecordedTime(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, s.failed(ctx, "look up the latest time in it", err)
 	}
-	return instant(seen), nil
+	return fromUnix(seen), nil
 }
 
 // RecordTime notes that an instant has passed for sure. One before the latest changes nothing.
 func (s *Store) RecordTime(ctx context.Context, at time.Time) error {
-	err := s.inTurn(ctx, func(tx *transaction) error {
+	err := s.update(ctx, func(tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `UPDATE clock SET seen = ?1 WHERE seen < ?1`, at.Unix())
 		return err
 	})

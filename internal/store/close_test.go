@@ -11,27 +11,33 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// TestCloseRightAfterTheContextEnded: what was broken off is rolled back before Close returns,
-// so that nothing is left beside the file.
+// TestCloseRightAfterTheContextEnded: an interrupted read is rolled back before Close returns, so that
+// no file is left beside the store.
 func TestCloseRightAfterTheContextEnded(t *testing.T) {
+	full := filepath.Join(t.TempDir(), "store.db") // filled once, since that takes longer than all reads
+	s := open(t, full)
 	var days []store.Record
 	for day := range datacube.Date(40) {
 		days = append(days, daily("wx1", firstDay+day, 5))
 	}
+	save(t, s, days...)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for moment := range 60 {
 		path := filepath.Join(t.TempDir(), "store.db")
+		copied(t, full, path)
 		s, err := store.Open(t.Context(), path, store.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		save(t, s, days...)
 		ctx, cancel := context.WithCancel(t.Context())
 		loaded := make(chan struct{})
 		go func() {
 			defer close(loaded)
-			_, _ = s.Load(ctx, 0) // broken off or not
+			_, _ = s.Load(ctx, 0) // interrupted or not
 		}()
-		for range moment * 20 { // so that it is broken off at one point or another
+		for range moment * 20 { // so that it is interrupted at different points
 			runtime.Gosched()
 		}
 		cancel()

@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	// answerLasts is for how long a disk that answered is taken to answer still: so long as a hang can
+	// probeInterval is for how long a disk that answered is taken to answer still: so long as a hang can
 	// go unnoticed, and as rarely as a bulk of accesses waits for a small write.
-	answerLasts = 100 * time.Millisecond
+	probeInterval = 100 * time.Millisecond
 	// patience is how long a disk may take to answer.
-	patience = 5 * time.Second
+	probeTimeout = 5 * time.Second
 )
 
 // disk asks the disk of the store to write something small before SQLite is used. SQLite maps its -shm
@@ -31,12 +31,12 @@ type disk struct {
 // probe is one write.
 type probe struct{ ended, late chan struct{} }
 
-// errHangs is a disk that does not answer.
-var errHangs = fmt.Errorf("the disk does not answer: a small write beside the store has not ended for more than %v;"+
-	" see the system's log, and the network if it is a network file system", patience)
+// errNoResponse is a disk that does not answer.
+var errNoResponse = fmt.Errorf("the disk does not answer: a small write beside the store has not ended for more than %v;"+
+	" see the system's log, and the network if it is a network file system", probeTimeout)
 
-// answers waits for the disk, unless it has answered just now, but not for long.
-func (d *disk) answers() error {
+// wait waits for the disk, unless it has answered just now, but not for long.
+func (d *disk) wait() error {
 	if d == nil {
 		return nil
 	}
@@ -55,19 +55,19 @@ func (d *disk) answers() error {
 	case <-p.ended:
 		return nil
 	case <-p.late:
-		return errHangs
+		return errNoResponse
 	}
 }
 
 func (d *disk) ask(p *probe) {
-	limit := time.AfterFunc(patience, func() { close(p.late) })
+	limit := time.AfterFunc(probeTimeout, func() { close(p.late) })
 	d.write()
 	limit.Stop()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.under, d.fresh = nil, true
 	close(p.ended)
-	time.AfterFunc(answerLasts, d.expire)
+	time.AfterFunc(probeInterval, d.expire)
 }
 
 func (d *disk) expire() {
@@ -78,7 +78,7 @@ func (d *disk) expire() {
 
 // CheckDisk returns an error if the disk of the store does not answer. It waits for seconds at the most.
 func (s *Store) CheckDisk() error {
-	if err := s.disk.answers(); err != nil {
+	if err := s.disk.wait(); err != nil {
 		return fmt.Errorf("%s: %w", name(s.path), err)
 	}
 	return nil

@@ -28,7 +28,7 @@ const markAt = 60
 
 // files are the files of an open store, by which it is known again.
 type files struct {
-	path, beside string // as it is named; and with links resolved, beside which the others are
+	path, target string // as it is named; and with links resolved, beside which the others are
 	main         os.FileInfo
 	wal, shm     os.FileInfo // nil where there is none
 	header       *os.File    // nil without a mark
@@ -43,14 +43,14 @@ func openFiles(ctx context.Context, path string, db *sql.DB, lock *Lock) (*files
 	if err != nil {
 		return nil, fmt.Errorf("find its folder: %w", err)
 	}
-	f := &files{path: path, beside: resolved(path)}
+	f := &files{path: path, target: resolved(path)}
 	if f.main, err = os.Stat(path); err != nil {
 		return nil, fmt.Errorf("look at the file: %w", err)
 	}
-	f.wal, _ = os.Stat(f.beside + "-wal") // some file systems do without
-	f.shm, _ = os.Stat(f.beside + "-shm")
+	f.wal, _ = os.Stat(f.target + "-wal") // some file systems do without
+	f.shm, _ = os.Stat(f.target + "-shm")
 	if lock.held() {
-		if err := f.sign(ctx, db, lock); err != nil {
+		if err := f.writeMark(ctx, db, lock); err != nil {
 			return nil, errors.Join(err, f.close())
 		}
 	}
@@ -58,9 +58,9 @@ func openFiles(ctx context.Context, path string, db *sql.DB, lock *Lock) (*files
 	return f, nil
 }
 
-// sign marks the file and notes in the lock which file it is.
-func (f *files) sign(ctx context.Context, db *sql.DB, lock *Lock) error {
-	if err := lock.note(""); err != nil {
+// writeMark marks the file and notes in the lock which file it is.
+func (f *files) writeMark(ctx context.Context, db *sql.DB, lock *Lock) error {
+	if err := lock.record(""); err != nil {
 		return err
 	}
 	f.mark = rand.Uint32N(1<<31-2) + 1 // it only has to be another one each time
@@ -73,7 +73,7 @@ func (f *files) sign(ctx context.Context, db *sql.DB, lock *Lock) error {
 	}
 	var err error
 	// It stays open as long as SQLite has the file open: to close it takes away POSIX locks.
-	if f.header, err = os.Open(f.beside); err != nil {
+	if f.header, err = os.Open(f.target); err != nil {
 		return err
 	}
 	if f.main, err = f.header.Stat(); err != nil {
@@ -83,7 +83,7 @@ func (f *files) sign(ctx context.Context, db *sql.DB, lock *Lock) error {
 		f.mark = 0 // another process still reads what was there before, so the mark is in the WAL file alone
 		return err
 	}
-	return lock.note(f.String())
+	return lock.record(f.String())
 }
 
 // String names the files for the next process that takes the lock.
@@ -122,14 +122,14 @@ func (f *files) check() error {
 		return errShrunk
 	}
 	f.size.Store(main.Size())
-	if gone(f.wal, f.beside+"-wal") || gone(f.shm, f.beside+"-shm") {
+	if isGone(f.wal, f.target+"-wal") || isGone(f.shm, f.target+"-shm") {
 		return errWALGone
 	}
 	return nil
 }
 
-// gone reports whether a file is no longer the one at the path.
-func gone(file os.FileInfo, path string) bool {
+// isGone reports whether a file is no longer the one at the path.
+func isGone(file os.FileInfo, path string) bool {
 	if file == nil {
 		return false
 	}

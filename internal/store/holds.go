@@ -29,7 +29,7 @@ func (s *Store) SaveHolds(ctx context.Context, holds []Hold) error {
 	if len(holds) == 0 {
 		return nil
 	}
-	err := s.inTurn(ctx, func(tx *transaction) error {
+	err := s.update(ctx, func(tx *transaction) error {
 		w := writer{ctx: ctx, tx: tx, statements: &s.statements, accounts: make(map[string]int64)}
 		for i := range holds {
 			h := &holds[i]
@@ -69,11 +69,11 @@ func (s *Store) Holds(ctx context.Context, appIDs ...string) ([]Hold, error) {
 		if err != nil {
 			return err
 		}
-		return each(rows, func() error {
+		return eachRow(rows, func() error {
 			var h Hold
 			var api, since, until, date int64
 			err := rows.Scan(&h.AppID, &api, &since, &until, &date, &h.Attempts, &h.Fingerprint, &h.Detail)
-			h.API, h.Since, h.Until, h.Date = datacube.API(api), instant(since), instant(until), datacube.Date(date)
+			h.API, h.Since, h.Until, h.Date = datacube.API(api), fromUnix(since), fromUnix(until), datacube.Date(date)
 			holds = append(holds, h)
 			return err
 		})

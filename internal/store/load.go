@@ -52,11 +52,11 @@ func (l *loader) rows(query string, scan func(*sql.Rows) error, args ...any) err
 	if err != nil {
 		return err
 	}
-	return each(rows, func() error { return scan(rows) })
+	return eachRow(rows, func() error { return scan(rows) })
 }
 
-// each calls scan for each row and closes rows.
-func each(rows *sql.Rows, scan func() error) error {
+// eachRow calls scan for each row and closes rows.
+func eachRow(rows *sql.Rows, scan func() error) error {
 	defer func() { _ = rows.Close() }() // nothing is left to fail that Err does not tell
 	for rows.Next() {
 		if err := scan(); err != nil {
@@ -131,15 +131,15 @@ func (l *loader) states(since datacube.Date) error {
 				Rechecks:  int(flags / 256 % 16),
 				Asks:      int(flags / 4096),
 				Checksum:  uint32(row[3]),
-				AskedAt:   instant(row[4]),
-				KnownAt:   instant(row[5]),
+				AskedAt:   fromUnix(row[4]),
+				KnownAt:   fromUnix(row[5]),
 			})
 			return nil
 		}, l.numbers, int64(since))
 }
 
-// instant is the reverse of seconds; 0 stands for NULL.
-func instant(seconds int64) time.Time {
+// fromUnix is the reverse of toUnix; 0 stands for NULL.
+func fromUnix(seconds int64) time.Time {
 	if seconds == 0 {
 		return time.Time{}
 	}

@@ -18,8 +18,8 @@ type Lock struct {
 	holder string   // the line that names the holder
 	mu     sync.Mutex
 	text   string // of the file
-	// former is what the last process noted that did not release the lock: the files it had open.
-	former string
+	// previous is what the last process noted that did not release the lock: the files it had open.
+	previous string
 }
 
 // held reports whether something is locked; nil is no lock.
@@ -61,7 +61,7 @@ func TakeLock(path string, now time.Time) (*Lock, error) {
 		// The former holder removes the file before it lets go of it.
 		if sameFile(file, lockPath) {
 			l := &Lock{file: file}
-			if err := l.sign(now); err != nil {
+			if err := l.writeHolder(now); err != nil {
 				return nil, errors.Join(fmt.Errorf("%s: lock it for this process: %w", name(path), err), l.Release())
 			}
 			return l, nil
@@ -70,19 +70,19 @@ func TakeLock(path string, now time.Time) (*Lock, error) {
 	}
 }
 
-// sign writes who holds the lock.
-func (l *Lock) sign(now time.Time) error {
+// writeHolder writes who holds the lock.
+func (l *Lock) writeHolder(now time.Time) error {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	_, l.former = readLock(l.file)
+	_, l.previous = readLock(l.file)
 	l.holder = fmt.Sprintf("process %d on host %s since %s", os.Getpid(), host, now.UTC().Format(time.RFC3339))
-	return l.write(l.former) // which holds until this process has opened the store
+	return l.write(l.previous) // which holds until this process has opened the store
 }
 
-// note puts down which files are open, so that it survives a crash.
-func (l *Lock) note(files string) error {
+// record puts down which files are open, so that it survives a crash.
+func (l *Lock) record(files string) error {
 	if !l.held() {
 		return nil
 	}
@@ -118,12 +118,12 @@ func (l *Lock) touch() error {
 // wrote it was killed, and since then another file was put in the place of the store or written over
 // it. SQLite would carry out in the one what was meant for the other.
 func (l *Lock) dropStaleWAL(path string) error {
-	if !l.held() || l.former == "" {
+	if !l.held() || l.previous == "" {
 		return nil
 	}
 	var file, wal string
 	var mark uint32
-	if _, err := fmt.Sscanf(l.former, "file %s wal %s mark %d", &file, &wal, &mark); err != nil {
+	if _, err := fmt.Sscanf(l.previous, "file %s wal %s mark %d", &file, &wal, &mark); err != nil {
 		return nil // a note that was cut off says nothing
 	}
 	path = resolved(path)
@@ -145,8 +145,8 @@ func (l *Lock) dropStaleWAL(path string) error {
 	if err == nil && found == mark && !moved {
 		return nil
 	}
-	l.former = ""
-	return putAside(path)
+	l.previous = ""
+	return moveAside(path)
 }
 
 // holderOf returns who holds a lock.

@@ -36,7 +36,7 @@ type found struct {
 
 // inspect looks at the file, and fails where there can be none or this user may not write it.
 func inspect(path string) (found, error) {
-	f, err := lookAt(path)
+	f, err := statFile(path)
 	if err != nil || f.fresh || path == "" {
 		return f, err
 	}
@@ -46,8 +46,8 @@ func inspect(path string) (found, error) {
 	return f, nil
 }
 
-// lookAt looks at the file, and fails where there can be none.
-func lookAt(path string) (found, error) {
+// statFile looks at the file, and fails where there can be none.
+func statFile(path string) (found, error) {
 	if path == "" {
 		return found{}, nil
 	}
@@ -219,7 +219,7 @@ func oneLine(verdict string) string {
 // goose itself would do so without regard to others who open the file at the same time;
 // the index lets only one of them carry out a migration.
 func (s *Store) claim(ctx context.Context) error {
-	return s.inTurn(ctx, func(tx *transaction) error {
+	return s.update(ctx, func(tx *transaction) error {
 		empty, err := identify(ctx, tx)
 		if err != nil {
 			return err

@@ -34,7 +34,7 @@ type Pending struct {
 	// More is true if there are further days behind UpTo.
 	More bool
 	// again is how far the days are among it that are to be sent once more.
-	again again
+	resend resendRange
 }
 
 // Undelivered returns the app ids of the accounts of which an endpoint may not have all, in no
@@ -42,7 +42,7 @@ type Pending struct {
 func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, error) {
 	var appIDs []string
 	err := s.reading(ctx, func(tx *transaction) error {
-		//nolint:sqlclosecheck // each closes them
+		//nolint:sqlclosecheck // eachRow closes them
 		rows, err := tx.QueryContext(ctx, `
 			SELECT app_id FROM account
 			LEFT JOIN delivery ON delivery.endpoint = ?1 AND delivery.account = account.id
@@ -52,7 +52,7 @@ func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, err
 		if err != nil {
 			return err
 		}
-		err = each(rows, func() error {
+		err = eachRow(rows, func() error {
 			var appID string
 			err := rows.Scan(&appID)
 			appIDs = append(appIDs, appID)
@@ -136,12 +136,12 @@ func (c *dueReader) rows(query string, scan func(*sql.Rows) error, args ...any) 
 	if err != nil {
 		return err
 	}
-	return each(rows, func() error { return scan(rows) })
+	return eachRow(rows, func() error { return scan(rows) })
 }
 
 // entry is a row of the table day.
 type entry struct {
-	place Position
+	position Position
 	api   datacube.API
 }
 
@@ -162,15 +162,15 @@ func (c *dueReader) due(appID string) (Pending, error) {
 		return due, err
 	}
 	due.UpTo.Date = lastDate
-	repeated, all, err := c.again(account, from)
+	repeated, all, err := c.resend(account, from)
 	if err != nil {
 		return due, err
 	}
-	due.again = all
+	due.resend = all
 	if taken := c.take(repeated); taken < len(repeated) {
-		due.again.upto, due.UpTo, due.More = 0, from, true
+		due.resend.upto, due.UpTo, due.More = 0, from, true
 		if taken > 0 {
-			due.again.upto = repeated[taken-1].place.Date
+			due.resend.upto = repeated[taken-1].position.Date
 		}
 		return due, c.figures(account, repeated[:taken], &due)
 	}
@@ -182,7 +182,7 @@ func (c *dueReader) due(appID string) (Pending, error) {
 		due.More = true
 		due.UpTo = from
 		if taken > 0 {
-			due.UpTo = entries[taken-1].place
+			due.UpTo = entries[taken-1].position
 		}
 		entries = entries[:taken]
 	}
@@ -202,7 +202,7 @@ func (c *dueReader) entries(account int64, after Position) ([]entry, error) {
 		ORDER BY changed, date, api LIMIT ?5`,
 		func(rows *sql.Rows) error {
 			var e entry
-			err := rows.Scan(&e.place.Mark, &e.place.Date, &e.api)
+			err := rows.Scan(&e.position.Mark, &e.position.Date, &e.api)
 			entries = append(entries, e)
 			return err
 		}, account, int64(c.since), int64(after.Mark), int64(after.Date), c.left/samplesOf(datacube.Daily)+3)
@@ -214,7 +214,7 @@ func (c *dueReader) take(entries []entry) int {
 	taken := 0
 	for taken < len(entries) {
 		next, samples := taken, 0
-		for next < len(entries) && entries[next].place == entries[taken].place {
+		for next < len(entries) && entries[next].position == entries[taken].position {
 			samples += samplesOf(entries[next].api)
 			next++
 		}
@@ -252,7 +252,7 @@ func (c *dueReader) tooOld(account int64, after, upto Position) ([datacube.APIs]
 func (c *dueReader) figures(account int64, entries []entry, due *Pending) error {
 	var dates [datacube.APIs][]datacube.Date
 	for _, e := range entries {
-		dates[e.api] = append(dates[e.api], e.place.Date)
+		dates[e.api] = append(dates[e.api], e.position.Date)
 	}
 	for api := range dates {
 		slices.Sort(dates[api])
@@ -278,7 +278,7 @@ func (c *dueReader) figures(account int64, entries []entry, due *Pending) error 
 func (s *Store) CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error) {
 	counts := make(map[string][datacube.APIs]int64)
 	err := s.reading(ctx, func(tx *transaction) error {
-		//nolint:sqlclosecheck // each closes them
+		//nolint:sqlclosecheck // eachRow closes them
 		rows, err := tx.QueryContext(ctx, `
 			WITH behind (id, app_id, mark, date) AS MATERIALIZED (
 				SELECT account.id, app_id, coalesce(mark, -1), coalesce(date, 0) FROM account
@@ -299,7 +299,7 @@ func (s *Store) CountPending(ctx context.Context, endpoint string, since datacub
 		if err != nil {
 			return err
 		}
-		return each(rows, func() error {
+		return eachRow(rows, func() error {
 			var appID string
 			var api, days int64
 			if err := rows.Scan(&appID, &api, &days); err != nil {
@@ -320,20 +320,20 @@ func (s *Store) CountPending(ctx context.Context, endpoint string, since datacub
 // MarkDelivered notes that an endpoint needs nothing more of what ReadPending returned: it was sent,
 // refused for good or passed over. at is when samples among it were accepted; zero if none were.
 func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time, dues ...Pending) error {
-	err := s.inTurn(ctx, func(tx *transaction) error {
+	err := s.update(ctx, func(tx *transaction) error {
 		for i := range dues {
 			_, err := tx.ExecContext(ctx, `
 				INSERT INTO delivery (endpoint, account, mark, date, sent_at)
 				SELECT ?1, id, ?3, ?4, ?5 FROM account WHERE app_id = ?2
 				ON CONFLICT DO UPDATE SET mark = excluded.mark, date = excluded.date,
 					sent_at = coalesce(excluded.sent_at, sent_at)`,
-				endpoint, dues[i].AppID, int64(dues[i].UpTo.Mark), int64(dues[i].UpTo.Date), seconds(at))
+				endpoint, dues[i].AppID, int64(dues[i].UpTo.Mark), int64(dues[i].UpTo.Date), toUnix(at))
 			if err != nil {
 				return err
 			}
 			_, err = tx.ExecContext(ctx, `
 				DELETE FROM resend WHERE endpoint = ?1 AND account = (SELECT id FROM account WHERE app_id = ?2) AND date <= ?3 AND mark <= ?4`,
-				endpoint, dues[i].AppID, int64(dues[i].again.upto), int64(dues[i].again.mark))
+				endpoint, dues[i].AppID, int64(dues[i].resend.upto), int64(dues[i].resend.mark))
 			if err != nil {
 				return err
 			}
@@ -355,5 +355,5 @@ func (s *Store) LastDelivery(ctx context.Context, endpoint string) (time.Time, e
 	if err != nil {
 		return time.Time{}, s.failed(ctx, "look when samples were last sent to "+endpoint, err)
 	}
-	return instant(at), nil
+	return fromUnix(at), nil
 }

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -120,13 +121,17 @@ func TestPendingDaysApart(t *testing.T) {
 	const days = 60
 	revise := func(callbacks int64, dates ...datacube.Date) {
 		t.Helper()
+		var records []store.Record
 		for _, date := range dates {
-			save(t, s, daily(shop, firstDay+date, callbacks), hourly(shop, firstDay+date, datacube.Hours{4: {Callbacks: callbacks}}))
+			records = append(records, daily(shop, firstDay+date, callbacks), hourly(shop, firstDay+date, datacube.Hours{4: {Callbacks: callbacks}}))
 		}
+		save(t, s, records...)
 	}
+	var all []datacube.Date
 	for date := range datacube.Date(days) {
-		revise(1, date)
+		all = append(all, date)
 	}
+	revise(1, all...)
 	deliver(t, s, pendingOf(t, s, firstDay, 1_000_000, shop)...)
 	want := []datacube.Date{0, 1, 3, 6, 10, 30, 59}
 	revise(2, 59, 0, 10, 3, 30, 6, 1)
@@ -147,15 +152,16 @@ func TestPendingDaysApart(t *testing.T) {
 // However the days are saved and in whatever portions they are read, each change comes out once.
 func TestPendingInPortions(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	s := open(t, "")
+	for seed := range uint64(10) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		s := open(t, "")
+		accounts := []string{fmt.Sprint(shop, seed), fmt.Sprint(bot, seed)}
 		const since = firstDay + 2
 		want := map[string]int64{} // the figure that was saved last
 		change := func() {
 			var records []store.Record
 			for range 1 + random.IntN(8) {
-				appID, date, n := []string{shop, bot}[random.IntN(2)], firstDay+datacube.Date(random.IntN(9)), 1+random.Int64N(1e9)
+				appID, date, n := accounts[random.IntN(2)], firstDay+datacube.Date(random.IntN(9)), 1+random.Int64N(1e9)
 				record, api := daily(appID, date, n), "daily"
 				if random.IntN(2) == 0 {
 					record, api = hourly(appID, date, datacube.Hours{3: {Callbacks: n}}), "hourly"
@@ -197,7 +203,7 @@ func TestPendingInPortions(t *testing.T) {
 			deliver(t, s, dues...)
 			return true
 		}
-		for range 30 {
+		for range 20 {
 			change()
 			take(1 + random.IntN(400))
 		}

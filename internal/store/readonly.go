@@ -30,7 +30,7 @@ func (s *Store) openReadOnly(ctx context.Context) error {
 	if s.path == "" {
 		return errors.New("it lives in the memory of the process that fills it")
 	}
-	found, err := lookAt(s.path)
+	found, err := statFile(s.path)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (s *Store) openReadOnly(ctx context.Context) error {
 	if err := unused.Close(); err != nil {
 		return err
 	}
-	err = s.patiently(ctx, func() error { return s.recognise(ctx) })
+	err = s.retryBusy(ctx, func() error { return s.checkSchema(ctx) })
 	if only && cannotOpen(err) {
 		return fmt.Errorf("its -wal file holds the latest figures, and to read it this user must be allowed to write beside it;"+
 			" copy the file and its -wal file to another folder, and name the copy as store.path: %w", err)
@@ -77,8 +77,8 @@ func cannotOpen(err error) bool {
 	return kind == sqlite3.SQLITE_CANTOPEN || kind == sqlite3.SQLITE_READONLY
 }
 
-// recognise fails for a file that is not one of this program's, or of a newer version.
-func (s *Store) recognise(ctx context.Context) error {
+// checkSchema fails for a file that is not one of this program's, or of a newer version.
+func (s *Store) checkSchema(ctx context.Context) error {
 	empty, err := s.identify(ctx)
 	if err != nil {
 		return err

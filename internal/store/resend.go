@@ -10,7 +10,7 @@ import (
 
 // again is how far the days that an endpoint is to get once more are read: those up to a date that were asked
 // for up to a mark. The zero value is none.
-type again struct {
+type resendRange struct {
 	upto datacube.Date
 	mark Mark
 }
@@ -24,7 +24,7 @@ func (s *Store) Resend(ctx context.Context, endpoint string, since, until datacu
 		return 0, err
 	}
 	var days int64
-	err = s.inTurn(ctx, func(tx *transaction) error {
+	err = s.update(ctx, func(tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE mark SET latest = latest + 1`); err != nil {
 			return err
 		}
@@ -50,13 +50,13 @@ func (s *Store) Resend(ctx context.Context, endpoint string, since, until datacu
 
 // again returns the account's days from since on that the endpoint is to get once more, in the order of their
 // dates, and how far that goes. Those that it lacks in any case, after its place, are not among them.
-func (c *dueReader) again(account int64, has Position) ([]entry, again, error) {
-	all := again{upto: lastDate}
+func (c *dueReader) resend(account int64, has Position) ([]entry, resendRange, error) {
+	all := resendRange{upto: lastDate}
 	asked := int64(0)
 	err := c.rows(`SELECT count(*), coalesce(max(mark), 0) FROM resend WHERE endpoint = ?1 AND account = ?2`,
 		func(rows *sql.Rows) error { return rows.Scan(&asked, &all.mark) }, c.endpoint, account)
 	if err != nil || asked == 0 {
-		return nil, again{}, err
+		return nil, resendRange{}, err
 	}
 	var entries []entry
 	err = c.rows(`
@@ -67,7 +67,7 @@ func (c *dueReader) again(account int64, has Position) ([]entry, again, error) {
 		ORDER BY day.date, day.api LIMIT ?6`,
 		func(rows *sql.Rows) error {
 			var e entry
-			err := rows.Scan(&e.place.Date, &e.api)
+			err := rows.Scan(&e.position.Date, &e.api)
 			entries = append(entries, e)
 			return err
 		}, c.endpoint, account, int64(has.Mark), int64(has.Date), int64(c.since), c.left/samplesOf(datacube.Daily)+3)

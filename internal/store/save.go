@@ -182,8 +182,8 @@ func (w *writer) save(r *Record) error {
 		changed = w.mark
 	}
 	return w.exec(w.statements.putState, account, int64(r.API), int64(r.Date), int64(st.Status),
-		st.Empty, int64(st.Asks), seconds(st.AskedAt), seconds(st.KnownAt), st.Rechecked,
-		int64(min(st.Damaged, mostDoubts)), int64(min(st.Rechecks, mostDoubts)), int64(st.Checksum), int64(changed))
+		st.Empty, int64(st.Asks), toUnix(st.AskedAt), toUnix(st.KnownAt), st.Rechecked,
+		int64(min(st.Damaged, maxDoubts)), int64(min(st.Rechecks, maxDoubts)), int64(st.Checksum), int64(changed))
 }
 
 // markAccounts notes for every account that there was an answer about it.
@@ -325,8 +325,8 @@ func add(a, b int64) int64 {
 	return a + b
 }
 
-// seconds returns a time as it is stored: unix seconds, or NULL for the zero time.
-func seconds(t time.Time) any {
+// toUnix returns a time as it is stored: unix seconds, or NULL for the zero time.
+func toUnix(t time.Time) any {
 	if t.IsZero() {
 		return nil
 	}

@@ -50,7 +50,7 @@ type Store struct {
 	options Options
 	busy    time.Duration
 	// turn is held by whoever writes, so that waiting for it ends with the context.
-	turn chan struct{}
+	writer chan struct{}
 	disk *disk // nil: it is not probed
 
 	// mu is held for reading by whoever uses the handle.
@@ -79,7 +79,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 }
 
 func newStore(path string, o Options) *Store {
-	s := &Store{path: path, options: o, busy: o.BusyTimeout, turn: make(chan struct{}, 1), handle: &handle{}}
+	s := &Store{path: path, options: o, busy: o.BusyTimeout, writer: make(chan struct{}, 1), handle: &handle{}}
 	if s.busy <= 0 {
 		s.busy = defaultBusyTimeout
 	}
@@ -104,7 +104,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.patiently(ctx, func() error { return s.prepareFile(ctx, found) }); err != nil {
+	if err := s.retryBusy(ctx, func() error { return s.prepareFile(ctx, found) }); err != nil {
 		return err
 	}
 	if err := s.statements.prepare(ctx, s.write); err != nil || s.path == "" {
@@ -114,10 +114,10 @@ func (s *Store) open(ctx context.Context) error {
 	return err
 }
 
-// patiently repeats what can be done twice until no other process is in its way or the
+// retryBusy repeats what can be done twice until no other process is in its way or the
 // busy timeout is over. SQLite waits by itself, except where waiting could lead to a
 // deadlock: that happens while several processes create the same file.
-func (s *Store) patiently(ctx context.Context, work func() error) error {
+func (s *Store) retryBusy(ctx context.Context, work func() error) error {
 	const pause = 10 * time.Millisecond
 	patience := time.NewTimer(s.busy)
 	defer patience.Stop()
@@ -141,7 +141,7 @@ func (s *Store) patiently(ctx context.Context, work func() error) error {
 // Close waits for what is being read or written and closes the file. The store is of no
 // use afterwards.
 func (s *Store) Close() error {
-	err := s.leave()
+	err := s.checkBeforeClose()
 	if err == nil {
 		err = s.close()
 	}
@@ -187,12 +187,12 @@ func closePool(db *sql.DB) error {
 
 // using lets work use what is open, unless the file has changed or its disk does not answer.
 func (s *Store) using(work func(*handle) error) error {
-	if err := s.disk.answers(); err != nil {
+	if err := s.disk.wait(); err != nil {
 		return err
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if err := s.unchanged(); err != nil {
+	if err := s.checkFiles(); err != nil {
 		return err
 	}
 	return work(s.handle)
@@ -206,37 +206,37 @@ func (s *Store) reading(ctx context.Context, work func(*transaction) error) erro
 // writing runs work in a transaction that no other writer disturbs, and commits it unless
 // work fails or the context ends.
 func (s *Store) writing(ctx context.Context, work func(*transaction, *statements) error) error {
-	if err := s.takeTurn(ctx); err != nil {
+	if err := s.lockWrites(ctx); err != nil {
 		return err
 	}
-	defer s.endTurn()
+	defer s.unlockWrites()
 	return s.using(func(h *handle) error {
 		return inTx(ctx, h.write, nil, func(tx *transaction) error { return work(tx, &h.statements) })
 	})
 }
 
-// inTurn is writing without prepared statements.
-func (s *Store) inTurn(ctx context.Context, work func(*transaction) error) error {
+// update is writing without prepared statements.
+func (s *Store) update(ctx context.Context, work func(*transaction) error) error {
 	return s.writing(ctx, func(tx *transaction, _ *statements) error { return work(tx) })
 }
 
-func (s *Store) takeTurn(ctx context.Context) error {
+func (s *Store) lockWrites(ctx context.Context) error {
 	select {
-	case s.turn <- struct{}{}:
+	case s.writer <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (s *Store) endTurn() { <-s.turn }
+func (s *Store) unlockWrites() { <-s.writer }
 
 // Prune deletes the figures and states of all days before a date and returns how many
 // days that were, those of each account and API counted apart. The file does not shrink:
 // later days take the room.
 func (s *Store) Prune(ctx context.Context, before datacube.Date) (int64, error) {
 	var days int64
-	err := s.inTurn(ctx, func(tx *transaction) error {
+	err := s.update(ctx, func(tx *transaction) error {
 		// The primary keys begin with the account: naming all accounts makes this a few
 		// short ranges instead of a walk through the tables.
 		for _, query := range []string{

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// unchanged fails if the file that is open is not the one at its path any more: then nothing may be
+// checkFiles fails if the file that is open is not the one at its path any more: then nothing may be
 // read or written, since what is at the path would be mixed with what is open.
-func (s *Store) unchanged() error {
+func (s *Store) checkFiles() error {
 	if s.files == nil {
 		return nil
 	}
@@ -34,27 +34,27 @@ func (s *Store) Fault() error {
 // has it open still. Another file in its place is opened as it is. Where that fails nothing has
 // changed, and Recover may be called again.
 func (s *Store) Recover(ctx context.Context) (string, error) {
-	if err := s.disk.answers(); err != nil {
+	if err := s.disk.wait(); err != nil {
 		return "", s.failed(ctx, "use", err)
 	}
-	if err := s.takeTurn(ctx); err != nil {
+	if err := s.lockWrites(ctx); err != nil {
 		return "", err
 	}
-	defer s.endTurn()
+	defer s.unlockWrites()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fault := s.unchanged()
+	fault := s.checkFiles()
 	var done string
 	var err error
 	switch {
 	case fault == nil:
 		return "", nil
 	case errors.Is(fault, errDeleted), errors.Is(fault, errWALGone):
-		done, err = "it was written anew with all that it held; to begin with an empty store, stop the exporter before removing it", s.rescue(ctx)
+		done, err = "it was written anew with all that it held; to begin with an empty store, stop the exporter before removing it", s.rewrite(ctx)
 	case errors.Is(fault, errReplaced):
-		done, err = "the other file was opened; what it lacks is asked for again as far as refresh.history reaches", s.adopt(ctx)
+		done, err = "the other file was opened; what it lacks is asked for again as far as refresh.history reaches", s.openReplacement(ctx)
 	case errors.Is(fault, errOverwritten):
-		done, err = "what was written over it was opened; what it lacks is asked for again as far as refresh.history reaches", s.adoptOverwritten(ctx)
+		done, err = "what was written over it was opened; what it lacks is asked for again as far as refresh.history reaches", s.openOverwritten(ctx)
 	case errors.Is(fault, errShrunk):
 		done, err = "nothing is missing in it", s.examineShrunk(ctx)
 	default:
@@ -66,10 +66,10 @@ func (s *Store) Recover(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%v: %s", fault, done), nil
 }
 
-// rescue writes what is open into a new file at the path. Other processes that have the former one
+// rewrite writes what is open into a new file at the path. Other processes that have the former one
 // open notice that it was replaced.
-func (s *Store) rescue(ctx context.Context) error {
-	temporary, err := s.temporary()
+func (s *Store) rewrite(ctx context.Context) error {
+	temporary, err := s.createTemp()
 	if err != nil {
 		return err
 	}
@@ -81,8 +81,8 @@ func (s *Store) rescue(ctx context.Context) error {
 	if err := s.removeBeside(); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(s.files.beside); errors.Is(err, fs.ErrNotExist) {
-		err = os.Link(temporary, s.files.beside) // fails if there is one by now
+	if _, err := os.Lstat(s.files.target); errors.Is(err, fs.ErrNotExist) {
+		err = os.Link(temporary, s.files.target) // fails if there is one by now
 		if errors.Is(err, fs.ErrExist) {
 			return err
 		}
@@ -90,16 +90,16 @@ func (s *Store) rescue(ctx context.Context) error {
 			return s.reopen(ctx)
 		}
 	}
-	if err := os.Rename(temporary, s.files.beside); err != nil {
+	if err := os.Rename(temporary, s.files.target); err != nil {
 		return err
 	}
 	return s.reopen(ctx)
 }
 
-// adopt opens the other file that is at the path.
-func (s *Store) adopt(ctx context.Context) error {
+// openReplacement opens the other file that is at the path.
+func (s *Store) openReplacement(ctx context.Context) error {
 	// The WAL file of the former one must not be carried out in this one.
-	if !gone(s.files.wal, s.files.beside+"-wal") {
+	if !isGone(s.files.wal, s.files.target+"-wal") {
 		if err := s.removeBeside(); err != nil {
 			return err
 		}
@@ -107,10 +107,10 @@ func (s *Store) adopt(ctx context.Context) error {
 	return s.reopen(ctx)
 }
 
-// adoptOverwritten opens what was written over the file. It gets a file of its own first: SQLite
+// openOverwritten opens what was written over the file. It gets a file of its own first: SQLite
 // would move what is in the WAL file into it when it closes the former one.
-func (s *Store) adoptOverwritten(ctx context.Context) error {
-	temporary, err := s.temporary()
+func (s *Store) openOverwritten(ctx context.Context) error {
+	temporary, err := s.createTemp()
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (s *Store) adoptOverwritten(ctx context.Context) error {
 	if err := s.removeBeside(); err != nil {
 		return err
 	}
-	if err := os.Rename(temporary, s.files.beside); err != nil {
+	if err := os.Rename(temporary, s.files.target); err != nil {
 		return err
 	}
 	return s.reopen(ctx)
@@ -161,21 +161,21 @@ func (s *Store) reopen(ctx context.Context) error {
 	return nil
 }
 
-// leave fails if another file is at the path by now, which closing would mix with what is open. Then
+// checkBeforeClose fails if another file is at the path by now, which closing would mix with what is open. Then
 // the file is left alone, and its -wal put aside.
-func (s *Store) leave() error {
-	fault := s.unchanged()
+func (s *Store) checkBeforeClose() error {
+	fault := s.checkFiles()
 	if !errors.Is(fault, errOverwritten) && !errors.Is(fault, errReplaced) {
 		return nil
 	}
-	if gone(s.files.wal, s.files.beside+"-wal") {
+	if isGone(s.files.wal, s.files.target+"-wal") {
 		return fault
 	}
-	return errors.Join(fault, putAside(s.files.beside))
+	return errors.Join(fault, moveAside(s.files.target))
 }
 
-// putAside keeps the WAL file beside a path from being carried out.
-func putAside(path string) error {
+// moveAside keeps the WAL file beside a path from being carried out.
+func moveAside(path string) error {
 	if err := os.Rename(path+"-wal", path+"-wal.stale"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("put aside the -wal file, which belongs to the former file: %w", err)
 	}
@@ -188,16 +188,16 @@ func putAside(path string) error {
 // removeBeside removes the -wal and -shm files.
 func (s *Store) removeBeside() error {
 	for _, kind := range []string{"-wal", "-shm"} {
-		if err := os.Remove(s.files.beside + kind); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(s.files.target + kind); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	return nil
 }
 
-// temporary makes an empty file beside the store.
-func (s *Store) temporary() (string, error) {
-	folder, file := filepath.Split(s.files.beside)
+// createTemp makes an empty file beside the store.
+func (s *Store) createTemp() (string, error) {
+	folder, file := filepath.Split(s.files.target)
 	temporary, err := os.CreateTemp(folder, "."+file+".new-*")
 	if err != nil {
 		return "", err
