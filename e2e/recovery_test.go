@@ -192,7 +192,7 @@ func TestSecondExporterOnTheSameStore(t *testing.T) {
 	known := first.metrics(t)
 	calls := len(w.sim.Calls())
 	f := finish(t, nil, "--config.file="+w.config, "--web.listen-address=127.0.0.1:0")
-	if want := fmt.Sprintf("another weixin_exporter serves from it (process %d on host ", first.cmd.Process.Pid); f.code != 1 || !strings.Contains(f.stderr, want) {
+	if want := fmt.Sprintf("another weixin_exporter uses it (process %d on host ", first.cmd.Process.Pid); f.code != 1 || !strings.Contains(f.stderr, want) {
 		t.Errorf("a second exporter: %+v, want %q", f, want)
 	}
 	w.checkFigures(t, first.metrics(t), w.accounts...)

@@ -63,7 +63,7 @@ func TestTheStoreChangesUnderTheExporter(t *testing.T) {
 		},
 		"a backup moved over it": {
 			func(path, backup string) error { return os.Rename(backup, path) },
-			"another file was put in the place of the open one",
+			"the file was replaced while it was open",
 			func(before int64) int64 { return before },
 		},
 	} {

@@ -121,7 +121,7 @@ func TestExportFaults(t *testing.T) {
 		{export + memory, cli.Fault, memory + `: store.path is "": the exporter keeps everything in memory, so there is nothing to export`},
 		{
 			export + absent, cli.Fault,
-			fmt.Sprintf("store %q: open for reading: the file does not exist; fill it first by running weixin_exporter, or change store.path",
+			fmt.Sprintf("store %q: open for reading: the file does not exist; run weixin_exporter first, which creates it, or change store.path",
 				filepath.Join(filepath.Dir(absent), "weixin_exporter.db")),
 		},
 		{export + file + " --output=" + folder, cli.Fault, "exporting to " + folder + ": this is a folder; name a file in it"},

@@ -39,7 +39,7 @@ func TestASecondServerOnTheSameStore(t *testing.T) {
 
 	got := clitest.Finish(t, time.Now, "serve", "--config.file="+file, "--web.listen-address=127.0.0.1:0")
 	host, _ := os.Hostname()
-	want := fmt.Sprintf("weixin_exporter: error: store %q: another weixin_exporter serves from it (process %d on host %s since 20", path, os.Getpid(), host)
+	want := fmt.Sprintf("weixin_exporter: error: store %q: another weixin_exporter uses it (process %d on host %s since 20", path, os.Getpid(), host)
 	if last := lastLine(got.Stderr); got.Code != cli.Fault || !strings.HasPrefix(last, want) {
 		t.Errorf("a second server: %d, %s\nwant %s", got.Code, last, want)
 	}

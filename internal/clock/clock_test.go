@@ -191,7 +191,7 @@ func TestClockThatJumps(t *testing.T) {
 			h.wantOffset(t, "back", 0, true)
 			h.wantLogged(t, "was set", 2)
 			h.wantLogged(t, "is wrong", 1)
-			h.wantLogged(t, "right again", 1)
+			h.wantLogged(t, "correct again", 1)
 		},
 		"the host slept": func(t *testing.T) {
 			t.Helper()

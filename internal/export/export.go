@@ -1,9 +1,8 @@
-// Package export writes what is known of the accounts, every hour and day with its own time:
-// as OpenMetrics for a time series database, and as CSV and NDJSON for everything else. All
-// of them are written as the figures are read, in memory that does not grow with their number.
+// Package export writes the history of accounts, every hour and day with its own timestamp: as
+// OpenMetrics for a time series database, and as CSV and NDJSON for everything else. Figures are
+// written as they are read, in memory that does not grow with their number.
 //
-// Each period of a known day is there, with zeros where it had no traffic. Days that are not
-// known are not there.
+// All periods of known days are written, with zeros if there was no traffic. Unknown days are left out.
 package export
 
 import (
@@ -17,61 +16,61 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Source has the known days; *store.FigureReader is one. It yields an error as the last element.
+// Source provides the known days, as *store.FigureReader does. An error is the last element.
 type Source interface {
 	Figures(q store.FigureQuery) iter.Seq2[store.DayFigures, error]
 }
 
-// Account is one to export, under a name that no other one has.
+// Account is an account to export, under a unique name.
 type Account struct {
 	Name  string
 	AppID string
 }
 
-// Job says what to write.
+// Job describes what to write.
 type Job struct {
 	Source   Source
 	Accounts []Account
 	// Since and Until are the first and the last day.
 	Since, Until datacube.Date
-	// Periods are the calls to write the answers of; none means both.
+	// Periods are the APIs whose figures are written; none means both.
 	Periods []datacube.API
-	// Spool says where OpenMetrics keeps what it cannot write yet. The other formats need nothing.
+	// Spool configures where OpenMetrics keeps what it cannot write yet. The other formats do not use it.
 	Spool Spool
 }
 
-// Spool says where OpenMetrics keeps what belongs to later families: in files without a name that end
-// with it.
+// Spool configures where OpenMetrics keeps the samples of later families: in unlinked files, which
+// disappear with the process.
 type Spool struct {
-	// Folder is where the files are; "" is the folder for temporary files.
+	// Folder contains the files; "" is the folder for temporary files.
 	Folder string
-	// Ahead has all of it read and kept before anything is written, so that neither a full disk nor a
-	// source that fails leaves the beginning of a text behind.
+	// Ahead spools everything before anything is written, so that neither a full disk nor a failing
+	// source leaves incomplete output.
 	Ahead bool
-	// Off needs no folder: the source is read for each family anew, four times as often.
+	// Off uses no files: the source is read again for each family, four times in all.
 	Off bool
 }
 
-// wants reports whether the answers of a call are to be written.
+// wants reports whether the figures of an API are written.
 func (j *Job) wants(api datacube.API) bool {
 	return len(j.Periods) == 0 || slices.Contains(j.Periods, api)
 }
 
-// FirstDate and LastDate are the Since and Until of a Job that leaves nothing out.
+// FirstDate and LastDate are the Since and Until of a Job for all days.
 const (
 	FirstDate datacube.Date = math.MinInt32
 	LastDate  datacube.Date = math.MaxInt32
 )
 
-// inOrder returns the accounts by name.
+// inOrder returns the accounts sorted by name.
 func (j *Job) inOrder() []Account {
 	return slices.SortedFunc(slices.Values(j.Accounts), func(a, b Account) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// periods are what one call is about: the hours of a day, or the day itself.
+// periods are the periods of one API: the hours of a day, or the day itself.
 type periods struct {
 	api datacube.API
-	// number is how many there are in a day; step is their length in seconds.
+	// number is the number of periods in a day; step is their length in seconds.
 	number int
 	step   int64
 }
@@ -83,7 +82,7 @@ func periodsOf(api datacube.API) periods {
 	return periods{api, 1, 24 * 3600}
 }
 
-// first returns the end of the day's first period, in Unix seconds.
+// first returns the end of the first period of a day, in Unix seconds.
 func (p periods) first(date datacube.Date) int64 {
 	if p.api == datacube.Hourly {
 		return history.HourTime(date, 0).Unix()

@@ -9,15 +9,14 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// bufferSize is how much is gathered before it is written.
+// bufferSize is how many bytes are buffered before they are written.
 const bufferSize = 64 << 10
 
-// OpenMetrics writes the families of package history in the text format of OpenMetrics: family
-// by family, and within one by account and time. Timestamps are in seconds.
+// OpenMetrics writes the families of package history in the OpenMetrics text format: family by family, and
+// within a family by account and time. Timestamps are in seconds.
 //
-// The figures are read once for each of the two calls, though a day's answer is spread over
-// four families. The first of them is written at once; what belongs to the others is spooled. Spool of the
-// job says what is done otherwise.
+// The figures of each API are read once, although they belong to four families: the first family is written
+// immediately and the others are spooled. Job.Spool configures other ways.
 func OpenMetrics(w io.Writer, j Job) error {
 	out := &openMetrics{w: w, buffer: make([]byte, 0, bufferSize+bufferSize/8)}
 	accounts := j.inOrder()
@@ -45,7 +44,7 @@ func OpenMetrics(w io.Writer, j Job) error {
 	return out.flush()
 }
 
-// together is for how many families the source is read at a time.
+// together returns the number of families for which the source is read at once.
 func (j *Job) together() int {
 	if j.Spool.Off {
 		return 1
@@ -53,7 +52,7 @@ func (j *Job) together() int {
 	return int(history.FigureCount)
 }
 
-// split yields the families in groups of the size.
+// split yields the families in groups of this size.
 func split(families []history.Family, size int) func(func([]history.Family) bool) {
 	return func(yield func([]history.Family) bool) {
 		for len(families) > 0 && yield(families[:size]) {
@@ -62,10 +61,10 @@ func split(families []history.Family, size int) func(func([]history.Family) bool
 	}
 }
 
-// part is some families of one call, which are read at a time.
+// part is a group of families of one API, which are read at once.
 type part struct {
 	periods periods
-	// direct is the family that is written while it is read; nil where all are spooled.
+	// direct is the family that is written while it is read; nil if all are spooled.
 	direct *history.Family
 	// spooled are the others, each with its spool.
 	spooled []history.Family
@@ -89,7 +88,7 @@ func (p *part) close() {
 	}
 }
 
-// read fills the spools, up to the point where they can be read, and writes the other family.
+// read fills and rewinds the spools, and writes the direct family.
 func (p *part) read(j *Job, accounts []Account, o *openMetrics) error {
 	var values [datacube.HoursPerDay]int64
 	take := func(f history.Family, figures []datacube.Figures) []int64 {
@@ -133,7 +132,7 @@ func (p *part) read(j *Job, accounts []Account, o *openMetrics) error {
 	return nil
 }
 
-// write writes the families; those that are not ahead are read first.
+// write writes the families, which it reads first unless all are spooled already.
 func (p *part) write(j *Job, accounts []Account, o *openMetrics) error {
 	if p.direct != nil {
 		if err := p.read(j, accounts, o); err != nil {
@@ -170,12 +169,12 @@ func (o *openMetrics) replay(p periods, accounts []Account, s *spool) error {
 	return nil
 }
 
-// openMetrics formats samples of the present family and account.
+// openMetrics formats samples of the current family and account.
 type openMetrics struct {
 	w      io.Writer
 	buffer []byte
 	family history.Family
-	// series is what the present account's samples begin with, up to the value.
+	// series is the start of each sample of the current account, up to the value.
 	series []byte
 }
 
@@ -188,13 +187,13 @@ func (o *openMetrics) begin(f history.Family) {
 	}
 }
 
-// account goes on to the next account of the family.
+// account starts the next account of the family.
 func (o *openMetrics) account(name string) {
 	name = escaper().Replace(strings.ToValidUTF8(name, "\uFFFD"))
 	o.series = append(o.series[:0], o.family.Name+"{"+history.AccountLabel+`="`+name+`"} `...)
 }
 
-// escaper escapes what is special in the values of labels and in help texts.
+// escaper escapes special characters in label values and HELP texts.
 func escaper() *strings.Replacer { return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`) }
 
 // day writes the samples of one day.
@@ -226,7 +225,7 @@ func (o *openMetrics) flush() error {
 	return err
 }
 
-// appendSeconds appends milliseconds in seconds, to the last digit and without needless ones.
+// appendSeconds appends milliseconds as seconds, exactly and without trailing zeros.
 func appendSeconds(b []byte, millis int64) []byte {
 	whole, rest := millis/1000, millis%1000
 	if millis < 0 {

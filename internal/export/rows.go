@@ -18,7 +18,7 @@ type row struct {
 	RefDate string `json:"ref_date"`
 	// Hour is nil for a day.
 	Hour *int `json:"hour"`
-	// Timestamp is the period's end in Unix seconds.
+	// Timestamp is the end of the period in Unix seconds.
 	Timestamp         int64 `json:"timestamp"`
 	Callbacks         int64 `json:"callbacks"`
 	Failures          int64 `json:"failures"`
@@ -26,8 +26,8 @@ type row struct {
 	MaxTimeCostMillis int64 `json:"max_time_cost_ms"`
 }
 
-// rows calls each with all periods: by account, and for each first its days and then its
-// hours, in the order of their times. The row is valid until each returns.
+// rows calls each for all periods: account by account, first the days and then the hours, in the order of
+// their times. The row is valid until each returns.
 func (j *Job) rows(each func(*row) error) error {
 	var r row
 	var hour int
@@ -62,10 +62,10 @@ func (j *Job) rows(each func(*row) error) error {
 	return nil
 }
 
-// CSV writes a header and a line for each period, the days and the hours of each account. The
-// period is daily or hourly; the hour of a day is empty.
+// CSV writes a header and a line for each period of each account. The period is daily or hourly; a day
+// has an empty hour.
 func CSV(w io.Writer, j Job) error {
-	out := csv.NewWriter(bufio.NewWriterSize(w, bufferSize)) // it takes over the buffer
+	out := csv.NewWriter(bufio.NewWriterSize(w, bufferSize)) // csv uses this buffer as its own
 	record := []string{
 		"account", "app_id", "period", "ref_date", "hour", "timestamp",
 		"callbacks", "failures", "time_cost_ms", "max_time_cost_ms",
@@ -90,8 +90,8 @@ func CSV(w io.Writer, j Job) error {
 	return out.Error()
 }
 
-// NDJSON writes a JSON object in a line of its own for each period, with the fields and in the
-// order of CSV. The hour of a day is null.
+// NDJSON writes a line with a JSON object for each period, with the fields and in the order of CSV. The
+// hour of a day is null.
 func NDJSON(w io.Writer, j Job) error {
 	buffered := bufio.NewWriterSize(w, bufferSize)
 	out := json.NewEncoder(buffered)

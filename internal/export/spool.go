@@ -11,36 +11,36 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// spool keeps one figure of many days, in the order in which they are put, until they are read
-// from the beginning: in memory, and in a file as soon as there is more than fits the buffer.
+// spool keeps one figure of many days, in the order in which they were put, until they are read back: in
+// memory, and in a file once the buffer is full.
 //
-// For each day it has the number of days since the account's previous one and then the
-// figures; a 0 in place of the former ends an account. Numbers are varints.
+// A day is encoded as the number of days since the account's previous one, followed by the figures;
+// a 0 instead of the number ends an account. Numbers are varints.
 type spool struct {
 	folder string
 	file   *os.File
-	buffer []byte // while writing: what is not in the file yet; while reading: what was read of it
-	read   int    // how much of the buffer has been taken
-	ended  bool   // nothing is left in the file
+	buffer []byte // when writing: what is not in the file yet; when reading: what was read from it
+	read   int    // how much of the buffer has been used
+	ended  bool   // the rest of the file is in the buffer
 	last   int64
 	values []int64
 }
 
-// beforeAll is earlier than every date.
+// beforeAll is before every date.
 const beforeAll = math.MinInt32 - 1
 
-// newSpool returns a spool for days with a number of values each. The file will be in the
-// folder, "" being that for temporary files.
+// newSpool returns a spool for days with this number of values each. The file is created in the folder;
+// "" is the folder for temporary files.
 func newSpool(folder string, values int) *spool {
 	return &spool{folder: folder, buffer: make([]byte, 0, bufferSize), last: beforeAll, values: make([]int64, values)}
 }
 
-// longest is how many bytes a day can take.
+// longest returns the maximum size of an encoded day.
 func (s *spool) longest() int { return binary.MaxVarintLen64 * (1 + len(s.values)) }
 
 // put adds the next day of the account.
 func (s *spool) put(date datacube.Date, values []int64) error {
-	if cap(s.buffer)-len(s.buffer) < s.longest()+1 { // there is always room to end the account
+	if cap(s.buffer)-len(s.buffer) < s.longest()+1 { // one byte is reserved for the end of the account
 		if err := s.flush(); err != nil {
 			return err
 		}
@@ -53,14 +53,14 @@ func (s *spool) put(date datacube.Date, values []int64) error {
 	return nil
 }
 
-// endAccount says that what is put from now on belongs to the next account.
+// endAccount ends an account: further days belong to the next one.
 func (s *spool) endAccount() {
 	s.buffer = append(s.buffer, 0)
 	s.last = beforeAll
 }
 
-// flush moves the buffer to the file, whose name is taken away at once where the system can
-// do that: it ends with the process, however that ends.
+// flush moves the buffer to the file, which is unlinked immediately if the system can do that: then it
+// disappears with the process, however that ends.
 func (s *spool) flush() error {
 	if s.file == nil {
 		file, err := os.CreateTemp(s.folder, ".weixin_exporter.spool-*")
@@ -68,7 +68,7 @@ func (s *spool) flush() error {
 			return fmt.Errorf("spooling: %w", err)
 		}
 		s.file = file
-		_ = os.Remove(file.Name()) // else close does it
+		_ = os.Remove(file.Name()) // otherwise close does it
 	}
 	if _, err := s.file.Write(s.buffer); err != nil {
 		return fmt.Errorf("spooling: %w", err)
@@ -93,8 +93,8 @@ func (s *spool) rewind() error {
 	return nil
 }
 
-// next returns the next day of the account, or nil values where the account ends. The values
-// are valid until the next call.
+// next returns the next day of the account, or nil values at the end of the account. The values are valid
+// until the next call.
 func (s *spool) next() (datacube.Date, []int64, error) {
 	if err := s.fill(); err != nil {
 		return 0, nil, err
@@ -121,9 +121,9 @@ func (s *spool) next() (datacube.Date, []int64, error) {
 	return datacube.Date(s.last), s.values, nil
 }
 
-var errSpoolEnds = errors.New("spooling: the file ends too early")
+var errSpoolEnds = errors.New("spooling: unexpected end of the file")
 
-// fill sees to it that the buffer holds a whole day, if there is one.
+// fill ensures that the buffer contains a whole day, if there is one.
 func (s *spool) fill() error {
 	if s.ended || len(s.buffer)-s.read >= s.longest() {
 		return nil
@@ -141,11 +141,11 @@ func (s *spool) fill() error {
 	return nil
 }
 
-// close gives back what the spool holds. It may be called again.
+// close releases the file. It may be called again.
 func (s *spool) close() {
 	if s.file != nil {
-		_ = s.file.Close()           // nobody needs it any more
-		_ = os.Remove(s.file.Name()) // where that was not possible before
+		_ = s.file.Close()           // it is no longer needed
+		_ = os.Remove(s.file.Name()) // if flush could not
 		s.file = nil
 	}
 }

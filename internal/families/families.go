@@ -1,6 +1,6 @@
-// Package families describes the metric families that a snapshot is exposed as: their names, HELP
-// texts and labels, and how the samples of an account are read. The collector and the renderer are
-// both built from this table, so they cannot differ.
+// Package families describes the metric families that expose a snapshot: their names, HELP texts and
+// labels, and how the samples of an account are read. The collector and the renderer are both built
+// from this table, so they cannot differ.
 package families
 
 import (
@@ -20,20 +20,19 @@ type Family struct {
 	Help string
 	// Counter is true for counters, whose names end in "_total"; all others are gauges.
 	Counter bool
-	// Own is the name of a label whose value is the account's own, and OwnValue reads it; "" and
-	// nil in most families.
+	// Own is the name of a label whose value differs by account, and OwnValue reads it; "" and nil
+	// in most families.
 	Own      string
 	OwnValue func(*snapshot.Account) string
-	// Labels are the names of the other labels. "account", Own and Labels in turn are in the
-	// order of the alphabet.
+	// Labels are the names of the other labels. "account", Own and Labels together are sorted.
 	Labels []string
 	// Values are the values of Labels for each sample that an account can have, in order.
 	Values [][]string
-	// Read returns the sample that has Values[i]; false if the account has none.
+	// Read returns the sample with Values[i]; false if the account has none.
 	Read func(a *snapshot.Account, i int) (float64, bool)
 }
 
-// LabelNames returns the names of all labels, in the order of the alphabet.
+// LabelNames returns the sorted names of all labels.
 func (f *Family) LabelNames() []string {
 	names := []string{"account"}
 	if f.Own != "" {
@@ -51,7 +50,7 @@ func (f *Family) LabelValues(a *snapshot.Account, i int) []string {
 	return append(values, f.Values[i]...)
 }
 
-// All returns the families in the order of their names.
+// All returns the families, sorted by name.
 func All() []Family {
 	all := []Family{
 		{
@@ -71,10 +70,10 @@ func All() []Family {
 	return all
 }
 
-// figure is what the daily and the hourly families of one figure have in common.
+// figure is what the daily and the hourly family of a figure have in common.
 type figure struct {
 	suffix string
-	text   string // what HELP begins with
+	text   string // the start of HELP
 	field  string // of the API
 	read   func(*datacube.Figures) (float64, bool)
 }
@@ -111,7 +110,7 @@ func (f figure) family(api datacube.API, call, period string) Family {
 	}
 }
 
-// date returns the family of the days that the figures of one call describe.
+// date returns the family with the day that the figures of one API describe.
 func date(api datacube.API, call string, read func(*snapshot.Account, int) (float64, bool)) Family {
 	return Family{
 		Name:   "weixin_interface_" + api.String() + "_data_timestamp_seconds",
@@ -168,7 +167,7 @@ func hourly() []Family {
 	return all
 }
 
-// ofWork returns a family with one sample for each of the two calls.
+// ofWork returns a family with one sample for each of the two APIs.
 func ofWork(name, help string, read func(*snapshot.Work) (float64, bool)) Family {
 	f := Family{
 		Name: name, Help: help, Counter: strings.HasSuffix(name, "_total"), Labels: []string{"api"},
@@ -207,8 +206,8 @@ func work() []Family {
 	}
 }
 
-// reformatted returns the family of rows that are not of the documented form. Most accounts never
-// have one, so that its series begin with the first.
+// reformatted returns the family of rows in an undocumented format. Most accounts never have one, so
+// its series appear with the first.
 func reformatted() Family {
 	f := Family{
 		Name: "weixin_refresh_reformatted_rows_total",
@@ -253,7 +252,7 @@ func quotas() []Family {
 	}
 }
 
-// rate returns a family that shows one number of a rate limit, where Weixin states one.
+// rate returns a family with one number of a rate limit, if Weixin returns one.
 func rate(name, help string, of func(*weixin.CallQuota) weixin.CallRate, read func(weixin.CallRate) float64) Family {
 	return ofWork(name, help+" of openapi/quota/get). Asked for at most once an hour.", func(w *snapshot.Work) (float64, bool) {
 		if w.Quota == nil || of(w.Quota).IsZero() {
@@ -271,13 +270,13 @@ func calls(r weixin.CallRate) float64 { return float64(r.Calls) }
 
 func seconds(r weixin.CallRate) float64 { return r.Per.Seconds() }
 
-// reasons returns the families with one sample for each call and reason.
+// reasons returns the families with one sample for each API and reason.
 func reasons() []Family {
 	failures := byReason("weixin_refresh_failures_total",
 		"Failed attempts to get figures from Weixin and store them, by class of error. Most reasons appear with their first event.",
 		snapshot.Reasons, func(w *snapshot.Work, reason snapshot.Reason) (int64, bool) {
-			// Most reasons never occur, and would be a fifth of all series: each is shown from its
-			// first event on. What an alert compares with itself a while ago starts at 0.
+			// Most reasons never occur, and would be a fifth of all series: each appears with its
+			// first event. Those that an alert compares with their own past start at 0.
 			n := w.Failures[reason]
 			return n, n > 0 || startsAtZero(reason)
 		})
@@ -288,8 +287,8 @@ func reasons() []Family {
 	return []Family{failures, rejected}
 }
 
-// startsAtZero reports whether a reason is shown before it has happened: those that repeat every
-// few minutes, of which the alerts have to see each repetition.
+// startsAtZero reports whether a reason is exposed before its first event: reasons that can repeat every
+// few minutes, since the alerts must see each repetition.
 func startsAtZero(reason snapshot.Reason) bool {
 	switch reason {
 	case weixin.Busy, weixin.Rate, snapshot.StoreFault:
@@ -299,7 +298,7 @@ func startsAtZero(reason snapshot.Reason) bool {
 	}
 }
 
-// byReason returns a family of counters by call and reason.
+// byReason returns a family of counters by API and reason.
 func byReason[R interface {
 	~uint8
 	fmt.Stringer
@@ -324,7 +323,7 @@ func byReason[R interface {
 	return f
 }
 
-// unix returns t as Unix time, and 0 for no time at all.
+// unix returns t as Unix time, and 0 for the zero time.
 func unix(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

@@ -2,10 +2,9 @@ package store
 
 import "syscall"
 
-// access fails where this user may not read and write the file. SQLite would open such a
-// file for reading without a word, and leave files beside it that it cannot delete. The
-// file is not opened for this: closing it again would take away the POSIX locks that
-// other connections of this process hold on it.
+// access fails if this user has no read and write access to the file. SQLite would silently open
+// such a file for reading, and leave files beside it that it cannot delete. The file is not opened
+// for the check: closing it would release the POSIX locks that other connections of this process hold.
 func access(path string) error {
 	const (
 		atCwd        = -0x64

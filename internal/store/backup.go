@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// Backup writes a copy of the store as of one instant into a file, which must be empty or not exist.
-// Others may write to the store meanwhile. The copy is on the disk when Backup returns.
+// Backup writes a copy of the store as of one instant to a file, which must be empty or not exist.
+// The store may be written to meanwhile. The copy is on the disk when Backup returns.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	err := s.using(func(h *handle) error { return copyInto(ctx, h.read, path) })
 	if err != nil {
@@ -18,20 +18,20 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	return nil
 }
 
-// copyInto writes a copy of a database, compacted, into an empty file. It has no mark, so that it is
-// known as a copy where it is put in the place of the original.
+// copyInto writes a compacted copy of a database to an empty file. The copy has no mark, so that it is
+// recognized as a copy when it replaces the original.
 func copyInto(ctx context.Context, db *sql.DB, path string) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // it goes back to the pool
+	defer func() { _ = conn.Close() }() // this returns it to the pool
 	var readsOnly bool
 	if err := conn.QueryRowContext(ctx, `PRAGMA query_only`).Scan(&readsOnly); err != nil {
 		return err
 	}
 	if readsOnly {
-		// It forbids to write any file.
+		// query_only forbids writing to any file.
 		if _, err := conn.ExecContext(ctx, `PRAGMA query_only = OFF`); err != nil {
 			return err
 		}

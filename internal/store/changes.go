@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Changed returns the app ids of the accounts about which any process has saved something
-// after a mark, in no particular order, and the mark up to which that is all.
+// Changed returns the app IDs of the accounts for which any process has saved something after a
+// mark, in no particular order, and the latest mark that they include.
 func (s *Store) Changed(ctx context.Context, after Mark) ([]string, Mark, error) {
 	var changed []string
 	latest := after
@@ -26,23 +26,22 @@ func (s *Store) Changed(ctx context.Context, after Mark) ([]string, Mark, error)
 		})
 	})
 	if err != nil {
-		return nil, after, s.failed(ctx, fmt.Sprintf("look what has changed after mark %d", after), err)
+		return nil, after, s.failed(ctx, fmt.Sprintf("look for changes after mark %d", after), err)
 	}
 	return changed, latest, nil
 }
 
-// Version returns a number that stays the same as long as no other process commits anything
-// to the file, and nearly always differs afterwards. What this Store saves leaves it alone,
-// so comparing two of them is a cheap way to find out whether a look at Changed can bring
-// anything that is not known. A store in memory has one version.
+// Version returns a number that changes, nearly always, when another process commits to the
+// file. What this Store saves does not change it, so it is a cheap way to find out whether Changed
+// can return anything new. The version of a store in memory never changes.
 func (s *Store) Version(ctx context.Context) (int64, error) {
 	var version int64
 	err := s.using(func(h *handle) error {
-		// The number belongs to a connection, so it has to be the one that writes.
+		// The number is per connection and does not change for the one that writes.
 		return h.write.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&version)
 	})
 	if err != nil {
-		return 0, s.failed(ctx, "look whether another process has changed anything", err)
+		return 0, s.failed(ctx, "check for changes by other processes", err)
 	}
 	return version, nil
 }

@@ -2,10 +2,10 @@ package store
 
 import "weixin_exporter/weixin/datacube"
 
-// Checksum stands for the callbacks, failures and time cost of a day, so that the figures of
-// the daily call can be held against those of the hourly call without keeping either. It is
-// additive: that of 24 hours is that of a day whose figures are their sums, without a sum that
-// overflows. It is never 0. Migration 5 has the same formula.
+// Checksum returns a checksum of the callbacks, failures and time cost of a day, by which the figures
+// of the daily and the hourly call can be compared without keeping either. It is additive: 24 hours
+// have the checksum of a day whose figures are their sums, even if the sums would overflow. It is never
+// 0. Migration 5 has the same formula.
 func Checksum(figures ...datacube.Figures) uint32 {
 	const prime = 1<<31 - 1
 	var sum uint64

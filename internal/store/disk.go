@@ -7,76 +7,76 @@ import (
 )
 
 const (
-	// probeInterval is for how long a disk that answered is taken to answer still: so long as a hang can
-	// go unnoticed, and as rarely as a bulk of accesses waits for a small write.
+	// probeInterval is how long a probe that succeeded is taken to hold. A hang can go unnoticed for as
+	// long, and many accesses in a row wait for few probes.
 	probeInterval = 100 * time.Millisecond
-	// patience is how long a disk may take to answer.
+	// probeTimeout is how long a probe may take.
 	probeTimeout = 5 * time.Second
 )
 
-// disk asks the disk of the store to write something small before SQLite is used. SQLite maps its -shm
-// file into memory. Where the disk hangs, a thread that touches the map waits in the kernel,
-// where Go cannot see it, and with it the whole process from the next garbage collection on. In a
-// system call a thread may wait for as long as it takes.
+// disk probes the disk of the store with a small write before SQLite is used. SQLite maps its -shm
+// file into memory. If the disk hangs, a thread that touches the mapping blocks in the kernel, where Go
+// cannot preempt it, and the next garbage collection stops the whole process. A thread that blocks in a
+// system call does no such harm.
 type disk struct {
 	write func()
 
 	mu sync.Mutex
-	// under is the write under way; nil: there is none.
-	under *probe
-	// fresh is true for a while after an answer.
-	fresh bool
+	// pending is the write in progress, or nil.
+	pending *probe
+	// recent is true for probeInterval after a write that finished.
+	recent bool
 }
 
 // probe is one write.
-type probe struct{ ended, late chan struct{} }
+type probe struct{ done, overdue chan struct{} }
 
-// errNoResponse is a disk that does not answer.
-var errNoResponse = fmt.Errorf("the disk does not answer: a small write beside the store has not ended for more than %v;"+
-	" see the system's log, and the network if it is a network file system", probeTimeout)
+// errNoResponse means that the disk does not respond.
+var errNoResponse = fmt.Errorf("the disk does not respond: a small write beside the store has not finished after %v;"+
+	" check the system log, and the network if it is a network file system", probeTimeout)
 
-// wait waits for the disk, unless it has answered just now, but not for long.
+// wait waits until the disk has responded, unless it did so recently. It fails after probeTimeout.
 func (d *disk) wait() error {
 	if d == nil {
 		return nil
 	}
 	d.mu.Lock()
-	if d.under == nil && d.fresh {
+	if d.pending == nil && d.recent {
 		d.mu.Unlock()
 		return nil
 	}
-	if d.under == nil {
-		d.under = &probe{ended: make(chan struct{}), late: make(chan struct{})}
-		go d.ask(d.under)
+	if d.pending == nil {
+		d.pending = &probe{done: make(chan struct{}), overdue: make(chan struct{})}
+		go d.ask(d.pending)
 	}
-	p := d.under
+	p := d.pending
 	d.mu.Unlock()
 	select {
-	case <-p.ended:
+	case <-p.done:
 		return nil
-	case <-p.late:
+	case <-p.overdue:
 		return errNoResponse
 	}
 }
 
 func (d *disk) ask(p *probe) {
-	limit := time.AfterFunc(probeTimeout, func() { close(p.late) })
+	limit := time.AfterFunc(probeTimeout, func() { close(p.overdue) })
 	d.write()
 	limit.Stop()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.under, d.fresh = nil, true
-	close(p.ended)
+	d.pending, d.recent = nil, true
+	close(p.done)
 	time.AfterFunc(probeInterval, d.expire)
 }
 
 func (d *disk) expire() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.fresh = false
+	d.recent = false
 }
 
-// CheckDisk returns an error if the disk of the store does not answer. It waits for seconds at the most.
+// CheckDisk returns an error if the disk of the store does not respond. It takes a few seconds at most.
 func (s *Store) CheckDisk() error {
 	if err := s.disk.wait(); err != nil {
 		return fmt.Errorf("%s: %w", name(s.path), err)

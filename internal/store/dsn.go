@@ -16,7 +16,7 @@ import (
 )
 
 // pools returns the connections for writing and those for reading. Nothing is opened yet.
-// A database in memory lives and dies with its connection, so both are the same one.
+// A database in memory exists only within its connection, so both are the same one.
 // Further parameters of the URI begin with an ampersand.
 func pools(path string, busy time.Duration, further string) (write, read *sql.DB, err error) { //nolint:nonamedreturns // two of a kind need names
 	dsn, err := dsnOf(path, busy)
@@ -41,22 +41,21 @@ func pool(c driver.Connector, connections int) *sql.DB {
 	return db
 }
 
-// dsnOf returns the database file in the URI form of SQLite, in which every path can be
-// written. Transactions that write take the lock at their begin: one that asked for it
-// later could fail without waiting.
+// dsnOf returns the database file as an SQLite URI, which can express every path. Transactions that
+// write take the lock when they begin: taking it later could fail without waiting.
 func dsnOf(path string, busy time.Duration) (string, error) {
 	options := url.Values{
 		"_txlock":       {"immediate"},
 		"_busy_timeout": {strconv.FormatInt(max(1, busy.Milliseconds()), 10)},
-		"_error_rc":     {"1"}, // no stale message of another call in an error
-		"_dqs":          {"0"}, // a misspelt column is no string
+		"_error_rc":     {"1"}, // errors without a stale message of another call
+		"_dqs":          {"0"}, // a misspelt column is an error, not a string
 	}
 	if path == "" {
 		return "file::memory:?" + options.Encode(), nil
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {
-		return "", fmt.Errorf("find its folder: %w", err)
+		return "", fmt.Errorf("find the folder: %w", err)
 	}
 	absolute = filepath.ToSlash(absolute)
 	if !strings.HasPrefix(absolute, "/") {
@@ -66,15 +65,15 @@ func dsnOf(path string, busy time.Duration) (string, error) {
 	return uri.String(), nil
 }
 
-// What is set on each connection. synchronous NORMAL keeps the file whole whatever
-// happens; with a power cut the last answers may be asked for again.
+// Settings of each connection. With synchronous = NORMAL the file stays consistent whatever happens; after
+// a power failure the latest responses may have to be fetched again.
 const (
 	writing = "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON"
 	reading = "PRAGMA query_only = ON"
 )
 
-// connector sets up each new connection by SQL rather than by parameters of the DSN,
-// because waiting for a locked file then ends with the context.
+// connector sets up each new connection by SQL rather than by parameters of the DSN, so that waiting
+// for a locked file ends with the context.
 type connector struct {
 	driver.Connector
 	setup string

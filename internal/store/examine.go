@@ -11,7 +11,7 @@ import (
 	"modernc.org/sqlite"
 )
 
-// Examine fails where Open would fail, as far as that can be found out without changing anything: no
+// Examine fails if Open would fail, as far as that can be found out without changing anything: no
 // file is created, not even those that SQLite puts beside a database, and no lock is taken. Other
 // processes may have the file open.
 func Examine(ctx context.Context, path string) error {
@@ -32,15 +32,15 @@ func (s *Store) examineAt(ctx context.Context) error {
 		target = linked
 	}
 	if err := access(filepath.Dir(target)); err != nil {
-		return fmt.Errorf("this user may not create files in the folder %q; allow it or change store.path: %w", filepath.Dir(target), err)
+		return fmt.Errorf("this user cannot create files in the folder %q; allow it or change store.path: %w", filepath.Dir(target), err)
 	}
 	if found.fresh {
 		return nil
 	}
-	option, whole := "&immutable=1", true // nothing is locked, and nothing put beside the file
+	option, whole := "&immutable=1", true // takes no lock and creates no file
 	if _, err := os.Stat(target + "-wal"); err == nil {
 		_, err = os.Stat(target + "-shm")
-		// What the file has by itself may be behind, so that damage would be seen where there is none.
+		// The file without its WAL may be behind, and look damaged although it is not.
 		if whole = err == nil; whole {
 			option = "&mode=ro"
 		}
@@ -58,7 +58,7 @@ func (s *Store) examineAt(ctx context.Context) error {
 	return errors.Join(s.examineContent(ctx, found, whole), s.read.Close())
 }
 
-// examineContent looks into the file; unless it is whole, only whose it is.
+// examineContent checks the content of the file; unless it is whole, only which program it belongs to.
 func (s *Store) examineContent(ctx context.Context, f found, whole bool) error {
 	empty, err := s.identify(ctx)
 	if err != nil || empty || !whole {

@@ -10,7 +10,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// name returns how errors call the database.
+// name returns the name of the database in errors.
 func name(path string) string {
 	if path == "" {
 		return "store in memory"
@@ -18,10 +18,10 @@ func name(path string) string {
 	return fmt.Sprintf("store %q", path)
 }
 
-// failed says what was being done with which file, why it failed and what to do.
+// failed wraps an error with what was being done to which file, and with what to do about it.
 func (s *Store) failed(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
-		// What SQLite says of a call that was broken off explains nothing.
+		// SQLite's error of an interrupted call explains nothing.
 		err = ctx.Err()
 	}
 	return fmt.Errorf("%s: %s: %w", name(s.path), doing, s.explain(err))
@@ -33,12 +33,12 @@ func (s *Store) explain(err error) error {
 	if !errors.As(err, &fault) {
 		return err
 	}
-	kind := fault.Code() & 0xff // the rest is a detail of it
+	kind := fault.Code() & 0xff // the other bits are details of it
 	if fault.Code() == sqlite3.SQLITE_IOERR_SHMSIZE {
 		kind = sqlite3.SQLITE_FULL
 	}
 	if strings.Contains(fault.Error(), "unsupported file format") {
-		// The number of the schema's format is part of the header. Every SQLite since 2005 knows all there are.
+		// The schema format number is part of the header. Every SQLite since 2005 knows all of them.
 		kind = sqlite3.SQLITE_CORRUPT
 	}
 	switch kind {
@@ -49,23 +49,23 @@ func (s *Store) explain(err error) error {
 		return fmt.Errorf("the file or its folder is read-only for this user;"+
 			" allow writing to both or change store.path: %w", err)
 	case sqlite3.SQLITE_CANTOPEN:
-		return fmt.Errorf("the file, or those that SQLite puts beside it, cannot be opened;"+
+		return fmt.Errorf("the file, or a file that SQLite keeps beside it, cannot be opened;"+
 			" allow this user to read and write it and its folder, or change store.path: %w", err)
 	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("the disk is full; make room, or set store.retention: %w", err)
+		return fmt.Errorf("the disk is full; free some space, or set store.retention: %w", err)
 	case sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("this is not an SQLite database, or its beginning is damaged;"+
+		return fmt.Errorf("this is not an SQLite database, or its header is damaged;"+
 			" change store.path, or move the file away: %w", err)
 	case sqlite3.SQLITE_CORRUPT:
 		return damaged(err)
 	case sqlite3.SQLITE_IOERR:
-		return fmt.Errorf("reading or writing failed; check the disk, its quota and the system's log: %w", err)
+		return fmt.Errorf("reading or writing failed; check the disk, its quota and the system log: %w", err)
 	default:
 		return err
 	}
 }
 
-// damage is an error that means that the file is damaged.
+// damage marks an error that means that the file is damaged.
 type damage struct{ error }
 
 func (d damage) Unwrap() error { return d.error }
@@ -85,8 +85,8 @@ func isDamage(err error) bool {
 
 func damaged(err error) error {
 	err = damage{err}
-	return fmt.Errorf("the file is damaged; stop the exporter, remove the file together with its -wal and -shm files, and copy"+
-		" a backup there, or nothing: then what Weixin still has is fetched again (weixin_exporter export saves what can be read): %w", err)
+	return fmt.Errorf("the file is damaged; stop the exporter, remove the file with its -wal and -shm files, and restore a backup, or start without one:"+
+		" what Weixin still has is then fetched again (weixin_exporter export saves what can still be read): %w", err)
 }
 
 func isBusy(err error) bool {

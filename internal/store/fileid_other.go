@@ -4,5 +4,5 @@ package store
 
 import "os"
 
-// fileID is not known on this system.
+// fileID is not available on this system.
 func fileID(os.FileInfo) string { return "none" }

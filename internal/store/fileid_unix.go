@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// fileID is the number of a file on its disk; "none" where that is not known.
+// fileID returns the inode number of a file, or "none" if it is not available.
 func fileID(info os.FileInfo) string {
 	if info == nil {
 		return "none"

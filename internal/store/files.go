@@ -13,41 +13,41 @@ import (
 	"sync/atomic"
 )
 
-// What can become of a file that is open.
+// What can happen to the files while they are open.
 var (
 	errDeleted     = errors.New("the file was deleted while it was open")
-	errReplaced    = errors.New("another file was put in the place of the open one")
-	errWALGone     = errors.New("its -wal or -shm file was deleted or replaced while it was open")
+	errReplaced    = errors.New("the file was replaced while it was open")
+	errWALGone     = errors.New("the -wal or -shm file was deleted or replaced while the file was open")
 	errOverwritten = errors.New("the file was overwritten while it was open")
-	errShrunk      = errors.New("the file was cut off while it was open")
+	errShrunk      = errors.New("the file was truncated while it was open")
 )
 
-// markAt is where SQLite's header has the field user_version. The process that serves puts another
-// number there each time it opens the file. A copy that is written over the file has another one.
+// markAt is the offset of the field user_version in SQLite's header. The exporter writes another number
+// there each time it opens the file, so that a copy written over the file has a different one.
 const markAt = 60
 
-// files are the files of an open store, by which it is known again.
+// files identifies the files of an open store.
 type files struct {
-	path, target string // as it is named; and with links resolved, beside which the others are
+	path, target string // target has its symbolic links resolved; the other files are beside it
 	main         os.FileInfo
-	wal, shm     os.FileInfo // nil where there is none
+	wal, shm     os.FileInfo // nil if there is none
 	header       *os.File    // nil without a mark
 	mark         uint32
 	size         atomic.Int64
 	closed       atomic.Bool
 }
 
-// openFiles notes which files are open. With a lock it marks the file.
+// openFiles records which files are open. With a lock it marks the file.
 func openFiles(ctx context.Context, path string, db *sql.DB, lock *Lock) (*files, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return nil, fmt.Errorf("find its folder: %w", err)
+		return nil, fmt.Errorf("find the folder: %w", err)
 	}
 	f := &files{path: path, target: resolved(path)}
 	if f.main, err = os.Stat(path); err != nil {
-		return nil, fmt.Errorf("look at the file: %w", err)
+		return nil, fmt.Errorf("stat the file: %w", err)
 	}
-	f.wal, _ = os.Stat(f.target + "-wal") // some file systems do without
+	f.wal, _ = os.Stat(f.target + "-wal") // some file systems work without them
 	f.shm, _ = os.Stat(f.target + "-shm")
 	if lock.held() {
 		if err := f.writeMark(ctx, db, lock); err != nil {
@@ -58,12 +58,12 @@ func openFiles(ctx context.Context, path string, db *sql.DB, lock *Lock) (*files
 	return f, nil
 }
 
-// writeMark marks the file and notes in the lock which file it is.
+// writeMark marks the file and records in the lock file which file it is.
 func (f *files) writeMark(ctx context.Context, db *sql.DB, lock *Lock) error {
 	if err := lock.record(""); err != nil {
 		return err
 	}
-	f.mark = rand.Uint32N(1<<31-2) + 1 // it only has to be another one each time
+	f.mark = rand.Uint32N(1<<31-2) + 1 // it only has to differ each time
 	if _, err := db.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, f.mark)); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (f *files) writeMark(ctx context.Context, db *sql.DB, lock *Lock) error {
 		return err
 	}
 	var err error
-	// It stays open as long as SQLite has the file open: to close it takes away POSIX locks.
+	// It stays open as long as SQLite has the file open, since closing it would release POSIX locks.
 	if f.header, err = os.Open(f.target); err != nil {
 		return err
 	}
@@ -80,13 +80,13 @@ func (f *files) writeMark(ctx context.Context, db *sql.DB, lock *Lock) error {
 		return err
 	}
 	if mark, err := readMark(f.header); err != nil || mark != f.mark {
-		f.mark = 0 // another process still reads what was there before, so the mark is in the WAL file alone
+		f.mark = 0 // another process still reads older content, so the mark is only in the WAL file
 		return err
 	}
 	return lock.record(f.String())
 }
 
-// String names the files for the next process that takes the lock.
+// String identifies the files for the next process that takes the lock.
 func (f *files) String() string {
 	return fmt.Sprintf("file %s wal %s mark %d", fileID(f.main), fileID(f.wal), f.mark)
 }
@@ -99,17 +99,17 @@ func readMark(file *os.File) (uint32, error) {
 	return binary.BigEndian.Uint32(mark[:]), nil
 }
 
-// check fails if the files at the path are others than those that are open.
+// check fails if the files at the path are not those that are open.
 func (f *files) check() error {
 	if f.closed.Load() {
-		return nil // SQLite says so
+		return nil // SQLite reports it
 	}
 	main, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return errDeleted
 	case err != nil:
-		return fmt.Errorf("cannot look at the file: %w", err)
+		return fmt.Errorf("cannot stat the file: %w", err)
 	case !os.SameFile(main, f.main):
 		return errReplaced
 	}

@@ -9,22 +9,22 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Hold is what a restart must know of failed attempts with one API for one account.
+// Hold describes failed attempts to call one API for one account, which must survive a restart.
 type Hold struct {
 	AppID string
 	API   datacube.API
-	// Until is when the call may be made again, as was found at Since; to the second.
+	// Until is when the call may be repeated, as determined at Since; both to the second.
 	Since, Until time.Time
 	// Date is the day in China on which Attempts failed.
 	Date     datacube.Date
 	Attempts int
 	// Fingerprint is a salted hash of the credentials with which the attempts failed.
 	Fingerprint []byte
-	// Detail is JSON that says what failed. It holds no secret.
+	// Detail is JSON that describes what failed. It contains no secret.
 	Detail string
 }
 
-// SaveHolds replaces what is stored about the APIs and accounts of holds; all of it or nothing.
+// SaveHolds replaces the stored holds of the same accounts and APIs; all of them or none.
 func (s *Store) SaveHolds(ctx context.Context, holds []Hold) error {
 	if len(holds) == 0 {
 		return nil
@@ -49,17 +49,17 @@ func (s *Store) SaveHolds(ctx context.Context, holds []Hold) error {
 		return nil
 	})
 	if err != nil {
-		return s.failed(ctx, "save until when calls are not to be made again", err)
+		return s.failed(ctx, "save when failed calls may be repeated", err)
 	}
 	return nil
 }
 
-// Holds returns what SaveHolds has stored about the accounts with these app ids.
+// Holds returns the stored holds of the accounts with these app IDs.
 func (s *Store) Holds(ctx context.Context, appIDs ...string) ([]Hold, error) {
 	var holds []Hold
 	list, err := json.Marshal(appIDs)
 	if err != nil {
-		return nil, fmt.Errorf("naming the accounts: %w", err)
+		return nil, fmt.Errorf("list the accounts: %w", err)
 	}
 	err = s.reading(ctx, func(tx *transaction) error {
 		rows, err := tx.QueryContext(ctx, `
@@ -79,7 +79,7 @@ func (s *Store) Holds(ctx context.Context, appIDs ...string) ([]Hold, error) {
 		})
 	})
 	if err != nil {
-		return nil, s.failed(ctx, "load until when calls are not to be made again", err)
+		return nil, s.failed(ctx, "load when failed calls may be repeated", err)
 	}
 	return holds, nil
 }

@@ -8,10 +8,10 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Kind says in one word why an access to the store failed.
+// Kind is the reason why an access to the store failed, in one word.
 type Kind string
 
-// The kinds of faults.
+// The kinds of errors.
 const (
 	Locked   Kind = "locked"    // by another process, for longer than the busy timeout
 	ReadOnly Kind = "read_only" // the file, its folder or the disk

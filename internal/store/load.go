@@ -10,9 +10,9 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Load returns what is known of the accounts with these app ids, or of all where none is
-// named, as of one instant. States reach back to since. Accounts that the store does not
-// know are missing in the map. The caller owns what is returned.
+// Load returns the content of the store for the accounts with these app IDs, or for all accounts if
+// none are given, as of one instant. States reach back to since. Accounts that the store does not
+// know are missing from the map. The caller owns the result.
 func (s *Store) Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*Account, error) {
 	accounts := make(map[string]*Account)
 	err := s.reading(ctx, func(tx *transaction) error {
@@ -32,14 +32,14 @@ func (s *Store) Load(ctx context.Context, since datacube.Date, appIDs ...string)
 		return nil
 	})
 	if err != nil {
-		return nil, s.failed(ctx, fmt.Sprintf("load what is known since %v", since), err)
+		return nil, s.failed(ctx, fmt.Sprintf("load figures and states since %v", since), err)
 	}
 	return accounts, nil
 }
 
-// loader reads within one transaction, one query for each kind of thing.
+// loader reads within one transaction, with one query for each kind of data.
 type loader struct {
-	ctx      context.Context // it lives as long as one call of Load
+	ctx      context.Context // of the call of Load
 	tx       *transaction
 	byNumber map[int64]*Account
 	// numbers are the keys of byNumber as a JSON array: a list of any length in one parameter.
@@ -57,7 +57,7 @@ func (l *loader) rows(query string, scan func(*sql.Rows) error, args ...any) err
 
 // eachRow calls scan for each row and closes rows.
 func eachRow(rows *sql.Rows, scan func() error) error {
-	defer func() { _ = rows.Close() }() // nothing is left to fail that Err does not tell
+	defer func() { _ = rows.Close() }() // Err reports what failed
 	for rows.Next() {
 		if err := scan(); err != nil {
 			return err
@@ -95,9 +95,8 @@ func (l *loader) accounts(accounts map[string]*Account, appIDs []string) error {
 	return err
 }
 
-// integers runs a query with that many columns, all of them integers, and take for each row of
-// its result; NULL is 0. What a row costs is above all the number of its columns, and
-// database/sql converts values the quickest that it need not convert.
+// integers runs a query for integer columns, and take for each row of its result; NULL is 0. The cost of
+// a row is mostly that of its columns, which database/sql reads fastest without a conversion.
 func (l *loader) integers(columns int, query string, take func([]int64) error, args ...any) error {
 	row, values, targets := make([]int64, columns), make([]any, columns), make([]any, columns)
 	for i := range values {
@@ -114,7 +113,7 @@ func (l *loader) integers(columns int, query string, take func([]int64) error, a
 	}, args...)
 }
 
-// states reads most of the rows there are, so they have few columns.
+// states reads more rows than all other queries, so they have few columns.
 func (l *loader) states(since datacube.Date) error {
 	return l.integers(6, `
 		SELECT 2 * account + api, date,
@@ -138,7 +137,7 @@ func (l *loader) states(since datacube.Date) error {
 		}, l.numbers, int64(since))
 }
 
-// fromUnix is the reverse of toUnix; 0 stands for NULL.
+// fromUnix is the inverse of toUnix; 0 stands for NULL.
 func fromUnix(seconds int64) time.Time {
 	if seconds == 0 {
 		return time.Time{}

@@ -12,26 +12,26 @@ import (
 	"time"
 )
 
-// Lock is held by the one process that serves from a store. Others may still open the store.
+// Lock is held by the one exporter that uses a store. Other commands may still open the store.
 type Lock struct {
-	file   *os.File // nil where nothing is locked
-	holder string   // the line that names the holder
+	file   *os.File // nil if nothing is locked
+	holder string   // the line that identifies the holder
 	mu     sync.Mutex
-	text   string // of the file
-	// previous is what the last process noted that did not release the lock: the files it had open.
+	text   string // content of the file
+	// previous is what the last holder recorded if it did not release the lock: the files it had open.
 	previous string
 }
 
-// held reports whether something is locked; nil is no lock.
+// held reports whether something is locked; l may be nil.
 func (l *Lock) held() bool { return l != nil && l.file != nil }
 
 // errHeld means that another process holds a lock.
 var errHeld = errors.New("locked by another process")
 
-// TakeLock takes the lock of the store at path for the process that serves from it, or fails and says
-// who has it. Two of them would ask Weixin for everything twice. The lock is on a file beside the
-// store, which names the holder; the kernel releases it when the process ends, however it ends.
-// A store in memory and a file system without locks need none.
+// TakeLock takes the lock of the store at path for an exporter, or fails with an error that identifies
+// the holder. Two exporters would send every request to Weixin twice. The lock is on a file beside the
+// store, which identifies the holder; the kernel releases it when the process ends, however it ends.
+// Nothing is locked for a store in memory or on a file system without locks.
 func TakeLock(path string, now time.Time) (*Lock, error) {
 	if path == "" {
 		return &Lock{}, nil
@@ -41,7 +41,7 @@ func TakeLock(path string, now time.Time) (*Lock, error) {
 		file, err := os.OpenFile(lockPath, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			if _, missing := os.Stat(filepath.Dir(lockPath)); missing != nil {
-				return &Lock{}, nil //nolint:nilerr // to open the store fails, and says so better
+				return &Lock{}, nil //nolint:nilerr // opening the store fails with a better error
 			}
 			return nil, fmt.Errorf("%s: lock it for this process: %w; allow this user to write to its folder or change store.path", name(path), err)
 		}
@@ -49,7 +49,7 @@ func TakeLock(path string, now time.Time) (*Lock, error) {
 		case errors.Is(err, errHeld):
 			holder := holderOf(file)
 			_ = file.Close() // nothing was written
-			return nil, fmt.Errorf("%s: another weixin_exporter serves from it (%s), and both would ask Weixin for everything;"+
+			return nil, fmt.Errorf("%s: another weixin_exporter uses it (%s), and both would send every request to Weixin;"+
 				" stop that one, or give this one another store.path", name(path), holder)
 		case errors.Is(err, errors.ErrUnsupported):
 			_ = file.Close() // nothing was written
@@ -58,7 +58,7 @@ func TakeLock(path string, now time.Time) (*Lock, error) {
 		case err != nil:
 			return nil, errors.Join(fmt.Errorf("%s: lock it for this process: %w", name(path), err), file.Close())
 		}
-		// The former holder removes the file before it lets go of it.
+		// The previous holder removes the file before it releases it.
 		if sameFile(file, lockPath) {
 			l := &Lock{file: file}
 			if err := l.writeHolder(now); err != nil {
@@ -70,7 +70,7 @@ func TakeLock(path string, now time.Time) (*Lock, error) {
 	}
 }
 
-// writeHolder writes who holds the lock.
+// writeHolder writes the holder of the lock.
 func (l *Lock) writeHolder(now time.Time) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -78,10 +78,10 @@ func (l *Lock) writeHolder(now time.Time) error {
 	}
 	_, l.previous = readLock(l.file)
 	l.holder = fmt.Sprintf("process %d on host %s since %s", os.Getpid(), host, now.UTC().Format(time.RFC3339))
-	return l.write(l.previous) // which holds until this process has opened the store
+	return l.write(l.previous) // which stays valid until this process has opened the store
 }
 
-// record puts down which files are open, so that it survives a crash.
+// record writes which files are open, in a way that survives a crash.
 func (l *Lock) record(files string) error {
 	if !l.held() {
 		return nil
@@ -91,7 +91,7 @@ func (l *Lock) record(files string) error {
 		err = l.touch()
 	}
 	if err != nil {
-		return fmt.Errorf("note in %s which files are open: %w", l.file.Name(), err)
+		return fmt.Errorf("record in %s which files are open: %w", l.file.Name(), err)
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (l *Lock) write(files string) error {
 	return l.file.Truncate(int64(len(l.text)))
 }
 
-// touch writes the file once more, to the disk.
+// touch writes the file again, to the disk.
 func (l *Lock) touch() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -114,9 +114,9 @@ func (l *Lock) touch() error {
 	return errors.Join(err, l.file.Sync())
 }
 
-// dropStaleWAL puts a WAL file aside that does not belong to the file beside it: the process that
-// wrote it was killed, and since then another file was put in the place of the store or written over
-// it. SQLite would carry out in the one what was meant for the other.
+// dropStaleWAL moves aside a WAL file that does not belong to the database beside it: the process that
+// wrote it was killed, and the store has since been replaced or overwritten. SQLite would apply the WAL
+// to the wrong database.
 func (l *Lock) dropStaleWAL(path string) error {
 	if !l.held() || l.previous == "" {
 		return nil
@@ -124,24 +124,24 @@ func (l *Lock) dropStaleWAL(path string) error {
 	var file, wal string
 	var mark uint32
 	if _, err := fmt.Sscanf(l.previous, "file %s wal %s mark %d", &file, &wal, &mark); err != nil {
-		return nil // a note that was cut off says nothing
+		return nil // a truncated record is of no use
 	}
 	path = resolved(path)
 	header, err := os.Open(path)
 	if err != nil {
-		return nil // without the file there is nothing to protect; SQLite ignores the rest
+		return nil // without a database SQLite ignores the WAL file
 	}
 	defer func() { _ = header.Close() }() // SQLite does not have it open yet
 	present, err := header.Stat()
 	if err != nil {
-		return nil // to open it fails, too
+		return nil // opening it fails as well
 	}
 	left, err := os.Stat(path + "-wal")
 	if err != nil {
-		return nil // there is none
+		return nil // there is no WAL file
 	}
 	found, err := readMark(header)
-	moved := fileID(present) != file && fileID(left) == wal // and not all of them copied elsewhere
+	moved := fileID(present) != file && fileID(left) == wal // unless all of the files were copied
 	if err == nil && found == mark && !moved {
 		return nil
 	}
@@ -149,23 +149,23 @@ func (l *Lock) dropStaleWAL(path string) error {
 	return moveAside(path)
 }
 
-// holderOf returns who holds a lock.
+// holderOf returns the holder of a lock.
 func holderOf(file *os.File) string {
 	holder, _ := readLock(file)
-	return cmp.Or(holder, "it does not say which")
+	return cmp.Or(holder, "unknown process")
 }
 
-// readLock returns the two lines of a lock file: the holder, and which files it has open.
+// readLock returns the two lines of a lock file: the holder, and the files that it has open.
 func readLock(file *os.File) (holder, files string) { //nolint:nonamedreturns // two of a kind need names
-	const most = 1000
-	text := make([]byte, most)
-	n, _ := file.ReadAt(text, 0) // what cannot be read says nothing
+	const maxSize = 1000
+	text := make([]byte, maxSize)
+	n, _ := file.ReadAt(text, 0) // a file that cannot be read counts as empty
 	holder, rest, _ := strings.Cut(string(text[:n]), "\n")
 	files, _, _ = strings.Cut(rest, "\n")
 	return holder, files
 }
 
-// Release lets go of the lock and removes its file.
+// Release releases the lock and removes its file.
 func (l *Lock) Release() error {
 	if l.file == nil {
 		return nil
@@ -177,7 +177,7 @@ func (l *Lock) Release() error {
 	return errors.Join(err, l.file.Close())
 }
 
-// sameFile reports whether the file that is open is the one at the path.
+// sameFile reports whether the open file is the one at the path.
 func sameFile(file *os.File, path string) bool {
 	opened, err := file.Stat()
 	if err != nil {
@@ -187,7 +187,7 @@ func sameFile(file *os.File, path string) bool {
 	return err == nil && os.SameFile(opened, present)
 }
 
-// resolved is where the file at path is, beside which SQLite has its other files.
+// resolved returns path with symbolic links resolved: SQLite keeps its other files beside the target.
 func resolved(path string) string {
 	target, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {

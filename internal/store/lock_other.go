@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// flock locks nothing on a system without such locks.
+// flock fails on systems without such locks.
 func flock(*os.File) error { return errors.ErrUnsupported }

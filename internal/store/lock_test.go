@@ -27,7 +27,7 @@ func TestLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	host, _ := os.Hostname()
-	want := fmt.Sprintf("another weixin_exporter serves from it (process %d on host %s since 2026-10-31T16:00:00Z)", os.Getpid(), host)
+	want := fmt.Sprintf("another weixin_exporter uses it (process %d on host %s since 2026-10-31T16:00:00Z)", os.Getpid(), host)
 	for _, other := range []string{path, link} {
 		if _, err := store.TakeLock(other, noon); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got  %v\nwant %s", other, err, want)

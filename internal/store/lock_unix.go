@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// flock locks a file for this process, or fails with errHeld, or errors.ErrUnsupported where the
-// file system has no locks.
+// flock locks a file for this process. It fails with errHeld if another process holds the lock, and with
+// errors.ErrUnsupported if the file system has no locks.
 func flock(file *os.File) error {
 	for {
 		switch err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {

@@ -16,10 +16,10 @@ import (
 	"github.com/pressly/goose/v3/database"
 )
 
-// The check for damage when a file is opened reads about 100 MB a second; what it does not
-// reach is found when it is used. A file that was closed as it should be gets a short
-// look, so that a large one does not hold up every start. Only a crash, or a process that
-// has the file open, leaves the WAL file behind: then the check takes its time.
+// Opening a file checks it for damage, at about 100 MB/s; damage in the part that is not reached is found
+// when that part is used. A file that was closed properly gets the short check, so that a large one
+// does not delay every start. Only a crash, or a process that has the file open, leaves a WAL file:
+// then the check is longer.
 const (
 	shortCheck = 200 * time.Millisecond
 	longCheck  = 2 * time.Second
@@ -28,25 +28,25 @@ const (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// found is what a file looks like before it is opened.
+// found describes a file before it is opened.
 type found struct {
-	fresh bool          // it is still to be created
-	check time.Duration // how long to look for damage
+	fresh bool          // it does not exist yet
+	check time.Duration // how long to check for damage
 }
 
-// inspect looks at the file, and fails where there can be none or this user may not write it.
+// inspect fails if the file cannot exist or this user has no access to it.
 func inspect(path string) (found, error) {
 	f, err := statFile(path)
 	if err != nil || f.fresh || path == "" {
 		return f, err
 	}
 	if err := access(path); err != nil {
-		return found{}, fmt.Errorf("this user may not read and write the file; allow it or change store.path: %w", err)
+		return found{}, fmt.Errorf("this user cannot read and write the file; allow it or change store.path: %w", err)
 	}
 	return f, nil
 }
 
-// statFile looks at the file, and fails where there can be none.
+// statFile fails if there cannot be a file at the path.
 func statFile(path string) (found, error) {
 	if path == "" {
 		return found{}, nil
@@ -57,7 +57,7 @@ func statFile(path string) (found, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return found{}, fmt.Errorf("the folder %q does not exist; create it or change store.path", folder)
 	case err != nil:
-		return found{}, fmt.Errorf("cannot look at its folder; allow this user to or change store.path: %w", err)
+		return found{}, fmt.Errorf("cannot stat its folder; give this user access or change store.path: %w", err)
 	case !info.IsDir():
 		return found{}, fmt.Errorf("%q is not a folder; change store.path", folder)
 	}
@@ -66,12 +66,12 @@ func statFile(path string) (found, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return found{fresh: true, check: shortCheck}, nil
 	case err != nil:
-		return found{}, fmt.Errorf("cannot look at the file; allow this user to or change store.path: %w", err)
+		return found{}, fmt.Errorf("cannot stat the file; give this user access or change store.path: %w", err)
 	case info.IsDir():
-		return found{}, errors.New("this is a folder; name a file in it as store.path")
+		return found{}, errors.New("this is a folder; set store.path to a file in it")
 	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // beside which SQLite has its other files
+		path = target // SQLite keeps its other files beside the target
 	}
 	if _, err := os.Stat(path + "-wal"); err == nil {
 		return found{check: longCheck}, nil
@@ -79,15 +79,15 @@ func statFile(path string) (found, error) {
 	return found{check: shortCheck}, nil
 }
 
-// prepareFile sees to it that the file is one of this program, whole and of the present
-// schema. Everything is looked at before anything is written.
+// prepareFile ensures that the file belongs to this program, is not damaged and has the current
+// schema. All checks come before the first write.
 func (s *Store) prepareFile(ctx context.Context, f found) error {
 	if err := s.write.PingContext(ctx); err != nil {
 		return err
 	}
 	if f.fresh {
-		// The files beside it, -wal and -shm, take over its mode. A file system without
-		// modes is no reason to fail.
+		// The -wal and -shm files inherit its mode. A file system without modes is not a reason
+		// to fail.
 		_ = os.Chmod(s.path, 0o600)
 	}
 	empty, err := s.identify(ctx)
@@ -107,14 +107,14 @@ func (s *Store) prepareFile(ctx context.Context, f found) error {
 	if err := s.claim(ctx); err != nil {
 		return err
 	}
-	// With WAL, readers and writers do not wait for each other. The file remembers it.
+	// With WAL, readers and writers do not block each other. The mode is stored in the file.
 	if _, err := s.write.ExecContext(ctx, `PRAGMA journal_mode = WAL`); err != nil {
 		return err
 	}
 	return migrate(ctx, provider)
 }
 
-// identify fails for a file of another program and says whether this one is empty.
+// identify fails for a file of another program, and reports whether the file is empty.
 func (s *Store) identify(ctx context.Context) (bool, error) {
 	var empty bool
 	err := inTx(ctx, s.write, &sql.TxOptions{ReadOnly: true}, func(tx *transaction) error {
@@ -145,9 +145,9 @@ func identify(ctx context.Context, tx *transaction) (bool, error) {
 	}
 }
 
-// unmarked says what to do about a file without an application id. It may be one of this program's that
-// was restored from a dump in SQL, which does not hold the id. To adopt it is left to people: a dump of
-// a damaged file ends where the damage begins, and no check of the file could find that out.
+// unmarked returns an error for a file without an application ID. It may be a file of this program that was
+// restored from an SQL dump, which does not contain the ID. It is not accepted automatically: a dump of a
+// damaged file ends where the damage begins, which no check of the file could detect.
 func unmarked(ctx context.Context, tx *transaction) error {
 	const all = 5
 	var tables int
@@ -157,15 +157,15 @@ func unmarked(ctx context.Context, tx *transaction) error {
 	case err != nil:
 		return err
 	case tables == all:
-		return fmt.Errorf("this has the tables of weixin_exporter but not its mark, which a restore from .dump loses;"+
-			" if it is complete, set the mark: sqlite3 FILE 'PRAGMA application_id = %d'", ApplicationID)
+		return fmt.Errorf("this has the tables of weixin_exporter but not its application id, which is lost in a restore from .dump;"+
+			" if it is complete, set the id: sqlite3 FILE 'PRAGMA application_id = %d'", ApplicationID)
 	default:
 		return errors.New("this is a database of another program; change store.path")
 	}
 }
 
-// examine fails for a file with damage or of a newer version. Damage is looked for first:
-// with it, what goose says of the version means little.
+// examine fails for a file that is damaged or of a newer version. It checks for damage first, since
+// the version of a damaged file means little.
 func (s *Store) examine(ctx context.Context, provider *goose.Provider, check time.Duration) error {
 	if err := s.quickCheck(ctx, check); err != nil {
 		return err
@@ -174,8 +174,7 @@ func (s *Store) examine(ctx context.Context, provider *goose.Provider, check tim
 	return err
 }
 
-// examineVersion returns the version of the file's schema and fails for a newer one than this
-// program knows.
+// examineVersion returns the schema version of the file, and fails if it is newer than this program.
 func examineVersion(ctx context.Context, provider *goose.Provider) (int64, error) {
 	current, known, err := provider.GetVersions(ctx)
 	if err != nil {
@@ -188,7 +187,7 @@ func examineVersion(ctx context.Context, provider *goose.Provider) (int64, error
 	return current, nil
 }
 
-// quickCheck looks for damage, for a bounded time.
+// quickCheck checks for damage, for a limited time.
 func (s *Store) quickCheck(ctx context.Context, check time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, check)
 	defer cancel()
@@ -196,7 +195,7 @@ func (s *Store) quickCheck(ctx context.Context, check time.Duration) error {
 	err := s.write.QueryRowContext(limited, `PRAGMA quick_check(1)`).Scan(&verdict)
 	switch {
 	case limited.Err() != nil && ctx.Err() == nil:
-		return nil // a large file; no damage so far
+		return nil // a large file, without damage so far
 	case err != nil:
 		return err
 	case verdict != "ok":
@@ -205,7 +204,7 @@ func (s *Store) quickCheck(ctx context.Context, check time.Duration) error {
 	return nil
 }
 
-// oneLine takes the heading off what quick_check found.
+// oneLine returns the findings of quick_check without their heading.
 func oneLine(verdict string) string {
 	lines := strings.Split(verdict, "\n")
 	if len(lines) > 1 && strings.HasPrefix(lines[0], "***") {
@@ -214,10 +213,9 @@ func oneLine(verdict string) string {
 	return strings.Join(lines, "; ")
 }
 
-// claim makes an empty file one of this program, and finds out for any other whether it
-// can be written. The table of goose is created here, in the same transaction, because
-// goose itself would do so without regard to others who open the file at the same time;
-// the index lets only one of them carry out a migration.
+// claim marks an empty file as one of this program, and fails for any other that cannot be written.
+// It creates the table of goose in the same transaction, because goose itself does not expect other
+// processes to open the file at the same time; with the index, only one of them can apply a migration.
 func (s *Store) claim(ctx context.Context) error {
 	return s.update(ctx, func(tx *transaction) error {
 		empty, err := identify(ctx, tx)
@@ -225,7 +223,7 @@ func (s *Store) claim(ctx context.Context) error {
 			return err
 		}
 		if !empty {
-			// Changes nothing, but fails where nothing can be changed.
+			// Changes nothing, but fails if nothing can be changed.
 			_, err := tx.ExecContext(ctx, `DELETE FROM goose_db_version WHERE false`)
 			return err
 		}
@@ -247,8 +245,8 @@ func (s *Store) claim(ctx context.Context) error {
 	})
 }
 
-// migrate brings the schema up to date. A migration that fails because another process
-// carried it out in the meantime is no failure.
+// migrate applies the missing migrations. One that fails because another process has applied it
+// meanwhile is not an error.
 func migrate(ctx context.Context, provider *goose.Provider) error {
 	before, err := provider.GetDBVersion(ctx)
 	for err == nil {
@@ -261,11 +259,10 @@ func migrate(ctx context.Context, provider *goose.Provider) error {
 		}
 		before, err = after, nil
 	}
-	return fmt.Errorf("bring the schema up to date: %w", err)
+	return fmt.Errorf("migrate the schema: %w", err)
 }
 
-// mustSub returns a folder of an embedded file system, where only a name that is no path
-// is an error.
+// mustSub returns a folder of an embedded file system; only an invalid path can be an error.
 func mustSub(fsys fs.FS, folder string) fs.FS {
 	sub, err := fs.Sub(fsys, folder)
 	if err != nil {

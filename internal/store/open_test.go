@@ -73,8 +73,8 @@ func change(tb testing.TB, path string, edit func([]byte) []byte) {
 }
 
 const (
-	notOurs      = `this is not an SQLite database, or its beginning is damaged; change store.path, or move the file away: file is not a database (26)`
-	isDamaged    = `the file is damaged; stop the exporter, remove the file together with its -wal and -shm files, and copy a backup there, or nothing: then what Weixin still has is fetched again (weixin_exporter export saves what can be read): `
+	notOurs      = `this is not an SQLite database, or its header is damaged; change store.path, or move the file away: file is not a database (26)`
+	isDamaged    = `the file is damaged; stop the exporter, remove the file with its -wal and -shm files, and restore a backup, or start without one: what Weixin still has is then fetched again (weixin_exporter export saves what can still be read): `
 	otherProgram = `this is a database of another program; change store.path`
 )
 
@@ -113,7 +113,7 @@ func TestOpenSaysWhatIsWrongAndChangesNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			`this is a folder; name a file in it as store.path`,
+			`this is a folder; set store.path to a file in it`,
 		},
 		"text": {
 			func(t *testing.T, path string) { t.Helper(); write(t, path, []byte("accounts:\n- name: shop\n")) },
@@ -185,7 +185,7 @@ func TestOpenSaysWhatIsWrongAndChangesNothing(t *testing.T) {
 				run(t, db, `PRAGMA application_id = 0`)
 				_ = db.Close()
 			},
-			`this has the tables of weixin_exporter but not its mark, which a restore from .dump loses; if it is complete, set the mark: sqlite3 FILE 'PRAGMA application_id = 1465402744'`,
+			`this has the tables of weixin_exporter but not its application id, which is lost in a restore from .dump; if it is complete, set the id: sqlite3 FILE 'PRAGMA application_id = 1465402744'`,
 		},
 		"a format of the future": {
 			func(t *testing.T, path string) {
@@ -243,9 +243,9 @@ func TestOpenNeedsAFolder(t *testing.T) {
 	for path, want := range map[string]string{
 		filepath.Join(missing, "store.db"):    fmt.Sprintf("the folder %q does not exist; create it or change store.path", missing),
 		filepath.Join(file, "store.db"):       fmt.Sprintf("%q is not a folder; change store.path", file),
-		filepath.Join(file, "sub", "s.db"):    fmt.Sprintf("cannot look at its folder; allow this user to or change store.path: stat %s: not a directory", filepath.Join(file, "sub")),
-		filepath.Join(folder, "nul\x00.db"):   fmt.Sprintf("cannot look at the file; allow this user to or change store.path: stat %s: invalid argument", filepath.Join(folder, "nul\x00.db")),
-		strings.Repeat("x", 300) + "store.db": fmt.Sprintf("cannot look at the file; allow this user to or change store.path: stat %sstore.db: file name too long", strings.Repeat("x", 300)),
+		filepath.Join(file, "sub", "s.db"):    fmt.Sprintf("cannot stat its folder; give this user access or change store.path: stat %s: not a directory", filepath.Join(file, "sub")),
+		filepath.Join(folder, "nul\x00.db"):   fmt.Sprintf("cannot stat the file; give this user access or change store.path: stat %s: invalid argument", filepath.Join(folder, "nul\x00.db")),
+		strings.Repeat("x", 300) + "store.db": fmt.Sprintf("cannot stat the file; give this user access or change store.path: stat %sstore.db: file name too long", strings.Repeat("x", 300)),
 	} {
 		_, err := store.Open(t.Context(), path, store.Options{})
 		if want := fmt.Sprintf("store %q: open: %s", path, want); err == nil || err.Error() != want {
@@ -363,7 +363,7 @@ func TestOpenOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "room-for-2-pages.db")
 	_, err := store.Open(t.Context(), path, store.Options{})
-	want := fmt.Sprintf("store %q: open: the disk is full; make room, or set store.retention: failed to create version table \"goose_db_version\": database or disk is full (13)", path)
+	want := fmt.Sprintf("store %q: open: the disk is full; free some space, or set store.retention: failed to create version table \"goose_db_version\": database or disk is full (13)", path)
 	if err == nil || err.Error() != want {
 		t.Fatalf("got  %v\nwant %s", err, want)
 	}
@@ -382,7 +382,7 @@ func TestSaveOnAFullDisk(t *testing.T) {
 	save(t, s, round(3, firstDay)...)
 	before := load(t, s, firstDay)
 	_, err := s.Save(t.Context(), round(500, firstDay+1))
-	want := fmt.Sprintf("store %q: save 500 records: the disk is full; make room, or set store.retention: database or disk is full (13)", path)
+	want := fmt.Sprintf("store %q: save 500 records: the disk is full; free some space, or set store.retention: database or disk is full (13)", path)
 	if err == nil || err.Error() != want {
 		t.Fatalf("got  %v\nwant %s", err, want)
 	}
@@ -406,7 +406,7 @@ func TestDamageDuringWork(t *testing.T) {
 	db := shell(t, path)
 	run(t, db, `PRAGMA writable_schema = ON`)
 	run(t, db, `UPDATE sqlite_schema SET rootpage = 9999 WHERE name = 'hourly'`)
-	want := fmt.Sprintf("store %q: load what is known since 2026-11-01: %sdatabase disk image is malformed: malformed database schema (hourly) - invalid rootpage (11)", path, isDamaged)
+	want := fmt.Sprintf("store %q: load figures and states since 2026-11-01: %sdatabase disk image is malformed: malformed database schema (hourly) - invalid rootpage (11)", path, isDamaged)
 	if _, err := s.Load(t.Context(), firstDay); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -420,7 +420,7 @@ func TestAnHourThatIsNone(t *testing.T) {
 	db := shell(t, path)
 	run(t, db, `PRAGMA ignore_check_constraints = ON`)
 	run(t, db, `UPDATE hourly SET hour = 24`)
-	want := fmt.Sprintf("store %q: load what is known since 2026-11-01: %shour 24", path, isDamaged)
+	want := fmt.Sprintf("store %q: load figures and states since 2026-11-01: %shour 24", path, isDamaged)
 	if _, err := s.Load(t.Context(), firstDay); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

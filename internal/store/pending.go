@@ -10,35 +10,35 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Position is how far an endpoint has come with the days of an account, which are passed on in
-// the order of their marks and, among those with the same mark, of their dates.
+// Position is how far an endpoint has got with the days of an account, which are sent in the order of their
+// marks and, for the same mark, of their dates.
 type Position struct {
 	Mark Mark
-	// Date is the last day with the mark that is done; lastDate where that is all of them.
+	// Date is the last day with the mark that is done; lastDate if all of them are.
 	Date datacube.Date
 }
 
-// lastDate stands for all days.
+// lastDate is a date after all days.
 const lastDate datacube.Date = math.MaxInt32
 
-// Pending is what one endpoint does not have yet of one account. The caller owns it.
+// Pending are days of one account that one endpoint does not have yet. The caller owns it.
 type Pending struct {
 	AppID string
 	// Daily and Hourly are Known days in the order of their dates.
 	Daily  []datacube.Day
 	Hourly []datacube.HourlyDay
-	// TooOld counts, for each API, the days before the date asked for that come before UpTo.
+	// TooOld is, for each API, the number of days up to UpTo that are before the requested date.
 	TooOld [datacube.APIs]int64
-	// UpTo is where the account stands once all this is done.
+	// UpTo is the position of the endpoint once all these days are done.
 	UpTo Position
-	// More is true if there are further days behind UpTo.
+	// More is true if there are further days after UpTo.
 	More bool
-	// again is how far the days are among it that are to be sent once more.
+	// resend is the range of the days among them that are sent again.
 	resend resendRange
 }
 
-// Undelivered returns the app ids of the accounts of which an endpoint may not have all, in no
-// particular order. The endpoint is a name that stays the same over restarts.
+// Undelivered returns the app IDs of the accounts for which an endpoint may lack days, in no particular
+// order. The endpoint is a name that stays the same across restarts.
 func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, error) {
 	var appIDs []string
 	err := s.reading(ctx, func(tx *transaction) error {
@@ -61,48 +61,47 @@ func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, err
 		return err
 	})
 	if err != nil {
-		return nil, s.failed(ctx, "look what is to be sent to "+endpoint, err)
+		return nil, s.failed(ctx, "list the accounts with days to send to "+endpoint, err)
 	}
 	return appIDs, nil
 }
 
-// ReadPending returns what an endpoint does not have yet of the accounts with these app ids, as of one
-// instant and in their order, as far as their days hold no more than limit samples, four for each
-// hour and day, but at least one day. Only the last account can have More. Days before since are
-// only counted.
+// ReadPending returns the days that an endpoint lacks of the accounts with these app IDs, as of one
+// instant and in the order of the app IDs, up to limit samples, of which each hour and day has four, but
+// at least one day. Only the last account can have More. Days before since are only counted.
 func (s *Store) ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]Pending, error) {
-	var dues []Pending
+	var pending []Pending
 	err := s.reading(ctx, func(tx *transaction) error {
-		c := dueReader{ctx: ctx, tx: tx, endpoint: endpoint, since: since, left: limit, whole: true, prepared: make(map[string]*sql.Stmt)}
+		c := pendingReader{ctx: ctx, tx: tx, endpoint: endpoint, since: since, left: limit, whole: true, prepared: make(map[string]*sql.Stmt)}
 		for _, appID := range appIDs {
 			if c.left <= 0 {
 				break
 			}
-			due, err := c.due(appID)
+			p, err := c.account(appID)
 			if err != nil {
 				return err
 			}
-			if due.More && due.empty() {
+			if p.More && p.empty() {
 				break // it did not fit
 			}
-			dues = append(dues, due)
-			if due.More {
+			pending = append(pending, p)
+			if p.More {
 				break
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, s.failed(ctx, "read what is to be sent to "+endpoint, err)
+		return nil, s.failed(ctx, "read the days to send to "+endpoint, err)
 	}
-	return dues, nil
+	return pending, nil
 }
 
-func (d *Pending) empty() bool {
-	return len(d.Daily)+len(d.Hourly) == 0 && d.TooOld == [datacube.APIs]int64{}
+func (p *Pending) empty() bool {
+	return len(p.Daily)+len(p.Hourly) == 0 && p.TooOld == [datacube.APIs]int64{}
 }
 
-// samplesOf is how many samples a day has in the series of the history.
+// samplesOf returns the number of samples that a day has in the history.
 func samplesOf(api datacube.API) int {
 	if api == datacube.Hourly {
 		return 4 * datacube.HoursPerDay
@@ -110,20 +109,20 @@ func samplesOf(api datacube.API) int {
 	return 4
 }
 
-// dueReader reads what is due within one transaction.
-type dueReader struct {
-	ctx      context.Context // it lives as long as one call of ReadPending
+// pendingReader reads pending days within one transaction.
+type pendingReader struct {
+	ctx      context.Context // of the call of ReadPending
 	tx       *transaction
 	endpoint string
 	since    datacube.Date
 	left     int // samples that still fit
 	prepared map[string]*sql.Stmt
-	whole    bool // nothing was taken yet, so that one day is taken although it does not fit
+	whole    bool // nothing was taken yet, so one day is taken even if it does not fit
 }
 
-// rows runs a query and scan for each row of its result. Each query comes once for every account, so
-// it is prepared; the transaction's end closes it.
-func (c *dueReader) rows(query string, scan func(*sql.Rows) error, args ...any) error {
+// rows runs a query and scan for each row of its result. Each query runs once per account, so it is
+// prepared; the end of the transaction closes it.
+func (c *pendingReader) rows(query string, scan func(*sql.Rows) error, args ...any) error {
 	statement := c.prepared[query]
 	if statement == nil {
 		var err error
@@ -142,11 +141,11 @@ func (c *dueReader) rows(query string, scan func(*sql.Rows) error, args ...any) 
 // entry is a row of the table day.
 type entry struct {
 	position Position
-	api   datacube.API
+	api      datacube.API
 }
 
-func (c *dueReader) due(appID string) (Pending, error) {
-	due := Pending{AppID: appID}
+func (c *pendingReader) account(appID string) (Pending, error) {
+	p := Pending{AppID: appID}
 	var account int64
 	from := Position{Mark: -1}
 	found := false
@@ -156,44 +155,44 @@ func (c *dueReader) due(appID string) (Pending, error) {
 		WHERE app_id = ?`,
 		func(rows *sql.Rows) error {
 			found = true
-			return rows.Scan(&account, &due.UpTo.Mark, &from.Mark, &from.Date)
+			return rows.Scan(&account, &p.UpTo.Mark, &from.Mark, &from.Date)
 		}, c.endpoint, appID)
-	if err != nil || !found { // nobody has asked Weixin about it yet
-		return due, err
+	if err != nil || !found { // there has been no response for it yet
+		return p, err
 	}
-	due.UpTo.Date = lastDate
+	p.UpTo.Date = lastDate
 	repeated, all, err := c.resend(account, from)
 	if err != nil {
-		return due, err
+		return p, err
 	}
-	due.resend = all
+	p.resend = all
 	if taken := c.take(repeated); taken < len(repeated) {
-		due.resend.upto, due.UpTo, due.More = 0, from, true
+		p.resend.upto, p.UpTo, p.More = 0, from, true
 		if taken > 0 {
-			due.resend.upto = repeated[taken-1].position.Date
+			p.resend.upto = repeated[taken-1].position.Date
 		}
-		return due, c.figures(account, repeated[:taken], &due)
+		return p, c.figures(account, repeated[:taken], &p)
 	}
 	entries, err := c.entries(account, from)
 	if err != nil {
-		return due, err
+		return p, err
 	}
 	if taken := c.take(entries); taken < len(entries) {
-		due.More = true
-		due.UpTo = from
+		p.More = true
+		p.UpTo = from
 		if taken > 0 {
-			due.UpTo = entries[taken-1].position
+			p.UpTo = entries[taken-1].position
 		}
 		entries = entries[:taken]
 	}
-	if due.TooOld, err = c.tooOld(account, from, due.UpTo); err != nil {
-		return due, err
+	if p.TooOld, err = c.tooOld(account, from, p.UpTo); err != nil {
+		return p, err
 	}
-	return due, c.figures(account, append(repeated, entries...), &due)
+	return p, c.figures(account, append(repeated, entries...), &p)
 }
 
-// entries returns the account's days from since on that are after a place, in the order of their places.
-func (c *dueReader) entries(account int64, after Position) ([]entry, error) {
+// entries returns the account's days from since on that are after a position, in the order of their positions.
+func (c *pendingReader) entries(account int64, after Position) ([]entry, error) {
 	var entries []entry
 	err := c.rows(`
 		SELECT changed, date, api FROM day
@@ -209,8 +208,8 @@ func (c *dueReader) entries(account int64, after Position) ([]entry, error) {
 	return entries, err
 }
 
-// take returns how many of the entries fit. Those of both APIs at the same place stay together.
-func (c *dueReader) take(entries []entry) int {
+// take returns how many of the entries fit. Those of both APIs at the same position stay together.
+func (c *pendingReader) take(entries []entry) int {
 	taken := 0
 	for taken < len(entries) {
 		next, samples := taken, 0
@@ -228,8 +227,8 @@ func (c *dueReader) take(entries []entry) int {
 	return taken
 }
 
-// tooOld counts the account's days before since that are after one place and not after another.
-func (c *dueReader) tooOld(account int64, after, upto Position) ([datacube.APIs]int64, error) {
+// tooOld counts the account's days before since that are after one position and not after another.
+func (c *pendingReader) tooOld(account int64, after, upto Position) ([datacube.APIs]int64, error) {
 	var days [datacube.APIs]int64
 	err := c.rows(`
 		SELECT api, count(*) FROM day
@@ -248,8 +247,8 @@ func (c *dueReader) tooOld(account int64, after, upto Position) ([datacube.APIs]
 	return days, err
 }
 
-// figures fills in the days of the entries, in the order of their dates.
-func (c *dueReader) figures(account int64, entries []entry, due *Pending) error {
+// figures reads the days of the entries, in the order of their dates.
+func (c *pendingReader) figures(account int64, entries []entry, p *Pending) error {
 	var dates [datacube.APIs][]datacube.Date
 	for _, e := range entries {
 		dates[e.api] = append(dates[e.api], e.position.Date)
@@ -260,21 +259,21 @@ func (c *dueReader) figures(account int64, entries []entry, due *Pending) error 
 	}
 	return c.tx.figures(func(r *figureCursors) error {
 		err := r.days(c.ctx, datacube.Daily, account, dates[datacube.Daily], func(date datacube.Date, f []datacube.Figures) error {
-			due.Daily = append(due.Daily, datacube.Day{Date: date, Figures: f[0]})
+			p.Daily = append(p.Daily, datacube.Day{Date: date, Figures: f[0]})
 			return nil
 		})
 		if err != nil {
 			return err
 		}
 		return r.days(c.ctx, datacube.Hourly, account, dates[datacube.Hourly], func(date datacube.Date, f []datacube.Figures) error {
-			due.Hourly = append(due.Hourly, datacube.HourlyDay{Date: date, Hours: datacube.Hours(f)})
+			p.Hourly = append(p.Hourly, datacube.HourlyDay{Date: date, Hours: datacube.Hours(f)})
 			return nil
 		})
 	})
 }
 
-// CountPending returns, for each account of which an endpoint does not have all, how many days from
-// since on it lacks, by API.
+// CountPending returns the number of days from since on that an endpoint lacks, by app ID and API. Accounts
+// without such days are missing.
 func (s *Store) CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error) {
 	counts := make(map[string][datacube.APIs]int64)
 	err := s.reading(ctx, func(tx *transaction) error {
@@ -312,28 +311,28 @@ func (s *Store) CountPending(ctx context.Context, endpoint string, since datacub
 		})
 	})
 	if err != nil {
-		return nil, s.failed(ctx, "count what is to be sent to "+endpoint, err)
+		return nil, s.failed(ctx, "count the days to send to "+endpoint, err)
 	}
 	return counts, nil
 }
 
-// MarkDelivered notes that an endpoint needs nothing more of what ReadPending returned: it was sent,
-// refused for good or passed over. at is when samples among it were accepted; zero if none were.
-func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time, dues ...Pending) error {
+// MarkDelivered records that an endpoint is done with days that ReadPending returned: they were accepted,
+// permanently refused or skipped. at is when samples of them were accepted; zero if none were.
+func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time, pending ...Pending) error {
 	err := s.update(ctx, func(tx *transaction) error {
-		for i := range dues {
+		for i := range pending {
 			_, err := tx.ExecContext(ctx, `
 				INSERT INTO delivery (endpoint, account, mark, date, sent_at)
 				SELECT ?1, id, ?3, ?4, ?5 FROM account WHERE app_id = ?2
 				ON CONFLICT DO UPDATE SET mark = excluded.mark, date = excluded.date,
 					sent_at = coalesce(excluded.sent_at, sent_at)`,
-				endpoint, dues[i].AppID, int64(dues[i].UpTo.Mark), int64(dues[i].UpTo.Date), toUnix(at))
+				endpoint, pending[i].AppID, int64(pending[i].UpTo.Mark), int64(pending[i].UpTo.Date), toUnix(at))
 			if err != nil {
 				return err
 			}
 			_, err = tx.ExecContext(ctx, `
 				DELETE FROM resend WHERE endpoint = ?1 AND account = (SELECT id FROM account WHERE app_id = ?2) AND date <= ?3 AND mark <= ?4`,
-				endpoint, dues[i].AppID, int64(dues[i].resend.upto), int64(dues[i].resend.mark))
+				endpoint, pending[i].AppID, int64(pending[i].resend.upto), int64(pending[i].resend.mark))
 			if err != nil {
 				return err
 			}
@@ -341,7 +340,7 @@ func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time
 		return nil
 	})
 	if err != nil {
-		return s.failed(ctx, "note what was sent to "+endpoint, err)
+		return s.failed(ctx, "record what was sent to "+endpoint, err)
 	}
 	return nil
 }
@@ -353,7 +352,7 @@ func (s *Store) LastDelivery(ctx context.Context, endpoint string) (time.Time, e
 		return tx.QueryRowContext(ctx, `SELECT coalesce(max(sent_at), 0) FROM delivery WHERE endpoint = ?`, endpoint).Scan(&at)
 	})
 	if err != nil {
-		return time.Time{}, s.failed(ctx, "look when samples were last sent to "+endpoint, err)
+		return time.Time{}, s.failed(ctx, "read when samples were last sent to "+endpoint, err)
 	}
 	return fromUnix(at), nil
 }

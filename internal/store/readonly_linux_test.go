@@ -54,7 +54,7 @@ func asNobody(t *testing.T, path string, do func() error) error {
 
 func TestReadingWithoutTheRightToWrite(t *testing.T) {
 	t.Parallel()
-	const inWAL = "its -wal file holds the latest figures, and to read it this user must be allowed to write beside it; copy the file"
+	const inWAL = "the -wal file holds the latest figures, and to read it this user needs write access to the folder; copy both files"
 	for name, c := range map[string]struct {
 		running bool   // another process has it open
 		killed  bool   // it was copied without its -shm file, as a process that was killed may leave it
@@ -110,9 +110,9 @@ func TestReadingWithoutTheRightToWrite(t *testing.T) {
 func TestOpenWithoutTheRightTo(t *testing.T) {
 	t.Parallel()
 	const (
-		denied   = `this user may not read and write the file; allow it or change store.path: permission denied`
+		denied   = `this user cannot read and write the file; allow it or change store.path: permission denied`
 		readOnly = `the file or its folder is read-only for this user; allow writing to both or change store.path: attempt to write a readonly database (1544)`
-		cannot   = `the file, or those that SQLite puts beside it, cannot be opened; allow this user to read and write it and its folder, or change store.path: unable to open database file (14)`
+		cannot   = `the file, or a file that SQLite keeps beside it, cannot be opened; allow this user to read and write it and its folder, or change store.path: unable to open database file (14)`
 	)
 	tests := map[string]struct {
 		make         bool // the file, before
@@ -124,7 +124,7 @@ func TestOpenWithoutTheRightTo(t *testing.T) {
 		"read-only folder":                {true, 0o666, 0o555, readOnly},
 		"read-only file and folder":       {true, 0o444, 0o555, denied},
 		"new file in a read-only folder":  {false, 0, 0o555, cannot},
-		"new file in an unlistable place": {false, 0, 0o444, `cannot look at the file; allow this user to or change store.path: stat %s: permission denied`},
+		"new file in an unlistable place": {false, 0, 0o444, `cannot stat the file; give this user access or change store.path: stat %s: permission denied`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

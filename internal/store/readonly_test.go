@@ -17,19 +17,19 @@ func TestOpenReadOnlySaysWhatIsWrongAndChangesNothing(t *testing.T) {
 		prepare func(t *testing.T, path string)
 		want    string
 	}{
-		{"no file", func(*testing.T, string) {}, "the file does not exist; fill it first by running weixin_exporter, or change store.path"},
+		{"no file", func(*testing.T, string) {}, "the file does not exist; run weixin_exporter first, which creates it, or change store.path"},
 		{"a folder", func(t *testing.T, path string) {
 			t.Helper()
 			if err := os.Mkdir(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}, "this is a folder; name a file in it as store.path"},
+		}, "this is a folder; set store.path to a file in it"},
 		{"an empty file", func(t *testing.T, path string) {
 			t.Helper()
 			if err := os.WriteFile(path, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "the file is empty; fill it first by running weixin_exporter, or change store.path"},
+		}, "the file is empty; run weixin_exporter first, or change store.path"},
 		{"another program's", func(t *testing.T, path string) {
 			t.Helper()
 			run(t, shell(t, path), `CREATE TABLE t (x)`)
@@ -43,7 +43,7 @@ func TestOpenReadOnlySaysWhatIsWrongAndChangesNothing(t *testing.T) {
 			t.Helper()
 			makeStore(t, path)
 			run(t, shell(t, path), `DELETE FROM goose_db_version WHERE version_id > 0`)
-		}, "the file holds nothing yet; fill it first by running weixin_exporter"},
+		}, "the file has no tables yet; run weixin_exporter first"},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -69,7 +69,7 @@ func TestOpenReadOnlySaysWhatIsWrongAndChangesNothing(t *testing.T) {
 		})
 	}
 	_, err := store.OpenReadOnly(t.Context(), "", store.Options{})
-	if want := "store in memory: open for reading: it lives in the memory of the process that fills it"; err == nil || err.Error() != want {
+	if want := "store in memory: open for reading: a store in memory exists only in the process that fills it"; err == nil || err.Error() != want {
 		t.Errorf("in memory: %v, want %s", err, want)
 	}
 }

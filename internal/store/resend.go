@@ -8,16 +8,16 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// again is how far the days that an endpoint is to get once more are read: those up to a date that were asked
-// for up to a mark. The zero value is none.
+// resendRange says which days of those to be sent again have been read: those up to a date that were
+// scheduled up to a mark. The zero value contains none.
 type resendRange struct {
 	upto datacube.Date
 	mark Mark
 }
 
-// Resend has days that an endpoint has, or that it refused, sent to it once more: those from since
-// to until of the accounts with these app ids. It returns how many days of accounts that are. Whoever sends
-// finds out by the mark, which changes.
+// Resend schedules days that an endpoint has accepted or refused to be sent to it again: those from since
+// to until of the accounts with these app IDs. It returns the number of days, counted per account. The
+// sender notices by the mark, which changes.
 func (s *Store) Resend(ctx context.Context, endpoint string, since, until datacube.Date, appIDs ...string) (int64, error) {
 	list, err := json.Marshal(appIDs)
 	if err != nil {
@@ -43,14 +43,14 @@ func (s *Store) Resend(ctx context.Context, endpoint string, since, until datacu
 		return err
 	})
 	if err != nil {
-		return 0, s.failed(ctx, "have days sent again to "+endpoint, err)
+		return 0, s.failed(ctx, "schedule days to be sent again to "+endpoint, err)
 	}
 	return days, nil
 }
 
-// again returns the account's days from since on that the endpoint is to get once more, in the order of their
-// dates, and how far that goes. Those that it lacks in any case, after its place, are not among them.
-func (c *dueReader) resend(account int64, has Position) ([]entry, resendRange, error) {
+// resend returns the account's days from since on that must be sent again, in the order of their dates, and
+// the range that they cover. Days after the position of the endpoint are not among them: they are pending anyway.
+func (c *pendingReader) resend(account int64, has Position) ([]entry, resendRange, error) {
 	all := resendRange{upto: lastDate}
 	asked := int64(0)
 	err := c.rows(`SELECT count(*), coalesce(max(mark), 0) FROM resend WHERE endpoint = ?1 AND account = ?2`,

@@ -12,10 +12,10 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// chunks are how many hours one statement stores: whole days in one, others in few.
+// chunks are the numbers of hours that one statement can insert: a whole day takes one statement.
 var chunks = [...]int{24, 12, 6, 3, 1}
 
-// statements are prepared once; the pool prepares them again after it lost a connection.
+// statements are prepared once; the pool prepares them again after it has lost a connection.
 type statements struct {
 	all          []*sql.Stmt
 	mark         *sql.Stmt
@@ -67,8 +67,8 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// insertHours returns a statement whose parameters are the account, the date and then, for
-// each hour, the hour and its four figures.
+// insertHours returns a statement whose parameters are the account, the date and then, for each
+// hour, the hour and its four figures.
 func insertHours(hours int) string {
 	var b strings.Builder
 	b.WriteString(`INSERT INTO hourly (account, date, hour, callbacks, failures, time_cost, max_time_cost) VALUES `)
@@ -90,10 +90,10 @@ func (s *statements) close() error {
 	return errors.Join(errs...)
 }
 
-// Save stores records in one transaction, all of them or none. It returns a Revision for
-// each record whose figures differ from those of a day that was Known before, in the order
-// of the records; moved hours count as a difference. Hours and days without traffic take
-// no room.
+// Save stores records in one transaction, all of them or none. It returns a Revision for each
+// record whose figures differ from those of a day that was Known before, in the order of the
+// records; traffic that moved between hours counts as a difference. Hours and days without traffic
+// take no space.
 func (s *Store) Save(ctx context.Context, records []Record) ([]Revision, error) {
 	for i := range records {
 		if err := records[i].check(); err != nil {
@@ -127,29 +127,29 @@ func (s *Store) Save(ctx context.Context, records []Record) ([]Revision, error) 
 	return revisions, nil
 }
 
-// String names the day that the record is about.
+// String returns the date, account and API of the record.
 func (r *Record) String() string {
 	return fmt.Sprintf("%v of %s, %v", r.Date, r.AppID, r.API)
 }
 
-// check fails for records that no answer can lead to.
+// check fails for records that no response can produce.
 func (r *Record) check() error {
 	switch {
 	case r.AppID == "":
 		return errors.New("the app id is missing")
 	case r.API >= datacube.APIs:
-		return errors.New("there is no such API")
+		return errors.New("unknown API")
 	case r.State.Status != NotReady && r.State.Status != Known:
 		return fmt.Errorf("a day cannot become %q", r.State.Status)
 	case r.Daily != nil && r.API != datacube.Daily, r.Hourly != nil && r.API != datacube.Hourly:
-		return errors.New("the figures are those of the other API")
+		return errors.New("the figures are of the other API")
 	}
 	return nil
 }
 
 // writer saves records within one transaction.
 type writer struct {
-	ctx        context.Context // it lives as long as one call of Save
+	ctx        context.Context // of the call of Save
 	tx         *transaction
 	statements *statements
 	accounts   map[string]int64 // by app id
@@ -186,7 +186,7 @@ func (w *writer) save(r *Record) error {
 		int64(min(st.Damaged, maxDoubts)), int64(min(st.Rechecks, maxDoubts)), int64(st.Checksum), int64(changed))
 }
 
-// markAccounts notes for every account that there was an answer about it.
+// markAccounts records for each account that there was a response for it.
 func (w *writer) markAccounts() error {
 	for _, id := range w.accounts {
 		if err := w.exec(w.statements.markAccount, int64(w.mark), id); err != nil {
@@ -196,21 +196,21 @@ func (w *writer) markAccounts() error {
 	return nil
 }
 
-// within returns a statement as part of the transaction.
+// within returns a statement that runs in the transaction.
 func (w *writer) within(statement *sql.Stmt) *sql.Stmt {
 	return w.tx.StmtContext(w.ctx, statement)
 }
 
 func (w *writer) exec(statement *sql.Stmt, args ...any) error {
-	_, err := w.within(statement).ExecContext(w.ctx, args...) //nolint:sqlclosecheck // the transaction's end closes it
+	_, err := w.within(statement).ExecContext(w.ctx, args...) //nolint:sqlclosecheck // the end of the transaction closes it
 	return err
 }
 
 func (w *writer) row(statement *sql.Stmt, args ...any) *sql.Row {
-	return w.within(statement).QueryRowContext(w.ctx, args...) //nolint:sqlclosecheck // the transaction's end closes it
+	return w.within(statement).QueryRowContext(w.ctx, args...) //nolint:sqlclosecheck // the end of the transaction closes it
 }
 
-// account returns the number of an account and gives it one where it has none.
+// account returns the number of an account, and inserts the account if it is new.
 func (w *writer) account(appID string) (int64, error) {
 	if id, ok := w.accounts[appID]; ok {
 		return id, nil
@@ -219,7 +219,7 @@ func (w *writer) account(appID string) (int64, error) {
 	err := w.row(w.statements.account, appID).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		var result sql.Result
-		result, err = w.within(w.statements.addAccount).ExecContext(w.ctx, appID) //nolint:sqlclosecheck // the transaction's end closes it
+		result, err = w.within(w.statements.addAccount).ExecContext(w.ctx, appID) //nolint:sqlclosecheck // the end of the transaction closes it
 		if err == nil {
 			id, err = result.LastInsertId()
 		}
@@ -261,7 +261,7 @@ func (w *writer) saveHourly(account int64, r *Record, status Status) error {
 		}
 		w.compare(r, before == *r.Hourly, wholeDay(&before), wholeDay(r.Hourly))
 	}
-	// Without a state there are no figures either.
+	// A day without a state has no figures either.
 	if status != NeverAsked {
 		if err := w.exec(w.statements.deleteHourly, account, int64(r.Date)); err != nil {
 			return err
@@ -285,7 +285,7 @@ func (w *writer) saveHourly(account int64, r *Record, status Status) error {
 	return nil
 }
 
-// stored returns the figures of the record's day as they are stored: the hours, or the day as the first of them.
+// stored returns the stored figures of the record's day: its hours or, for datacube.Daily, the day as the first element.
 func (w *writer) stored(account int64, r *Record) (datacube.Hours, error) {
 	var hours datacube.Hours
 	err := w.tx.figures(func(c *figureCursors) error {
@@ -297,7 +297,7 @@ func (w *writer) stored(account int64, r *Record) (datacube.Hours, error) {
 	return hours, err
 }
 
-// compare notes a Revision unless the figures are the same.
+// compare adds a Revision unless the figures are the same.
 func (w *writer) compare(r *Record, same bool, before, after datacube.Figures) {
 	if !same {
 		w.revisions = append(w.revisions,
@@ -305,8 +305,8 @@ func (w *writer) compare(r *Record, same bool, before, after datacube.Figures) {
 	}
 }
 
-// wholeDay sums up the hours; of their maxima it takes the longest. Sums that are too large
-// for an int64 stay at its largest.
+// wholeDay returns the sum of the hours, with the longest of their maxima. Sums that overflow an int64
+// are its maximum.
 func wholeDay(hours *datacube.Hours) datacube.Figures {
 	var day datacube.Figures
 	for _, h := range hours {
@@ -325,7 +325,7 @@ func add(a, b int64) int64 {
 	return a + b
 }
 
-// toUnix returns a time as it is stored: unix seconds, or NULL for the zero time.
+// toUnix returns a time as it is stored: Unix seconds, or NULL for the zero time.
 func toUnix(t time.Time) any {
 	if t.IsZero() {
 		return nil

@@ -10,18 +10,18 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// States are what the answers of one API said so far about the days of one account, by ref
-// date. A day takes 20 bytes, because a program may hold all days of thousands of accounts;
-// so times are kept to the second, as the store does. The zero value is empty and ready for
-// use. A copy shares the days with its original: only one of the two may be changed.
+// States are the states of the days of one account and API, by ref date. A day takes 20 bytes, since a
+// program may hold all days of thousands of accounts; so times are kept to the second, as in the
+// store. The zero value is empty and ready for use. A copy shares the days with its original: only one
+// of the two may be changed.
 type States struct { //nolint:recvcheck // a value can be read and compared, only a variable be changed
 	days []packedState // in the order of their dates
 }
 
-// packedState is a State in little room.
+// packedState is a State in compact form.
 type packedState struct {
 	date             datacube.Date
-	askedAt, knownAt uint32 // unix seconds, 0 for the zero time
+	askedAt, knownAt uint32 // Unix seconds, 0 for the zero time
 	checksum         uint32
 	asks             uint16
 	flags            uint8 // the status and the flags below
@@ -32,11 +32,11 @@ const (
 	flagStatus    = 3
 	flagEmpty     = 4
 	flagRechecked = 8
-	// maxDoubts is up to where Damaged and Rechecks are counted.
+	// maxDoubts is where Damaged and Rechecks stop counting.
 	maxDoubts = 15
 )
 
-// At returns the state of a day; the zero State, NeverAsked, where nothing is known of it.
+// At returns the state of a day; the zero State, NeverAsked, if it has none.
 func (s States) At(date datacube.Date) State {
 	i, found := s.find(date)
 	if !found {
@@ -48,7 +48,7 @@ func (s States) At(date datacube.Date) State {
 // Set replaces the state of a day.
 func (s *States) Set(date datacube.Date, state State) { s.set(pack(date, state)) }
 
-// Forget drops the days before a date.
+// Forget removes the days before a date.
 func (s *States) Forget(before datacube.Date) {
 	i, _ := s.find(before)
 	s.days = slices.Delete(s.days, 0, i)
@@ -57,7 +57,7 @@ func (s *States) Forget(before datacube.Date) {
 // Len returns the number of days.
 func (s States) Len() int { return len(s.days) }
 
-// Equal reports whether both say the same of the same days.
+// Equal reports whether both have the same states for the same days.
 func (s States) Equal(other States) bool { return slices.Equal(s.days, other.days) }
 
 // All yields the days in the order of their dates.
@@ -71,7 +71,7 @@ func (s States) All() iter.Seq2[datacube.Date, State] {
 	}
 }
 
-// find returns where a day is, or would be.
+// find returns the index of a day, or where it would be inserted.
 func (s States) find(date datacube.Date) (int, bool) {
 	return slices.BinarySearchFunc(s.days, date, func(p packedState, d datacube.Date) int { return cmp.Compare(p.date, d) })
 }
@@ -91,15 +91,15 @@ func (s *States) set(p packedState) {
 	s.days = slices.Insert(s.days, i, p)
 }
 
-// grow makes room for more days: for twice as many up to a month and the days around it,
-// which is what most accounts keep, and then for an eighth.
+// grow increases the capacity: it doubles up to a month and a few days, which is what most accounts
+// keep, and then grows by an eighth.
 func (s *States) grow() {
 	const month = 32
-	room := max(4, 2*len(s.days))
-	if room > month {
-		room = max(month, len(s.days)+len(s.days)/8)
+	capacity := max(4, 2*len(s.days))
+	if capacity > month {
+		capacity = max(month, len(s.days)+len(s.days)/8)
 	}
-	grown := make([]packedState, len(s.days), room)
+	grown := make([]packedState, len(s.days), capacity)
 	copy(grown, s.days)
 	s.days = grown
 }
@@ -144,6 +144,6 @@ func packTime(t time.Time) uint32 {
 	return packSeconds(t.Unix())
 }
 
-// packSeconds puts times of a clock that is wrong by decades to the end of what there is
-// room for, 1970 or 2106: far from now they mean the same.
+// packSeconds moves times of a clock that is wrong by decades to the limits of the type, 1970 or 2106,
+// which are as far from now.
 func packSeconds(unix int64) uint32 { return uint32(min(max(unix, 1), math.MaxUint32)) }

@@ -1,10 +1,9 @@
-// Package store keeps what is known of the accounts' interface statistics in an SQLite
-// file: the figures of days and hours, and for each account, API and day whether it was
-// asked for and what came of it. Accounts are kept by app id, so that giving one another
-// name keeps its history.
+// Package store keeps the interface statistics of accounts in an SQLite file: the figures of days and
+// hours, and for each account, API and day the state of the requests for it. Accounts are identified
+// by their app IDs, so that an account keeps its history when it is renamed.
 //
-// Several processes may have the file open at the same time. A write waits for that of
-// another one up to Options.BusyTimeout; reading waits for nobody.
+// Several processes may have the file open at the same time. A write waits for the writes of other
+// processes up to Options.BusyTimeout; reads never wait.
 package store
 
 import (
@@ -19,57 +18,57 @@ import (
 )
 
 // ApplicationID marks a database file as one of this program: the letters "WXEx" in the
-// field application_id of SQLite's file header, where file(1) and others read it.
+// application_id field of SQLite's file header, where file(1) and other programs read it.
 const ApplicationID = 'W'<<24 | 'X'<<16 | 'E'<<8 | 'x'
 
 const (
 	defaultBusyTimeout = 5 * time.Second
-	// readers bounds the connections that read at the same time; each has a cache of 2 MB.
+	// readers is the maximum number of connections that read; each has a cache of 2 MB.
 	readers = 4
-	// closeTime bounds how long Close waits for what is under way.
+	// closeTime is how long Close waits for reads and writes in progress.
 	closeTime = 3 * time.Second
 )
 
 // Options of a store.
 type Options struct {
-	// Lock is held by this process if it is the one that serves from the store. With it the file is
-	// watched and its disk probed.
+	// Lock is the lock of the store if this process is the exporter. With it, the file is watched and
+	// its disk probed.
 	Lock *Lock
-	// Probe writes something to the disk of the store and returns once it is there. It is called
-	// before the store is used, at most ten times a second. nil: it writes to the file of the lock.
+	// Probe writes something to the disk of the store and returns once it is written. It is called
+	// before the store is used, at most ten times a second. nil writes to the lock file.
 	Probe func()
-	// BusyTimeout is how long an access waits for another process that keeps the file
-	// locked before it fails; 0 means 5 seconds.
+	// BusyTimeout is how long an access waits for another process that has locked the file before it
+	// fails; 0 means 5 seconds.
 	BusyTimeout time.Duration
 }
 
-// Store is an open database. Its methods may be called at the same time; writes queue up.
-// Their errors name the file and say what to do.
+// Store is an open database. It is safe for concurrent use; writes are serialized. Errors name the
+// file and say what to do.
 type Store struct {
 	path    string
 	options Options
 	busy    time.Duration
-	// turn is held by whoever writes, so that waiting for it ends with the context.
+	// writer is a mutex for writes; waiting for it ends with the context.
 	writer chan struct{}
-	disk *disk // nil: it is not probed
+	disk   *disk // nil if it is not probed
 
-	// mu is held for reading by whoever uses the handle.
+	// mu is held for reading while the handle is used, and for writing while it is replaced.
 	mu sync.RWMutex
 	*handle
 }
 
-// handle is what is open of one file.
+// handle holds what is open of one file.
 type handle struct {
 	write      *sql.DB // one connection
 	read       *sql.DB // the same as write for a store in memory
 	statements statements
-	files      *files // as they were opened; nil: whether they change does not matter
+	files      *files // as they were opened; nil if they are not watched
 }
 
-// Open opens the database file at path and brings its schema up to date. A file that does
-// not exist is created, readable by its owner only; its folder is not. The path "" keeps
-// everything in memory until Close. Where Open fails it leaves what the file holds as it
-// is. The context bounds Open alone, not the store.
+// Open opens the database file at path and migrates its schema. A file that does not exist is created,
+// readable by its owner only; its folder is not. The path "" keeps everything in memory until
+// Close. If Open fails, the content of the file is unchanged. The context applies to Open alone, not
+// to the store.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	s := newStore(path, o)
 	if err := s.open(ctx); err != nil {
@@ -87,7 +86,7 @@ func newStore(path string, o Options) *Store {
 	case o.Probe != nil:
 		s.disk = &disk{write: o.Probe}
 	case o.Lock.held():
-		s.disk = &disk{write: func() { _ = o.Lock.touch() }} // a disk that fails does answer; SQLite says what is wrong
+		s.disk = &disk{write: func() { _ = o.Lock.touch() }} // a disk that returns an error does respond; SQLite reports what is wrong
 	}
 	return s
 }
@@ -114,13 +113,13 @@ func (s *Store) open(ctx context.Context) error {
 	return err
 }
 
-// retryBusy repeats what can be done twice until no other process is in its way or the
-// busy timeout is over. SQLite waits by itself, except where waiting could lead to a
-// deadlock: that happens while several processes create the same file.
+// retryBusy repeats work, which must be idempotent, while other processes lock the file, up to the busy
+// timeout. SQLite itself waits except where that could lead to a deadlock, which happens while
+// several processes create the same file.
 func (s *Store) retryBusy(ctx context.Context, work func() error) error {
 	const pause = 10 * time.Millisecond
-	patience := time.NewTimer(s.busy)
-	defer patience.Stop()
+	timeout := time.NewTimer(s.busy)
+	defer timeout.Stop()
 	for {
 		err := work()
 		if !isBusy(err) {
@@ -130,7 +129,7 @@ func (s *Store) retryBusy(ctx context.Context, work func() error) error {
 		select {
 		case <-again.C:
 			continue
-		case <-patience.C:
+		case <-timeout.C:
 		case <-ctx.Done():
 		}
 		again.Stop()
@@ -138,8 +137,8 @@ func (s *Store) retryBusy(ctx context.Context, work func() error) error {
 	}
 }
 
-// Close waits for what is being read or written and closes the file. The store is of no
-// use afterwards.
+// Close waits for reads and writes in progress, and closes the file. The store must not be used
+// afterwards.
 func (s *Store) Close() error {
 	err := s.checkBeforeClose()
 	if err == nil {
@@ -156,7 +155,7 @@ func (h *handle) close() error {
 	if h.read != nil && h.read != h.write {
 		errs = append(errs, closePool(h.read))
 	}
-	// The connection that closes last moves what stands in the WAL file to the main one.
+	// The last connection to be closed moves the content of the WAL file to the main file.
 	if h.write != nil {
 		errs = append(errs, closePool(h.write))
 	}
@@ -166,26 +165,26 @@ func (h *handle) close() error {
 	return errors.Join(errs...)
 }
 
-// closePool closes a pool once none of its connections is in use. database/sql alone would not
-// wait: a transaction whose context has ended is rolled back in the background.
+// closePool closes a pool once none of its connections is in use. database/sql alone would not wait: it
+// rolls back a transaction whose context has ended in the background.
 func closePool(db *sql.DB) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	busy := db.Stats().InUse
 	if busy > 0 {
-		db.SetMaxOpenConns(busy) // so that whoever waits for one gets one of these
+		db.SetMaxOpenConns(busy) // those who wait for a connection get one of these
 	}
 	for range busy {
 		held, err := db.Conn(ctx)
 		if err != nil {
-			break // it has been waited for long enough
+			break // closeTime is over
 		}
-		defer func() { _ = held.Close() }() // nothing was done with it
+		defer func() { _ = held.Close() }() // it was not used
 	}
 	return db.Close()
 }
 
-// using lets work use what is open, unless the file has changed or its disk does not answer.
+// using calls work with the handle, unless the file has changed or its disk does not respond.
 func (s *Store) using(work func(*handle) error) error {
 	if err := s.disk.wait(); err != nil {
 		return err
@@ -198,13 +197,13 @@ func (s *Store) using(work func(*handle) error) error {
 	return work(s.handle)
 }
 
-// reading runs work in a transaction that only reads, as of one instant.
+// reading runs work in a read-only transaction, as of one instant.
 func (s *Store) reading(ctx context.Context, work func(*transaction) error) error {
 	return s.using(func(h *handle) error { return inTx(ctx, h.read, &sql.TxOptions{ReadOnly: true}, work) })
 }
 
-// writing runs work in a transaction that no other writer disturbs, and commits it unless
-// work fails or the context ends.
+// writing runs work in a transaction that excludes other writers, and commits it unless work fails or
+// the context ends.
 func (s *Store) writing(ctx context.Context, work func(*transaction, *statements) error) error {
 	if err := s.lockWrites(ctx); err != nil {
 		return err
@@ -215,7 +214,7 @@ func (s *Store) writing(ctx context.Context, work func(*transaction, *statements
 	})
 }
 
-// update is writing without prepared statements.
+// update is writing without the prepared statements.
 func (s *Store) update(ctx context.Context, work func(*transaction) error) error {
 	return s.writing(ctx, func(tx *transaction, _ *statements) error { return work(tx) })
 }
@@ -231,14 +230,13 @@ func (s *Store) lockWrites(ctx context.Context) error {
 
 func (s *Store) unlockWrites() { <-s.writer }
 
-// Prune deletes the figures and states of all days before a date and returns how many
-// days that were, those of each account and API counted apart. The file does not shrink:
-// later days take the room.
+// Prune deletes the figures and states of all days before a date and returns the number of days,
+// counted per account and API. The file does not shrink: later days reuse the space.
 func (s *Store) Prune(ctx context.Context, before datacube.Date) (int64, error) {
 	var days int64
 	err := s.update(ctx, func(tx *transaction) error {
-		// The primary keys begin with the account: naming all accounts makes this a few
-		// short ranges instead of a walk through the tables.
+		// The primary keys begin with the account: with all accounts listed, SQLite searches short
+		// ranges instead of scanning the tables.
 		for _, query := range []string{
 			`DELETE FROM daily WHERE account IN (SELECT id FROM account) AND date < ?`,
 			`DELETE FROM hourly WHERE account IN (SELECT id FROM account) AND date < ?`,

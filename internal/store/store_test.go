@@ -281,10 +281,10 @@ func TestSaveRefusesWhatNoAnswerSays(t *testing.T) {
 		want  string
 	}{
 		"no account":     {func(r *store.Record) { r.AppID = "" }, `store in memory: save 2026-11-01 of , daily: the app id is missing`},
-		"no API":         {func(r *store.Record) { r.API = 2 }, `store in memory: save 2026-11-01 of wx0123456789abcdef, unknown: there is no such API`},
+		"no API":         {func(r *store.Record) { r.API = 2 }, `store in memory: save 2026-11-01 of wx0123456789abcdef, unknown: unknown API`},
 		"never asked":    {func(r *store.Record) { r.State.Status = store.NeverAsked }, `store in memory: save 2026-11-01 of wx0123456789abcdef, daily: a day cannot become "never asked"`},
-		"other figures":  {func(r *store.Record) { r.Hourly = &datacube.Hours{} }, `store in memory: save 2026-11-01 of wx0123456789abcdef, daily: the figures are those of the other API`},
-		"other figures2": {func(r *store.Record) { r.API = datacube.Hourly }, `store in memory: save 2026-11-01 of wx0123456789abcdef, hourly: the figures are those of the other API`},
+		"other figures":  {func(r *store.Record) { r.Hourly = &datacube.Hours{} }, `store in memory: save 2026-11-01 of wx0123456789abcdef, daily: the figures are of the other API`},
+		"other figures2": {func(r *store.Record) { r.API = datacube.Hourly }, `store in memory: save 2026-11-01 of wx0123456789abcdef, hourly: the figures are of the other API`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -389,7 +389,7 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for doing, call := range map[string]func(context.Context) error{
-		"load what is known since 2026-11-01": func(ctx context.Context) error { _, err := s.Load(ctx, firstDay); return err },
+		"load figures and states since 2026-11-01": func(ctx context.Context) error { _, err := s.Load(ctx, firstDay); return err },
 		"save 2026-11-01 of wx0123456789abcdef, daily": func(ctx context.Context) error {
 			_, err := s.Save(ctx, []store.Record{daily(shop, firstDay, 1)})
 			return err

@@ -6,15 +6,15 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Status says what is known of one day of one account and API.
+// Status is the status of one day of one account and API.
 type Status uint8
 
 const (
-	// NeverAsked is a day that no answer spoke of; the store holds nothing about it.
+	// NeverAsked is a day for which there has been no response; it has no row in the store.
 	NeverAsked Status = iota
-	// NotReady is a day that was asked for and that Weixin did not have yet.
+	// NotReady is a day that was requested before Weixin had its figures.
 	NotReady
-	// Known is a day whose figures are stored; a day without traffic can be known, too.
+	// Known is a day whose figures are stored; days without traffic are known as well.
 	Known
 )
 
@@ -32,47 +32,47 @@ func (s Status) String() string {
 	}
 }
 
-// State is what the answers of one API said so far about one day of one account.
-// Times are kept to the second and come back in China time.
+// State summarizes the responses of one API for one day of one account. Times are stored to the second
+// and returned in China time.
 type State struct {
 	Status Status
-	// Empty means for a day that is Known that it had no traffic, and for one that is
-	// NotReady that the last answer was an empty list (not errcode 61503).
+	// Empty means, for a day that is Known, that it had no traffic and, for one that is NotReady,
+	// that the last response was an empty list (not errcode 61503).
 	Empty bool
-	// Asks counts how often the day was asked for before it was there.
+	// Asks is the number of requests for the day before it was Known.
 	Asks int
-	// AskedAt is the time of the last answer, whichever it was.
+	// AskedAt is the time of the last response of any kind.
 	AskedAt time.Time
-	// KnownAt is the time of the first answer that made the day Known; zero before.
+	// KnownAt is the time of the first response that made the day Known; zero before.
 	KnownAt time.Time
-	// Rechecked is true once a known day was asked for again.
+	// Rechecked is true once a known day has been requested again.
 	Rechecked bool
-	// Damaged counts the latest answers in a row that could not be understood as far as the day is
-	// concerned; up to 15.
+	// Damaged is the number of consecutive responses, up to the last one, whose part about the day
+	// could not be parsed; at most 15.
 	Damaged int
-	// Rechecks counts the answers that were understood since the day became Known, or, while it is
-	// NotReady, since its lack of rows has contradicted the other API; up to 15.
+	// Rechecks is the number of parsed responses since the day became Known or, while it is
+	// NotReady, since its lack of rows has contradicted the other API; at most 15.
 	Rechecks int
-	// Checksum is that of the figures of a day that is Known, see Checksum; 0 where there is none.
+	// Checksum is the Checksum of the figures of a day that is Known; 0 if there is none.
 	Checksum uint32
 }
 
-// Record is what one answer says about one day. State replaces the one stored. Figures
-// that are nil leave the stored ones as they are.
+// Record is the content of one response for one day. State replaces the stored state. Figures that are
+// nil leave the stored figures unchanged.
 type Record struct {
 	AppID string
 	API   datacube.API
 	Date  datacube.Date
 	State State
-	// Daily holds the figures of the day; only for datacube.Daily.
+	// Daily are the figures of the day; only for datacube.Daily.
 	Daily *datacube.Figures
-	// Hourly holds the figures of all 24 hours; only for datacube.Hourly.
+	// Hourly are the figures of all 24 hours; only for datacube.Hourly.
 	Hourly *datacube.Hours
 }
 
-// Revision is a day that was Known and came back with other figures. Before and After
-// describe the whole day: those of the hourly call are the 24 hours summed, with the
-// longest of their maxima. They are equal where only the hours moved within the day.
+// Revision is a day that was Known and for which Weixin returned different figures. Before and After are
+// those of the whole day: for the hourly call the sums of the 24 hours, with the longest of their
+// maxima. They are equal if traffic only moved between hours.
 type Revision struct {
 	AppID         string
 	API           datacube.API
@@ -80,18 +80,17 @@ type Revision struct {
 	Before, After datacube.Figures
 }
 
-// Mark numbers a Save: a later one, by whatever process, has a higher mark. The zero Mark
-// is before all of them.
+// Mark is the sequence number of a Save, over all processes. The zero Mark is before all of them.
 type Mark int64
 
-// Account is what is known of one account. The caller owns it.
+// Account is the stored data of one account. The caller owns it.
 type Account struct {
-	// States holds, for each API, the days from the date asked for on that are not NeverAsked.
+	// States are, for each API, the states of days from the requested date on; NeverAsked is left out.
 	States [datacube.APIs]States
 	// Daily is the latest Known day of the daily call in the whole store; nil if there is none.
 	Daily *datacube.Day
 	// Hourly is the latest Known day of the hourly call in the whole store; nil if there is none.
 	Hourly *datacube.HourlyDay
-	// Days counts, for each API, the Known days of the whole store.
+	// Days is, for each API, the number of Known days in the whole store.
 	Days [datacube.APIs]int64
 }

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// checkFiles fails if the file that is open is not the one at its path any more: then nothing may be
-// read or written, since what is at the path would be mixed with what is open.
+// checkFiles fails if the open file is no longer the one at its path. Then nothing may be read or written,
+// since SQLite would mix the two files.
 func (s *Store) checkFiles() error {
 	if s.files == nil {
 		return nil
@@ -19,7 +19,7 @@ func (s *Store) checkFiles() error {
 	return s.files.check()
 }
 
-// Fault returns why the store cannot be used; nil if it can.
+// Fault returns the reason why the store cannot be used; nil if it can.
 func (s *Store) Fault() error {
 	err := s.using(func(*handle) error { return nil })
 	if err != nil {
@@ -28,11 +28,11 @@ func (s *Store) Fault() error {
 	return nil
 }
 
-// Recover opens the file anew if the one that is open is not at its path any more, and says what was
-// found and done; "" if there was nothing to do. What is known of the store has to be read again then.
-// A file that was deleted, or whose -wal was, is written anew with all that it held: the process
-// has it open still. Another file in its place is opened as it is. Where that fails nothing has
-// changed, and Recover may be called again.
+// Recover reopens the store if the open file is no longer the one at its path, and describes what was
+// found and done; "" if there was nothing to do. The caller must then read the store again. A file that
+// was deleted, or whose -wal was, is written again with all its content, since the process still has
+// it open. A different file at the path is opened as it is. If that fails, nothing has changed, and
+// Recover may be called again.
 func (s *Store) Recover(ctx context.Context) (string, error) {
 	if err := s.disk.wait(); err != nil {
 		return "", s.failed(ctx, "use", err)
@@ -50,39 +50,39 @@ func (s *Store) Recover(ctx context.Context) (string, error) {
 	case fault == nil:
 		return "", nil
 	case errors.Is(fault, errDeleted), errors.Is(fault, errWALGone):
-		done, err = "it was written anew with all that it held; to begin with an empty store, stop the exporter before removing it", s.rewrite(ctx)
+		done, err = "the store was written again with all its content; to start with an empty one, stop the exporter before removing the file", s.rewrite(ctx)
 	case errors.Is(fault, errReplaced):
-		done, err = "the other file was opened; what it lacks is asked for again as far as refresh.history reaches", s.openReplacement(ctx)
+		done, err = "the new file was opened; days that it lacks are requested again within refresh.history", s.openReplacement(ctx)
 	case errors.Is(fault, errOverwritten):
-		done, err = "what was written over it was opened; what it lacks is asked for again as far as refresh.history reaches", s.openOverwritten(ctx)
+		done, err = "the new content was opened; days that it lacks are requested again within refresh.history", s.openOverwritten(ctx)
 	case errors.Is(fault, errShrunk):
-		done, err = "nothing is missing in it", s.examineShrunk(ctx)
+		done, err = "its content is complete", s.examineShrunk(ctx)
 	default:
 		return "", s.failed(ctx, "use", fault)
 	}
 	if err != nil {
-		return "", s.failed(ctx, "open anew", fmt.Errorf("%w, and nothing is written to it any more: %w", fault, err))
+		return "", s.failed(ctx, "reopen", fmt.Errorf("%w, and the store cannot be used until it is reopened: %w", fault, err))
 	}
 	return fmt.Sprintf("%v: %s", fault, done), nil
 }
 
-// rewrite writes what is open into a new file at the path. Other processes that have the former one
+// rewrite writes what is open to a new file at the path. Other processes that have the previous file
 // open notice that it was replaced.
 func (s *Store) rewrite(ctx context.Context) error {
 	temporary, err := s.createTemp()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(temporary) }() // it has another name by then, unless something failed
+	defer func() { _ = os.Remove(temporary) }() // it has been renamed, unless something failed
 	if err := copyInto(ctx, s.write, temporary); err != nil {
 		return err
 	}
-	// What is left beside it belongs to the former file.
+	// The files left beside it belong to the previous file.
 	if err := s.removeBeside(); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(s.files.target); errors.Is(err, fs.ErrNotExist) {
-		err = os.Link(temporary, s.files.target) // fails if there is one by now
+		err = os.Link(temporary, s.files.target) // fails if a file was created meanwhile
 		if errors.Is(err, fs.ErrExist) {
 			return err
 		}
@@ -96,9 +96,9 @@ func (s *Store) rewrite(ctx context.Context) error {
 	return s.reopen(ctx)
 }
 
-// openReplacement opens the other file that is at the path.
+// openReplacement opens the new file at the path.
 func (s *Store) openReplacement(ctx context.Context) error {
-	// The WAL file of the former one must not be carried out in this one.
+	// The WAL file of the previous file must not be applied to this one.
 	if !isGone(s.files.wal, s.files.target+"-wal") {
 		if err := s.removeBeside(); err != nil {
 			return err
@@ -107,19 +107,19 @@ func (s *Store) openReplacement(ctx context.Context) error {
 	return s.reopen(ctx)
 }
 
-// openOverwritten opens what was written over the file. It gets a file of its own first: SQLite
-// would move what is in the WAL file into it when it closes the former one.
+// openOverwritten opens the content that was written over the file. It first copies it to a new file: on
+// closing the old one, SQLite would move the content of the WAL file into it.
 func (s *Store) openOverwritten(ctx context.Context) error {
 	temporary, err := s.createTemp()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(temporary) }() // it has another name by then, unless something failed
+	defer func() { _ = os.Remove(temporary) }() // it has been renamed, unless something failed
 	if err := copyFile(s.files.header, temporary); err != nil {
 		return err
 	}
 	if err := s.try(ctx, temporary); err != nil {
-		return err // it may still be being written
+		return err // the content may not be complete yet
 	}
 	if err := s.removeBeside(); err != nil {
 		return err
@@ -130,14 +130,14 @@ func (s *Store) openOverwritten(ctx context.Context) error {
 	return s.reopen(ctx)
 }
 
-// try opens and closes a file, to see whether it is a whole store.
+// try opens and closes a file, to check that it is a complete store.
 func (s *Store) try(ctx context.Context, path string) error {
 	tried := newStore(path, Options{BusyTimeout: s.busy})
 	err := tried.open(ctx)
 	return errors.Join(err, tried.close()) //nolint:contextcheck // closing has its own time
 }
 
-// examineShrunk looks whether a file that became smaller is whole: others may have compacted it.
+// examineShrunk checks a file that became smaller for damage: another process may have compacted it.
 func (s *Store) examineShrunk(ctx context.Context) error {
 	if err := s.quickCheck(ctx, longCheck); err != nil {
 		return err
@@ -149,20 +149,20 @@ func (s *Store) examineShrunk(ctx context.Context) error {
 	return err
 }
 
-// reopen opens what is at the path, and only then closes what was open.
+// reopen opens the file at the path, and only then closes the previous one.
 func (s *Store) reopen(ctx context.Context) error {
 	fresh := newStore(s.path, s.options)
 	if err := fresh.open(ctx); err != nil {
 		return errors.Join(err, fresh.close()) //nolint:contextcheck // closing has its own time
 	}
-	former := s.handle
+	previous := s.handle
 	s.handle = fresh.handle
-	_ = former.close() //nolint:contextcheck // closing has its own time; its file is no longer at the path, so nothing is written to it
+	_ = previous.close() //nolint:contextcheck // closing has its own time; its file is no longer at the path, so an error does no harm
 	return nil
 }
 
-// checkBeforeClose fails if another file is at the path by now, which closing would mix with what is open. Then
-// the file is left alone, and its -wal put aside.
+// checkBeforeClose fails if the file at the path is a different one, which SQLite would mix with the open one on
+// closing it. It then moves the -wal file aside, and the caller must not close the open file.
 func (s *Store) checkBeforeClose() error {
 	fault := s.checkFiles()
 	if !errors.Is(fault, errOverwritten) && !errors.Is(fault, errReplaced) {
@@ -174,13 +174,13 @@ func (s *Store) checkBeforeClose() error {
 	return errors.Join(fault, moveAside(s.files.target))
 }
 
-// moveAside keeps the WAL file beside a path from being carried out.
+// moveAside renames the WAL file beside a path, so that SQLite does not apply it.
 func moveAside(path string) error {
 	if err := os.Rename(path+"-wal", path+"-wal.stale"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("put aside the -wal file, which belongs to the former file: %w", err)
+		return fmt.Errorf("move aside the -wal file, which belongs to the previous file: %w", err)
 	}
 	if err := os.Remove(path + "-shm"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the -shm file, which belongs to the former file: %w", err)
+		return fmt.Errorf("remove the -shm file, which belongs to the previous file: %w", err)
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func (s *Store) removeBeside() error {
 	return nil
 }
 
-// createTemp makes an empty file beside the store.
+// createTemp creates an empty file beside the store.
 func (s *Store) createTemp() (string, error) {
 	folder, file := filepath.Split(s.files.target)
 	temporary, err := os.CreateTemp(folder, "."+file+".new-*")
@@ -205,7 +205,7 @@ func (s *Store) createTemp() (string, error) {
 	return temporary.Name(), temporary.Close()
 }
 
-// copyFile copies what was written over the open file, and brings it to the disk.
+// copyFile copies the content of a file to another one, and syncs it.
 func copyFile(from io.ReaderAt, path string) error {
 	to, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {

@@ -104,10 +104,10 @@ func wantWhole(t *testing.T, path string, want int64) {
 
 const (
 	wasDeleted     = "the file was deleted while it was open"
-	wasReplaced    = "another file was put in the place of the open one"
-	walGone        = "its -wal or -shm file was deleted or replaced while it was open"
+	wasReplaced    = "the file was replaced while it was open"
+	walGone        = "the -wal or -shm file was deleted or replaced while the file was open"
 	wasOverwritten = "the file was overwritten while it was open"
-	wasShrunk      = "the file was cut off while it was open"
+	wasShrunk      = "the file was truncated while it was open"
 )
 
 // changes are what can be done to a store with 60 days, of which a backup has 20.
@@ -307,7 +307,7 @@ func TestADiskThatHangs(t *testing.T) {
 		for i, want := range []time.Duration{5 * time.Second, 0, 0} {
 			began := time.Now()
 			_, err := s.Save(ctx, []store.Record{daily(shop, firstDay+1, 1)})
-			if took := time.Since(began); err == nil || took != want || !strings.Contains(err.Error(), "the disk does not answer") {
+			if took := time.Since(began); err == nil || took != want || !strings.Contains(err.Error(), "the disk does not respond") {
 				t.Errorf("attempt %d: %v after %v, want an error after %v", i, err, took, want)
 			}
 		}
