@@ -78,10 +78,10 @@ var adviceTexts = map[string]string{
 	Range.String():         "Weixin does not answer for these dates: check that the clock of this machine is right; otherwise report a bug of this program.",
 	Bug.String(): "Weixin does not understand the request: report it as a bug of this program, with errcode and rid; " +
 		diagnosticPage + " shows what arrived.",
-	StoreFault.String(): "Make the database that the error names writable. Until then no more requests are sent to Weixin, " +
-		"and figures that are shown but not stored are lost with a restart; they are then requested again.",
-	InvalidRows.String(): "What was known of these days is kept, and they are requested again. If it goes on, Weixin or a proxy on the way " +
-		"has changed the form of its responses: look for a newer version of this program, or report what the response looks like.",
+	StoreFault.String(): "Make the database named in the error writable. Until then no more calls are made, and figures that are shown " +
+		"but not stored are lost at a restart, after which they are requested again.",
+	InvalidRows.String(): "Known figures of these days are kept, and the days are requested again. If this persists, Weixin or a proxy " +
+		"has changed the format of the responses: look for a newer version of this program, or report an example of a response.",
 
 	// Errcodes of the token calls and of third-party platforms.
 	"grant_type":   "Weixin does not know the grant type: check whether a proxy on the way changes requests.",

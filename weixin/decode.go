@@ -18,8 +18,8 @@ type DailyResponse struct {
 	// understood or two rows contradict each other. None of them is in Days. A row without a valid date
 	// damages all days that have no other row.
 	Damaged []datacube.Date
-	// Rejected counts the rows that were ignored, indexed by Rejection.
-	Rejected [Rejections]int
+	// Rejected counts the rows that were ignored.
+	Rejected Rejected
 	// Reformatted counts rows that were accepted although their numbers were written as strings, with
 	// a fraction of zeros or with an exponent.
 	Reformatted int
@@ -35,8 +35,8 @@ type HourlyResponse struct {
 	// Damaged means that a row could not be understood, or that two rows contradict each other: the
 	// figures of the day are unknown. Then Hours and Rows are zero.
 	Damaged bool
-	// Rejected counts the rows that were ignored, indexed by Rejection.
-	Rejected [Rejections]int
+	// Rejected counts the rows that were ignored.
+	Rejected Rejected
 	// PlainHours counts rows that were accepted although their ref_hour was 1 to 23 instead of a multiple
 	// of 100.
 	PlainHours int

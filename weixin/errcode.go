@@ -85,10 +85,13 @@ func meaningOf(errcode int, bySecret bool) meaning {
 
 // Advice says what the error means to an operator and what to do about it.
 func (e *Error) Advice() Advice {
-	reason := e.Reason
-	if reason >= Reasons {
-		reason = Unknown
-	}
+	advice := e.Reason.Advice()
 	ofErrcode := meaningOf(e.Errcode, e.API == TokenAPI && e.Reason == Config).advice
-	return Advice{Code: cmp.Or(e.advice, ofErrcode, reason.String()), Address: e.Address, Origin: e.Origin}
+	advice.Code = cmp.Or(e.advice, ofErrcode, advice.Code)
+	advice.Address, advice.Origin = e.Address, e.Origin
+	return advice
 }
+
+// Advice says what a failure for this reason means to an operator and what to do about it, if nothing else is
+// known of it.
+func (r Reason) Advice() Advice { return Advice{Code: r.String()} }

@@ -6,6 +6,11 @@
 // error contains an access token, a refresh token or an app secret.
 package weixin
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Reason says why a call failed, and so what a caller can do about it. It is the value of the label
 // "reason". Callers store the numbers: new reasons come last.
 type Reason uint8
@@ -85,4 +90,19 @@ func (r Rejection) String() string {
 		return "unknown"
 	}
 	return rejectionNames[r]
+}
+
+// Rejected counts the ignored rows of a response, indexed by Rejection.
+type Rejected [Rejections]int
+
+// String lists the rejected rows because of which figures are unknown, such as "1 duplicate, 2 bad_value".
+// Rows out of range are not among them: they are about other days.
+func (r Rejected) String() string {
+	var counts []string
+	for reason, n := range r {
+		if n > 0 && Rejection(reason) != OutOfRange {
+			counts = append(counts, fmt.Sprintf("%d %v", n, Rejection(reason)))
+		}
+	}
+	return strings.Join(counts, ", ")
 }

@@ -15,7 +15,7 @@ type answer struct {
 	hourly      *datacube.Hours                    // hourly call: nil if no row was accepted
 	damaged     map[datacube.Date]bool             // days whose rows could not be understood
 	notReady    bool                               // errcode 61503 instead of a list
-	rejected    [weixin.Rejections]int
+	rejected    weixin.Rejected
 	plainHours  int
 	reformatted int
 	quota       weixin.CallQuota // of a call with the purpose Quota

@@ -13,21 +13,12 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-const damageAdvice = "Known figures of these days are kept, and the days are requested again. If this persists, Weixin or a proxy " +
-	"has changed the format of the responses: look for a newer version of this program, or report an example of a response."
-
 // newDamage returns the failure of an answer with rows that could not be understood. The days without such rows are
 // stored, so it does not hold up the next call.
 func newDamage(api datacube.API, a answer) failure {
-	var rows []string
-	for reason, n := range a.rejected {
-		if n > 0 && weixin.Rejection(reason) != weixin.OutOfRange {
-			rows = append(rows, fmt.Sprintf("%d %v", n, weixin.Rejection(reason)))
-		}
-	}
 	err := fmt.Errorf("the %v response has invalid rows (%s), so the figures of %s are unknown",
-		api, strings.Join(rows, ", "), dates(slices.Sorted(maps.Keys(a.damaged))))
-	return failure{err: err, reason: snapshot.InvalidRows, policy: policies[snapshot.InvalidRows], advice: damageAdvice,
+		api, a.rejected, dates(slices.Sorted(maps.Keys(a.damaged))))
+	return failure{err: err, reason: snapshot.InvalidRows, policy: policies[snapshot.InvalidRows], advice: weixin.InvalidRows.Advice().String(),
 		cause: snapshot.Cause{Reason: snapshot.InvalidRows}}
 }
 

@@ -72,8 +72,7 @@ func newFailure(err error) failure {
 	f := failure{err: err, reason: weixin.ReasonOf(err)}
 	if _, ok := errors.AsType[storeError](err); ok {
 		f.reason = snapshot.StoreFault
-		f.advice = "Make the database named in the error writable. Until then no more calls are made, and figures that are shown " +
-			"but not stored are lost at a restart, after which they are requested again."
+		f.advice = f.reason.Advice().String()
 	}
 	f.policy = policies[f.reason]
 	if apiErr, ok := errors.AsType[*weixin.Error](err); ok {

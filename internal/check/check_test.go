@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,7 +24,7 @@ var now = time.Date(2026, 3, 10, 2, 0, 0, 0, time.UTC)
 
 func clock() time.Time { return now }
 
-// account returns an account at a simulated Weixin.
+// account returns an account of a simulated Weixin.
 func account(sim *weixintest.Server, a weixintest.Account) check.Account {
 	client := weixin.NewClient(weixin.Options{
 		BaseURL:    "http://weixin.test",
@@ -55,18 +56,18 @@ func TestExamine(t *testing.T) {
 		name    string
 		account weixintest.Account
 		faults  []weixintest.Fault
-		late    bool // yesterday's figures are not there
+		late    bool // yesterday's figures are not available
 		want    map[string]check.State
 		calls   int // besides those for tokens
 		says    []string
 		address string
 	}{
-		{name: "healthy", account: weixintest.Account{Quota: 10}, want: all(ok, ok, ok, ok, ok, ok), calls: 4, says: []string{"2026-03-09 is there", "9 of 10 left, 600000/min"}},
-		{name: "not there yet", late: true, want: all(ok, ok, ok, waiting, ok, ok), calls: 4},
+		{name: "healthy", account: weixintest.Account{Quota: 10}, want: all(ok, ok, ok, ok, ok, ok), calls: 4, says: []string{"2026-03-09 is available", "9 of 10 left, 600000/min"}},
+		{name: "not available yet", late: true, want: all(ok, ok, ok, waiting, ok, ok), calls: 4},
 		{name: "61503", faults: []weixintest.Fault{{API: "daily", Errcode: 61503}}, want: all(ok, ok, ok, waiting, ok, ok), calls: 4},
 		{
-			name: "rows that cannot be understood", faults: []weixintest.Fault{{Garbled: true}},
-			want: all(ok, fault, fault, skipped, ok, ok), calls: 4, says: []string{"cannot be understood: 1 duplicate, 2 bad_value", "newer version"},
+			name: "invalid rows", faults: []weixintest.Fault{{Garbled: true}},
+			want: all(ok, fault, fault, skipped, ok, ok), calls: 4, says: []string{"has invalid rows: 1 duplicate, 2 bad_value", "newer version"},
 		},
 		{name: "wrong secret", faults: []weixintest.Fault{{API: "token", Errcode: 40125}}, want: all(fault, skipped, skipped, skipped, skipped, skipped), says: []string{"app secret"}},
 		{
@@ -144,6 +145,36 @@ func TestExamine(t *testing.T) {
 	}
 }
 
+// A catalogue of texts finds in a report all that its English texts say.
+func TestFindings(t *testing.T) {
+	a := weixintest.Account{AppID: "wx1", AppSecret: "sim-secret-1", CallbacksPerDay: 5000, Quota: 1}
+	sim := weixintest.New(weixintest.Options{Now: clock, Accounts: []weixintest.Account{a}})
+	sim.Inject(weixintest.Fault{API: "hourly", Errcode: 48001})
+	reports, err := check.Examine(t.Context(), []check.Account{account(sim, a)}, 1, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := reports[0]
+	if f := r.Daily.Finding; f.Code != check.Allowed {
+		t.Errorf("daily: %+v", f)
+	}
+	if f := r.Yesterday.Finding; f.Code != check.Available || f.Date.String() != "2026-03-09" {
+		t.Errorf("yesterday: %+v", f)
+	}
+	var failed *weixin.Error
+	if f := r.Hourly.Finding; f.Code != check.Failed || !errors.As(f.Err, &failed) || failed.Errcode != 48001 || f.Advice != failed.Advice() {
+		t.Errorf("hourly: %+v", f)
+	}
+	if f := r.DailyQuota.Finding; f.Code != check.CallsLeft || f.Quota.Limit != 1 || f.Quota.Remaining != 0 || f.Advice != weixin.Quota.Advice() {
+		t.Errorf("daily quota: %+v", f)
+	}
+	for _, c := range r.Checks() {
+		if c.Text != c.Finding.String() || c.State == check.Fault && c.Advice != c.Finding.Advice.String() {
+			t.Errorf("%s: text %q and advice %q are not those of the finding %+v", c.Name, c.Text, c.Advice, c.Finding)
+		}
+	}
+}
+
 func TestReportsComeInTheOrderOfTheAccounts(t *testing.T) {
 	var accounts []weixintest.Account
 	for i := range 50 {
@@ -171,11 +202,11 @@ func TestExamineEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := check.Examine(ctx, []check.Account{account(sim, a)}, 1, clock); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want that of the context", err)
+		t.Errorf("error %v, want the one of the context", err)
 	}
 }
 
-// A rate of requests that is higher than what Weixin allows is a warning, and no fault.
+// A rate of requests that is higher than Weixin allows is a warning, not a fault.
 func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
 	a := weixintest.Account{AppID: "wx1", AppSecret: "sim-secret-1", RateLimit: 300, ComponentRateLimit: 1}
 	for perSecond, want := range map[float64]int{0: 0, 5: 0, 10: 2} {
@@ -187,9 +218,12 @@ func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
 		}
 		r := reports[0]
 		if len(r.Warnings) != want || !r.Healthy() || !strings.HasSuffix(r.HourlyQuota.Text, " left, 300/min") {
-			t.Errorf("%g a second: warnings %q, quota %q", perSecond, r.Warnings, r.HourlyQuota.Text)
+			t.Errorf("%g requests per second: warnings %q, quota %q", perSecond, r.Warnings, r.HourlyQuota.Text)
 		}
-		if want > 0 && !strings.HasPrefix(r.Warnings[0], "weixin.requests_per_second is 10, and Weixin allows 300/min of the daily call") {
+		if encoded, err := json.Marshal(r.Warnings); want > 0 && (err != nil || !strings.HasPrefix(string(encoded), `["weixin.requests_per_second is 10`)) {
+			t.Errorf("warnings as JSON: %s, %v", encoded, err)
+		}
+		if want > 0 && !strings.HasPrefix(r.Warnings[0].String(), "weixin.requests_per_second is 10, and Weixin allows 300/min of the daily call") {
 			t.Errorf("warning %q", r.Warnings[0])
 		}
 	}
