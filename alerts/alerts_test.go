@@ -122,7 +122,7 @@ func TestAlertsKnowAllReasons(t *testing.T) {
 	if len(lists) != 2 || !lists[passing] {
 		t.Fatalf("the rule has the reasons %v, want those that need a person and %s", lists, passing)
 	}
-	// They pass at midnight, are none, and have an alert of their own.
+	// The first passes at midnight, the second is not a failure, the third has its own alert.
 	known := map[string]bool{"quota": true, "not_ready": true, "invalid_rows": true}
 	for list := range lists {
 		for reason := range strings.SplitSeq(list, "|") {

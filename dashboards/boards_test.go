@@ -163,7 +163,7 @@ func checkVariables(t *testing.T, b board) {
 }
 
 // TestBoardsShowAlerts looks for the firing alerts of what is chosen on each board. An alert on the exporter has no
-// account, one on an absent job no instance: the empty value stands for these.
+// account, one on an absent job no instance: the empty value matches these.
 func TestBoardsShowAlerts(t *testing.T) {
 	names := map[string]bool{}
 	for _, b := range boards(t) {
@@ -274,7 +274,7 @@ func TestBoardsSayWhatTheyShow(t *testing.T) {
 	}
 }
 
-// checkPlace fails if a panel leaves the grid or lies on one before it.
+// checkPlace fails if a panel is outside of the grid or overlaps an earlier one.
 func checkPlace(t *testing.T, b board, i int) {
 	t.Helper()
 	at := b.Panels[i].GridPos
@@ -284,7 +284,7 @@ func checkPlace(t *testing.T, b board, i int) {
 	for _, other := range b.Panels[:i] {
 		o := other.GridPos
 		if at.X < o.X+o.W && o.X < at.X+at.W && at.Y < o.Y+o.H && o.Y < at.Y+at.H {
-			t.Errorf("%s: %s lies on %s", b.UID, b.Panels[i].Title, other.Title)
+			t.Errorf("%s: %s overlaps %s", b.UID, b.Panels[i].Title, other.Title)
 		}
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// What a release is made of is checked as far as that goes without publishing one.
+// The content of a release is checked as far as possible without publishing one.
 
-// releaseFile is what is looked at of .goreleaser.yml.
+// releaseFile is the part of .goreleaser.yml that is checked.
 type releaseFile struct {
 	Builds []struct {
 		Env, Goarch, Flags, Ldflags []string
@@ -123,7 +123,7 @@ func TestReleaseImage(t *testing.T) {
 	}
 }
 
-// What GitHub runs is what everybody runs.
+// The workflows run the same commands as developers do.
 func TestWorkflows(t *testing.T) {
 	for name, command := range map[string]string{"test": ".ci/run", "release": "goreleaser/goreleaser-action"} {
 		path := filepath.Join(".github/workflows", name+".yml")

@@ -135,7 +135,7 @@ func TestDocsFlags(t *testing.T) {
 	}
 	flags := repotest.Found(`(?m)^ +(?:-h, )?--(?:\[no-\])?([a-z.-]+)`, strings.Join(help, "\n"))
 	documented := repotest.Found("(?m)^\\| `--([a-z.-]+)`", reference)
-	delete(flags, "help-long") // the text of --help itself tells of it
+	delete(flags, "help-long") // only the text of --help mentions it
 	if names := repotest.Missing(flags, documented); len(flags) == 0 || len(names) > 0 {
 		t.Errorf("docs/command-line.md lacks the flags %q of %d", names, len(flags))
 	}
@@ -423,6 +423,6 @@ weixin: {base_url: "%[5]s", requests_per_second: 1000}
 	_, section, _ := strings.Cut(repotest.Text(t, "docs/troubleshooting.md"), "`--output=json` writes")
 	section, _, _ = strings.Cut(section, "```")
 	if names := repotest.Missing(keys, repotest.Found("`([a-z_]+)`", section)); len(keys) == 0 || len(names) > 0 {
-		t.Errorf("docs/troubleshooting.md does not tell of the JSON keys %q of %d", names, len(keys))
+		t.Errorf("docs/troubleshooting.md does not describe the JSON keys %q of %d", names, len(keys))
 	}
 }

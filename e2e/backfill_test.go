@@ -121,7 +121,7 @@ func TestBackfillStopsAndGoesOn(t *testing.T) {
 			return nil
 		})
 		p.stop(t, s)
-		if !strings.HasSuffix(p.stdout.String(), "\nstopped; all that was answered is stored; run the same again to go on\n") {
+		if !strings.HasSuffix(p.stdout.String(), "\nstopped; every response is stored; run the same command again to continue\n") {
 			t.Errorf("stop %d: %s", i, mask(p.stdout.String()))
 		}
 	}
@@ -150,7 +150,7 @@ func TestBackfillExitCodes(t *testing.T) {
 	w := newWorld(t, limited, unverified, shop)
 	got := w.backfill(t, 20, "--account=limited", "--account=shop")
 	if want := "weixin_exporter: error: the day's quota is used up for 1 of 2 accounts: limited; " +
-		"run the same again after midnight in China, or with --wait\n"; got.code != 3 || !strings.HasSuffix(got.stderr, want) {
+		"run the same command again after midnight in China, or with --wait\n"; got.code != 3 || !strings.HasSuffix(got.stderr, want) {
 		t.Errorf("code %d\n%s", got.code, mask(got.stderr))
 	}
 	if !strings.Contains(got.stdout, "\nlimited, hourly: 12 calls left: errcode 45009") {

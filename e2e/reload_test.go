@@ -48,7 +48,7 @@ func TestReload(t *testing.T) {
 				return
 			}
 			first, _, _ := strings.Cut(reason, "\n")
-			x.waitLine(t, x.stderr, from, "level=error", `msg="the configuration was not reloaded; the former one stays in force"`,
+			x.waitLine(t, x.stderr, from, "level=error", `msg="the configuration was not reloaded; the former one is still used"`,
 				strings.ReplaceAll(first, `"`, `\"`))
 		}},
 	} {

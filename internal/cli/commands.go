@@ -18,21 +18,21 @@ func (c *commandLine) declare(env *command.Env) map[string]func(context.Context)
 
 	serve := app.Command("serve", "Refresh on a timer and serve the metrics.").Default()
 	var checkOptions command.CheckOptions
-	check := app.Command("check", "Read the configuration and say what is wrong with it.")
+	check := app.Command("check", "Read the configuration and list its faults.")
 	checkOptions.Flags(check)
 	var backfillOptions command.BackfillOptions
-	backfill := app.Command("backfill", "Fill the store with days from Weixin; goes on where it was stopped.")
+	backfill := app.Command("backfill", "Fill the store with days from Weixin; continues where it was stopped.")
 	backfillOptions.Flags(backfill)
 	var exportOptions command.ExportOptions
 	export := app.Command("export", "Write what is stored, each hour and day with its own time.")
 	exportOptions.Flags(export)
-	stored := app.Command("store", "What can be done with the store.")
-	backup := stored.Command("backup", "Write a copy of the store into a file; works beside a running exporter.")
+	stored := app.Command("store", "Maintain the store.")
+	backup := stored.Command("backup", "Write a copy of the store to a file, even while an exporter is running.")
 	var backupOptions command.BackupOptions
 	backupOptions.Flags(backup)
-	writing := app.Command("remote-write", "What can be done about remote write.")
+	writing := app.Command("remote-write", "Maintain remote write.")
 	var resendOptions command.ResendOptions
-	resend := writing.Command("resend", "Have days sent again that were sent or given up; works beside a running exporter, which follows within seconds.")
+	resend := writing.Command("resend", "Send days again that were sent or given up; a running exporter does so within seconds.")
 	resendOptions.Flags(resend)
 	demo := app.Command("demo", "Serve a simulated Weixin with several accounts: needs no account, no network and no other server.")
 	var demoOptions command.DemoOptions

@@ -19,8 +19,8 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// exportable makes a store with a day of each account, named by app id, and a configuration
-// beside it that names the given ones. It returns the latter's path.
+// exportable makes a store with a day of each account, named by app id, and a configuration in the same folder
+// that names the given ones. It returns the latter's path.
 func exportable(t *testing.T, accounts string, appIDs ...string) string {
 	t.Helper()
 	file := clitest.WriteConfig(t, "accounts:\n"+accounts)
@@ -310,7 +310,7 @@ func TestExportToStandardOutputThatFails(t *testing.T) {
 	var stderr strings.Builder
 	args := []string{"export", "--format=csv", "--config.file=" + config}
 	if code := cli.Run(t.Context(), args, cli.Options{Stdout: writer, Stderr: &stderr, Now: time.Now}); code != cli.Done || stderr.Len() > 0 {
-		t.Errorf("nobody reads: %d and %q", code, &stderr)
+		t.Errorf("without a reader: %d and %q", code, &stderr)
 	}
 	full := writerFunc(func([]byte) (int, error) { return 0, errors.New("no space left") })
 	want := "weixin_exporter: error: exporting to standard output: no space left\n"

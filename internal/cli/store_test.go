@@ -16,7 +16,7 @@ import (
 )
 
 // simulate returns a simulated Weixin that knows one account, and a configuration with further
-// settings that uses it. The store is beside the latter.
+// settings that uses it. The store is in the same folder.
 func simulate(t *testing.T, settings string) (*weixintest.Server, string, string) {
 	t.Helper()
 	simulated := weixintest.New(weixintest.Options{
@@ -47,14 +47,14 @@ func TestASecondServerOnTheSameStore(t *testing.T) {
 		{"check"}, {"export", "--format=csv"}, {"backfill", "--since=" + (datacube.DateOf(time.Now()) - 9).String()},
 	} {
 		if got := clitest.Finish(t, time.Now, append(args, "--config.file="+file)...); got.Code != cli.Done {
-			t.Errorf("%q beside a server: %d", args, got.Code)
+			t.Errorf("%q during serve: %d", args, got.Code)
 		}
 	}
 	if code := p.Stop(); code != cli.Done {
 		t.Errorf("exit code %d", code)
 	}
 	if _, err := os.Stat(path + ".lock"); err == nil {
-		t.Error("the lock file is left behind")
+		t.Error("the lock file was not removed")
 	}
 	before := len(simulated.Calls())
 	p = clitest.Start(t, "serve", "--config.file="+file)

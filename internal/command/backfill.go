@@ -21,22 +21,21 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// ErrQuota is what a backfill ends with where nothing but a day's quota kept it from asking
-// for all days.
+// ErrQuota is returned by a backfill that was incomplete only because the quota of the day was used up.
 var ErrQuota = errors.New("the day's quota is used up")
 
-// backfillBusy is how long a backfill waits for another process that keeps the store locked.
-// Nobody waits for its answers, and to lose one means to ask again.
+// backfillBusy is how long a backfill waits for another process that locks the store. Waiting is better than
+// losing a response, which would have to be requested again.
 const backfillBusy = time.Minute
 
-// BackfillOptions says what the backfill command is to do.
+// BackfillOptions are the options of the backfill command.
 type BackfillOptions struct {
 	ConfigFile string
-	// Since and Until are the first and the last day; Until 0 is the latest that there is.
+	// Since and Until are the first and the last day; Until 0 is the latest available day.
 	Since, Until datacube.Date
 	// Accounts are the names of the accounts to fill; none means all.
 	Accounts []string
-	// Force asks for known days, too; Wait waits where a quota is used up; DryRun makes no call.
+	// Force requests known days, too; Wait waits if a quota is used up; DryRun makes no call.
 	Force, Wait, DryRun bool
 }
 
@@ -46,19 +45,19 @@ func (c *BackfillOptions) Flags(clause *kingpin.CmdClause) {
 	clause.Flag("until", "Last day to fill, YYYY-MM-DD; the default is the latest that Weixin has.").SetText(&c.Until)
 	clause.Flag("account", "Fill only the account of this name; repeatable.").StringsVar(&c.Accounts)
 	clause.Flag("force", "Ask for known days, too.").BoolVar(&c.Force)
-	clause.Flag("wait", "Where a day's quota is used up, wait for the next one and go on.").BoolVar(&c.Wait)
-	clause.Flag("dry-run", "Say how many calls it would take, and make none.").BoolVar(&c.DryRun)
+	clause.Flag("wait", "If the quota of a day is used up, wait for the next one and continue.").BoolVar(&c.Wait)
+	clause.Flag("dry-run", "Print how many calls it would take, and make none.").BoolVar(&c.DryRun)
 }
 
-// Backfill fills the store from Weixin and says on standard output what came of it. A context
-// that ends stops it in good order, which is no error.
+// Backfill fills the store from Weixin and prints a summary on standard output. If the context ends, it stops
+// cleanly and returns nil.
 func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
-	// A terminal that is closed is a reason to stop, too.
+	// Closing the terminal stops a backfill, too.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
 	cfg, err := exporter.LoadConfig(ctx, c.ConfigFile)
 	if ctx.Err() != nil && err != nil {
-		return nil // ended before it began
+		return nil // stopped before it began
 	}
 	if err != nil {
 		return config.Abridged(err)
@@ -88,7 +87,7 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	}
 	db, err := store.Open(ctx, cfg.Store.Path, store.Options{BusyTimeout: backfillBusy})
 	if ctx.Err() != nil && err != nil {
-		return nil // ended before it began
+		return nil // stopped before it began
 	}
 	if err != nil {
 		return err
@@ -104,21 +103,21 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	return err
 }
 
-// rotates reports whether the refresh token of an account to fill may be replaced meanwhile.
+// rotates reports whether the backfill may replace the refresh token of an account.
 func (c *BackfillOptions) rotates(cfg *config.Config) bool {
 	return slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool {
 		return a.Token.Type == config.AuthorizerToken && (len(c.Accounts) == 0 || slices.Contains(c.Accounts, a.Name))
 	})
 }
 
-// fill returns what is to be filled, and what the operator should know about it.
+// fill returns the request, and notes for the operator.
 func (c *BackfillOptions) fill(now time.Time, cfg refresh.Config) (refresh.BackfillRequest, []string, error) {
 	f := refresh.BackfillRequest{Since: c.Since, Until: c.Until, Force: c.Force, Wait: c.Wait, Concurrency: cfg.Concurrency}
 	var notes []string
 	yesterday := datacube.DateOf(now) - 1
 	latest := yesterday
 	if now.Before(yesterday.End().Add(cfg.ReadyAt)) {
-		latest-- // its figures are not asked for yet
+		latest-- // its figures are not requested yet
 	}
 	if f.Until == 0 {
 		f.Until = latest
@@ -137,7 +136,7 @@ func (c *BackfillOptions) fill(now time.Time, cfg refresh.Config) (refresh.Backf
 		return f, nil, fmt.Errorf("--since=%v: %w: store.retention keeps %d days, so the days before %v would be removed at once;"+
 			" ask for %v or later, or set store.retention to 0", f.Since, exporter.ErrUsage, cfg.RetentionDays, first, first)
 	case f.Until > latest:
-		notes = append(notes, fmt.Sprintf("yesterday, %v, is left out: before refresh.ready_at it is not asked for", f.Until))
+		notes = append(notes, fmt.Sprintf("yesterday, %v, is left out: it is not requested before refresh.ready_at", f.Until))
 		f.Until = latest
 	}
 	for _, name := range c.Accounts {
@@ -153,13 +152,13 @@ func (c *BackfillOptions) fill(now time.Time, cfg refresh.Config) (refresh.Backf
 	return f, notes, nil
 }
 
-// carryOut plans, and then makes the calls or says how many there would be.
+// carryOut plans, and then makes the calls or prints their number.
 func (c *BackfillOptions) carryOut(
 	ctx context.Context, env Env, b *refresh.Backfill, f refresh.BackfillRequest, progress *fillProgress, perSecond float64,
 ) error {
 	plan, err := b.Plan(ctx, f)
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // ended before it began
+		return nil //nolint:nilerr // stopped before it began
 	}
 	if err != nil {
 		return err
@@ -180,7 +179,7 @@ func (c *BackfillOptions) carryOut(
 	return verdict(filled)
 }
 
-// verdict returns nil where all days were asked for.
+// verdict returns nil if all days were requested.
 func verdict(filled []refresh.BackfillResult) error {
 	var failed, waiting []string
 	for i := range filled {
@@ -202,7 +201,7 @@ func verdict(filled []refresh.BackfillResult) error {
 	case len(failed) > 0:
 		return fmt.Errorf("accounts that could not be filled: %d of %d: %s", len(failed), len(filled), text.List(failed))
 	case len(waiting) > 0:
-		return fmt.Errorf("%w for %d of %d accounts: %s; run the same again after midnight in China, or with --wait",
+		return fmt.Errorf("%w for %d of %d accounts: %s; run the same command again after midnight in China, or with --wait",
 			ErrQuota, len(waiting), len(filled), text.List(waiting))
 	default:
 		return nil

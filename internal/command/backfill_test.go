@@ -21,7 +21,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// clock stands still until it is moved.
+// clock does not move until pass is called.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -89,13 +89,13 @@ func date(t *testing.T, text string) datacube.Date {
 	return d
 }
 
-// TestBackfillSaysHowFarItIs: a line every ten seconds, whatever there is to tell.
+// TestBackfillSaysHowFarItIs: there is a line every ten seconds.
 func TestBackfillSaysHowFarItIs(t *testing.T) {
 	s := newStation(t, "2026-03-10 09:00", "")
 	if err := s.run(t.Context(), command.BackfillOptions{Since: date(t, "2026-01-09")}); err != nil {
 		t.Fatal(err)
 	}
-	lines := regexp.MustCompile(`msg="backfill goes on" calls=(\d+) calls_left=(\d+) calls_per_second=(\S+) time_left=(\S+)`).
+	lines := regexp.MustCompile(`msg="backfill in progress" calls=(\d+) calls_left=(\d+) calls_per_second=(\S+) time_left=(\S+)`).
 		FindAllStringSubmatch(s.stderr.String(), -1)
 	// 62 calls and one for the token, of a second each.
 	if len(lines) != 6 {
@@ -122,8 +122,8 @@ func TestBackfillSaysHowFarItIs(t *testing.T) {
 		}
 	}
 	if want := "2026-01-09 to 2026-03-09, 1 accounts: 62 calls answered, 0 failed, 0 left.\n" +
-		"  daily: 60 days learned, 0 of them without traffic; 0 not there yet\n" +
-		"  hourly: 60 days learned, 0 of them without traffic; 0 not there yet\n"; s.stdout.String() != want {
+		"  daily: 60 days learned, 0 of them without traffic; 0 not available yet\n" +
+		"  hourly: 60 days learned, 0 of them without traffic; 0 not available yet\n"; s.stdout.String() != want {
 		t.Errorf("the summary is\n%s\nwant\n%s", &s.stdout, want)
 	}
 }
@@ -139,10 +139,10 @@ func TestBackfillByForceSaysHowManyDaysItStored(t *testing.T) {
 		}
 	}
 	if want := "2026-03-01 to 2026-03-08, 1 accounts: 9 calls answered, 0 failed, 0 left.\n" +
-		"  daily: 0 days learned, 0 of them without traffic; 0 not there yet\n" +
-		"  daily: 8 known days answered again, and stored\n" +
-		"  hourly: 0 days learned, 0 of them without traffic; 0 not there yet\n" +
-		"  hourly: 8 known days answered again, and stored\n"; s.stdout.String() != want {
+		"  daily: 0 days learned, 0 of them without traffic; 0 not available yet\n" +
+		"  daily: 8 known days fetched again, and stored\n" +
+		"  hourly: 0 days learned, 0 of them without traffic; 0 not available yet\n" +
+		"  hourly: 8 known days fetched again, and stored\n"; s.stdout.String() != want {
 		t.Errorf("the summary is\n%s\nwant\n%s", &s.stdout, want)
 	}
 }
@@ -196,7 +196,7 @@ func TestBackfillRange(t *testing.T) {
 	}
 }
 
-// TestBackfillThatIsStoppedEarly: a context that has ended is no fault.
+// TestBackfillThatIsStoppedEarly: a context that has ended is not a fault.
 func TestBackfillThatIsStoppedEarly(t *testing.T) {
 	s := newStation(t, "2026-03-10 09:00", "")
 	ctx, cancel := context.WithCancel(t.Context())

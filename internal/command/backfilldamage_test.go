@@ -25,7 +25,7 @@ func TestBackfillOfDamagedAnswersFails(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	for _, want := range []string{
-		"4 calls answered, 2 failed, 0 left", "hourly: 2 days not done: the answer could not be understood; what was known of them is kept",
+		"4 calls answered, 2 failed, 0 left", "hourly: 2 days not filled: the response could not be understood; their known figures are kept",
 		"1 known days with traffic came back without rows; their figures are kept",
 	} {
 		if !strings.Contains(s.stdout.String(), want) {

@@ -12,7 +12,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// writePlan says how many calls a backfill would take.
+// writePlan prints the number of calls of a backfill.
 func writePlan(w io.Writer, p refresh.BackfillPlan, perSecond float64) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleDefault)
@@ -36,7 +36,7 @@ func writePlan(w io.Writer, p refresh.BackfillPlan, perSecond float64) error {
 	return err
 }
 
-// unpadded takes the spaces off the ends of lines.
+// unpadded removes trailing spaces from all lines.
 func unpadded(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
@@ -45,7 +45,7 @@ func unpadded(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// writeFilled says what came of a backfill.
+// writeFilled prints the summary of a backfill.
 func writeFilled(w io.Writer, p refresh.BackfillPlan, filled []refresh.BackfillResult, stopped bool) error {
 	var calls, failures, revisions, vanished, left int
 	var learned, confirmed, empty, notThere, damaged [datacube.APIs]int
@@ -67,12 +67,12 @@ func writeFilled(w io.Writer, p refresh.BackfillPlan, filled []refresh.BackfillR
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v to %v, %d accounts: %d calls answered, %d failed, %d left.\n", p.Since, p.Until, len(filled), calls, failures, left)
 	for api := range datacube.APIs {
-		fmt.Fprintf(&b, "  %v: %d days learned, %d of them without traffic; %d not there yet\n", api, learned[api], empty[api], notThere[api])
+		fmt.Fprintf(&b, "  %v: %d days learned, %d of them without traffic; %d not available yet\n", api, learned[api], empty[api], notThere[api])
 		if n := confirmed[api]; n > 0 {
-			fmt.Fprintf(&b, "  %v: %d known days answered again, and stored\n", api, n)
+			fmt.Fprintf(&b, "  %v: %d known days fetched again, and stored\n", api, n)
 		}
 		if n := damaged[api]; n > 0 {
-			fmt.Fprintf(&b, "  %v: %d days not done: the answer could not be understood; what was known of them is kept\n", api, n)
+			fmt.Fprintf(&b, "  %v: %d days not filled: the response could not be understood; their known figures are kept\n", api, n)
 		}
 	}
 	if revisions > 0 {
@@ -93,13 +93,13 @@ func writeFilled(w io.Writer, p refresh.BackfillPlan, filled []refresh.BackfillR
 		}
 	}
 	if stopped {
-		fmt.Fprintf(&b, "\nstopped; all that was answered is stored; run the same again to go on\n")
+		fmt.Fprintf(&b, "\nstopped; every response is stored; run the same command again to continue\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// roughly writes a duration as people say it: 45s, 12m, 3h20m, 2d5h.
+// roughly formats a duration with its two largest units: 45s, 12m00s, 3h20m, 2d05h.
 func roughly(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {

@@ -12,8 +12,8 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-// banner says once where to look, when all addresses are served and each account has been asked for: behind
-// the lines that the log has of these, where it stays in sight.
+// banner prints the addresses once, when all of them are served and each account has been refreshed: after the
+// log lines of these, so that it stays visible.
 type banner struct {
 	env       Env
 	web       exporter.Web
@@ -27,12 +27,12 @@ type banner struct {
 	displayed bool
 }
 
-// listening is told each address that is served.
+// listening is called with each address that is served.
 func (b *banner) listening(address net.Addr) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.missing--
-	// Without a TCP address whoever asked for it knows where it is.
+	// An address that is not a TCP address cannot be shown as a URL.
 	if host, port, err := net.SplitHostPort(address.String()); err == nil {
 		if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 			host = "localhost"
@@ -42,7 +42,7 @@ func (b *banner) listening(address net.Addr) {
 	b.display()
 }
 
-// published is told each snapshot.
+// published is called with each snapshot.
 func (b *banner) published(s *snapshot.Snapshot) {
 	if s == nil || slices.ContainsFunc(s.Accounts, func(a *snapshot.Account) bool { return !asked(a) }) {
 		return
@@ -78,7 +78,7 @@ func (b *banner) display() {
 	}
 	at, err := b.web.Location()
 	if err != nil {
-		return // and the exporter has not started
+		return // the exporter has not started either
 	}
 	var links strings.Builder
 	slices.Sort(b.hosts)
@@ -90,7 +90,7 @@ func (b *banner) display() {
 A simulated Weixin with %d accounts and a month of history; %s.
 
 %s
-Stop it with Ctrl-C; nothing is left behind.
+Stop it with Ctrl-C; it writes no file.
 
 `, b.accounts, leaves, links.String())
 }

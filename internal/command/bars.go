@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	// mostBars is how many accounts have a bar at the same time.
+	// mostBars is the highest number of accounts with a bar at the same time.
 	mostBars = 10
-	// nameWidth is how many columns an account's name has.
+	// nameWidth is the width of an account's name in columns.
 	nameWidth = 20
 )
 
-// bars show progress on a terminal. What is written to them stands above the bars; without a
-// terminal, or before and after there are bars, it goes straight through.
+// bars show progress on a terminal. Text that is written to them appears above the bars; if there are none, it
+// is written to the output unchanged.
 type bars struct {
 	out      io.Writer
 	terminal int // its file descriptor, -1 if there is none
@@ -34,13 +34,13 @@ type bars struct {
 	container *mpb.Progress // nil while there are no bars
 	total     *bar
 	accounts  map[string]*bar
-	made      int // bars so far, which stand in that order
+	made      int // the number of bars made so far; they are shown in that order
 }
 
 // bar is one of them.
 type bar struct {
 	*mpb.Bar
-	text atomic.Pointer[string] // what stands behind it
+	text atomic.Pointer[string] // shown to the right of it
 }
 
 // newBars returns bars on the standard error, which are shown only if it is a terminal.
@@ -53,8 +53,8 @@ func newBars(env Env) *bars {
 	return b
 }
 
-// leftmost begins whatever is written in the first column: a terminal shows a typed ^C where
-// the bars end, and they would be redrawn from behind it.
+// leftmost begins each write in the first column. A terminal shows a typed ^C at the end of the bars, and they
+// would be redrawn to the right of it.
 type leftmost struct{ io.Writer }
 
 func (l leftmost) Write(p []byte) (int, error) {
@@ -75,7 +75,7 @@ func (b *bars) Write(p []byte) (int, error) {
 	return b.out.Write(p)
 }
 
-// begin shows the bar of the whole, if there is a terminal.
+// begin shows the bar of the total, if there is a terminal.
 func (b *bars) begin() {
 	if b.terminal < 0 {
 		return
@@ -86,7 +86,7 @@ func (b *bars) begin() {
 	b.total = b.add("all", math.MaxInt)
 }
 
-// end takes all bars away.
+// end removes all bars.
 func (b *bars) end() {
 	if !b.shown() {
 		return
@@ -99,7 +99,7 @@ func (b *bars) end() {
 	b.container = nil
 }
 
-// show takes over how it stands with an account and with the whole.
+// show updates the bars of an account and of the total.
 func (b *bars) show(s refresh.BackfillStatus, done, left int, text string) {
 	b.total.set(done, left, text)
 	one := b.accounts[s.Account]
@@ -122,12 +122,12 @@ func (b *bars) show(s refresh.BackfillStatus, done, left int, text string) {
 	}
 }
 
-// add adds a bar; those of a lower priority stand above.
+// add adds a bar; bars of a lower priority are shown above.
 func (b *bars) add(name string, priority int) *bar {
 	one := &bar{}
 	one.text.Store(new(string))
 	name = runewidth.FillRight(runewidth.Truncate(name, nameWidth, "…"), nameWidth)
-	one.Bar = b.container.New(0, mpb.BarStyle(), // 0: it does not end by itself
+	one.Bar = b.container.New(0, mpb.BarStyle(), // 0: it is ended by Abort
 		mpb.BarPriority(priority),
 		mpb.PrependDecorators(decor.Name(name)),
 		mpb.AppendDecorators(
@@ -138,7 +138,7 @@ func (b *bars) add(name string, priority int) *bar {
 	return one
 }
 
-// set says how many calls are done, and what stands behind the bar.
+// set updates the numbers of calls and the text of the bar.
 func (b *bar) set(done, left int, text string) {
 	b.text.Store(&text)
 	b.SetTotal(int64(done+left), false)

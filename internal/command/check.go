@@ -18,7 +18,7 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-// CheckOptions says what the check command is to do.
+// CheckOptions are the options of the check command.
 type CheckOptions struct {
 	ConfigFile string
 	// Web is how the exporter would serve.
@@ -37,9 +37,9 @@ func (c *CheckOptions) Flags(clause *kingpin.CmdClause) {
 	clause.Flag("output", "What --online writes: text, which is the default, or json.").SetValue(oneOf(&c.Output, "text", "json"))
 }
 
-// Check reads the configuration and says what is wrong with it and with what else the exporter needs to
-// start: on stderr, one line for each fault. Online it says the same of each account. It changes nothing.
-// The returned error tells how many faults or faulty accounts there are.
+// Check reads the configuration and prints its faults, and those of what else the exporter needs to start, on
+// stderr, one line each. Online it also examines the accounts. It changes nothing. The returned error has the
+// number of faults or of accounts with faults.
 func Check(ctx context.Context, env Env, c CheckOptions) error {
 	if _, err := c.Web.Location(); err != nil {
 		return err
@@ -102,10 +102,10 @@ func Check(ctx context.Context, env Env, c CheckOptions) error {
 
 var errCheckStopped = errors.New("stopped before the check was complete")
 
-// findings are what was found beside the configuration itself.
+// findings are the faults and warnings of what the exporter needs apart from the configuration.
 type findings struct{ faults, warnings []error }
 
-// say writes the faults and returns how many there are.
+// say prints the faults and returns their number.
 func say(env Env, found findings) int {
 	for _, fault := range found.faults {
 		fmt.Fprintf(env.Stderr, "%v\n", fault)
@@ -113,7 +113,7 @@ func say(env Env, found findings) int {
 	return len(found.faults)
 }
 
-// surroundings looks at what the exporter needs to start beside its configuration, which may be nil.
+// surroundings examines what the exporter needs to start apart from its configuration, which may be nil.
 func (c *CheckOptions) surroundings(ctx context.Context, cfg *config.Config) findings {
 	var found findings
 	if err := c.Web.CheckConfigFile(ctx); err != nil {
@@ -122,7 +122,7 @@ func (c *CheckOptions) surroundings(ctx context.Context, cfg *config.Config) fin
 	if !c.Web.Systemd() {
 		for _, address := range *c.Web.Toolkit.WebListenAddresses {
 			if strings.HasPrefix(address, exporter.VsockScheme) {
-				continue // whether there is such a thing differs from machine to machine
+				continue // not every machine has vsock
 			}
 			found.checkPort(ctx, address)
 		}
@@ -135,13 +135,13 @@ func (c *CheckOptions) surroundings(ctx context.Context, cfg *config.Config) fin
 	return found
 }
 
-// checkPort tries whether the exporter could listen on the address. It is no fault where a running exporter
-// may have the port, or where another user may be allowed to have it.
+// checkPort checks whether the exporter can listen on the address. An address in use, perhaps by a running
+// exporter, or one that only another user may use is a warning.
 func (f *findings) checkPort(ctx context.Context, address string) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	switch {
 	case err == nil:
-		_ = listener.Close() // nobody has connected
+		_ = listener.Close() // it has no connections
 	case errors.Is(err, syscall.EADDRINUSE):
 		f.warnings = append(f.warnings, fmt.Errorf("--web.listen-address=%s: the address is in use, perhaps by a running %s; serve needs it", address, exporter.Program))
 	case errors.Is(err, fs.ErrPermission):
@@ -151,7 +151,7 @@ func (f *findings) checkPort(ctx context.Context, address string) {
 	}
 }
 
-// examine looks at the accounts online and writes what it found.
+// examine examines the accounts online and prints a report.
 func examine(ctx context.Context, env Env, c CheckOptions, cfg *config.Config) error {
 	accounts, err := exporter.CheckAccounts(cfg, env.Now)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"weixin_exporter/internal/remotewrite"
 )
 
-// checkEndpoints asks all endpoints of remote write at once whether they accept requests, without sending
-// samples. What is well and warnings go to notes, faults to stderr; the error says how many have one.
+// checkEndpoints asks all endpoints of remote write concurrently whether they accept requests, without sending
+// samples. Faults are printed on stderr, everything else to notes; the error has the number of faulty endpoints.
 func checkEndpoints(ctx context.Context, env Env, notes io.Writer, cfg *config.Config) error {
 	findings := make([]remotewrite.Finding, len(cfg.RemoteWrite))
 	var probes errgroup.Group
@@ -31,7 +31,7 @@ func checkEndpoints(ctx context.Context, env Env, notes io.Writer, cfg *config.C
 			return nil
 		})
 	}
-	_ = probes.Wait() // what is wrong stands in the findings
+	_ = probes.Wait() // the findings have the errors
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func checkEndpoints(ctx context.Context, env Env, notes io.Writer, cfg *config.C
 	return nil
 }
 
-// oneFault returns two errors as one whose text is one line.
+// oneFault joins two errors in one line.
 func oneFault(first, second error) error {
 	if first == nil || second == nil {
 		return errors.Join(first, second)

@@ -23,12 +23,12 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// ExportOptions says what the export command is to write.
+// ExportOptions are the options of the export command.
 type ExportOptions struct {
 	ConfigFile string
 	// Format is "openmetrics", "csv" or "ndjson".
 	Format string
-	// Since and Until are the first and the last day; zero leaves that side open.
+	// Since and Until are the first and the last day; zero means no limit.
 	Since, Until datacube.Date
 	// Accounts are the names of the accounts to export; none means all in the store.
 	Accounts []string
@@ -48,14 +48,13 @@ func (e *ExportOptions) Flags(clause *kingpin.CmdClause) {
 	clause.Flag("output", "File to write or replace; - is standard output.").Default("-").StringVar(&e.Output)
 }
 
-// Export writes what the store knows. It writes nothing to the store, and works beside an
-// exporter that does. A file is replaced once it is complete, and stays as it is otherwise. If
-// the context ends, Export says so on stderr and returns nil, as if a reader of standard
-// output goes away, which it does not mention.
+// Export writes the known days and hours of the store. It only reads the store, and may run at the same time as
+// an exporter. A file is replaced when it is complete, and is unchanged otherwise. If the context ends, Export
+// says so on stderr and returns nil; if the reader of standard output has closed it, Export just returns nil.
 func Export(ctx context.Context, env Env, e ExportOptions) error {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // a terminal that is closed leaves no half file
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // closing the terminal must not leave a partial file
 	defer stop()
-	// Else Go ends the program on the spot when nobody reads its standard output any more.
+	// Otherwise Go ends the program at once when standard output is closed.
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
@@ -89,13 +88,13 @@ func Export(ctx context.Context, env Env, e ExportOptions) error {
 	return err
 }
 
-// stoppedExport says that a signal ended the export, which is no error.
+// stoppedExport prints that a signal stopped the export, which is not an error.
 func stoppedExport(env Env) error {
 	fmt.Fprintf(env.Stderr, "%s: stopped before the export was complete\n", exporter.Program)
 	return nil
 }
 
-// spare fails if the output would take the place of one of the files that the export needs.
+// spare fails if the output would replace one of the files that the export reads.
 func (e *ExportOptions) spare(files ...string) error {
 	if file := sameAs(e.Output, files...); file != "" {
 		return fmt.Errorf("--output=%s: %w: that is %s itself; name another file", e.Output, exporter.ErrUsage, file)
@@ -103,11 +102,11 @@ func (e *ExportOptions) spare(files ...string) error {
 	return nil
 }
 
-// sameAs returns which of the files the path leads to; "" if to none of them.
+// sameAs returns the file among files that path leads to; "" if there is none.
 func sameAs(path string, files ...string) string {
 	output, err := os.Stat(path)
 	if err != nil {
-		return "" // there is nothing that could be replaced
+		return "" // it does not exist
 	}
 	for _, file := range files {
 		if needed, err := os.Stat(file); err == nil && os.SameFile(output, needed) {
@@ -139,8 +138,8 @@ func (e *ExportOptions) export(ctx context.Context, env Env, cfg *config.Config)
 	return err
 }
 
-// choose returns the accounts to export: those of the configuration by their names, and those
-// that only the store still knows by their app ids.
+// choose returns the accounts to export: configured accounts by their names, others in the store by their
+// app ids.
 func (e *ExportOptions) choose(env Env, cfg *config.Config, stored []string) ([]export.Account, error) {
 	var accounts []export.Account
 	byName, configured := map[string]export.Account{}, map[string]bool{}
@@ -180,7 +179,7 @@ func (e *ExportOptions) choose(env Env, cfg *config.Config, stored []string) ([]
 	return chosen, nil
 }
 
-// note tells of the accounts that are not in the configuration.
+// note prints the accounts that are not in the configuration.
 func note(env Env, appIDs []string) {
 	const shown = 3
 	switch n := len(appIDs); {
@@ -193,7 +192,7 @@ func note(env Env, appIDs []string) {
 	}
 }
 
-// write writes what can be read. incomplete says afterwards whether that was all.
+// write writes what can be read. incomplete returns an error afterwards if that was not everything.
 func (e *ExportOptions) write(ctx context.Context, env Env, storePath string, incomplete func() error, job export.Job) error {
 	format := map[string]func(io.Writer, export.Job) error{
 		"openmetrics": export.OpenMetrics, "csv": export.CSV, "ndjson": export.NDJSON,
@@ -216,15 +215,15 @@ func (e *ExportOptions) write(ctx context.Context, env Env, storePath string, in
 		return nil
 	}
 	fill := func(file *os.File) error {
-		job.Spool.Folder = filepath.Dir(file.Name()) // where there is room for far more
+		job.Spool.Folder = filepath.Dir(file.Name()) // which has room for the output, too
 		if err := format(file, job); err != nil {
 			return err
 		}
-		return ctx.Err() // the last moment to leave the former file as it is
+		return ctx.Err() // the last moment at which the former file can be kept
 	}
 	err := files.Replace(e.Output, func(file *os.File) error { return cmp.Or(fill(file), incomplete()) })
 	if gaps := incomplete(); gaps != nil && ctx.Err() == nil {
-		// What can be read of a damaged store must not take the place of a former export that is whole.
+		// A partial export of a damaged store must not replace a complete one.
 		part := e.Output + ".incomplete"
 		if err = files.Replace(part, fill); err == nil {
 			return fmt.Errorf("exporting to %s: what could be read is in %s: %w", e.Output, part, gaps)
@@ -236,9 +235,9 @@ func (e *ExportOptions) write(ctx context.Context, env Env, storePath string, in
 	return nil
 }
 
-// spoolBeside returns where to keep what cannot be written to standard output yet: in TMPDIR if that is
-// set, or else beside the store, since an image need not have a folder for temporary files; or in no
-// folder where none can be written to. Who reads standard output gets nothing before all has been read.
+// spoolBeside returns where to keep data until it can be written to standard output: in TMPDIR if that is set,
+// or else in the folder of the store, since an image may lack a folder for temporary files; or nowhere if
+// neither can be written to. Nothing is written to standard output before everything has been read.
 func spoolBeside(path string) export.Spool {
 	folders := []string{filepath.Dir(path), os.TempDir()}
 	if os.Getenv("TMPDIR") != "" {
@@ -259,14 +258,13 @@ func spoolBeside(path string) export.Spool {
 	return export.Spool{Off: true}
 }
 
-// stoppable is a writer whose Write ends with the context, though it waits for a reader.
+// stoppable is a writer whose Write returns when the context ends, even while it waits for a reader.
 type stoppable struct {
 	ctx context.Context // it lives as long as the command
 	w   io.Writer
 }
 
-// Write implements io.Writer. After the context's end p may still be read, until the program
-// ends as well.
+// Write implements io.Writer. After the end of the context p may be read until the program ends.
 func (s stoppable) Write(p []byte) (int, error) {
 	type result struct {
 		n   int

@@ -12,19 +12,18 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// linesEvery is how often a backfill that shows no bars says how far it is.
+// linesEvery is how often a backfill without bars logs its progress.
 const linesEvery = 10 * time.Second
 
-// fillProgress shows how a backfill goes on: with bars on a terminal, and otherwise with a
-// line now and then.
+// fillProgress shows the progress of a backfill: with bars on a terminal, and otherwise in the log.
 type fillProgress struct {
 	tally
 	bars   *bars
 	logger log.Logger
-	said   time.Time // when the last line was written
+	said   time.Time // when the last line was logged
 }
 
-// begin takes over what is to be done.
+// begin starts showing the progress of a plan.
 func (p *fillProgress) begin(plan refresh.BackfillPlan) {
 	p.tally.begin(plan)
 	p.said = p.now()
@@ -33,7 +32,7 @@ func (p *fillProgress) begin(plan refresh.BackfillPlan) {
 	p.bars.begin()
 }
 
-// end leaves nothing of the bars.
+// end removes the bars.
 func (p *fillProgress) end() { p.bars.end() }
 
 // Show implements refresh.BackfillProgress.
@@ -45,27 +44,27 @@ func (p *fillProgress) Show(s refresh.BackfillStatus) {
 	}
 	if now := p.now(); now.Sub(p.said) >= linesEvery {
 		p.said = now
-		level.Info(p.logger).Log("msg", "backfill goes on", "calls", p.done, "calls_left", p.left,
+		level.Info(p.logger).Log("msg", "backfill in progress", "calls", p.done, "calls_left", p.left,
 			"calls_per_second", math.Round(10*p.perSecond())/10, "time_left", p.timeLeft())
 	}
 }
 
-// tally adds up how it stands with the accounts.
+// tally adds up the progress of the accounts.
 type tally struct {
 	now        func() time.Time
-	latest     map[string]refresh.BackfillStatus // by account; those that ended are left out
+	latest     map[string]refresh.BackfillStatus // by account; without those that have ended
 	done, left int
 	points     []point // of the last while, the oldest first
 }
 
-// point is how many calls were done at a time.
+// point is the number of calls done at a time.
 type point struct {
 	at   time.Time
 	done int
 }
 
-// paceTime is how far back the pace is measured: long enough to be steady, short enough to
-// follow what happens.
+// paceTime is the period over which the pace is measured: long enough to be steady, short enough to follow
+// changes.
 const paceTime = 30 * time.Second
 
 func (t *tally) begin(plan refresh.BackfillPlan) {
@@ -78,7 +77,7 @@ func (t *tally) begin(plan refresh.BackfillPlan) {
 	t.points = []point{{t.now(), 0}}
 }
 
-// add takes over how it stands with one account.
+// add updates the progress of an account.
 func (t *tally) add(s refresh.BackfillStatus) {
 	former, ok := t.latest[s.Account]
 	if !ok {
@@ -86,7 +85,7 @@ func (t *tally) add(s refresh.BackfillStatus) {
 	}
 	left := s.Left
 	if s.Ended {
-		left = 0 // nobody makes them
+		left = 0 // they are not made
 	}
 	t.done += s.Done - former.Done
 	t.left += left - former.Left
@@ -103,7 +102,7 @@ func (t *tally) add(s refresh.BackfillStatus) {
 	}
 }
 
-// perSecond returns how many calls were answered in a second of late.
+// perSecond returns the recent number of calls per second.
 func (t *tally) perSecond() float64 {
 	first := t.points[0]
 	passed := t.now().Sub(first.at).Seconds()
@@ -113,7 +112,7 @@ func (t *tally) perSecond() float64 {
 	return float64(t.done-first.done) / passed
 }
 
-// timeLeft returns how long the rest takes at the pace of late, in words.
+// timeLeft returns the expected duration of the remaining calls, in words.
 func (t *tally) timeLeft() string {
 	pace := t.perSecond()
 	if t.left == 0 || pace <= 0 {
@@ -122,7 +121,7 @@ func (t *tally) timeLeft() string {
 	return roughly(time.Duration(float64(t.left) / pace * float64(time.Second)))
 }
 
-// text is what stands behind the bar of the whole.
+// text returns the text for the bar of the total.
 func (t *tally) text() string {
 	return fmt.Sprintf("%.1f/s, %s left", t.perSecond(), t.timeLeft())
 }

@@ -12,7 +12,7 @@ import (
 	"weixin_exporter/internal/check"
 )
 
-// writeReports writes what was found to standard output, as a table or as JSON.
+// writeReports writes the reports to standard output, as a table or as JSON.
 func writeReports(env Env, reports []check.Report, output string) error {
 	if output == "json" {
 		return writeJSON(env.Stdout, reports)
@@ -50,7 +50,7 @@ func paint(state check.State, text string, colours bool) string {
 	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", number, text)
 }
 
-// writeTable writes a line for each account and, below, what is wrong and what to do.
+// writeTable writes a line for each account and, below, the faults and what to do about them.
 func writeTable(w io.Writer, reports []check.Report, colours bool) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleDefault)
@@ -86,7 +86,7 @@ func writeTable(w io.Writer, reports []check.Report, colours bool) error {
 	return nil
 }
 
-// cell is what the table says of a check; the text of a fault stands below it.
+// cell returns the text of a check in the table; the text of a fault is below the table.
 func cell(c *check.Check) string {
 	switch {
 	case c.State == check.Fault && c.Errcode != 0:

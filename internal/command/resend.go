@@ -18,10 +18,10 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// ResendOptions says what the command remote-write resend is to have sent again.
+// ResendOptions are the options of the command remote-write resend.
 type ResendOptions struct {
 	ConfigFile string
-	// Since and Until are the first and the last day; a zero Until leaves that side open.
+	// Since and Until are the first and the last day; a zero Until is today.
 	Since, Until datacube.Date
 	// Endpoints are names or URLs of endpoints; none means all.
 	Endpoints []string
@@ -37,9 +37,9 @@ func (r *ResendOptions) Flags(clause *kingpin.CmdClause) {
 	clause.Flag("account", "Send again only the account of this name; repeatable.").StringsVar(&r.Accounts)
 }
 
-// Resend marks days in the store to be sent again to endpoints of remote write, whether they were
-// accepted or refused. It sends nothing itself: an exporter that serves from the store does so within
-// seconds, or else the next one that starts.
+// Resend marks days in the store to be sent again to endpoints of remote write, whether they were accepted or
+// refused. The samples are sent by the exporter that serves from the store or, if none is running, by the
+// next one that starts.
 func Resend(ctx context.Context, env Env, r ResendOptions) error {
 	cfg, err := config.Load(r.ConfigFile)
 	if err != nil {
@@ -100,7 +100,7 @@ func (r *ResendOptions) note(ctx context.Context, env Env, known *store.Store, e
 	return nil
 }
 
-// endpoints returns those of the configuration that are meant.
+// endpoints returns the chosen endpoints of the configuration.
 func (r *ResendOptions) endpoints(cfg *config.Config) ([]config.RemoteWrite, error) {
 	if len(cfg.RemoteWrite) == 0 {
 		return nil, fmt.Errorf("%s: there is no endpoint under remote_write", r.ConfigFile)
@@ -125,7 +125,7 @@ func (r *ResendOptions) endpoints(cfg *config.Config) ([]config.RemoteWrite, err
 	return chosen, nil
 }
 
-// appIDs returns those of the accounts that are meant.
+// appIDs returns the app ids of the chosen accounts.
 func (r *ResendOptions) appIDs(cfg *config.Config) ([]string, error) {
 	var appIDs []string
 	for _, name := range r.Accounts {

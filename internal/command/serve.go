@@ -11,17 +11,17 @@ import (
 	"weixin_exporter/internal/exporter"
 )
 
-// Serve refreshes on a timer and serves until the context ends. Faults of Weixin are
-// logged and shown; a returned error names what kept the exporter from starting or going on.
+// Serve refreshes on a timer and serves until the context ends. Failures of Weixin are logged and shown; a
+// returned error says what kept the exporter from starting or made it stop.
 func Serve(ctx context.Context, env Env, web exporter.Web) error {
-	// From the very start, because without it SIGHUP would end the program.
+	// First, because SIGHUP would end the program otherwise.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	load := func(ctx context.Context) (*config.Config, error) { return exporter.LoadConfig(ctx, env.ConfigFile) }
 	cfg, err := load(ctx)
 	if ctx.Err() != nil && err != nil {
-		return nil // ended before it began
+		return nil // stopped before it began
 	}
 	if err != nil {
 		return config.Abridged(err)
@@ -33,12 +33,11 @@ func Serve(ctx context.Context, env Env, web exporter.Web) error {
 	})
 }
 
-// gcPercent keeps the memory of a process with thousands of accounts near what it holds. Nearly all
-// of that lives long, so that collecting garbage at a growth of 30 % instead of 100 % takes
-// about 1 % of a processor under constant scraping.
+// gcPercent limits the garbage of a process with thousands of accounts. Nearly all of its memory is long-lived,
+// so that collecting at a growth of 30 % instead of 100 % takes about 1 % of a processor under constant scraping.
 const gcPercent = 30
 
-// collectSooner sets gcPercent, unless the user has set GOGC.
+// collectSooner sets gcPercent, unless GOGC is set.
 func collectSooner() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)

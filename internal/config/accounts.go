@@ -43,7 +43,7 @@ func (a Account) Secret() secret.Value {
 }
 
 // RereadSecret returns the app secret as its file holds it at the time of the call, or the one given
-// in the configuration where there is no file. An error names the file.
+// in the configuration if there is no file. An error names the file.
 func (a Account) RereadSecret() (secret.Value, error) {
 	if a.AppSecretFile == "" {
 		return a.AppSecret, nil
@@ -113,7 +113,7 @@ func (d *document) validateName(key, name string) {
 	case strings.TrimSpace(name) == "":
 		d.Fault(key, "is empty; "+want)
 	case strings.ContainsFunc(name, unicode.IsControl):
-		d.Fault(key, "holds a control character; "+want)
+		d.Fault(key, "contains a control character; "+want)
 	default:
 		d.unique(key, name, d.shared.names)
 	}
@@ -128,7 +128,7 @@ func (d *document) validateAppID(key, appID string) {
 	case appID == "":
 		d.Fault(key, "is empty; "+want)
 	case strings.ContainsFunc(appID, notInAppID):
-		d.Fault(key, "holds a character that no AppID has; "+want)
+		d.Fault(key, "contains a character that no AppID has; "+want)
 	default:
 		d.unique(key, appID, d.shared.appIDs)
 	}
@@ -169,7 +169,7 @@ func (d *document) validateGivenSecret(key string, account *Account) {
 	inline, file := key+".app_secret", key+".app_secret_file"
 	switch {
 	case d.Has(inline) && d.Has(file):
-		d.Fault(file, fmt.Sprintf("stands beside app_secret on line %d; give only one of the two", d.Place(inline).Line))
+		d.Fault(file, fmt.Sprintf("cannot be given together with app_secret, which is on line %d; give only one of the two", d.Place(inline).Line))
 		return
 	case d.Broken(inline) || d.Broken(file):
 		return
@@ -232,14 +232,14 @@ func unreadable(path string, err error) error {
 
 // badSecret says what keeps text from being what it must be; "" if nothing does.
 func badSecret(text, what string) string {
-	want := "; it must be " + what + ", in printable ASCII without blanks"
+	want := "; it must be " + what + ", in printable ASCII without spaces"
 	switch {
 	case text == "":
 		return "is empty" + want
 	case len(text) > maxSecret:
 		return "is longer than 4 KiB" + want
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "holds a blank, a line break or another character that no secret has" + want
+		return "contains a space, a line break or another character that no secret has" + want
 	case len(text) < minSecret:
 		return fmt.Sprintf("has fewer than %d characters, too few to be kept out of logs and pages%s", minSecret, want)
 	}

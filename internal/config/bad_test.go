@@ -17,7 +17,7 @@ import (
 // of a failing test finds secrets only.
 const marker = "sim-" + "secret-"
 
-// mustNotLeak ends the test, without showing text, if a secret stands in it.
+// mustNotLeak ends the test, without showing text, if there is a secret in it.
 func mustNotLeak(t *testing.T, text string) {
 	t.Helper()
 	if strings.Contains(text, marker) {
@@ -25,7 +25,7 @@ func mustNotLeak(t *testing.T, text string) {
 	}
 }
 
-// Every file in testdata/bad has one fault, a few have more; the text beside it is what is reported.
+// Every file in testdata/bad has one fault or more; the text file of the same name has what is reported.
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yml")
 	if err != nil || len(files) == 0 {
@@ -42,7 +42,7 @@ func TestBadFiles(t *testing.T) {
 				t.Fatal("loads without a fault")
 			}
 			if loaded != nil {
-				t.Error("a configuration is returned beside the error")
+				t.Error("a configuration is returned together with the error")
 			}
 			mustNotLeak(t, err.Error())
 			if diff := cmp.Diff(string(want), err.Error()+"\n"); diff != "" {

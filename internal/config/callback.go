@@ -82,14 +82,14 @@ func readChecked(path string, bad func(string) string) (secret.Value, error) {
 // badCallbackToken says what is wrong with a token; "" if nothing is. Weixin takes 3 to 32 letters and digits.
 func badCallbackToken(text string) string {
 	if len(text) < 3 || len(text) > 32 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "is not a token; it must be the token that is set with Weixin beside the URL, 3 to 32 letters and digits"
+		return "is not a token; it must be the token that is set with Weixin together with the URL, 3 to 32 letters and digits"
 	}
 	return ""
 }
 
 func badAESKey(text string) string {
 	if _, err := callback.ParseKey(text); err != nil {
-		return "is not an EncodingAESKey; it must be the one that is set with Weixin beside the URL, 43 letters and digits"
+		return "is not an EncodingAESKey; it must be the one that is set with Weixin together with the URL, 43 letters and digits"
 	}
 	return ""
 }
@@ -165,7 +165,7 @@ func (d *document) validateCallbackToken(key string, c *Callback) {
 	inline, file := key+".token", key+".token_file"
 	switch {
 	case d.Has(inline) && d.Has(file):
-		d.Fault(file, fmt.Sprintf("stands beside token on line %d; give only one of the two", d.Place(inline).Line))
+		d.Fault(file, fmt.Sprintf("cannot be given together with token, which is on line %d; give only one of the two", d.Place(inline).Line))
 	case d.Broken(inline):
 	case d.Has(inline):
 		if problem := badCallbackToken(c.Token.Reveal()); problem != "" {

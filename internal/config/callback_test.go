@@ -97,7 +97,7 @@ func TestCallbacks(t *testing.T) {
 	}
 }
 
-// A file that cannot be used concerns the account alone, and counts as soon as it is mended.
+// A file that cannot be used concerns the account alone, and is used as soon as it is fixed.
 func TestCallbackFiles(t *testing.T) {
 	folder(t, map[string]string{"config.yml": callbacks, "refresh/guest": marker + "refresh", "token": strings.Repeat("x", 40), "key": "short"})
 	c := mustLoad(t, "config.yml")
@@ -107,7 +107,7 @@ func TestCallbackFiles(t *testing.T) {
 	}
 	text := strings.Join(faults, "\n")
 	for _, want := range []string{
-		`accounts[1].callback.token_file: the content of token is not a token; it must be the token that is set with Weixin beside the URL, 3 to 32 letters and digits (account "guest" alone)`,
+		`accounts[1].callback.token_file: the content of token is not a token; it must be the token that is set with Weixin together with the URL, 3 to 32 letters and digits (account "guest" alone)`,
 		`accounts[2].callback.aes_key_file: the content of key is not an EncodingAESKey;`,
 	} {
 		if !strings.Contains(text, want) {
@@ -117,7 +117,7 @@ func TestCallbackFiles(t *testing.T) {
 	folder(t, map[string]string{"token": "abcd"})
 	guest := c.Accounts[1].Callback
 	if token, err := guest.CurrentToken(); err != nil || token.Reveal() != "abcd" {
-		t.Errorf("a mended file: %v", err)
+		t.Errorf("a fixed file: %v", err)
 	}
 	if _, err := guest.CurrentAESKey(); err == nil || !strings.Contains(err.Error(), "key cannot be read: no such file or directory") {
 		t.Errorf("a file that is gone: %v", err)

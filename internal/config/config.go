@@ -19,7 +19,7 @@ const day = 24 * time.Hour
 // Config is a configuration that has been checked, with every default filled in.
 type Config struct {
 	// Accounts holds at least one account; names and app ids are unique. Those of the account files
-	// stand behind those of the configuration itself, in the order of the files' names.
+	// follow those of the configuration itself, in the order of the files' names.
 	Accounts []Account `yaml:"accounts"`
 	// AccountFiles are the patterns of the files that hold more accounts; relative ones have been
 	// joined with the folder of the configuration.
@@ -34,8 +34,7 @@ type Config struct {
 	accountFaults []AccountFault
 }
 
-// Default returns the configuration that holds wherever a file says nothing. It has no account, and
-// its store's path is relative.
+// Default returns the default of every key. It has no account, and its store's path is relative.
 func Default() Config {
 	return Config{
 		Weixin: Weixin{
@@ -55,8 +54,8 @@ func Default() Config {
 	}
 }
 
-// Load reads and checks the file at path and the account files that it names. What is wrong with
-// their text comes back as Faults, all of them at once; a file that cannot be read as an error that wraps the cause.
+// Load reads and checks the file at path and the account files that it names. The error is Faults, with everything
+// that is wrong with their text, or wraps the cause if a file cannot be read.
 func Load(path string) (*Config, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -106,10 +105,10 @@ func Parse(file string, content []byte) (*Config, error) {
 	return &c, nil
 }
 
-// AccountFaults returns what is wrong with the files of single accounts, in the order of the files and
-// of what stands in them. The configuration holds nevertheless.
+// AccountFaults returns the faults of files of single accounts, in the order of the files and their text. The
+// configuration can be used nevertheless.
 func (c Config) AccountFaults() []AccountFault { return c.accountFaults }
 
-// Warnings returns what deserves the operator's attention and is not a fault, in the order of the files
-// and of what stands in them.
+// Warnings returns what deserves the operator's attention without being a fault, in the order of the files and
+// their text.
 func (c Config) Warnings() []Fault { return c.warnings }

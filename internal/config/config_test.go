@@ -149,7 +149,7 @@ func TestWarnings(t *testing.T) {
 	want := strings.Join([]string{
 		"full.yml:9:7: accounts[1].token.type: every token from /cgi-bin/token invalidates the one that other services of this account use, which logs them out; stable_token does not",
 		"full.yml:14:3: weixin.base_url: app secrets and access tokens cross the network in the clear; https protects them",
-		"full.yml:26:7: weixin.http_config.tls_config.insecure_skip_verify: whoever is on the way to Weixin can read app secrets and access tokens; name the certificate's issuer in ca_file instead",
+		"full.yml:26:7: weixin.http_config.tls_config.insecure_skip_verify: anyone between the exporter and Weixin can read app secrets and access tokens; name the certificate's issuer in ca_file instead",
 	}, "\n")
 	if diff := cmp.Diff(want, config.Faults(c.Warnings()).Error()); diff != "" {
 		t.Errorf("warnings differ (-want +got):\n%s", diff)
@@ -270,6 +270,6 @@ remote_write:
 		t.Errorf("warnings differ (-want +got):\n%s", diff)
 	}
 	if c.Weixin.HTTPClient.FollowRedirects || c.RemoteWrite[0].HTTPClient.FollowRedirects || c.Accounts[0].Token.HTTPClient.FollowRedirects {
-		t.Error("redirects are to be followed")
+		t.Error("redirects would be followed")
 	}
 }

@@ -102,7 +102,7 @@ func (d *document) path(name string) string {
 }
 
 // fileFault adds a fault of a file that a key names. If the key is one of an account it is a fault of that
-// account alone, since the file can be mended while the others run, and otherwise one of the configuration.
+// account alone, since the file can be fixed while the others run, and otherwise one of the configuration.
 func (d *document) fileFault(key, problem string) {
 	if !strings.HasPrefix(key, "accounts[") && !strings.HasPrefix(key, "[") {
 		d.Fault(key, problem)

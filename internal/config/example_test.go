@@ -23,7 +23,7 @@ func example(t *testing.T) string {
 	return string(content)
 }
 
-// What the example shows as a default is to be the default.
+// The defaults in the example are the defaults of the program.
 func TestExample(t *testing.T) {
 	c := mustParse(t, examplePath, example(t))
 	if len(c.Accounts) != 1 || len(c.Warnings()) > 0 {

@@ -15,7 +15,7 @@ type Fault = strictyaml.Fault
 type Faults = strictyaml.Faults
 
 // AccountFault is a fault of a file of one account, such as the file of its app secret. The account cannot be
-// used until the file is mended; all others can.
+// used until the file is fixed; all others can.
 type AccountFault struct {
 	Account string
 	Fault

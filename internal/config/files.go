@@ -72,7 +72,7 @@ func (d *document) validatePattern(key string, pattern *string) {
 		return
 	}
 	if _, err := filepath.Match(*pattern, ""); err != nil {
-		d.Fault(key, "is not a pattern that can be matched; a [ needs its ], and a \\ a character behind it")
+		d.Fault(key, "is not a valid pattern; a [ needs its ], and a \\ a character after it")
 		return
 	}
 	if !filepath.IsAbs(*pattern) {

@@ -62,7 +62,7 @@ func TestAccountFiles(t *testing.T) {
 			t.Errorf("%s: accounts %s, want %s", strings.ReplaceAll(given, here, "…"), got, want)
 		}
 	}
-	// A folder whose name reads like a pattern is none.
+	// A folder whose name looks like a pattern is not one.
 	c := mustParse(t, "etc/x[1]/config.yml", `account_files: ["*.yml"]`)
 	if got := names(c); got != "e ef" {
 		t.Errorf("accounts %s in the folder x[1]", got)

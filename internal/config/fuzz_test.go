@@ -12,7 +12,7 @@ import (
 	"weixin_exporter/internal/config"
 )
 
-// Whatever the bytes are: no panic, a place for every fault, no secret in any; and what loads is
+// For all inputs: no panic, a place for every fault, no secret in any; and what loads is
 // written in a form that loads again and is then written alike.
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"testdata/*.yml", "testdata/bad/*.yml", "../../config.example.yml"} {
@@ -94,12 +94,12 @@ func FuzzAccountFile(f *testing.F) {
 // reload loads the masked form of c and compares.
 func reload(t *testing.T, c *config.Config) {
 	t.Helper()
-	c.AccountFiles = nil // Their accounts stand among the others.
+	c.AccountFiles = nil // their accounts are among the others
 	masked := c.String()
 	if len(c.Accounts) == 0 {
 		t.Fatal("loads without an account")
 	}
-	// The name of the file lies in the working folder: paths have been joined already.
+	// The file is in the working folder: paths have been joined already.
 	again, err := config.Parse("fuzz.yml", []byte(masked))
 	if err == nil {
 		if again.String() != masked {

@@ -30,8 +30,8 @@ type httpBlock struct {
 
 type namedFile struct{ key, path string }
 
-// DefaultHTTPClient returns what holds where there is no http_config: the defaults of Prometheus, without
-// following redirects, which would take credentials along.
+// DefaultHTTPClient returns the default of an http_config: the defaults of Prometheus, except that redirects are
+// not followed, since they would be sent credentials.
 func DefaultHTTPClient() promconfig.HTTPClientConfig {
 	c := promconfig.DefaultHTTPClientConfig
 	c.FollowRedirects = false
@@ -75,7 +75,7 @@ func (d *document) checkHTTPConfig(c *promconfig.HTTPClientConfig, key string, b
 			server, read = "the receiver", "what authenticates there"
 		}
 		d.warn(key+".tls_config.insecure_skip_verify",
-			"whoever is on the way to "+server+" can read "+read+"; name the certificate's issuer in ca_file instead")
+			"anyone between the exporter and "+server+" can read "+read+"; name the certificate's issuer in ca_file instead")
 	}
 }
 

@@ -155,7 +155,7 @@ func maskURL(text string) string {
 	return text
 }
 
-// cutUser cuts a URL around its user and password: rest begins with the @ behind them.
+// cutUser cuts a URL around its user and password: rest begins with the @ after them.
 func cutUser(text string) (string, string, string) {
 	scheme, rest, _ := strings.Cut(text, "//")
 	host, _, _ := strings.Cut(rest, "/")

@@ -9,15 +9,15 @@ import (
 
 const maxHistoryDays = 4000
 
-// Refresh says when what is asked for.
+// Refresh says which days are requested, and when.
 type Refresh struct {
-	// Interval is how often the exporter looks what is due.
+	// Interval is how often the exporter checks what is due.
 	Interval model.Duration `yaml:"interval" allowed:"a duration above 0 and at most 1d, such as 15m"`
-	// ReadyAt is the China time before which yesterday is not asked for.
+	// ReadyAt is the China time before which yesterday is not requested.
 	ReadyAt TimeOfDay `yaml:"ready_at" allowed:"a China time of the form \"HH:MM\", \"00:00\" to \"23:59\""`
 	// History is how far back days are filled: whole days, 1d is only yesterday.
 	History model.Duration `yaml:"history" allowed:"a number of whole days from 1d to 4000d, such as 30d"`
-	// RecheckAfter is how long after its first answer a day is asked for once more; 0 is never.
+	// RecheckAfter is how long after its first response a day is requested once more; 0 is never.
 	RecheckAfter model.Duration `yaml:"recheck_after" allowed:"a duration such as 24h, or 0 for never"`
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Store says where what is known is kept.
+// Store says where known days are stored.
 type Store struct {
 	// Path is the database file, joined with the folder of the configuration if it was relative;
 	// "" keeps everything in memory.

@@ -49,7 +49,7 @@ type ComponentToken struct {
 	HTTPClient *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
 }
 
-// TokenType is the way by which an access token is had.
+// TokenType is the way in which an access token is obtained.
 type TokenType string
 
 const (
@@ -57,7 +57,7 @@ const (
 	StableToken TokenType = "stable_token"
 	// LegacyToken is /cgi-bin/token, which invalidates the token that other services obtained from it.
 	LegacyToken TokenType = "token"
-	// FileToken is a file that somebody else writes.
+	// FileToken is a file that another program writes.
 	FileToken TokenType = "file"
 	// URLToken is the answer of a token server.
 	URLToken TokenType = "url"
@@ -139,7 +139,7 @@ func either(types []TokenType) string {
 	return strings.Join(names, " or ")
 }
 
-// validateTokenKeys checks where in a JSON object the token stands.
+// validateTokenKeys checks the keys that lead to the token in a JSON object.
 func (d *document) validateTokenKeys(key, path string) {
 	const want = "the keys that lead to the token in a JSON object, joined by dots, such as data.token"
 	switch {
@@ -208,7 +208,7 @@ func (d *document) validateAuthorizer(key string, t *Token) {
 	case t.ComponentAppID == "":
 		d.Fault(id, "is empty; "+want)
 	case strings.ContainsFunc(t.ComponentAppID, notInAppID):
-		d.Fault(id, "holds a character that no AppID has; "+want)
+		d.Fault(id, "contains a character that no AppID has; "+want)
 	}
 	d.validateComponent(key+".component_access_token", t.ComponentAccessToken)
 	d.validateRefreshToken(key+".refresh_token_file", t)

@@ -62,7 +62,7 @@ func TestTokenTypes(t *testing.T) {
 		t.Error("bearer_token has not become an authorization")
 	}
 	want := strings.Join([]string{
-		"etc/config.yml:14:22: accounts[1].token.http_config.tls_config.insecure_skip_verify: whoever is on the way to the token server can read access tokens; name the certificate's issuer in ca_file instead",
+		"etc/config.yml:14:22: accounts[1].token.http_config.tls_config.insecure_skip_verify: anyone between the exporter and the token server can read access tokens; name the certificate's issuer in ca_file instead",
 		"etc/config.yml:22:9: accounts[2].token.component_access_token.url: access tokens cross the network in the clear; https protects them",
 	}, "\n")
 	if diff := cmp.Diff(want, config.Faults(c.Warnings()).Error()); diff != "" {
@@ -175,7 +175,7 @@ func TestRereadSecret(t *testing.T) {
 	}
 	write(t, "shop", marker+"4\n"+marker+"5\n")
 	_, err := shop.RereadSecret()
-	const want = `reading the app secret of account "shop": the content of shop holds a blank, a line break or another character that no secret has; it must be the app secret, in printable ASCII without blanks`
+	const want = `reading the app secret of account "shop": the content of shop contains a space, a line break or another character that no secret has; it must be the app secret, in printable ASCII without spaces`
 	if err == nil || strings.Contains(err.Error(), marker) || err.Error() != want {
 		t.Error("a broken secret gives another error")
 	}

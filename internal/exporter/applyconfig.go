@@ -11,11 +11,11 @@ import (
 	"weixin_exporter/internal/text"
 )
 
-// shownConfig is a configuration without its secrets. Its text is made once for all who ask: that of
-// many accounts takes its time and memory.
+// shownConfig is a configuration without its secrets. Its text is made only once, because that of many accounts
+// takes time and memory.
 type shownConfig struct{ text func() ([]byte, error) }
 
-// loaded notes the configuration that is in force.
+// loaded logs and records the configuration that is now in use.
 func (x *exporter) loaded(cfg *config.Config) {
 	for _, warning := range cfg.Warnings() {
 		level.Warn(x.Logger).Log("msg", "configuration", "warning", warning)
@@ -25,7 +25,7 @@ func (x *exporter) loaded(cfg *config.Config) {
 		for i, f := range faults {
 			names[i] = f.Account
 		}
-		level.Error(x.Logger).Log("msg", "files of accounts cannot be used; all other accounts run, and each of these as soon as its file is mended",
+		level.Error(x.Logger).Log("msg", "files of accounts cannot be used; all other accounts run, and each of these as soon as its file is fixed",
 			"accounts", text.List(names), "faults", len(faults), "first", faults[0].Fault)
 	}
 	if cfg.Weixin.Quota {
@@ -36,13 +36,12 @@ func (x *exporter) loaded(cfg *config.Config) {
 	x.reloads.Succeeded(x.Now())
 }
 
-// reload reads the configuration and brings it into force; if anything is wrong with it,
-// nothing changes.
+// reload reads the configuration and applies it; if it has a fault, nothing changes.
 func (x *exporter) reload(ctx context.Context) error {
 	err := x.tryReload(ctx)
 	if err != nil {
 		x.reloads.Failed()
-		level.Error(x.Logger).Log("msg", "the configuration was not reloaded; the former one stays in force", "err", config.Abridged(err))
+		level.Error(x.Logger).Log("msg", "the configuration was not reloaded; the former one is still used", "err", config.Abridged(err))
 	}
 	return err
 }
@@ -63,7 +62,7 @@ func (x *exporter) tryReload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The refresher reads the store, which can fail and then changes nothing. What follows cannot fail.
+	// The refresher reads the store, which can fail; then nothing has changed. The rest cannot fail.
 	if err := x.refresher.ApplyConfig(ctx, clients.refresh); err != nil {
 		return err
 	}
@@ -81,7 +80,7 @@ func (x *exporter) reloadOnSignal(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-x.Hangups:
-			_ = x.reloading.ask(ctx) // what is wrong has been logged
+			_ = x.reloading.ask(ctx) // an error has been logged
 		}
 	}
 }

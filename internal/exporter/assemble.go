@@ -22,8 +22,8 @@ import (
 func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Latest, db *store.Store) (http.Handler, error) {
 	own := []prometheus.Collector{versioncollector.NewCollector(Program), collector.NewSummary(latest)}
 	if !x.Web.DisableExporterMetrics {
-		// OpenMetrics takes the counter go_memstats_alloc_bytes_total for a second family of this name.
-		// The gauge is the same as go_memstats_heap_alloc_bytes.
+		// In OpenMetrics the counter go_memstats_alloc_bytes_total is a second family of this name. The gauge
+		// has the same value as go_memstats_heap_alloc_bytes.
 		own = append(own, without{collectors.NewGoCollector(), "go_memstats_alloc_bytes"},
 			collector.NewCached(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), time.Second, x.Now))
 	}

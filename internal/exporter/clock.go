@@ -12,7 +12,8 @@ import (
 	"weixin_exporter/weixin"
 )
 
-// newClock returns the judge of the host's clock. Without elapsed nobody sets the host's clock.
+// newClock returns the clock that is checked against Weixin's. Without elapsed the host's clock is assumed not
+// to be set.
 func newClock(ctx context.Context, db *store.Store, logger log.Logger, now func() time.Time, elapsed func() time.Duration) (*clock.Clock, error) {
 	if elapsed == nil {
 		began := now()
@@ -25,31 +26,31 @@ func newClock(ctx context.Context, db *store.Store, logger log.Logger, now func(
 	return clock.New(clock.Options{Now: now, Elapsed: elapsed, Recorded: recorded, Logger: logger}), nil
 }
 
-// observe is told of each request to Weixin.
+// observe is called after each request to Weixin.
 func (x *exporter) observe(r weixin.Request) {
 	x.requests.Observe(r)
 	x.clock.ObserveDate(r.Date)
 }
 
-// notices returns what is wrong with the exporter as a whole.
+// notices returns the faults of the exporter as a whole, for the page.
 func (x *exporter) notices(db *store.Store) []web.Notice {
 	var notices []web.Notice
 	if fault := db.Fault(); fault != nil {
 		notices = append(notices, web.Notice{
 			Text:   capital(fault.Error()),
-			Advice: "see the log, which says what was done about it. What is shown below is what was known before; nothing is asked for or kept meanwhile.",
+			Advice: "see the log for details. The figures below are the last known ones; no calls are made and nothing is stored until the fault is fixed.",
 		})
 	}
 	if fault := x.clock.Fault(); fault != "" {
 		notices = append(notices, web.Notice{
 			Text:   capital(fault),
-			Advice: "set it, and keep it right by NTP. Days are asked for by this clock; nothing is removed or given up by it.",
+			Advice: "set it, and synchronize it by NTP. Days are requested by this clock, but nothing is removed or given up by it.",
 		})
 	}
 	return notices
 }
 
-// capital makes a text begin like a sentence.
+// capital returns a text with a capital letter at its beginning.
 func capital(text string) string {
 	if text == "" || text[0] < 'a' || text[0] > 'z' {
 		return text

@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// reloads carries out reloads one after the other. Requests that come while one is under way share the next,
-// and one that nobody waits for any more is not carried out: however many there are, two reloads at the
-// most are still to come.
+// reloads carries out reloads one after the other. Requests that arrive during a reload share the next one, and
+// a reload whose clients have all gone is not carried out: however many requests there are, at most two reloads
+// follow.
 type reloads struct {
-	wake chan struct{} // holds one token: next is to be looked at
+	wake chan struct{} // has a buffer of one: next was set
 
 	mu   sync.Mutex
-	next *sharedReload // not yet begun; nil if nobody has asked
+	next *sharedReload // not begun yet; nil if there is no request
 }
 
 type sharedReload struct {
@@ -23,7 +23,7 @@ type sharedReload struct {
 
 func newReloads() *reloads { return &reloads{wake: make(chan struct{}, 1)} }
 
-// ask returns how a reload ended that began after the call.
+// ask waits for a reload that begins after the call and returns its error.
 func (r *reloads) ask(ctx context.Context) error {
 	r.mu.Lock()
 	if r.next == nil {
@@ -47,7 +47,7 @@ func (r *reloads) ask(ctx context.Context) error {
 	}
 }
 
-// run carries out what is asked for until the context ends.
+// run carries out requested reloads until the context ends.
 func (r *reloads) run(ctx context.Context, reload func(context.Context) error) {
 	for {
 		select {

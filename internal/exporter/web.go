@@ -67,7 +67,7 @@ func (c *count) Set(text string) error {
 
 // Location is where the exporter serves, according to the flags.
 type Location struct {
-	// Prefix stands before the paths of all pages: "" or one such as "/weixin".
+	// Prefix is the prefix of the paths of all pages: "" or one such as "/weixin".
 	Prefix string
 	// Metrics is the external URL of the metrics; nil if unknown.
 	Metrics *url.URL

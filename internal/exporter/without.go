@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// without is a collector that leaves a metric out.
+// without is a collector without one of its metrics.
 type without struct {
 	prometheus.Collector
 	name string

@@ -173,7 +173,7 @@ func unreadableText(content []byte) (Place, string) {
 		case r == '\n':
 			at = Place{at.Line + 1, 0}
 		case unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\u0085':
-			return at, "a control character stands here; the file must be text without any"
+			return at, "there is a control character here; the file must be text without any"
 		}
 		at.Column++
 		content = content[size:]

@@ -37,11 +37,11 @@ func syntaxProblem(message, context string, begun int) string {
 	case says("anchor"):
 		return "a name of letters and digits must follow & or *; quote a value that begins with one of them"
 	case says("cannot start any token"):
-		return "no value may begin like this; indent with blanks, and quote a value that begins with @, ` or %"
+		return "no value may begin like this; indent with spaces, and quote a value that begins with @, ` or %"
 	case says("tab character"):
-		return "a tab stands here; indent with blanks"
+		return "there is a tab here; indent with spaces"
 	case says("mapping values are not allowed"):
-		return "a colon and a blank begin a value, which is not allowed here; quote text that holds them, and check the indentation"
+		return "a colon and a space begin a value, which is not allowed here; quote text that contains them, and check the indentation"
 	case says("sequence entries are not allowed"):
 		return "a list cannot begin here; write each item with its - on a line of its own"
 	case says("flow mapping", "'}'"):
@@ -59,13 +59,13 @@ func syntaxProblem(message, context string, begun int) string {
 	case says("'-' indicator"):
 		return fmt.Sprintf("an item with its - is expected here, in the list that begins on line %d; check the indentation", begun)
 	case says("expected key"):
-		return fmt.Sprintf("a key is expected here, in the mapping that begins on line %d; check the indentation, and that nothing stands behind a quoted text", begun)
+		return fmt.Sprintf("a key is expected here, in the mapping that begins on line %d; check the indentation, and that nothing follows a quoted text", begun)
 	case says("tag"):
 		return "! begins a YAML tag that is not declared; quote a value that begins with !"
 	case says("document start"):
-		return "the configuration has ended before this; remove what stands here"
+		return "the configuration has ended before this; remove this text"
 	case says("block scalar"):
-		return "this cannot stand behind | or >, which begin a text of several lines"
+		return "this cannot follow | or >, which begin a text of several lines"
 	case says("directive"):
 		return "this is not a directive of YAML; quote a value that begins with %"
 	default:
