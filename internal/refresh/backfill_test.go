@@ -303,21 +303,21 @@ func TestBackfillBesideARefresher(t *testing.T) {
 			t.Fatalf("%d days are known before the backfill", n)
 		}
 		w.sim.Inject(weixintest.Fault{Delay: 100 * time.Millisecond})
-		f := w.from("2026-01-01", "2026-03-09")
+		f := w.from("2026-02-01", "2026-03-09")
 		progress := &shelf{}
 		plan, filled := w.fill(t.Context(), f, progress)
-		// 60 days of two accounts; of the quiet one the latest two days are not settled.
+		// 29 days of two accounts; of the quiet one the latest two days are not settled.
 		for i, a := range filled {
-			learned := 60
+			learned := 29
 			if want := [datacube.APIs]int{learned, learned}; a.Learned != want || plan.Calls[i][datacube.Daily] == 0 {
 				t.Errorf("%s: learned %v with %v calls, want %v", a.Name, a.Learned, plan.Calls[i], want)
 			}
 		}
 		setClock(t, "2026-03-10 09:05")
 		for i, name := range []string{"account00", "account01", "account02"} {
-			days := int64(68)
+			days := int64(37)
 			if i == 0 {
-				days = 66
+				days = 35
 			}
 			for api := range datacube.APIs {
 				if got := w.shown(name).Work[api].Days; got != days {

@@ -38,11 +38,11 @@ func accountsIn(line string) int {
 	return n
 }
 
-// TestSharedCauseIsToldOnce: Weixin is away for 60 accounts for an hour.
+// TestSharedCauseIsToldOnce: Weixin is down for 30 accounts for an hour.
 func TestSharedCauseIsToldOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newHarness(t, "2026-03-10 08:00", nil, accounts(60)...)
+		w := newHarness(t, "2026-03-10 08:00", nil, accounts(30)...)
 		w.config.HistoryDays = 1
 		remove := w.sim.Inject(weixintest.Fault{Status: 502})
 		w.start()
@@ -50,18 +50,18 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 		if lines := w.log.loud("refresh failed"); len(lines) < 1 || len(lines) > 3 {
 			t.Errorf("%d lines about one cause: %q", len(lines), lines)
 		}
-		if lines := w.log.loud("level=warn", "refresh failed", `first="account0`, "502", "next=", "advice="); len(lines) != 1 || accountsIn(lines[0]) < 50 {
+		if lines := w.log.loud("level=warn", "refresh failed", `first="account0`, "502", "next=", "advice="); len(lines) != 1 || accountsIn(lines[0]) < 25 {
 			t.Errorf("%d lines tell of all: %q", len(lines), w.log.loud("refresh failed"))
 		}
 		cause := w.shown("account00").Work[datacube.Daily].Problem.Cause
-		if want := (snapshot.Cause{Reason: reason("busy"), Kind: "status 502"}); cause != want || w.shown("account59").Work[datacube.Daily].Problem.Cause != want {
+		if want := (snapshot.Cause{Reason: reason("busy"), Kind: "status 502"}); cause != want || w.shown("account29").Work[datacube.Daily].Problem.Cause != want {
 			t.Errorf("the cause is %+v, want %+v for all", cause, want)
 		}
 		remove()
 		setClock(t, "2026-03-10 12:00")
 		w.wantDays(1)
 		lines := w.log.loud("refresh recovered")
-		if len(lines) < 1 || len(lines) > 3 || accountsIn(lines[len(lines)-1]) != 60 {
+		if len(lines) < 1 || len(lines) > 3 || accountsIn(lines[len(lines)-1]) != 30 {
 			t.Errorf("the end is told in %d lines: %q", len(lines), lines)
 		}
 	})
@@ -75,7 +75,7 @@ func TestOwnCausesAreBounded(t *testing.T) {
 		w.config.HistoryDays = 1
 		w.sim.Inject(weixintest.Fault{Errcode: 48001})
 		w.start()
-		setClock(t, "2026-03-11 07:00")
+		setClock(t, "2026-03-10 14:00")
 		if lines := w.log.loud("refresh failed", "account="); len(lines) != 10 {
 			t.Errorf("%d lines name an account, want 10", len(lines))
 		}
@@ -83,7 +83,7 @@ func TestOwnCausesAreBounded(t *testing.T) {
 			t.Errorf("%d lines tell of all: %q", len(lines), w.log.loud("refresh failed", "accounts="))
 		}
 		if n := len(w.log.loud("refresh failed")); n > 15 {
-			t.Errorf("%d lines in a day", n)
+			t.Errorf("%d lines in six hours", n)
 		}
 	})
 }

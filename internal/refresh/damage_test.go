@@ -212,7 +212,7 @@ func TestNullIsNoEmptyList(t *testing.T) {
 		w.sim.Inject(weixintest.Fault{API: "daily", Body: []byte(`{"list":null}`)})
 		w.sim.Inject(weixintest.Fault{API: "hourly", Body: []byte(`{"errcode":0}`)})
 		w.start()
-		setClock(t, "2026-03-13 08:00")
+		setClock(t, "2026-03-11 08:00") // days that ended more than 48 hours ago would be settled by an empty list
 		a := w.shown("account00")
 		if a.Daily != nil || a.Hourly != nil {
 			t.Errorf("a day is known: %+v, %+v", a.Daily, a.Hourly)
@@ -235,7 +235,7 @@ func TestRowsOfOtherDaysAreNoEmptyList(t *testing.T) {
 		w.says("daily", dayRow("2024-03-09", 1))
 		w.says("hourly", hourRow("2024-03-09", 1))
 		w.start()
-		setClock(t, "2026-03-13 08:00")
+		setClock(t, "2026-03-11 08:00") // as above
 		if a := w.shown("account00"); a.Daily != nil || a.Hourly != nil {
 			t.Errorf("a day is known: %+v, %+v", a.Daily, a.Hourly)
 		}

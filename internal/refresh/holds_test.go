@@ -47,7 +47,7 @@ func TestWaitsSurviveARestart(t *testing.T) {
 				w := newHarness(t, "2026-03-10 08:00", nil, account(1))
 				w.config.HistoryDays = 1
 				w.sim.Inject(c.failure)
-				w.crashLoop(19, 3*time.Minute)
+				w.crashLoop(9, 6*time.Minute)
 				calls := 0
 				for _, call := range w.sim.Calls() {
 					if call.API == c.failure.API || c.failure.API == "token" {
@@ -171,12 +171,13 @@ func TestOtherAddressIsTriedAtOnce(t *testing.T) {
 func TestFailedAttemptsOfADayAreBounded(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
+		every time.Duration
 		again func(*harness)
 		most  int
 	}{
-		"running":   {func(*harness) {}, 48},
-		"restarted": {func(w *harness) { w.stop(); w.start() }, 48},
-		"reloaded":  {func(w *harness) { _ = w.runner.ApplyConfig(w.t.Context(), w.config) }, 96},
+		"running":   {time.Hour, func(*harness) {}, 48},
+		"restarted": {2 * time.Hour, func(w *harness) { w.stop(); w.start() }, 48},
+		"reloaded":  {30 * time.Minute, func(w *harness) { _ = w.runner.ApplyConfig(w.t.Context(), w.config) }, 96},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -185,8 +186,8 @@ func TestFailedAttemptsOfADayAreBounded(t *testing.T) {
 				w.config.HistoryDays, w.config.ReadyAt = 1, 0
 				remove := w.sim.Inject(weixintest.Fault{API: "daily", Errcode: -1})
 				w.start()
-				for range 24*2 - 1 {
-					<-time.After(30 * time.Minute)
+				for range 24*time.Hour/c.every - 1 {
+					<-time.After(c.every)
 					synctest.Wait()
 					c.again(w)
 				}

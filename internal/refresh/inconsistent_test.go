@@ -125,7 +125,11 @@ func (w *harness) wrongDays(since, until datacube.Date) ([]string, int) {
 // is a known zero for good, and the receivers of the history get the right figures.
 func TestOutageOfEmptyListsIsMended(t *testing.T) {
 	t.Parallel()
-	for _, hours := range []int{72, 168} {
+	durations := []int{168}
+	if long() {
+		durations = []int{24, 48, 72, 96, 120, 168, 240}
+	}
+	for _, hours := range durations {
 		t.Run(fmt.Sprintf("%dh", hours), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -143,7 +147,7 @@ func TestOutageOfEmptyListsIsMended(t *testing.T) {
 					}
 				}
 				end()
-				w.stop() // neither a restart nor a reload forgets what is in doubt
+				w.stop() // neither a restart nor a reload forgets the days to verify
 				w.start()
 				if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 					t.Fatal(err)

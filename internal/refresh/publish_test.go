@@ -54,13 +54,13 @@ func accounts(n int) []weixintest.Account {
 func TestManyAnswersShareASnapshot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newHarness(t, "2026-03-10 08:00", nil, accounts(200)...)
+		w := newHarness(t, "2026-03-10 08:00", nil, accounts(100)...)
 		w.config.HistoryDays = 1
 		publisher := &countingPublisher{Latest: w.latest}
 		w.watched = publisher
-		w.sim.Inject(weixintest.Fault{Delay: 10 * time.Millisecond})
+		w.sim.Inject(weixintest.Fault{Delay: 20 * time.Millisecond})
 		w.start()
-		// 600 calls of 10 ms, four at a time: a second and a half.
+		// 300 calls of 20 ms, four at a time: a second and a half.
 		<-time.After(time.Second)
 		synctest.Wait()
 		known := 0
@@ -69,14 +69,14 @@ func TestManyAnswersShareASnapshot(t *testing.T) {
 				known++
 			}
 		}
-		if known < 150 {
+		if known < 60 {
 			t.Errorf("%d accounts are shown after a second, want nearly all", known)
 		}
 		setClock(t, "2026-03-10 08:01")
 		w.wantDay("account00", "2026-03-09")
 		w.wantDay("account99", "2026-03-09")
 		if n := publisher.published.Load(); n < 10 || n > 20 {
-			t.Errorf("%d snapshots for 400 answers in a second and a half, want one every 100 ms", n)
+			t.Errorf("%d snapshots for 200 answers in a second and a half, want one every 100 ms", n)
 		}
 	})
 }
@@ -130,7 +130,7 @@ func said(s *snapshot.Snapshot) string {
 	return string(text)
 }
 
-// TestNoPublishedSnapshotChanges over days with quotas, another writer, pruning, another name
+// TestNoPublishedSnapshotChanges over two days with quotas, another writer, pruning, another name
 // and a failure.
 func TestNoPublishedSnapshotChanges(t *testing.T) {
 	t.Parallel()
@@ -152,7 +152,7 @@ func TestNoPublishedSnapshotChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.sim.Inject(weixintest.Fault{API: "hourly", Errcode: 48001})
-		setClock(t, "2026-03-13 12:00")
+		setClock(t, "2026-03-11 12:00")
 		w.stop()
 		for i, s := range publisher.published {
 			if said(s) != publisher.said[i] {
