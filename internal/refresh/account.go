@@ -61,11 +61,11 @@ type callState struct {
 	quotaGroup  *group        // the same for the request for the quota
 }
 
-func newAccount(ctx context.Context, a Account, known *store.Account) *account {
+func newAccount(ctx context.Context, a Account, stored *store.Account) *account {
 	acc := &account{baseAccount: baseAccount{Account: a, loaded: true}, shown: &snapshot.Account{Name: a.Name, AppID: a.AppID}}
 	acc.ctx, acc.cancel = context.WithCancel(ctx)
-	acc.add(known)
-	acc.show(known)
+	acc.add(stored)
+	acc.show(stored)
 	acc.showLastAttempt()
 	return acc
 }
@@ -109,14 +109,14 @@ func (a *account) change() {
 }
 
 // show sets the latest days and the number of known days from the store.
-func (a *account) show(known *store.Account) {
-	if known == nil {
-		known = &store.Account{}
+func (a *account) show(stored *store.Account) {
+	if stored == nil {
+		stored = &store.Account{}
 	}
 	a.change()
-	a.shown.Daily, a.shown.Hourly = known.Daily, known.Hourly
+	a.shown.Daily, a.shown.Hourly = stored.Daily, stored.Hourly
 	for api := range a.shown.Work {
-		a.shown.Work[api].Days = known.Days[api]
+		a.shown.Work[api].Days = stored.Days[api]
 	}
 }
 
@@ -235,7 +235,7 @@ func (a *account) fail(c Call, err error, now time.Time) (failure, time.Time) {
 // configure applies a changed configuration. It ends every hold except two kinds: those for a used-up quota,
 // because a reload does not bring more calls, and those of calls that have failed too often today. Changed
 // credentials end these as well. quota says whether quotas are still requested.
-func (a *account) configure(changed Account, known *store.Account, quota bool, today datacube.Date) {
+func (a *account) configure(changed Account, stored *store.Account, quota bool, today datacube.Date) {
 	same := a.Credentials.Equal(changed.Credentials)
 	a.Account = changed
 	a.change()
@@ -255,5 +255,5 @@ func (a *account) configure(changed Account, known *store.Account, quota bool, t
 			a.shown.Work[api].Quota = nil
 		}
 	}
-	a.add(known)
+	a.add(stored)
 }

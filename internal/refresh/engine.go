@@ -244,24 +244,12 @@ func (e *engine[A]) catchUp() (map[string]*store.Account, error) {
 }
 
 // replace overwrites the days of the ledgers that are stored.
-func (a *baseAccount) replace(stored *store.Account) {
-	if stored == nil {
-		return
-	}
-	for api, states := range stored.States {
-		ledger := &a.ledgers[api]
-		if ledger.Len() == 0 {
-			ledger.States = states
-			continue
-		}
-		for date, state := range states.All() {
-			ledger.Set(date, state)
-		}
-	}
-}
+func (a *baseAccount) replace(stored *store.Account) { a.merge(stored, true) }
 
 // add adds stored days that are not in the ledgers.
-func (a *baseAccount) add(stored *store.Account) {
+func (a *baseAccount) add(stored *store.Account) { a.merge(stored, false) }
+
+func (a *baseAccount) merge(stored *store.Account, overwrite bool) {
 	if stored == nil {
 		return
 	}
@@ -272,7 +260,7 @@ func (a *baseAccount) add(stored *store.Account) {
 			continue
 		}
 		for date, state := range states.All() {
-			if ledger.At(date).Status == store.NeverAsked {
+			if overwrite || ledger.At(date).Status == store.NeverAsked {
 				ledger.Set(date, state)
 			}
 		}

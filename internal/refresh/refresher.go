@@ -209,16 +209,16 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 func (r *Refresher) apply(c Config) error {
 	now := r.now()
 	since := r.ledgersSince(c, now)
-	var unknown []string
+	var missing []string
 	for _, a := range c.Accounts {
 		if r.accounts[a.AppID] == nil || since < r.since {
-			unknown = append(unknown, a.AppID)
+			missing = append(missing, a.AppID)
 		}
 	}
-	known := map[string]*store.Account{}
-	if len(unknown) > 0 {
+	stored := map[string]*store.Account{}
+	if len(missing) > 0 {
 		var err error
-		if known, err = r.store.Load(r.runCtx, since, unknown...); err != nil {
+		if stored, err = r.store.Load(r.runCtx, since, missing...); err != nil {
 			return fmt.Errorf("loading the accounts: %w", err)
 		}
 	}
@@ -226,7 +226,7 @@ func (r *Refresher) apply(c Config) error {
 	if err != nil {
 		return fmt.Errorf("loading the holds of accounts: %w", err)
 	}
-	r.setAccounts(c, known)
+	r.setAccounts(c, stored)
 	r.restore(holds, added)
 	r.config, r.warnedRate = c, 0
 	r.since = since
@@ -236,7 +236,7 @@ func (r *Refresher) apply(c Config) error {
 }
 
 // setAccounts replaces the accounts. Those that stay keep their state and their running calls.
-func (r *Refresher) setAccounts(c Config, known map[string]*store.Account) {
+func (r *Refresher) setAccounts(c Config, stored map[string]*store.Account) {
 	former := r.accounts
 	r.accounts = make(map[string]*account, len(c.Accounts))
 	r.ordered = r.ordered[:0:0]
@@ -244,9 +244,9 @@ func (r *Refresher) setAccounts(c Config, known map[string]*store.Account) {
 		acc := former[a.AppID]
 		delete(former, a.AppID)
 		if acc == nil {
-			acc = newAccount(r.runCtx, a, known[a.AppID])
+			acc = newAccount(r.runCtx, a, stored[a.AppID])
 		} else {
-			acc.configure(a, known[a.AppID], c.Quota, datacube.DateOf(r.now()))
+			acc.configure(a, stored[a.AppID], c.Quota, datacube.DateOf(r.now()))
 		}
 		r.accounts[a.AppID] = acc
 		r.ordered = append(r.ordered, acc)
@@ -276,13 +276,13 @@ func (r *Refresher) ledgersSince(c Config, now time.Time) datacube.Date {
 func (r *Refresher) extendLedgers(now time.Time) bool {
 	since := r.ledgersSince(r.config, now)
 	if since < r.since && len(r.ordered) > 0 {
-		known, err := r.store.Load(r.runCtx, since)
+		stored, err := r.store.Load(r.runCtx, since)
 		if err != nil {
 			r.logLoadFailed(err, r.incomplete)
 			return false
 		}
 		for _, acc := range r.ordered {
-			acc.add(known[acc.AppID])
+			acc.add(stored[acc.AppID])
 		}
 	}
 	r.since = since
@@ -429,13 +429,13 @@ func (r *Refresher) prune() {
 		return
 	}
 	r.logPruned(before, removed)
-	known, err := r.store.Load(r.runCtx, today)
+	stored, err := r.store.Load(r.runCtx, today)
 	if err != nil {
 		r.logPruneFailed(before, err)
 		return
 	}
 	for _, acc := range r.ordered {
-		acc.show(known[acc.AppID])
+		acc.show(stored[acc.AppID])
 	}
 	r.unpublished = true
 }

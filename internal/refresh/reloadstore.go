@@ -21,14 +21,14 @@ func (r *Refresher) ReloadStore(ctx context.Context) error {
 
 // reloadStore replaces the ledgers and what is shown of all accounts.
 func (r *Refresher) reloadStore() error {
-	known := map[string]*store.Account{}
+	stored := map[string]*store.Account{}
 	if len(r.accounts) > 0 {
 		appIDs := make([]string, 0, len(r.accounts))
 		for appID := range r.accounts {
 			appIDs = append(appIDs, appID)
 		}
 		var err error
-		if known, err = r.store.Load(r.runCtx, r.since, appIDs...); err != nil {
+		if stored, err = r.store.Load(r.runCtx, r.since, appIDs...); err != nil {
 			return fmt.Errorf("loading the accounts: %w", err)
 		}
 	}
@@ -37,8 +37,8 @@ func (r *Refresher) reloadStore() error {
 	}
 	for appID, acc := range r.accounts {
 		acc.ledgers = Ledgers{}
-		acc.add(known[appID])
-		acc.show(known[appID])
+		acc.add(stored[appID])
+		acc.show(stored[appID])
 		acc.stale = true
 	}
 	r.planAll(r.now())

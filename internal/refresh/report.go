@@ -100,18 +100,18 @@ func (r reporter) logStoreWorks(since time.Time) {
 	level.Info(r.logger).Log("msg", "writing to the store works again; all responses are stored", "failing_since", stamp(since))
 }
 
-func (r reporter) logAnswer(a Account, c Call, said answer, records []store.Record) {
+func (r reporter) logAnswer(a Account, c Call, response answer, records []store.Record) {
 	logger := r.about(a, c.API, c.dates()...)
-	for reason, n := range said.rejected {
+	for reason, n := range response.rejected {
 		// The reasons of damaged days are in the line about them.
-		if n > 0 && (len(said.damaged) == 0 || weixin.Rejection(reason) == weixin.OutOfRange) {
+		if n > 0 && (len(response.damaged) == 0 || weixin.Rejection(reason) == weixin.OutOfRange) {
 			level.Warn(logger).Log("msg", "rows of the response skipped", "reason", weixin.Rejection(reason), "rows", n)
 		}
 	}
-	if n := said.plainHours; n > 0 {
+	if n := response.plainHours; n > 0 {
 		level.Warn(logger).Log("msg", "rows with a plain hour as ref_hour instead of 100 times the hour, accepted", "rows", n)
 	}
-	if n := said.reformatted; n > 0 {
+	if n := response.reformatted; n > 0 {
 		level.Warn(logger).Log("msg", "rows with numbers as strings, with a zero fraction or with an exponent, accepted", "rows", n)
 	}
 	if c.Purpose != Yesterday {
@@ -123,9 +123,9 @@ func (r reporter) logAnswer(a Account, c Call, said answer, records []store.Reco
 	case state.Status == store.Known:
 		level.Info(logger).Log("msg", "figures of yesterday received")
 	case state.Asks == 1:
-		level.Info(logger).Log("msg", "figures of yesterday not available yet, retrying through the day", "not_ready", said.notReady)
+		level.Info(logger).Log("msg", "figures of yesterday not available yet, retrying through the day", "not_ready", response.notReady)
 	default:
-		level.Debug(logger).Log("msg", "figures of yesterday still not available", "asked", state.Asks, "not_ready", said.notReady)
+		level.Debug(logger).Log("msg", "figures of yesterday still not available", "asked", state.Asks, "not_ready", response.notReady)
 	}
 }
 
