@@ -31,6 +31,7 @@ func (x *exporter) loaded(cfg *config.Config) {
 	if cfg.Weixin.Quota {
 		x.requests.Expect("quota")
 	}
+	x.prober.ApplyConfig(probeAccounts(cfg))
 	x.current.Store(cfg)
 	x.shown.Store(&shownConfig{sync.OnceValues(cfg.Marshal)})
 	x.reloads.Succeeded(x.Now())

@@ -51,6 +51,11 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	x.clients = clients{now: x.Now, observe: x.observe}
 	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: publisher{latest, x.Published}, Logger: x.Logger, Now: x.Now, Believed: x.clock.TrustedNow})
 	x.reloading = newReloads()
+	x.prober = newProber(x.Now)
+	probes, err := x.prober.NewHistoryHandler()
+	if err != nil {
+		return nil, err
+	}
 	metrics, err := exposition.New(exposition.Options{
 		Source:   latest,
 		Live:     registry,
@@ -66,7 +71,9 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 		Prefix:        x.location.Prefix,
 		Metrics:       metrics,
 		TelemetryPath: x.Web.TelemetryPath,
-		Discovery:     exposition.Discovery(x.location.Metrics),
+		Discovery:     x.discovery(),
+		Probe:         http.HandlerFunc(x.prober.ServeProbe),
+		Probes:        probes,
 		Source:        latest,
 		Config:        func() ([]byte, error) { return x.shown.Load().text() },
 		Reload:        x.reloading.ask,

@@ -29,6 +29,7 @@ import (
 	"weixin_exporter/internal/clock"
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/httpserver"
+	"weixin_exporter/internal/probe"
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
@@ -70,6 +71,7 @@ type exporter struct {
 	clients   clients
 	writers   *writers
 	refresher *refresh.Refresher
+	prober    *probe.Prober
 	reloads   *collector.Reloads
 	requests  *collector.Requests
 	reloading *reloads

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// maxConnections limits open connections. A scrape uses one, a browser six.
-	maxConnections = 512
+	// maxConnections limits open connections. A scrape uses one, a browser six; a thousand are for probes,
+	// which may run at the same time.
+	maxConnections = 512 + 1000
 	// maxHeader limits the request line and the headers of a request, in bytes. Go adds 4 KiB to it.
 	maxHeader = 28 << 10
 	// headerTimeout limits the time in which a client must send them.

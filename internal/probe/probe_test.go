@@ -234,7 +234,7 @@ func TestWhatKeepsFromProbing(t *testing.T) {
 		"key file":    {func(t *probe.Target) { t.Message, t.Key = event(callback.Safe, "x"), failing }, "the AES key of the callback: no such file"},
 		"key":         {func(t *probe.Target) { t.Message, t.Key = event(callback.Safe, "x"), given("sim-secret-short") }, "43 letters and digits"},
 		"ca_file":     {func(t *probe.Target) { t.HTTPClient = trusting("/does/not/exist") }, "callback.http_config: "},
-		"unusual URL": {func(t *probe.Target) { t.URL = secret.NewURL("http://sim-secret-%zz") }, "callback.url: it is not a URL"},
+		"unusual URL": {func(t *probe.Target) { t.URL = secret.NewURL("http://sim-secret-%zz") }, "callback.url: not a valid URL"},
 	} {
 		w := newWorld(t)
 		c.change(&w.target)

@@ -33,6 +33,8 @@ type Options struct {
 	TelemetryPath string
 	// Discovery answers Prometheus' HTTP service discovery.
 	Discovery http.Handler
+	// Probe probes the callback of an account, and Probes shows what was found lately; nil where there is neither.
+	Probe, Probes http.Handler
 	// Source is what the landing page shows and what readiness waits for.
 	Source Source
 	// Config returns the configuration in force as YAML, without any secret.
@@ -58,6 +60,8 @@ type Notice struct{ Text, Advice string }
 const (
 	landingPath = "/"
 	sdPath      = "/sd"
+	probePath   = "/probe"
+	probesPath  = "/probes"
 	configPath  = "/config"
 	healthyPath = "/-/healthy"
 	readyPath   = "/-/ready"
@@ -66,7 +70,7 @@ const (
 
 // CheckTelemetryPath returns an error that says what is allowed if the metrics cannot be served there.
 func CheckTelemetryPath(path string) error {
-	switch taken := []string{sdPath, configPath, healthyPath, readyPath, reloadPath}; {
+	switch taken := []string{sdPath, probePath, probesPath, configPath, healthyPath, readyPath, reloadPath}; {
 	case !strings.HasPrefix(path, "/"):
 		return fmt.Errorf("the path must begin with a slash, as /metrics does; not %q", path)
 	case slices.Contains(taken, path):
@@ -92,6 +96,9 @@ func NewHandler(o Options) (http.Handler, error) {
 		healthyPath: readOnly(http.HandlerFunc(o.serveHealthy)),
 		readyPath:   readOnly(http.HandlerFunc(o.serveReady)),
 		reloadPath:  http.NewCrossOriginProtection().Handler(http.HandlerFunc(o.serveReload)),
+	}
+	if o.Probe != nil {
+		paths[probePath], paths[probesPath] = onlyGet(o.Probe), readOnly(bounded(o.Probes))
 	}
 	paths[o.TelemetryPath] = readOnly(o.Metrics)
 	return o.route(paths), nil
@@ -134,6 +141,18 @@ func bounded(h http.Handler) http.Handler {
 			return
 		}
 		defer turns.Leave()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// onlyGet answers other methods than GET with 405: a request that asks for the headers alone would probe, too.
+func onlyGet(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			w.Header().Set("Allow", http.MethodGet)
+			http.Error(w, "Only GET is answered here.", http.StatusMethodNotAllowed)
+			return
+		}
 		h.ServeHTTP(w, r)
 	})
 }
