@@ -18,7 +18,7 @@ func newAddresses(list []string) addresses {
 
 func (a addresses) has(address string) bool { return a == nil || a[plain(address)] }
 
-// plain returns an IP address in its shortest form, an IPv4 address always as one.
+// plain returns an IP address in its shortest form, an IPv4-mapped one as IPv4.
 func plain(address string) string {
 	if ip, err := netip.ParseAddr(address); err == nil {
 		return ip.Unmap().WithZone("").String()
@@ -26,7 +26,7 @@ func plain(address string) string {
 	return address
 }
 
-// peer returns the IP address of a connection's other end; the end as it is where it has none.
+// peer returns the IP address of a connection's other end, or end itself if it has none.
 func peer(end string) string {
 	if both, err := netip.ParseAddrPort(end); err == nil {
 		end = both.Addr().String()
@@ -34,7 +34,7 @@ func peer(end string) string {
 	return plain(end)
 }
 
-// inIPv6 returns an address in the form that stands behind "ipv6" in an errmsg.
+// inIPv6 returns an address in the form that follows "ipv6" in an errmsg.
 func inIPv6(address string) string {
 	if ip, err := netip.ParseAddr(address); err == nil && ip.Is4() {
 		return "::ffff:" + address

@@ -9,7 +9,7 @@ import (
 // maxDays is the longest range of the daily call, both ends included.
 const maxDays = 30
 
-// row is one row of an answer, the fields in the order of the official documents.
+// row is a row of a response, with the fields in the order of the official documents.
 type row struct {
 	RefDate       datacube.Date `json:"ref_date"`
 	RefHour       *int          `json:"ref_hour,omitempty"` // hour × 100; not in the daily call
@@ -23,7 +23,7 @@ func newRow(date datacube.Date, refHour *int, f datacube.Figures) row {
 	return row{date, refHour, f.Callbacks, f.Failures, f.TimeCostMillis, f.MaxTimeCostMillis}
 }
 
-// interfaceSummary answers getinterfacesummary and getinterfacesummaryhour.
+// interfaceSummary is getinterfacesummary and getinterfacesummaryhour.
 func (s *Server) interfaceSummary(r request, fault Fault) answer {
 	now := s.now()
 	api, _ := summaryAPI(r.api) // no other calls come here
@@ -43,7 +43,7 @@ func (s *Server) interfaceSummary(r request, fault Fault) answer {
 	if code != 0 {
 		return s.refuse(r, code, false)
 	}
-	begin, _ := r.date("begin_date") // checkDates has seen that they are dates
+	begin, _ := r.date("begin_date") // checkDates has checked them
 	end, _ := r.date("end_date")
 	rows := []row{}
 	if !fault.NoRows {
@@ -59,7 +59,7 @@ func (s *Server) interfaceSummary(r request, fault Fault) answer {
 	}
 	result := struct {
 		List    []row `json:"list"`
-		IsDelay *bool `json:"is_delay,omitempty"` // a key that no document of these calls has
+		IsDelay *bool `json:"is_delay,omitempty"` // a key that is in no document of these calls
 	}{List: rows}
 	if random.IntN(4) == 0 {
 		result.IsDelay = new(bool)
@@ -67,8 +67,8 @@ func (s *Server) interfaceSummary(r request, fault Fault) answer {
 	return jsonAnswer(result)
 }
 
-// countCall takes a call from the quota of the China day, or returns the errcode that says that
-// it is used up.
+// countCall counts a call against the quota of the day (China time), and returns an errcode if the quota is used
+// up.
 func (s *Server) countCall(a *account, api datacube.API, now time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +83,7 @@ func (s *Server) countCall(a *account, api datacube.API, now time.Time) int {
 	return 0
 }
 
-// checkDates returns the errcode of a range that Weixin does not answer for, else 0.
+// checkDates returns the errcode of a range that Weixin refuses; 0 if the range is valid.
 func checkDates(r request, now time.Time) int {
 	begin, ok := r.date("begin_date")
 	if !ok {
@@ -104,7 +104,7 @@ func checkDates(r request, now time.Time) int {
 	return 0
 }
 
-// rows returns those of the days that are ready, one for each period with traffic.
+// rows returns the rows of the available days, one for each period with traffic.
 func (s *Server) rows(a *account, api datacube.API, begin, end datacube.Date, now time.Time) []row {
 	rows := []row{}
 	for date := begin; date <= end; date++ {
@@ -128,7 +128,7 @@ func (s *Server) rows(a *account, api datacube.API, begin, end datacube.Date, no
 	return rows
 }
 
-// addStrays adds the rows that Fault.Stray promises.
+// addStrays adds the rows of Fault.Stray.
 func addStrays(rows []row, api datacube.API, begin, end datacube.Date) []row {
 	hour, some := someRow(api)
 	result := append([]row{newRow(begin-2*365, hour, some)}, rows...)
@@ -138,8 +138,8 @@ func addStrays(rows []row, api datacube.API, begin, end datacube.Date) []row {
 	return append(result, newRow(end+1, hour, some))
 }
 
-// addGarbled adds the rows that Fault.Garbled promises. Those with impossible figures stand in
-// front of the right rows and the other one behind, so that it is certain which comes first.
+// addGarbled adds the rows of Fault.Garbled. Those with impossible figures are before the correct rows and the
+// duplicate is after them, so that the order is known.
 func addGarbled(rows []row, api datacube.API, begin, end datacube.Date) []row {
 	hour, some := someRow(api)
 	negative, failing := some, some
@@ -160,7 +160,7 @@ func addGarbled(rows []row, api datacube.API, begin, end datacube.Date) []row {
 	return result
 }
 
-// someRow returns an hour and figures that may stand in a row of a call.
+// someRow returns a valid hour and valid figures for a row of a call.
 func someRow(api datacube.API) (*int, datacube.Figures) {
 	var hour *int
 	if api == datacube.Hourly {

@@ -5,11 +5,10 @@ import (
 	"strconv"
 )
 
-// ClientAddress is the address that requests through Transport come from, and that the errmsg of
-// a Fault names.
+// ClientAddress is the address of the client of Transport, and the one in the errmsg of a Fault.
 const ClientAddress = "203.0.113.7"
 
-// Error codes that the simulated calls answer by themselves.
+// Error codes that the simulated calls return without a Fault.
 const (
 	errSystem           = -1
 	errNotLatest        = 40001
@@ -39,7 +38,7 @@ const (
 )
 
 // errmsgOf returns the plain errmsg of an errcode: the official documents' list of return
-// codes, in the wording that the servers use. Some name the address that the request came from.
+// codes, in the wording of the servers. Some contain the client's address.
 func errmsgOf(code int, address string) string {
 	switch code {
 	case errSystem, 61450:
@@ -81,7 +80,7 @@ func errmsgOf(code int, address string) string {
 	}
 }
 
-// errmsgOfPlatform has those of third-party platforms.
+// errmsgOfPlatform returns those of third-party platforms.
 func errmsgOfPlatform(code int, address string) string {
 	switch code {
 	case errNotAuthorized:
@@ -107,7 +106,7 @@ func errmsgOfPlatform(code int, address string) string {
 	}
 }
 
-// errmsgOfLimit has those of limits, permissions, dates and addresses that wait.
+// errmsgOfLimit returns those of limits, permissions, dates and unconfirmed addresses.
 func errmsgOfLimit(code int) string {
 	switch code {
 	case errQuota:
@@ -151,8 +150,8 @@ func errmsgOfLimit(code int) string {
 	}
 }
 
-// refuse answers with an errcode: HTTP 200, as all of Weixin's. With text, the errcode is a JSON
-// string, which has been seen too.
+// refuse returns a response with an errcode and HTTP status 200, as all of Weixin's. With text, the errcode is a
+// JSON string, which has been seen as well.
 func (s *Server) refuse(r request, code int, text bool) answer {
 	var errcode any = code
 	if text {
@@ -166,7 +165,7 @@ func (s *Server) refuse(r request, code int, text bool) answer {
 	return a
 }
 
-// decoration is what follows an errmsg: the forms that were seen, by turns.
+// decoration returns what follows an errmsg: the forms that were seen, in turn.
 func (s *Server) decoration(r request) string {
 	random := newRandom(s.seed, r.api, "rid", uint64(r.number))
 	rid := fmt.Sprintf("%08x-%08x-%08x", uint32(s.now().Unix()), random.Uint32(), random.Uint32())

@@ -6,52 +6,50 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong on demand. Of several faults the first one injected that
-// matches a request applies, alone. What it says is done in this order: wait for Delay, then
-// Reset, Status, Empty, Body or Errcode, then NoRows, Stray or Garbled. Status goes together with Empty, Body or
-// Errcode, which then say what the body is.
+// Fault is an injected failure. Of several faults only the first one injected that matches a request applies, in
+// this order: wait for Delay, then Reset, Status, Empty, Body or Errcode, then NoRows, Stray or Garbled. Status can
+// be combined with Empty, Body or Errcode, which then determine the body.
 type Fault struct {
-	// AppID is the account it happens to; "" = every account. A token is enough to know the
-	// account, also one that is no longer valid. The token server knows platforms, too.
+	// AppID is the account that the fault affects; "" means every account. The account of a request is
+	// known by its token, even if that is no longer valid. For the token server it may be a platform.
 	AppID string
 	// API is "token", which covers both token calls with an app secret, "stable_token",
-	// "authorizer", "daily", "hourly" or "quota"; "" = every call of Weixin. "token_server" is
-	// something that goes wrong in the company's own house, and happens only by that name.
+	// "authorizer", "daily", "hourly" or "quota"; "" means every call of Weixin. A fault of the token
+	// server, which is not a part of Weixin, needs "token_server".
 	API string
-	// Times is how often it happens; 0 = until it is removed.
+	// Times is the number of requests that fail; 0 means all until the fault is removed.
 	Times int
-	// Errcode is answered with HTTP 200 and an errmsg with the usual decorations. Where an errmsg
-	// names an address, it is ClientAddress.
+	// Errcode is the errcode of a response with HTTP status 200 and an errmsg with the usual decorations. An
+	// address in the errmsg is ClientAddress.
 	Errcode int
-	// Text makes the errcode of the answer a JSON string instead of a number.
+	// Text makes the errcode of the response a JSON string instead of a number.
 	Text bool
-	// Delay is waited for first, or until the request's context ends. Alone it makes a slow
-	// but right answer.
+	// Delay is how long the server waits first, unless the request's context ends. Alone it makes a slow
+	// but correct response.
 	Delay time.Duration
-	// Reset breaks the connection.
+	// Reset resets the connection.
 	Reset bool
-	// Status is the HTTP status of the answer, an HTML page.
+	// Status is the HTTP status of the response, an HTML page.
 	Status int
-	// Empty is an answer of type text/html; charset=gbk without a body.
+	// Empty makes a response of type text/html; charset=gbk without a body.
 	Empty bool
-	// NoRows is an empty list although there is traffic. Like Stray and Garbled it happens only to
-	// interface calls with a valid token, and changes no answer that is an error.
+	// NoRows makes an empty list although there is traffic. Like Stray and Garbled it affects only
+	// interface calls with a valid token, and no response that is an error.
 	NoRows bool
-	// Stray adds rows to the right ones that a client can leave out without losing anything: two of
-	// days outside the range, and a row a second time with the same figures behind the right row
-	// (where there is any).
+	// Stray adds rows that a client can ignore without losing anything: two of days outside the range, and
+	// a duplicate with the same figures after the correct row (if there is one).
 	Stray bool
-	// Garbled adds rows that leave a client in doubt about the first day of the range (and the last):
-	// two with impossible figures (one negative, one with more failures than callbacks) in front of the
-	// right row of the same period, a row a second time with other figures behind the right row (where
-	// there is any), and, in the hourly call, three with an hour that is none.
+	// Garbled adds rows because of which the figures of the first day of the range (and the last) are unknown:
+	// two with impossible figures (one negative, one with more failures than callbacks) before the correct row
+	// of the same period, a duplicate with other figures after the correct row (if there is one), and, in the
+	// hourly call, three with an invalid hour.
 	Garbled bool
-	// Body, if not nil, is exactly what is answered.
+	// Body, if not nil, is the body of the response.
 	Body []byte
 }
 
-// Inject makes a fault happen from the next request on. The function it returns ends it, and
-// may be called more than once.
+// Inject makes a fault apply from the next request on. The returned function removes it, and may be called more
+// than once.
 func (s *Server) Inject(f Fault) func() {
 	f.Body = slices.Clone(f.Body)
 	s.mu.Lock()
@@ -64,12 +62,12 @@ func (s *Server) Inject(f Fault) func() {
 	}
 }
 
-// removeFault wants mu to be held.
+// removeFault removes a fault. The caller holds mu.
 func (s *Server) removeFault(f *Fault) {
 	s.faults = slices.DeleteFunc(s.faults, func(other *Fault) bool { return other == f })
 }
 
-// takeFault returns the fault that applies to a request, and counts it. It wants mu to be held.
+// takeFault returns the fault that applies to a request, and counts it. The caller holds mu.
 func (s *Server) takeFault(r *request, owner string, valid bool) Fault {
 	for _, f := range s.faults {
 		if !f.matches(r, owner, valid) {
@@ -106,8 +104,8 @@ func (f *Fault) matches(r *request, owner string, valid bool) bool {
 	return !f.NoRows && !f.Stray && !f.Garbled || valid && r.forFigures()
 }
 
-// spoil returns the answer that a fault dictates, and false where it leaves that to the call.
-func (s *Server) spoil(r request, f Fault) (answer, bool) {
+// faulty returns the response of a fault, and false if the fault leaves the response to the call.
+func (s *Server) faulty(r request, f Fault) (answer, bool) {
 	status := f.Status
 	if status == 0 {
 		status = http.StatusOK

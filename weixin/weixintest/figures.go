@@ -12,8 +12,8 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// weekday is the shape of an ordinary day: a quiet night, a rise in the morning, lunch, and
-// the highest hours in the evening. Only the proportions matter.
+// weekday is the traffic of an ordinary day by the hour: a quiet night, a rise in the morning, lunch, and
+// the peak in the evening. Only the proportions matter.
 func weekday() [datacube.HoursPerDay]float64 {
 	return [...]float64{
 		0.35, 0.18, 0.09, 0.06, 0.06, 0.12, 0.40, 0.95, 1.50, 1.85, 2.00, 2.05,
@@ -23,18 +23,18 @@ func weekday() [datacube.HoursPerDay]float64 {
 
 const (
 	incidentShare = 0.05 // of the days of an account
-	incidentLimit = 5000 // Weixin gives a callback five seconds, in milliseconds
-	slowest       = 4800 // of a callback that comes in time
+	incidentLimit = 5000 // the time that Weixin waits for a callback, in milliseconds
+	slowest       = 4800 // of a callback within the limit, in milliseconds
 )
 
-// profile is what distinguishes an account's traffic from that of others, for good.
+// profile has the properties of an account's traffic that do not change.
 type profile struct {
 	weekday, weekend [datacube.HoursPerDay]float64 // expected callbacks
 	latency          float64                       // mean of a callback in milliseconds: 40 to 300
 	failures         float64                       // share of callbacks on an ordinary day: up to 0.3 %
 }
 
-// newRandom returns the random numbers that belong to a purpose, and to nothing else.
+// newRandom returns the random numbers for one purpose, which do not depend on any other.
 func newRandom(seed uint64, appID, purpose string, n uint64) *rand.Rand {
 	h := fnv.New64a()
 	var b []byte
@@ -76,21 +76,21 @@ func newProfile(seed uint64, a Account) profile {
 		p.weekday[hour] = float64(a.CallbacksPerDay) * weight / sum
 		p.weekend[hour] = p.weekday[hour] * weekend
 		if hour >= 5 && hour < 10 {
-			p.weekend[hour] *= 0.6 // people sleep longer
+			p.weekend[hour] *= 0.6 // people get up later
 		}
 	}
 	return p
 }
 
-// revision names an hour whose figures were changed afterwards.
+// revision identifies an hour whose figures were revised.
 type revision struct {
 	appID string
 	date  datacube.Date
 	hour  int
 }
 
-// Figures returns the truth about an hour, revisions included. Unknown accounts and hours
-// outside 0 to 23 have no traffic.
+// Figures returns the true figures of an hour, including revisions. Unknown accounts and hours
+// outside of 0 to 23 have no traffic.
 func (s *Server) Figures(appID string, date datacube.Date, hour int) datacube.Figures {
 	if hour < 0 || hour >= datacube.HoursPerDay {
 		return datacube.Figures{}
@@ -98,7 +98,7 @@ func (s *Server) Figures(appID string, date datacube.Date, hour int) datacube.Fi
 	return s.Hours(appID, date)[hour]
 }
 
-// Day returns the truth about a day: its 24 hours together.
+// Day returns the true figures of a day: the sum of its 24 hours.
 func (s *Server) Day(appID string, date datacube.Date) datacube.Figures {
 	return dayOf(s.Hours(appID, date))
 }
@@ -114,7 +114,7 @@ func dayOf(hours datacube.Hours) datacube.Figures {
 	return day
 }
 
-// Hours returns the truth about the 24 hours of a day, whether it is ready or not.
+// Hours returns the true figures of the 24 hours of a day, whether they are available yet or not.
 func (s *Server) Hours(appID string, date datacube.Date) datacube.Hours {
 	a := s.accounts[appID]
 	if a == nil {
@@ -134,8 +134,8 @@ func (s *Server) Hours(appID string, date datacube.Date) datacube.Hours {
 	return hours
 }
 
-// Revise changes the truth about an hour afterwards. The figures are answered as they are; the zero
-// value takes the row away. It panics where the hour is none.
+// Revise changes the figures of an hour. They are returned without a check; the zero value removes the row.
+// It panics if the hour is not one of 0 to 23.
 func (s *Server) Revise(appID string, date datacube.Date, hour int, f datacube.Figures) {
 	if hour < 0 || hour >= datacube.HoursPerDay {
 		panic(fmt.Sprintf("weixintest: %d is not an hour", hour))
@@ -145,7 +145,7 @@ func (s *Server) Revise(appID string, date datacube.Date, hour int, f datacube.F
 	s.revised[revision{appID, date, hour}] = f
 }
 
-// simulate returns the figures of a day: a function of the seed, the account and the date.
+// simulate returns the figures of a day, which depend only on the seed, the account and the date.
 func (s *Server) simulate(a *account, date datacube.Date) datacube.Hours {
 	var hours datacube.Hours
 	if a.CallbacksPerDay <= 0 {
@@ -173,14 +173,14 @@ func (s *Server) simulate(a *account, date datacube.Date) datacube.Hours {
 	return hours
 }
 
-// incidentOf returns the first and the last hour of the incident that a day would have: two or
-// three hours between 09:00 and 22:00.
+// incidentOf returns the first and the last hour of a day's incident, if it has one: two or three hours
+// between 09:00 and 22:00.
 func incidentOf(random *rand.Rand) (int, int) {
 	first := 9 + random.IntN(11)
 	return first, first + 1 + random.IntN(2)
 }
 
-// poisson returns how often something happened that is expected so many times.
+// poisson returns a random number of events with the given mean.
 func poisson(random *rand.Rand, expected float64) int64 {
 	if expected > 50 {
 		return int64(math.Round(max(0, expected+math.Sqrt(expected)*random.NormFloat64())))
@@ -192,27 +192,27 @@ func poisson(random *rand.Rand, expected float64) int64 {
 	return n
 }
 
-// ordinary returns an hour in which the account's server works as it should.
+// ordinary returns the figures of an hour in which the account's server works.
 func ordinary(random *rand.Rand, p profile, callbacks int64) datacube.Figures {
 	if callbacks == 0 {
 		return datacube.Figures{}
 	}
 	mean := p.latency * between(random, 0.9, 1.15)
-	// The more callbacks, the longer the longest of them.
+	// The longest time grows with the number of callbacks.
 	longest := mean * (1 + between(random, 0.3, 0.6)*math.Log(float64(callbacks)))
 	failures := min(callbacks, poisson(random, float64(callbacks)*p.failures))
 	if failures > 0 && random.IntN(20) == 0 {
-		longest = between(random, 2000, 4000) // a failure that took its time
+		longest = between(random, 2000, 4000) // a slow failure
 	}
 	return figures(callbacks, failures, float64(callbacks)*mean, min(longest, slowest))
 }
 
-// incident returns an hour in which a good part of the callbacks runs into the limit. Weixin
-// repeats those, so that there are more of them; a small account has some, too.
+// incident returns the figures of an hour in which many callbacks time out. Weixin repeats those, so that there
+// are more callbacks; a small account has some as well.
 func incident(random *rand.Rand, p profile, callbacks int64) datacube.Figures {
 	share := between(random, 0.2, 0.6)
 	callbacks = int64(math.Round(float64(max(callbacks, 5)) * (1 + share)))
-	// Whole callbacks, within the bounds also where there are few of them.
+	// An integer that is within the bounds even for few callbacks.
 	failures := max((callbacks+4)/5, min(callbacks*3/5, int64(math.Round(float64(callbacks)*share))))
 	mean := p.latency * between(random, 1.2, 2.5)
 	longest := float64(incidentLimit - 5 + random.IntN(15))
@@ -220,7 +220,7 @@ func incident(random *rand.Rand, p profile, callbacks int64) datacube.Figures {
 	return figures(callbacks, failures, total, longest)
 }
 
-// figures rounds and sees to it that max ≤ total ≤ callbacks × max.
+// figures rounds the values and ensures that max ≤ total ≤ callbacks × max.
 func figures(callbacks, failures int64, total, longest float64) datacube.Figures {
 	f := datacube.Figures{
 		Callbacks:      callbacks,

@@ -10,19 +10,19 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// request is a request once it is taken apart. Nothing of it is checked yet.
+// request is a parsed request, not yet checked.
 type request struct {
 	api     string // as in Call.API
-	known   bool   // api is a call, no path
-	address string // where it comes from
+	known   bool   // api is a call, not a path
+	address string // of the client
 	method  string
 	query   url.Values
 	body    []byte
-	fields  map[string]json.RawMessage // of the body, nil where it is not a JSON object
-	number  int                        // its place among all requests
+	fields  map[string]json.RawMessage // of the body; nil if it is not a JSON object
+	number  int                        // its position among all requests
 
-	shape   string  // what the token server is to answer with
-	holding holding // whose token the token server is asked for
+	shape   string  // of the response of the token server
+	holding holding // whose token is requested from the token server
 }
 
 func parseRequest(address, method string, u *url.URL, body []byte) request {
@@ -36,7 +36,7 @@ func parseRequest(address, method string, u *url.URL, body []byte) request {
 	return r
 }
 
-// apiAt returns the call at a path, "" where there is none.
+// apiAt returns the call at a path; "" if there is none.
 func apiAt(path string) string {
 	switch path {
 	case "/cgi-bin/token":
@@ -56,7 +56,7 @@ func apiAt(path string) string {
 	}
 }
 
-// summaryAPI returns which of the two interface calls it is, false where it is none.
+// summaryAPI returns which of the two interface calls api is; false if it is neither.
 func summaryAPI(api string) (datacube.API, bool) {
 	switch api {
 	case apiDaily:
@@ -70,11 +70,11 @@ func summaryAPI(api string) (datacube.API, bool) {
 
 func (r *request) forFigures() bool { return r.api == apiDaily || r.api == apiHourly }
 
-// withToken says whether the call is made with the access token of an account.
+// withToken reports whether the call needs the access token of an account.
 func (r *request) withToken() bool { return r.forFigures() || r.api == apiQuota }
 
-// text returns a field of the body; "" where it is missing, false where it is not a string. Names
-// are compared exactly, unlike encoding/json does with structs.
+// text returns a field of the body; "" if it is missing, false if it is not a string. Names
+// are compared exactly, while encoding/json ignores case for structs.
 func (r *request) text(name string) (string, bool) {
 	raw, ok := r.fields[name]
 	if !ok {
@@ -87,7 +87,7 @@ func (r *request) text(name string) (string, bool) {
 	return s, true
 }
 
-// date returns a date of the body, 0 and false where it is missing or has another form.
+// date returns a date of the body; 0 and false if it is missing or has another form.
 func (r *request) date(name string) (datacube.Date, bool) {
 	s, ok := r.text(name)
 	if !ok {
@@ -97,18 +97,18 @@ func (r *request) date(name string) (datacube.Date, bool) {
 	return d, err == nil
 }
 
-// handle answers one request and keeps a record of it.
+// handle responds to a request and records it.
 func (s *Server) handle(ctx context.Context, r request) answer {
 	fault := s.arrive(&r)
 	a := s.answer(ctx, r, fault)
 	s.mu.Lock()
-	s.calls[r.number].Errcode = a.errcode // before the caller can see the answer
+	s.calls[r.number].Errcode = a.errcode // before the client can see the response
 	s.mu.Unlock()
 	return a
 }
 
-// arrive records the request, gives it its number and takes the fault that is meant for it;
-// without one it returns the zero Fault, which changes nothing.
+// arrive records the request, numbers it and returns the fault that applies to it, or the zero Fault, which
+// changes nothing.
 func (s *Server) arrive(r *request) Fault {
 	now := s.now()
 	c := Call{At: now, API: r.api, Errcode: NoAnswer}
@@ -149,7 +149,7 @@ func (s *Server) answer(ctx context.Context, r request, fault Fault) answer {
 	if fault.Delay > 0 && !wait(ctx, fault.Delay) {
 		return answer{gone: true, errcode: NoAnswer}
 	}
-	if a, final := s.spoil(r, fault); final {
+	if a, final := s.faulty(r, fault); final {
 		return a
 	}
 	switch r.api {
@@ -168,7 +168,7 @@ func (s *Server) answer(ctx context.Context, r request, fault Fault) answer {
 	}
 }
 
-// wait returns false where the context ended first.
+// wait waits for d; it returns false if the context ends first.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -180,7 +180,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// jsonAnswer is a success. The values are the package's own, so that encoding never fails.
+// jsonAnswer returns a success. It encodes only values of this package, which cannot fail.
 func jsonAnswer(v any) answer {
 	body, err := json.Marshal(v)
 	if err != nil {

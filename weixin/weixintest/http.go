@@ -13,26 +13,26 @@ import (
 )
 
 const (
-	typeText  = "text/plain" // what the data cube sends with its JSON
+	typeText  = "text/plain" // of the JSON of the data cube
 	typeHTML  = "text/html; charset=utf-8"
 	typeEmpty = "text/html; charset=gbk" // seen with an empty body
 	typeJSON  = "application/json"
 
-	// maxRequest bounds the body of a request; those of the simulated calls are far smaller.
+	// maxRequest bounds the body of a request in bytes; those of the simulated calls are far smaller.
 	maxRequest = 1 << 20
 )
 
-// answer is what a request gets, before it is known how it travels.
+// answer is the response to a request, for either transport.
 type answer struct {
 	status      int
 	contentType string
 	body        []byte
 	errcode     int  // for Call.Errcode
-	reset       bool // the connection breaks instead
-	gone        bool // the caller went away while the answer was waiting
+	reset       bool // the connection is reset instead
+	gone        bool // the client went away during a delay
 }
 
-// htmlAnswer is the page of a gateway that never reached the API.
+// htmlAnswer returns the page of a gateway that did not reach the API.
 func htmlAnswer(status int) answer {
 	title := fmt.Sprintf("%d %s", status, http.StatusText(status))
 	page := "<html>\r\n<head><title>" + title + "</title></head>\r\n<body>\r\n<center><h1>" + title +
@@ -40,14 +40,14 @@ func htmlAnswer(status int) answer {
 	return answer{status: status, contentType: typeHTML, body: []byte(page), errcode: NoAnswer}
 }
 
-// ServeHTTP answers a request as Weixin would. The address that it comes from is its peer's;
-// no header changes that.
+// ServeHTTP responds to a request as Weixin would. The client's address is that of the connection's peer;
+// headers do not change it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.serve(w, r, parseRequest) }
 
-// serve answers a request that parse has taken apart.
+// serve responds to a request that it parses with parse.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, parse func(address, method string, u *url.URL, body []byte) request) {
-	// The body is read to its end first: only then does net/http notice, and tell by the
-	// context, that the caller has gone.
+	// The body is read to its end first: only then does net/http notice that the client has gone, and end
+	// the context.
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -57,20 +57,20 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, parse func(addres
 	case a.reset:
 		resetConnection(w)
 	case a.gone:
-		panic(http.ErrAbortHandler) // an empty 200 would be an answer that nobody gave
+		panic(http.ErrAbortHandler) // otherwise net/http would send an empty response with status 200
 	default:
 		w.Header().Set("Content-Type", a.contentType)
 		w.Header().Set("Date", s.date())
 		w.WriteHeader(a.status)
-		_, _ = w.Write(a.body) // a caller that does not read on is not a fault of the server
+		_, _ = w.Write(a.body) // the client may have gone
 	}
 }
 
-// date is the Date header of an answer that is made now.
+// date returns the Date header for a response at the current time.
 func (s *Server) date() string { return s.now().UTC().Format(http.TimeFormat) }
 
-// resetConnection makes the caller see a reset: with no linger time the close sends RST. Where
-// the connection cannot be had (HTTP/2, a recorder) the request is aborted.
+// resetConnection resets the client's connection: with a linger time of 0 the close sends RST. If
+// the connection is not available (HTTP/2, a recorder), the request is aborted.
 func resetConnection(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -81,26 +81,26 @@ func resetConnection(w http.ResponseWriter) {
 		raw = wrapped.NetConn()
 	}
 	if tcp, ok := raw.(interface{ SetLinger(sec int) error }); ok {
-		_ = tcp.SetLinger(0) // best effort: without it the caller sees an unexpected end
+		_ = tcp.SetLinger(0) // best effort: otherwise the client sees an unexpected EOF
 	}
 	_ = raw.Close()
 }
 
-// transport carries requests to a Server within the process.
+// transport sends requests to a Server within the process.
 type transport struct {
 	server  *Server
-	address string // where the requests come from
+	address string // of the client
 }
 
-// RoundTrip answers the request in the caller's own goroutine. A reset is an error for which
-// errors.Is finds syscall.ECONNRESET.
+// RoundTrip responds to the request in the caller's goroutine. A reset is an error that wraps
+// syscall.ECONNRESET.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
 	var body []byte
 	if r.Body != nil {
 		var err error
 		body, err = io.ReadAll(io.LimitReader(r.Body, maxRequest))
-		_ = r.Body.Close() // nothing depends on it once it is read
+		_ = r.Body.Close() // it was read
 		if err != nil {
 			return nil, fmt.Errorf("reading the request's body: %w", err)
 		}

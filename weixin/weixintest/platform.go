@@ -6,14 +6,14 @@ import (
 )
 
 // refreshTokens are the refresh tokens of an account that has authorised a platform. After a
-// rotation the old one goes on until Weixin knows that its successor has arrived, so that an
-// answer that is lost on its way does no harm.
+// rotation the old one stays valid until its successor, or an access token that came with it, is used, so that a
+// lost response does no harm.
 type refreshTokens struct {
 	current string
-	next    string // handed out last and never seen since; "": none
+	next    string // returned last and not used yet; "" means none
 }
 
-// latest is the one that a platform has that lost no answer.
+// latest returns the one of the last response.
 func (t *refreshTokens) latest() string {
 	if t.next != "" {
 		return t.next
@@ -21,26 +21,26 @@ func (t *refreshTokens) latest() string {
 	return t.current
 }
 
-// arrived ends the old refresh token where the one that has arrived is its successor.
+// arrived revokes the old refresh token if the used one is its successor.
 func (t *refreshTokens) arrived(text string) {
 	if text != "" && text == t.next {
 		t.current, t.next = t.next, ""
 	}
 }
 
-// RotateRefreshTokens says whether each api_authorizer_token answer carries another refresh
-// token (true) or, as Weixin's mostly do, the same one (false, the default). The old one goes
-// on until the other one is used, or an access token that came with it is; only the last of
-// several that were never used is good.
+// RotateRefreshTokens sets whether each response of api_authorizer_token has another refresh
+// token (true) or, as is usual at Weixin, the same one (false, the default). The old one stays valid
+// until the other one, or an access token that came with it, is used; of several that were never used only the
+// last is valid.
 func (s *Server) RotateRefreshTokens(always bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rotate = always
 }
 
-// RefreshToken returns the refresh token that an account's platform is to have: the first one,
-// and then the one that was answered last. It is "" where the account has no platform, and it
-// panics where there is no such account.
+// RefreshToken returns the refresh token that an account's platform should have: the first one,
+// and later the one of the last response; "" if the account has no platform. It panics if the account is
+// unknown.
 func (s *Server) RefreshToken(appID string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,8 +49,7 @@ func (s *Server) RefreshToken(appID string) string {
 }
 
 // ComponentToken returns a platform's component access token, as its own token server has it.
-// It lives for 7,200 seconds; then there is another one. It panics where there is no such
-// platform.
+// After 7,200 seconds it is replaced by another one. It panics if the platform is unknown.
 func (s *Server) ComponentToken(platform string) string {
 	now := s.now()
 	s.mu.Lock()
@@ -62,7 +61,7 @@ func (s *Server) ComponentToken(platform string) string {
 	return s.currentComponent(p, now).text
 }
 
-// currentComponent wants mu to be held.
+// currentComponent returns the platform's component access token. The caller holds mu.
 func (s *Server) currentComponent(p *platform, now time.Time) *token {
 	if p.component == nil || p.component.secondsLeft(now) < 1 {
 		p.component = s.issueToken(token{platform: p.AppID}, now)
@@ -71,7 +70,7 @@ func (s *Server) currentComponent(p *platform, now time.Time) *token {
 }
 
 // authorizerToken is POST /cgi-bin/component/api_authorizer_token: a platform gets an access
-// token for an account that has authorised it. The ones before live on.
+// token for an account that has authorised it. Earlier ones stay valid.
 func (s *Server) authorizerToken(r request) answer {
 	now := s.now()
 	s.mu.Lock()
@@ -93,12 +92,12 @@ func (s *Server) authorizerToken(r request) answer {
 	}{t.text, t.secondsLeft(now), refresh})
 }
 
-// checkAuthorizer returns the account that a platform may have an access token of, or the
-// errcode that refuses it. It wants mu to be held.
+// checkAuthorizer returns the account whose access token a platform may have, or the errcode that refuses
+// it. The caller holds mu.
 func (s *Server) checkAuthorizer(r request, now time.Time) (*account, int) {
 	t, code := s.checkToken(r.query.Get("component_access_token"), now)
 	if code == 0 && t.appID != "" {
-		code = errNotLatest // an account's access token is none of a platform
+		code = errNotLatest // the access token of an account is not that of a platform
 	}
 	if code == 0 {
 		code = checkPost(r)

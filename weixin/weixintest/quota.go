@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// ampleQuota is the limit that is told of an account without one.
+	// ampleQuota is the limit that the quota call states for an account without one.
 	ampleQuota = 100_000
-	// ampleRate is how many calls a minute are told of an account without a rate limit.
+	// ampleRate is the number of calls per minute that it states for an account without a rate limit.
 	ampleRate = 600_000
 )
 
 // quota is POST /cgi-bin/openapi/quota/get: how often one of the interface calls may be made
-// and has been made on this China day, and how fast. Asking is not counted. A path with a host or
-// without the slash in front gives 76003, one that is not a call's 76021, and one that the account
-// may not call 76022, as the documents have it.
+// and was made today (China time), and at which rate. The call itself is not counted. A path with a host or
+// without a leading slash gives 76003, an unknown one 76021, and one that the account
+// may not call 76022, as in the documents.
 func (s *Server) quota(r request) answer {
 	now := s.now()
 	a, code := s.caller(r, now)
@@ -67,7 +67,7 @@ func (s *Server) quota(r request) answer {
 	})
 }
 
-// orElse returns a number, or another one where there is none.
+// orElse returns n, or other if n is not positive.
 func orElse(n, other int) int {
 	if n <= 0 {
 		return other

@@ -1,9 +1,7 @@
-// Package weixintest is a simulated Weixin: the token calls, those of third-party platforms
-// among them, the two calls of the interface statistics and the one that tells their quota,
-// with their rules, their error codes and their bad habits, over HTTP or within the process;
-// and beside it the token server that a company may have. Tests and the demonstration stand
-// on it. It knows nothing of the client, so that each is a check of the other's reading of
-// the official documents.
+// Package weixintest simulates Weixin for tests and for the demonstration: the token calls, including those of
+// third-party platforms, the two calls of the interface statistics and the quota call, with their rules, error
+// codes and oddities, over HTTP or within the process; and also the token server that a company may have. It
+// does not import the client, so that each of the two checks how the other reads the official documents.
 package weixintest
 
 import (
@@ -27,18 +25,17 @@ const (
 	apiTokenServer = "token_server"
 )
 
-// NoAnswer stands in Call.Errcode where no errcode was answered: a fault below JSON, a
-// caller that went away, or an answer that is still to be given.
+// NoAnswer is the Call.Errcode of a request without an errcode in its response: after a fault below JSON, if
+// the caller went away, or if the response is still pending.
 const NoAnswer = -2
 
-// readyAfter is when the figures of a day are there by default: 08:00 on the next day, which
-// is the hour that the official documents name.
+// readyAfter is when the figures of a day become available by default: 08:00 on the next day, the hour in the
+// official documents.
 const readyAfter = 8 * time.Hour
 
-// Options say what a Server simulates.
+// Options configure a Server.
 type Options struct {
-	// Seed, together with the app id, determines all figures and, with the order of the
-	// calls, all tokens.
+	// Seed determines, together with the app id, all figures and, with the order of the calls, all tokens.
 	Seed uint64
 	// Now is the clock of the simulated Weixin. It is required.
 	Now func() time.Time
@@ -46,58 +43,57 @@ type Options struct {
 	Accounts []Account
 	// Platforms are the third-party platforms that Weixin knows; their app ids are unique.
 	Platforms []Platform
-	// Ready says when the figures of a day become available; nil: 08:00 China time on the
+	// Ready returns when the figures of a day become available; nil means 08:00 China time on the
 	// next day. It is called from any goroutine.
 	Ready func(appID string, date datacube.Date) time.Time
 }
 
 // Account is an account that the simulated Weixin knows.
 type Account struct {
-	// AppID and AppSecret are what the account identifies itself with.
+	// AppID and AppSecret are the credentials of the account.
 	AppID, AppSecret string
-	// CallbacksPerDay is the mean of an ordinary weekday; 0 is an account without any traffic.
+	// CallbacksPerDay is the mean of an ordinary weekday; 0 means no traffic.
 	CallbacksPerDay int64
-	// Incidents are days with an incident for certain, besides those that the seed brings.
+	// Incidents are days with an incident, in addition to those that Seed determines.
 	Incidents []datacube.Date
-	// Quota is how many calls a China day each of the two interface calls allows; 0: no limit.
+	// Quota is how many calls per day (China time) each of the two interface calls allows; 0 means no limit.
 	Quota int
-	// RateLimit and ComponentRateLimit are how many calls a minute are told to be allowed to the account
-	// itself and to its platform; 0: ampleRate. They are not enforced.
+	// RateLimit and ComponentRateLimit are the calls per minute that the quota call states for the account
+	// itself and for its platform; 0 means 600,000. They are not enforced.
 	RateLimit, ComponentRateLimit int
-	// Errcode, if not 0, is what both interface calls always answer, such as 48001.
+	// Errcode, if not 0, is the errcode of all responses of both interface calls, such as 48001.
 	Errcode int
 	// Platform is the component app id of the third-party platform that the account has
-	// authorised; "": none.
+	// authorised; "" means none.
 	Platform string
-	// AllowList has the addresses that may get tokens and call for the account; nil: all. It
-	// does not bind the account's platform, which has a list of its own.
+	// AllowList has the addresses that may get tokens and call for the account; nil means all. It
+	// does not apply to the account's platform, which has a list of its own.
 	AllowList []string
 }
 
-// Platform is a third-party platform that the simulated Weixin knows. It may call for the
-// accounts that name it.
+// Platform is a third-party platform that the simulated Weixin knows. It may call for the accounts that have
+// authorised it.
 type Platform struct {
 	// AppID is the component app id.
 	AppID string
-	// AllowList has the addresses that may call for the platform, also with the access token of
-	// an account that has authorised it; nil: all.
+	// AllowList has the addresses that may call for the platform, including calls with the access token of
+	// an account that has authorised it; nil means all.
 	AllowList []string
 }
 
-// Call is one request that the server has seen.
+// Call is one request that the server has received.
 type Call struct {
-	// At is when it arrived.
+	// At is when the request arrived.
 	At time.Time
 	// API is "token", "stable_token", "authorizer", "daily", "hourly" or "quota", "token_server"
 	// for a request to TokenServer, or the path of a request that is none of these.
 	API string
-	// AppID is the account; of a token call as it was sent, of the token server the account or
-	// platform whose token was asked for, otherwise the owner of the token, "" where the token
-	// was not valid.
+	// AppID is the account: of a token call the one in the request, of the token server the account or
+	// platform whose token was requested, otherwise the owner of the token, "" if the token was invalid.
 	AppID string
-	// Begin and End are the dates asked for; 0 where there was none.
+	// Begin and End are the requested dates; 0 if there were none.
 	Begin, End datacube.Date
-	// Errcode is what was answered; 0 = success, NoAnswer = no errcode at all.
+	// Errcode is the errcode of the response; 0 means success, NoAnswer that it has none.
 	Errcode int
 }
 
@@ -106,29 +102,28 @@ type Server struct {
 	seed      uint64
 	now       func() time.Time
 	ready     func(string, datacube.Date) time.Time
-	accounts  map[string]*account  // fixed from New on; what mu guards says account
-	platforms map[string]*platform // fixed from New on; what mu guards says platform
+	accounts  map[string]*account  // fixed by New; account says what mu guards
+	platforms map[string]*platform // fixed by New; platform says what mu guards
 
 	mu       sync.Mutex
 	calls    []Call
 	faults   []*Fault
-	secrets  []string          // the app secrets, in the order of the accounts, then those set later
+	secrets  []string          // the app secrets in the order of the accounts, then those set later
 	tokens   map[string]*token // every access token ever issued
 	issued   []string          // the texts of all tokens, in order
 	revised  map[revision]datacube.Figures
-	rotate   bool                // each refresh brings another refresh token
-	frozen   bool                // the token server repeats itself
-	handouts map[holding]handout // what the token server handed out last
+	rotate   bool                // each refresh returns another refresh token
+	frozen   bool                // the token server repeats its responses
+	handouts map[holding]handout // the last responses of the token server
 }
 
-// account is an Account and what Weixin remembers of it. Server.mu guards the latter and
-// AppSecret.
+// account is an Account with its state. Server.mu guards the state and AppSecret.
 type account struct {
 	Account
 	profile profile
 	allowed addresses
 
-	legacy, stable *token // the latest of each kind, nil before the first
+	legacy, stable *token // the latest of each kind; nil before the first
 	refresh        refreshTokens
 	quota          [datacube.APIs]struct {
 		day  datacube.Date
@@ -136,17 +131,16 @@ type account struct {
 	}
 }
 
-// platform is a Platform and what Weixin remembers of it; Server.mu guards the latter.
+// platform is a Platform with its state, which Server.mu guards.
 type platform struct {
 	Platform
 	allowed addresses
 
-	component *token // the latest component access token, nil before the first
+	component *token // the latest component access token; nil before the first
 }
 
-// New returns a simulated Weixin. It panics without a clock, where two accounts or two
-// platforms have the same app id, and where an account has authorised a platform that there
-// is not, which are mistakes of its caller.
+// New returns a simulated Weixin. It panics on invalid options: without a clock, if two accounts or two
+// platforms have the same app id, or if an account has authorised an unknown platform.
 func New(o Options) *Server {
 	if o.Now == nil {
 		panic("weixintest: Options.Now is required")
@@ -184,16 +178,15 @@ func New(o Options) *Server {
 			continue
 		}
 		if s.platforms[a.Platform] == nil {
-			panic(fmt.Sprintf("weixintest: the account %q has authorised the platform %q, which there is not", a.AppID, a.Platform))
+			panic(fmt.Sprintf("weixintest: the account %q has authorised the platform %q, which does not exist", a.AppID, a.Platform))
 		}
 		known.refresh.current = s.newRefreshToken()
 	}
 	return s
 }
 
-// SetSecret gives an account another app secret, as its operator does in the console: from
-// then on the old one is refused with 40125. Tokens go on. It panics where there is no such
-// account.
+// SetSecret replaces the app secret of an account, as its operator does in the console: from
+// then on the old one is refused with 40125. Tokens stay valid. It panics if the account is unknown.
 func (s *Server) SetSecret(appID, secret string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,7 +194,7 @@ func (s *Server) SetSecret(appID, secret string) {
 	s.secrets = append(s.secrets, secret)
 }
 
-// account returns an account that a caller of the package named. It panics where there is none.
+// account returns an account that a caller of the package names. It panics if the account is unknown.
 func (s *Server) account(appID string) *account {
 	a := s.accounts[appID]
 	if a == nil {
@@ -210,7 +203,7 @@ func (s *Server) account(appID string) *account {
 	return a
 }
 
-// Calls returns every request so far in the order of their arrival. The result is the caller's.
+// Calls returns all requests so far in the order of their arrival. The caller owns the result.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,20 +211,19 @@ func (s *Server) Calls() []Call {
 }
 
 // Secrets returns every app secret and every access token, component access token and refresh
-// token so far, also those that are no longer valid, for tests that look for leaks. The result
-// is the caller's.
+// token so far, including those that are no longer valid, for tests that look for leaks. The caller owns the
+// result.
 func (s *Server) Secrets() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Concat(s.secrets, s.issued)
 }
 
-// Transport returns a round tripper that answers within the process, without network and
-// without goroutines, to requests that come from ClientAddress. It stops at once with the
-// request's context.
+// Transport returns a RoundTripper that responds within the process, without network and
+// goroutines, to requests from ClientAddress. It returns at once when the request's context ends.
 func (s *Server) Transport() http.RoundTripper { return s.TransportFrom(ClientAddress) }
 
-// TransportFrom is Transport for requests that come from another address.
+// TransportFrom is Transport for requests from another address.
 func (s *Server) TransportFrom(address string) http.RoundTripper {
 	return transport{server: s, address: address}
 }

@@ -10,22 +10,22 @@ import (
 
 const (
 	tokenLife   = 7200 * time.Second
-	tokenGrace  = 5 * time.Minute // how long an old token goes on beside its successor
+	tokenGrace  = 5 * time.Minute // how long an old token stays valid beside its successor
 	tokenPrefix = "sim-token-"
 	tokenLength = 157
 
-	refreshPrefix = tokenPrefix + "refreshtoken@@@" // real refresh tokens have three such signs, too
+	refreshPrefix = tokenPrefix + "refreshtoken@@@" // real refresh tokens contain @@@ as well
 	refreshLength = 72
 
 	// The bounds of a well-formed token: real ones are not shorter, and the official documents
-	// ask for room for 512 characters.
+	// require storage for 512 characters.
 	minTokenLength = 136
 	maxTokenLength = 512
 
 	tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 )
 
-// token is an access token that was handed out: of an account, of a platform for an account
+// token is an issued access token: of an account, of a platform for an account
 // that has authorised it, or, without an account, the component access token of a platform.
 type token struct {
 	text     string
@@ -33,10 +33,10 @@ type token struct {
 	platform string // its component app id
 	refresh  string // the refresh token that came with it
 	expires  time.Time
-	replaced time.Time // from when on it is refused for the sake of a later one; zero: never
+	replaced time.Time // when a later one replaces it; zero means never
 }
 
-// errcode returns what a call with this token is refused with, 0 where it is valid.
+// errcode returns the errcode of a call with this token; 0 if the token is valid.
 func (t *token) errcode(now time.Time) int {
 	switch {
 	case !t.replaced.IsZero() && !now.Before(t.replaced):
@@ -48,18 +48,17 @@ func (t *token) errcode(now time.Time) int {
 	}
 }
 
-// secondsLeft is what expires_in says.
+// secondsLeft returns the value of expires_in.
 func (t *token) secondsLeft(now time.Time) int64 { return int64(t.expires.Sub(now) / time.Second) }
 
-// replace ends the token at the given time, unless it ends by itself before.
+// replace makes the token invalid at the given time, unless it expires before.
 func (t *token) replace(at time.Time) {
 	if at.Before(t.expires) && (t.replaced.IsZero() || at.Before(t.replaced)) {
 		t.replaced = at
 	}
 }
 
-// issueToken completes an access token with a text that was never there before, and with its
-// end. It wants mu to be held.
+// issueToken completes an access token with a unique text and the time when it expires. The caller holds mu.
 func (s *Server) issueToken(t token, now time.Time) *token {
 	t.text = s.newText(tokenPrefix, tokenLength)
 	t.expires = now.Add(tokenLife)
@@ -67,10 +66,10 @@ func (s *Server) issueToken(t token, now time.Time) *token {
 	return &t
 }
 
-// newRefreshToken wants mu to be held.
+// newRefreshToken returns a new refresh token. The caller holds mu.
 func (s *Server) newRefreshToken() string { return s.newText(refreshPrefix, refreshLength) }
 
-// newText makes the text of a token. It wants mu to be held.
+// newText returns a unique text of a token. The caller holds mu.
 func (s *Server) newText(prefix string, length int) string {
 	order := uint64(len(s.issued))
 	var text strings.Builder
@@ -82,8 +81,7 @@ func (s *Server) newText(prefix string, length int) string {
 	return text.String()
 }
 
-// checkToken returns a valid access token of any kind, or the errcode that refuses it. It
-// wants mu to be held.
+// checkToken returns a valid access token of any kind, or the errcode that refuses it. The caller holds mu.
 func (s *Server) checkToken(text string, now time.Time) (*token, int) {
 	if text == "" {
 		return nil, errTokenMissing
@@ -101,8 +99,8 @@ func (s *Server) checkToken(text string, now time.Time) (*token, int) {
 	return t, 0
 }
 
-// caller returns the account that a call with an access token is made for, or the errcode that
-// refuses the token or the address that the call comes from.
+// caller returns the account of a call with an access token, or the errcode that refuses the token or the
+// calling address.
 func (s *Server) caller(r request, now time.Time) (*account, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +111,7 @@ func (s *Server) caller(r request, now time.Time) (*account, int) {
 	a := s.accounts[t.appID]
 	switch {
 	case a == nil:
-		return nil, errNotLatest // a component access token is none of an account
+		return nil, errNotLatest // a component access token is not that of an account
 	case t.platform == "":
 		if !a.allowed.has(r.address) {
 			return nil, errAddress
@@ -131,8 +129,8 @@ func wellFormed(token string) bool {
 		strings.Trim(token, tokenAlphabet) == ""
 }
 
-// checkCredentials returns the account that asks for a token, or the errcode that refuses it.
-// It wants mu to be held.
+// checkCredentials returns the account that requests a token, or the errcode that refuses it.
+// The caller holds mu.
 func (s *Server) checkCredentials(grantType, appID, secret, address string) (*account, int) {
 	a := s.accounts[appID]
 	switch {
@@ -153,7 +151,7 @@ func (s *Server) checkCredentials(grantType, appID, secret, address string) (*ac
 	}
 }
 
-// legacyToken is GET /cgi-bin/token: a new token each time, and the end of the old one.
+// legacyToken is GET /cgi-bin/token: a new token each time, which replaces the old one.
 func (s *Server) legacyToken(r request) answer {
 	if r.method != http.MethodGet {
 		return s.refuse(r, errRequireGet, false)
@@ -169,7 +167,7 @@ func (s *Server) legacyToken(r request) answer {
 	return tokenAnswer(a.legacy, now)
 }
 
-// renewLegacy wants mu to be held.
+// renewLegacy issues a new token of /cgi-bin/token. The caller holds mu.
 func (s *Server) renewLegacy(a *account, now time.Time) {
 	if a.legacy != nil {
 		a.legacy.replace(now.Add(tokenGrace))
@@ -178,7 +176,7 @@ func (s *Server) renewLegacy(a *account, now time.Time) {
 }
 
 // stableToken is POST /cgi-bin/stable_token: the same token up to its last five minutes, then
-// one that overlaps with it. A forced refresh ends the old one on the spot.
+// one that overlaps with it. A forced refresh makes the old one invalid at once.
 func (s *Server) stableToken(r request) answer {
 	if code := checkPost(r); code != 0 {
 		return s.refuse(r, code, false)
@@ -213,7 +211,7 @@ func tokenAnswer(t *token, now time.Time) answer {
 	}{t.text, t.secondsLeft(now)})
 }
 
-// flag returns a boolean field of the body; false where it is missing.
+// flag returns a boolean field of the body; false if it is missing.
 func (r *request) flag(name string) (bool, bool) {
 	raw, ok := r.fields[name]
 	if !ok {

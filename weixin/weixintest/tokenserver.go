@@ -8,51 +8,50 @@ import (
 	"time"
 )
 
-// The shapes of the token server's answers, as its paths name them.
+// The shapes of the token server's responses, as its paths name them.
 const (
 	shapeRaw    = "raw"                 // the text of the token alone
 	shapeString = "string"              // a JSON string
 	shapeObject = "object"              // access_token and expires_in
 	shapeBare   = "object-without-life" // access_token
-	shapeOwn    = "own"                 // as Weixin itself answered, with component_access_token for a platform
+	shapeOwn    = "own"                 // as in Weixin's own response, with component_access_token for a platform
 	shapeNested = "nested"              // {"code": 0, "message": …, "data": {"token": …, "expires_in": …}}
 )
 
-// holding names a token that the token server holds: that of an account, or of a platform.
+// holding identifies a token of the token server: that of an account or of a platform.
 type holding struct {
 	component bool
 	appID     string
 }
 
-// handout is what the token server said of a token.
+// handout is a token in a response of the token server.
 type handout struct {
 	text      string
 	expiresIn int64
 }
 
-// TokenServer returns the token server of a company that hands out access tokens to its other
-// programs. It gets them from the simulated Weixin by itself, which Calls does not show; the
-// requests to it Calls does show. It answers
+// TokenServer returns the token server of a company, from which its programs get access tokens. Its own requests
+// to the simulated Weixin are not in Calls; the requests to it are. It responds to
 //
 //	GET /{shape}/{appid}               with the account's latest token of /cgi-bin/token
 //	GET /{shape}/component/{platform}  with the platform's component access token
 //
-// where shape is "raw", "string", "object", "object-without-life", "own" or "nested", and 404 to
-// everything else.
+// where shape is "raw", "string", "object", "object-without-life", "own" or "nested", and to any other request with
+// the status 404.
 func (s *Server) TokenServer() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, s.parseTokenRequest) })
 }
 
-// FreezeTokenServer makes the token server repeat what it handed out last of each account and
-// platform, also where Weixin refuses that, until it is no longer frozen. What it never handed
-// out before it gets once.
+// FreezeTokenServer makes the token server repeat its last response for each account and
+// platform, even if Weixin refuses that token, until it is no longer frozen. It gets a token that it has not
+// returned before once.
 func (s *Server) FreezeTokenServer(frozen bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.frozen = frozen
 }
 
-// parseTokenRequest takes a request to the token server apart.
+// parseTokenRequest parses a request to the token server.
 func (s *Server) parseTokenRequest(address, method string, u *url.URL, _ []byte) request {
 	r := request{api: u.Path, address: address, method: method}
 	parts := strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
@@ -71,7 +70,7 @@ func (s *Server) parseTokenRequest(address, method string, u *url.URL, _ []byte)
 	return r
 }
 
-// handOut answers a request to the token server.
+// handOut responds to a request to the token server.
 func (s *Server) handOut(r request) answer {
 	if r.method != http.MethodGet {
 		return htmlAnswer(http.StatusMethodNotAllowed)
@@ -112,8 +111,8 @@ func (s *Server) handOut(r request) answer {
 	return a
 }
 
-// held returns the token that the token server has, a new one where the old one has come to its
-// last minutes. It wants mu to be held.
+// held returns the token of the token server, a new one if the old one expires within minutes. The caller
+// holds mu.
 func (s *Server) held(h holding, now time.Time) *token {
 	if h.component {
 		return s.currentComponent(s.platforms[h.appID], now)
