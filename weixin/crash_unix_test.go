@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"weixin_exporter/internal/files"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/secret"
 )
@@ -103,7 +104,7 @@ func TestCrashDuringRotation(t *testing.T) {
 
 			after := s.RefreshToken(onPlatformID)
 			held := strings.TrimSpace(read(t, path))
-			renamed := slices.Index(points, point) > slices.Index(points, weixin.StepRename)
+			renamed := slices.Index(points, point) > slices.Index(points, files.StepRename)
 			if after == before || held != before && held != after || (held == after) != renamed {
 				t.Errorf("the file holds the refresh token from before: %t, from after: %t", held == before, held == after)
 			}
@@ -136,7 +137,7 @@ func TestProcessWithoutSpace(t *testing.T) {
 	none.Cur = 4 // bytes of each file
 	file := weixin.NewRefreshTokenFile(filepath.Join(dir, "refresh"))
 	file.BeforeStep = func(step string) {
-		if step == weixin.StepWrite {
+		if step == files.StepFill {
 			if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &none); err != nil {
 				t.Error(err)
 			}

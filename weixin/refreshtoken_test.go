@@ -9,13 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"weixin_exporter/internal/files"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/secret"
 )
 
 // saveSteps are the steps of a Save that goes well.
 var saveSteps = []string{
-	weixin.StepClean, weixin.StepCreate, weixin.StepWrite, weixin.StepSync, weixin.StepClose, weixin.StepRename, weixin.StepSyncFolder,
+	files.StepCleanUp, files.StepCreate, files.StepFill, files.StepSync, files.StepClose, files.StepRename, files.StepSyncFolder,
 }
 
 const otherRefresh = "sim-token-refresh@@@other"
@@ -166,7 +167,7 @@ func TestRefreshTokenFileThatCannotBeSaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, says := range map[string]string{
-		occupied:                           "rename: file exists",
+		occupied:                           "this is a folder; name a file in it",
 		filepath.Join(dir, "none", "shop"): "no such file or directory",
 	} {
 		err := weixin.NewRefreshTokenFile(path).Save(secret.New(otherRefresh))
@@ -185,7 +186,7 @@ func TestRefreshTokenFileThatCannotBeSaved(t *testing.T) {
 	if err := os.Mkdir(vanishing, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, at := range []string{weixin.StepCreate, weixin.StepRename, weixin.StepSyncFolder} {
+	for _, at := range []string{files.StepCreate, files.StepRename, files.StepSyncFolder} {
 		if err := os.MkdirAll(vanishing, 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"weixin_exporter/internal/files"
@@ -110,11 +109,7 @@ func isAt(file *os.File, path string) (bool, error) {
 // tryReplace writes a file beside the one that Save replaces, and removes it: anything that prevents a new
 // refresh token from being saved must be known before the old one is used.
 func (f *RefreshTokenFile) tryReplace() error {
-	target, err := resolveLinks(f.path)
-	if err != nil {
-		return err
-	}
-	temporary, err := os.CreateTemp(filepath.Dir(target), temporaryPrefix(target)+"*")
+	temporary, err := files.CreateBeside(f.path)
 	if err != nil {
 		return err
 	}

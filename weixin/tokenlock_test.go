@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weixin_exporter/internal/files"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/secret"
 	"weixin_exporter/weixin/weixintest"
@@ -50,7 +51,7 @@ func TestTwoProcessesOnOneRefreshToken(t *testing.T) {
 			return authorizerFor(client, onPlatformID, fixed(sim.ComponentToken(thePlatform)), file)
 		}
 		slow := process(func(step string) {
-			if step == weixin.StepCreate {
+			if step == files.StepCreate {
 				pause(5 * time.Second)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"weixin_exporter/internal/files"
@@ -54,6 +55,60 @@ func TestReplace(t *testing.T) {
 	entries, err := os.ReadDir(folder)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("%v, %v; want the file and the link alone", entries, err)
+	}
+}
+
+func TestReplacement(t *testing.T) {
+	folder := t.TempDir()
+	link, leftover := filepath.Join(folder, "link"), filepath.Join(folder, ".file.tmp-1")
+	if err := os.Symlink("file", link); err != nil { // to a file that does not exist
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(leftover, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	r := files.Replacement{Mode: 0o640, CleanUp: true, BeforeStep: func(step string) { steps = append(steps, step) }}
+	fill := func(f *os.File) error {
+		_, err := f.WriteString("content")
+		return err
+	}
+	if err := r.Replace(link, fill); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		files.StepCleanUp, files.StepCreate, files.StepFill, files.StepSync, files.StepClose, files.StepRename, files.StepSyncFolder,
+	}
+	if !slices.Equal(steps, want) {
+		t.Errorf("steps %q, want %q", steps, want)
+	}
+	info, err := os.Stat(filepath.Join(folder, "file"))
+	if err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("the target of the link: %v, %v", info, err)
+	}
+	if _, err := os.Stat(leftover); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the leftover of a crash: %v", err)
+	}
+	temporary, err := files.CreateBeside(link)
+	if err != nil || temporary.Close() != nil || filepath.Dir(temporary.Name()) != folder {
+		t.Errorf("CreateBeside: %v", err)
+	}
+}
+
+// Neither a loop of links nor a folder is replaced.
+func TestReplaceRefuses(t *testing.T) {
+	folder := t.TempDir()
+	loop := filepath.Join(folder, "loop")
+	if err := os.Symlink("loop", loop); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		loop: "too many symbolic links", folder: "this is a folder; name a file in it", filepath.Join(folder, "missing", "file"): "no such file or directory",
+	} {
+		err := files.Replace(path, func(*os.File) error { return nil })
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: error %v, want %s", path, err, want)
+		}
 	}
 }
 

@@ -173,7 +173,7 @@ func (s *Server) simulate(a *account, date datacube.Date) datacube.Hours {
 	return hours
 }
 
-// incidentOf returns the first and the last hour of a day's incident, if it has one: two or three hours
+// incidentOf returns the first and the last hour that an incident of the day would have: two or three hours
 // between 09:00 and 22:00.
 func incidentOf(random *rand.Rand) (int, int) {
 	first := 9 + random.IntN(11)
