@@ -26,7 +26,7 @@ LABEL org.opencontainers.image.title="weixin_exporter" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/build/weixin_exporter /bin/weixin_exporter
-# Where the store lies: the only folder that the program writes to.
+# The folder of the store, the only one that the program writes to.
 COPY --from=build --chown=65532:65532 /empty /var/lib/weixin_exporter
 USER 65532:65532
 WORKDIR /var/lib/weixin_exporter

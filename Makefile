@@ -27,23 +27,23 @@ help: ## list the targets
 build: ## build/weixin_exporter: static, with its version in it
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o build/weixin_exporter .
 
-test: ## everything that a change must pass; installs what it needs
+test: ## everything that a change must pass; installs the tools for it
 	bash scripts/test.sh
 
-check: ## quickly: what was changed and what depends on it, tests and linter
+check: ## quickly: tests of changed packages and their dependents, linter
 	bash scripts/check.sh
 
 unit: ## the tests without the end-to-end tests, with the race detector; cached
 	. scripts/env.sh && CGO_ENABLED=1 go test -race -vet=off $$(go list ./... | grep -v /e2e)
 
-lint: build/tools/golangci-lint ## what test checks of the source text
+lint: build/tools/golangci-lint ## golangci-lint and the refused phrases
 	. scripts/env.sh && build/tools/golangci-lint run ./...
 	bash scripts/words.sh
 
-fmt: build/tools/golangci-lint ## write the source text as it must be
+fmt: build/tools/golangci-lint ## format the source text
 	build/tools/golangci-lint fmt ./...
 
-tidy: ## go.mod and go.sum of all modules; downloads all that their tests would need
+tidy: ## go mod tidy in all modules
 	for module in . tools tools/manifests tools/prometheus; do (cd $$module && go mod tidy); done
 
 bench: ## all benchmarks, for benchstat
@@ -68,5 +68,5 @@ build/tools/prometheus3/prometheus: tools/prometheus/go.mod tools/prometheus/go.
 build/tools/gotestsum: tools/go.mod tools/go.sum
 	. scripts/env.sh && cd tools && go build -ldflags '-s -w' -o ../$@ gotest.tools/gotestsum
 
-clean: ## remove what was built
+clean: ## remove build/
 	rm -rf build

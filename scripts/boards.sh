@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks the Grafana boards against a schema made from Grafana's own types, and the check itself.
-# Packages and schema are kept below build/tools and made anew when what they come from changes.
+# Packages and schema are kept below build/tools and made again when their sources change.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=build/tools/grafana

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The quick check of a change: what differs from where this branch left main (or from $BASE), with what is
+# The quick check of a change: the difference to the merge base with main (or with $BASE), including what is
 # not committed. Tests run without the race detector and come from Go's cache unless something that they
-# use has changed, so that the changed packages and those that depend on them are tested. Of the end-to-end
+# use has changed, so that the changed packages and their dependents are tested. Of the end-to-end
 # tests those run whose file has changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,7 +27,7 @@ if [ -n "$scripts" ] && command -v shellcheck >/dev/null; then
 fi
 
 # The linter has the folders of the changed Go files of this module; all folders where its rules changed. It
-# runs beside the tests.
+# runs in parallel with the tests.
 folders=$(matching '\.go$' | { grep -v '^tools/' || true; } | while IFS= read -r file; do dirname "./$file"; done | sort -u)
 [ -z "$(matching '^(\.golangci\.yml|go\.mod)$')" ] || folders=./...
 linter=

@@ -1,5 +1,5 @@
 # Sourced by the other scripts: where the tests find the programs that scripts/install.sh unpacked and
-# that were built. What is not there is left to PATH.
+# that were built. Others are found in PATH.
 # shellcheck shell=bash
 tools=$PWD/build/tools
 

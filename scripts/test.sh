@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that a change must pass: source text, tests with the race detector, end-to-end
 # tests against real programs, coverage, and no secret in any output. What the tests do not wait
-# for runs beside them. Leaves its traces in build/ alone.
+# for runs in parallel. Writes to build/ alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -10,8 +10,8 @@ floor=80 # percent of the statements of every package
 
 step() { printf '\n== %s %s\n' "$(date -u +%H:%M:%S)" "$*"; }
 
-# beside runs a function beside what follows, with less of a claim to the processor; its output goes to
-# build/log. joined waits for it, shows what it wrote and ends everything if it failed.
+# beside runs a function in the background with a lower priority; its output goes to build/log. joined waits
+# for it, shows its output, and ends the script if it failed.
 declare -A running
 beside() { # function
   (set -e; renice -n 10 -p $BASHPID >/dev/null; "$1") >"build/log/$1.txt" 2>&1 &
@@ -26,7 +26,7 @@ joined() { # function
   [ $status = 0 ] || { echo "$1 failed" >&2; exit $status; }
 }
 
-# kill_tree ends a process and what it started.
+# kill_tree ends a process and its descendants.
 kill_tree() {
   local child
   for child in $(pgrep -P "$1"); do kill_tree "$child"; done
@@ -60,8 +60,8 @@ text() {
 
 boards() { bash scripts/boards.sh; }
 
-# What is deployed, by the types of those who read it. Not from the cache, which does not see the
-# files outside of the module.
+# The deployed files, checked by the types of the programs that read them. Not from the cache, which does not
+# see files outside of the module.
 manifests() { cd tools/manifests && go test -count=1 -shuffle=on ./...; }
 
 run_tests() { # name package… [flag…]
@@ -82,7 +82,7 @@ joined programs
 beside prometheus
 beside boards
 
-# Where the tests leave something for people; without their programs they fail rather than skip.
+# Where the tests leave pictures; tests whose programs are missing fail instead of being skipped.
 export E2E_REQUIRED=1 ARTIFACTS=$PWD/build/artifacts
 
 step "tests"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Finds the phrases of scripts/words.txt in all texts: one extended regular expression a line, in any case,
-# at the bounds of words; what stands after a tab is what to write instead.
+# at the bounds of words; the text after a tab is what to write instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

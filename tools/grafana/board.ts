@@ -1,6 +1,6 @@
 // What a board may hold, in terms of the types of Grafana's foundation SDK; schema.mjs makes a
 // JSON schema of it. The SDK says "any" where the kind of panel decides, and demands what
-// Grafana fills in by itself: here each panel has the options of its kind, none of them required.
+// Grafana fills in: here each panel has the options of its kind, none of them required.
 
 import type * as barchart from '@grafana/grafana-foundation-sdk/barchart';
 import type * as bargauge from '@grafana/grafana-foundation-sdk/bargauge';

@@ -1,4 +1,4 @@
-// The check has to find what is misspelt: SCHEMA and BOARDS name the schema and a folder of boards.
+// The check must find misspelt keys and values: SCHEMA and BOARDS name the schema and a folder of boards.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
