@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"weixin_exporter/internal/history"
+	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -90,13 +91,6 @@ func (p *part) close() {
 
 // read fills and rewinds the spools, and writes the direct family.
 func (p *part) read(j *Job, accounts []Account, o *openMetrics) error {
-	var values [datacube.HoursPerDay]int64
-	take := func(f history.Family, figures []datacube.Figures) []int64 {
-		for i := range figures {
-			values[i] = f.Figure.Of(figures[i])
-		}
-		return values[:len(figures)]
-	}
 	if p.direct != nil {
 		o.begin(*p.direct)
 	}
@@ -105,18 +99,10 @@ func (p *part) read(j *Job, accounts []Account, o *openMetrics) error {
 			o.account(account.Name)
 		}
 		for day, err := range j.days(p.periods.api, account.AppID) {
+			if err == nil {
+				err = p.put(day, o)
+			}
 			if err != nil {
-				return err
-			}
-			for i, s := range p.spools {
-				if err := s.put(day.Date, take(p.spooled[i], day.Figures)); err != nil {
-					return err
-				}
-			}
-			if p.direct == nil {
-				continue
-			}
-			if err := o.day(p.periods, day.Date, take(*p.direct, day.Figures)); err != nil {
 				return err
 			}
 		}
@@ -130,6 +116,26 @@ func (p *part) read(j *Job, accounts []Account, o *openMetrics) error {
 		}
 	}
 	return nil
+}
+
+// put adds a day to the spools, and writes it if it belongs to the direct family.
+func (p *part) put(day store.DayFigures, o *openMetrics) error {
+	var values [datacube.HoursPerDay]int64
+	take := func(f history.Family) []int64 {
+		for i := range day.Figures {
+			values[i] = f.Figure.Of(day.Figures[i])
+		}
+		return values[:len(day.Figures)]
+	}
+	for i, s := range p.spools {
+		if err := s.put(day.Date, take(p.spooled[i])); err != nil {
+			return err
+		}
+	}
+	if p.direct == nil {
+		return nil
+	}
+	return o.day(p.periods, day.Date, take(*p.direct))
 }
 
 // write writes the families, which it reads first unless all are spooled already.

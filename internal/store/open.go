@@ -134,7 +134,7 @@ func identify(ctx context.Context, tx *transaction) (bool, error) {
 		return false, err
 	}
 	switch {
-	case id == ApplicationID:
+	case id == applicationID:
 		return false, nil
 	case id == 0 && things == 0:
 		return true, nil
@@ -158,7 +158,7 @@ func unmarked(ctx context.Context, tx *transaction) error {
 		return err
 	case tables == all:
 		return fmt.Errorf("this has the tables of weixin_exporter but not its application id, which is lost in a restore from .dump;"+
-			" if it is complete, set the id: sqlite3 FILE 'PRAGMA application_id = %d'", ApplicationID)
+			" if it is complete, set the id: sqlite3 FILE 'PRAGMA application_id = %d'", applicationID)
 	default:
 		return errors.New("this is a database of another program; change store.path")
 	}
@@ -231,7 +231,7 @@ func (s *Store) claim(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA application_id = %d`, ApplicationID)); err != nil {
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA application_id = %d`, applicationID)); err != nil {
 			return err
 		}
 		if err := versions.CreateVersionTable(ctx, tx); err != nil {

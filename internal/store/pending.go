@@ -10,9 +10,9 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Position is how far an endpoint has got with the days of an account, which are sent in the order of their
+// position is how far an endpoint has got with the days of an account, which are sent in the order of their
 // marks and, for the same mark, of their dates.
-type Position struct {
+type position struct {
 	Mark Mark
 	// Date is the last day with the mark that is done; lastDate if all of them are.
 	Date datacube.Date
@@ -27,11 +27,11 @@ type Pending struct {
 	// Daily and Hourly are Known days in the order of their dates.
 	Daily  []datacube.Day
 	Hourly []datacube.HourlyDay
-	// TooOld is, for each API, the number of days up to UpTo that are before the requested date.
+	// TooOld is, for each API, the number of days up to upTo that are before the requested date.
 	TooOld [datacube.APIs]int64
-	// UpTo is the position of the endpoint once all these days are done.
-	UpTo Position
-	// More is true if there are further days after UpTo.
+	// upTo is the position of the endpoint once all these days are done.
+	upTo position
+	// More is true if there are further days after upTo.
 	More bool
 	// resend is the range of the days among them that are sent again.
 	resend resendRange
@@ -140,14 +140,14 @@ func (c *pendingReader) rows(query string, scan func(*sql.Rows) error, args ...a
 
 // entry is a row of the table day.
 type entry struct {
-	position Position
+	position position
 	api      datacube.API
 }
 
 func (c *pendingReader) account(appID string) (Pending, error) {
 	p := Pending{AppID: appID}
 	var account int64
-	from := Position{Mark: -1}
+	from := position{Mark: -1}
 	found := false
 	err := c.rows(`
 		SELECT id, changed, coalesce(mark, -1), coalesce(date, 0) FROM account
@@ -155,19 +155,19 @@ func (c *pendingReader) account(appID string) (Pending, error) {
 		WHERE app_id = ?`,
 		func(rows *sql.Rows) error {
 			found = true
-			return rows.Scan(&account, &p.UpTo.Mark, &from.Mark, &from.Date)
+			return rows.Scan(&account, &p.upTo.Mark, &from.Mark, &from.Date)
 		}, c.endpoint, appID)
 	if err != nil || !found { // there has been no response for it yet
 		return p, err
 	}
-	p.UpTo.Date = lastDate
+	p.upTo.Date = lastDate
 	repeated, all, err := c.resend(account, from)
 	if err != nil {
 		return p, err
 	}
 	p.resend = all
 	if taken := c.take(repeated); taken < len(repeated) {
-		p.resend.upto, p.UpTo, p.More = 0, from, true
+		p.resend.upto, p.upTo, p.More = 0, from, true
 		if taken > 0 {
 			p.resend.upto = repeated[taken-1].position.Date
 		}
@@ -179,20 +179,20 @@ func (c *pendingReader) account(appID string) (Pending, error) {
 	}
 	if taken := c.take(entries); taken < len(entries) {
 		p.More = true
-		p.UpTo = from
+		p.upTo = from
 		if taken > 0 {
-			p.UpTo = entries[taken-1].position
+			p.upTo = entries[taken-1].position
 		}
 		entries = entries[:taken]
 	}
-	if p.TooOld, err = c.tooOld(account, from, p.UpTo); err != nil {
+	if p.TooOld, err = c.tooOld(account, from, p.upTo); err != nil {
 		return p, err
 	}
 	return p, c.figures(account, append(repeated, entries...), &p)
 }
 
 // entries returns the account's days from since on that are after a position, in the order of their positions.
-func (c *pendingReader) entries(account int64, after Position) ([]entry, error) {
+func (c *pendingReader) entries(account int64, after position) ([]entry, error) {
 	var entries []entry
 	err := c.rows(`
 		SELECT changed, date, api FROM day
@@ -228,7 +228,7 @@ func (c *pendingReader) take(entries []entry) int {
 }
 
 // tooOld counts the account's days before since that are after one position and not after another.
-func (c *pendingReader) tooOld(account int64, after, upto Position) ([datacube.APIs]int64, error) {
+func (c *pendingReader) tooOld(account int64, after, upto position) ([datacube.APIs]int64, error) {
 	var days [datacube.APIs]int64
 	err := c.rows(`
 		SELECT api, count(*) FROM day
@@ -326,7 +326,7 @@ func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time
 				SELECT ?1, id, ?3, ?4, ?5 FROM account WHERE app_id = ?2
 				ON CONFLICT DO UPDATE SET mark = excluded.mark, date = excluded.date,
 					sent_at = coalesce(excluded.sent_at, sent_at)`,
-				endpoint, pending[i].AppID, int64(pending[i].UpTo.Mark), int64(pending[i].UpTo.Date), toUnix(at))
+				endpoint, pending[i].AppID, int64(pending[i].upTo.Mark), int64(pending[i].upTo.Date), toUnix(at))
 			if err != nil {
 				return err
 			}

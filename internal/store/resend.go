@@ -50,7 +50,7 @@ func (s *Store) Resend(ctx context.Context, endpoint string, since, until datacu
 
 // resend returns the account's days from since on that must be sent again, in the order of their dates, and
 // the range that they cover. Days after the position of the endpoint are not among them: they are pending anyway.
-func (c *pendingReader) resend(account int64, has Position) ([]entry, resendRange, error) {
+func (c *pendingReader) resend(account int64, has position) ([]entry, resendRange, error) {
 	all := resendRange{upto: lastDate}
 	asked := int64(0)
 	err := c.rows(`SELECT count(*), coalesce(max(mark), 0) FROM resend WHERE endpoint = ?1 AND account = ?2`,

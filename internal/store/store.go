@@ -17,9 +17,9 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// ApplicationID marks a database file as one of this program: the letters "WXEx" in the
+// applicationID marks a database file as one of this program: the letters "WXEx" in the
 // application_id field of SQLite's file header, where file(1) and other programs read it.
-const ApplicationID = 'W'<<24 | 'X'<<16 | 'E'<<8 | 'x'
+const applicationID = 'W'<<24 | 'X'<<16 | 'E'<<8 | 'x'
 
 const (
 	defaultBusyTimeout = 5 * time.Second
