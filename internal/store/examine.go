@@ -9,6 +9,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
+
+	"weixin_exporter/internal/access"
 )
 
 // Examine fails if Open would fail, as far as that can be found out without changing anything: no
@@ -31,7 +33,7 @@ func (s *Store) examineAt(ctx context.Context) error {
 	if linked, err := filepath.EvalSymlinks(s.path); err == nil {
 		target = linked
 	}
-	if err := access(filepath.Dir(target)); err != nil {
+	if err := access.Write(filepath.Dir(target)); err != nil {
 		return fmt.Errorf("this user cannot create files in the folder %q; allow it or change store.path: %w", filepath.Dir(target), err)
 	}
 	if found.fresh {

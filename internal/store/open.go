@@ -14,6 +14,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
+
+	"weixin_exporter/internal/access"
 )
 
 // Opening a file checks it for damage, at about 100 MB/s; damage in the part that is not reached is found
@@ -40,7 +42,9 @@ func inspect(path string) (found, error) {
 	if err != nil || f.fresh || path == "" {
 		return f, err
 	}
-	if err := access(path); err != nil {
+	// SQLite would silently open a file without access for reading, and leave files beside it that it cannot
+	// delete. Opening the file to find out would, on closing it, release the POSIX locks of other connections.
+	if err := access.Write(path); err != nil {
 		return found{}, fmt.Errorf("this user cannot read and write the file; allow it or change store.path: %w", err)
 	}
 	return f, nil

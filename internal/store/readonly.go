@@ -10,6 +10,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"weixin_exporter/internal/access"
 )
 
 // OpenReadOnly opens a database file for reading only. It creates and changes no file: nothing is
@@ -58,7 +60,7 @@ func (s *Store) openReadOnly(ctx context.Context) error {
 // write access to it or its folder, and whether it then needs the files beside it.
 func readingWithoutWriting(path string) (string, bool) {
 	target := resolved(path)
-	if access(target) == nil && access(filepath.Dir(target)) == nil {
+	if access.Write(target) == nil && access.Write(filepath.Dir(target)) == nil {
 		return "", false
 	}
 	if wal, err := os.Stat(target + "-wal"); err == nil && wal.Size() > 0 {
