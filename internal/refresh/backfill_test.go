@@ -18,7 +18,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-func TestStretches(t *testing.T) {
+func TestCallsFor(t *testing.T) {
 	day := func(text string) datacube.Date { return date(t, "2026-"+text) }
 	all := func(datacube.Date) bool { return true }
 	but := func(known ...string) func(datacube.Date) bool {
@@ -57,7 +57,7 @@ func TestStretches(t *testing.T) {
 			var got []string
 			for _, call := range refresh.CallsFor(c.api, day(c.since), day(c.until), c.wanted) {
 				if call.API != c.api || call.Purpose != refresh.History {
-					t.Errorf("%+v, want one of the %s call for the history", call, c.api)
+					t.Errorf("%+v, want a %s call with the purpose history", call, c.api)
 				}
 				got = append(got, call.Begin.String()[5:]+" "+call.End.String()[5:])
 			}
@@ -86,7 +86,7 @@ func (s *shelf) Show(status refresh.BackfillStatus) {
 	}
 }
 
-// fill runs a backfill on the world's store and returns its plan and what came of it.
+// fill runs a backfill on the harness's store and returns its plan and results.
 func (w *harness) fill(ctx context.Context, f refresh.BackfillRequest, progress *shelf) (refresh.BackfillPlan, []refresh.BackfillResult) {
 	w.t.Helper()
 	known, err := store.Open(w.t.Context(), w.path, store.Options{}) //nolint:contextcheck // ctx ends the backfill, not the store
@@ -116,7 +116,7 @@ func (w *harness) fill(ctx context.Context, f refresh.BackfillRequest, progress 
 	return plan, filled
 }
 
-// from returns what is to be filled for all accounts of the harness.
+// from returns a request for all accounts of the harness.
 func (w *harness) from(since, until string) refresh.BackfillRequest {
 	return refresh.BackfillRequest{Accounts: w.config.Accounts, Since: date(w.t, since), Until: date(w.t, until), Concurrency: 3}
 }
@@ -140,7 +140,7 @@ func (w *harness) wantFilled(f refresh.BackfillRequest) {
 	}
 }
 
-// stored returns what a store knows of an account.
+// stored returns the figures of an account in a store.
 func stored(t *testing.T, path, appID string) (map[datacube.Date]datacube.Figures, map[datacube.Date]datacube.Hours) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -221,7 +221,7 @@ func TestBackfillOfMonths(t *testing.T) {
 				t.Errorf("status of account %d (-want +got):\n%s", i, diff)
 			}
 		}
-		// Newest first, and nothing left to ask.
+		// Newest first, and nothing left to request.
 		own, _ := w.calls(f.Accounts[1].AppID)
 		if want := []string{
 			"10 09:00 daily 2026-02-06..2026-03-07", "10 09:00 hourly 2026-03-07", "10 09:00 hourly 2026-03-06",
@@ -230,7 +230,7 @@ func TestBackfillOfMonths(t *testing.T) {
 		}
 		plan, filled = w.fill(t.Context(), f, &shelf{})
 		if plan.Total() != 0 || len(w.sim.Calls()) != len(calls)+tokens {
-			t.Errorf("%d more calls planned, %d made, although all is known", plan.Total(), len(w.sim.Calls())-len(calls)-tokens)
+			t.Errorf("%d more calls planned, %d made, although all days are known", plan.Total(), len(w.sim.Calls())-len(calls)-tokens)
 		}
 		for _, got := range filled {
 			if got.Calls != 0 || got.Failures != 0 {
@@ -240,8 +240,8 @@ func TestBackfillOfMonths(t *testing.T) {
 	})
 }
 
-// TestBackfillStoppedAnywhere ends a backfill after each of its calls in turn: the next one
-// goes on, and no call is made twice.
+// TestBackfillStoppedAnywhere ends a backfill after each of its calls in turn: the next one continues, and no call is
+// made twice.
 func TestBackfillStoppedAnywhere(t *testing.T) {
 	t.Parallel()
 	for _, stopAfter := range []int{0, 1, 2, 5, 11, 16, 21, 22} {
@@ -269,7 +269,7 @@ func TestBackfillStoppedAnywhere(t *testing.T) {
 				for _, a := range first {
 					left += a.Left[0] + a.Left[1]
 					if a.Failures != 0 || a.GivenUp != [datacube.APIs]*refresh.GivenUp{} {
-						t.Errorf("a stop is no failure: %+v", a)
+						t.Errorf("stopping counts as a failure: %+v", a)
 					}
 				}
 				plan, _ := w.fill(t.Context(), f, &shelf{})
@@ -282,7 +282,7 @@ func TestBackfillStoppedAnywhere(t *testing.T) {
 				for _, c := range w.sim.Calls() {
 					key := fmt.Sprint(c.AppID, c.API, c.Begin)
 					if seen[key] && c.API != "stable_token" {
-						t.Errorf("made twice: %+v", c)
+						t.Errorf("call made twice: %+v", c)
 					}
 					seen[key] = true
 				}
@@ -291,7 +291,7 @@ func TestBackfillStoppedAnywhere(t *testing.T) {
 	}
 }
 
-// TestBackfillBesideARefresher: what the one learns, the other does not ask for.
+// TestBackfillBesideARefresher: neither requests what the other has learned.
 func TestBackfillBesideARefresher(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -306,7 +306,7 @@ func TestBackfillBesideARefresher(t *testing.T) {
 		f := w.from("2026-02-01", "2026-03-09")
 		progress := &shelf{}
 		plan, filled := w.fill(t.Context(), f, progress)
-		// 29 days of two accounts; of the quiet one the latest two days are not settled.
+		// 29 days of two accounts; the latest two days of the quiet one are not settled.
 		for i, a := range filled {
 			learned := 29
 			if want := [datacube.APIs]int{learned, learned}; a.Learned != want || plan.Calls[i][datacube.Daily] == 0 {
@@ -326,7 +326,7 @@ func TestBackfillBesideARefresher(t *testing.T) {
 			}
 		}
 		if n := w.asked(f.Accounts[1].AppID, date(t, "2026-03-09")); n != 2 {
-			t.Errorf("a day that the refresher knew was asked for %d times, want 2", n)
+			t.Errorf("a day that the refresher knew was requested %d times, want 2", n)
 		}
 	})
 }

@@ -16,12 +16,12 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// noon is when the benchmarks take place: all is there by then.
+// noon is the time of the benchmarks: all figures are available by then.
 var noon = time.Date(2026, 3, 10, 12, 0, 0, 0, datacube.China)
 
 const benchDays = 30
 
-// instant answers every call at once.
+// instant answers all calls at once.
 type instant struct{}
 
 func (instant) InterfaceSummary(_ context.Context, _, end datacube.Date) (weixin.DailyResponse, error) {
@@ -40,12 +40,12 @@ func (instant) Quota(context.Context, datacube.API) (weixin.CallQuota, error) {
 	return weixin.CallQuota{}, nil
 }
 
-// loaded is a store that has been read: it gives what was prepared, and counts what it is to keep.
+// loaded is a store with prepared content. It counts saved records.
 type loaded struct {
 	known map[string]*store.Account
 	*store.Store
 	wanted int
-	saved  chan struct{} // closed once as many records are saved as are wanted
+	saved  chan struct{} // closed when enough records are saved
 }
 
 func (l *loaded) Load(context.Context, datacube.Date, ...string) (map[string]*store.Account, error) {
@@ -60,7 +60,7 @@ func (l *loaded) Save(ctx context.Context, records []store.Record) ([]store.Revi
 	return revisions, err
 }
 
-// firstSeen tells when something is published.
+// firstSeen is a Publisher that signals the first snapshot.
 type firstSeen chan struct{}
 
 func (f firstSeen) Publish(*snapshot.Snapshot) {
@@ -70,7 +70,7 @@ func (f firstSeen) Publish(*snapshot.Snapshot) {
 	}
 }
 
-// allKnown returns what the store gives of n accounts of which nothing is due.
+// allKnown returns the stored state of n accounts for which nothing is due.
 func allKnown(n int) map[string]*store.Account {
 	known := make(map[string]*store.Account, n)
 	yesterday := datacube.DateOf(noon) - 1
@@ -99,7 +99,7 @@ func benchConfig(n, days int) refresh.Config {
 	return c
 }
 
-// running starts a refresher; the function that it returns ends it.
+// running starts a refresher; the returned function stops it.
 func running(b *testing.B, s refresh.Store, publisher refresh.Publisher, c refresh.Config) (*refresh.Refresher, func()) {
 	b.Helper()
 	r := refresh.New(refresh.Options{Store: s, Publisher: publisher, Logger: log.NewNopLogger(), Now: func() time.Time { return noon }})
@@ -114,7 +114,7 @@ func running(b *testing.B, s refresh.Store, publisher refresh.Publisher, c refre
 	}
 }
 
-// BenchmarkFirstSnapshot plans and publishes what has been read from the store.
+// BenchmarkFirstSnapshot plans and publishes the content of the store.
 func BenchmarkFirstSnapshot(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
 		b.Run(fmt.Sprintf("accounts=%d", n), func(b *testing.B) {
@@ -134,8 +134,7 @@ func BenchmarkFirstSnapshot(b *testing.B) {
 	}
 }
 
-// BenchmarkReload brings a configuration into force again: all accounts are planned anew, and a
-// snapshot is built.
+// BenchmarkReload applies a configuration again: all accounts are planned and a snapshot is built.
 func BenchmarkReload(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
 		b.Run(fmt.Sprintf("accounts=%d", n), func(b *testing.B) {
@@ -151,8 +150,7 @@ func BenchmarkReload(b *testing.B) {
 	}
 }
 
-// BenchmarkAbsorb takes over a round of answers, which come as fast as they are taken: plans,
-// stores and publishes them.
+// BenchmarkAbsorb handles a call of each account, all answered at once: it plans, stores and publishes.
 func BenchmarkAbsorb(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
 		b.Run(fmt.Sprintf("answers=%d", 2*n), func(b *testing.B) {

@@ -19,10 +19,10 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// loud returns the lines that an operator reads at the ordinary level.
-func (l *logbook) loud(texts ...string) []string {
+// loud returns the log lines with the given texts, without those at level debug.
+func (w *harness) loud(texts ...string) []string {
 	var found []string
-	for _, line := range l.lines(texts...) {
+	for _, line := range w.log.Lines(texts...) {
 		if !strings.Contains(line, "level=debug") {
 			found = append(found, line)
 		}
@@ -30,7 +30,7 @@ func (l *logbook) loud(texts ...string) []string {
 	return found
 }
 
-// told returns of how many accounts a line tells; a few may come just behind it.
+// accountsIn returns the number of accounts in a line; a few more may fail just after it.
 func accountsIn(line string) int {
 	_, number, _ := strings.Cut(line, " accounts=")
 	number, _, _ = strings.Cut(number, " ")
@@ -38,8 +38,8 @@ func accountsIn(line string) int {
 	return n
 }
 
-// TestSharedCauseIsToldOnce: Weixin is down for 30 accounts for an hour.
-func TestSharedCauseIsToldOnce(t *testing.T) {
+// TestSharedCauseIsLoggedOnce: Weixin is down for 30 accounts for an hour.
+func TestSharedCauseIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, accounts(30)...)
@@ -47,11 +47,11 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 		remove := w.sim.Inject(weixintest.Fault{Status: 502})
 		w.start()
 		setClock(t, "2026-03-10 09:00")
-		if lines := w.log.loud("refresh failed"); len(lines) < 1 || len(lines) > 3 {
+		if lines := w.loud("refresh failed"); len(lines) < 1 || len(lines) > 3 {
 			t.Errorf("%d lines about one cause: %q", len(lines), lines)
 		}
-		if lines := w.log.loud("level=warn", "refresh failed", `first="account0`, "502", "next=", "advice="); len(lines) != 1 || accountsIn(lines[0]) < 25 {
-			t.Errorf("%d lines tell of all: %q", len(lines), w.log.loud("refresh failed"))
+		if lines := w.loud("level=warn", "refresh failed", `first="account0`, "502", "next=", "advice="); len(lines) != 1 || accountsIn(lines[0]) < 25 {
+			t.Errorf("%d lines report all accounts: %q", len(lines), w.loud("refresh failed"))
 		}
 		cause := w.shown("account00").Work[datacube.Daily].Problem.Cause
 		if want := (snapshot.Cause{Reason: reason("busy"), Kind: "status 502"}); cause != want || w.shown("account29").Work[datacube.Daily].Problem.Cause != want {
@@ -60,15 +60,15 @@ func TestSharedCauseIsToldOnce(t *testing.T) {
 		remove()
 		setClock(t, "2026-03-10 12:00")
 		w.wantDays(1)
-		lines := w.log.loud("refresh recovered")
+		lines := w.loud("refresh recovered")
 		if len(lines) < 1 || len(lines) > 3 || accountsIn(lines[len(lines)-1]) != 30 {
-			t.Errorf("the end is told in %d lines: %q", len(lines), lines)
+			t.Errorf("%d lines report the recovery: %q", len(lines), lines)
 		}
 	})
 }
 
-// TestOwnCausesAreBounded: each of the first accounts has a line, and then their number is told.
-func TestOwnCausesAreBounded(t *testing.T) {
+// TestPerAccountCausesAreBounded: the first accounts get a line each, then their number is logged.
+func TestPerAccountCausesAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, accounts(30)...)
@@ -76,20 +76,20 @@ func TestOwnCausesAreBounded(t *testing.T) {
 		w.sim.Inject(weixintest.Fault{Errcode: 48001})
 		w.start()
 		setClock(t, "2026-03-10 14:00")
-		if lines := w.log.loud("refresh failed", "account="); len(lines) != 10 {
+		if lines := w.loud("refresh failed", "account="); len(lines) != 10 {
 			t.Errorf("%d lines name an account, want 10", len(lines))
 		}
-		if lines := w.log.loud("refresh failed", "accounts=", "errcode=48001"); len(lines) == 0 || accountsIn(lines[0]) < 20 {
-			t.Errorf("%d lines tell of all: %q", len(lines), w.log.loud("refresh failed", "accounts="))
+		if lines := w.loud("refresh failed", "accounts=", "errcode=48001"); len(lines) == 0 || accountsIn(lines[0]) < 20 {
+			t.Errorf("%d lines report all accounts: %q", len(lines), w.loud("refresh failed", "accounts="))
 		}
-		if n := len(w.log.loud("refresh failed")); n > 15 {
+		if n := len(w.loud("refresh failed")); n > 15 {
 			t.Errorf("%d lines in six hours", n)
 		}
 	})
 }
 
-// TestWhatComesAndGoesDoesNotFillTheLog while every other call fails.
-func TestWhatComesAndGoesDoesNotFillTheLog(t *testing.T) {
+// TestFlappingCauseDoesNotFillTheLog, while every other call fails.
+func TestFlappingCauseDoesNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
@@ -110,7 +110,7 @@ func TestWhatComesAndGoesDoesNotFillTheLog(t *testing.T) {
 		setClock(t, "2026-03-10 08:30")
 		cancel()
 		<-flapping
-		if n := len(w.log.loud("refresh")); n > 20 {
+		if n := len(w.loud("refresh")); n > 20 {
 			t.Errorf("%d lines in half an hour", n)
 		}
 	})
@@ -123,7 +123,7 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// tokens is a source of a platform's token that is away.
+// tokens is a source of platform tokens that is down.
 type tokens struct{ fetched atomic.Int64 }
 
 func (s *tokens) Fetch(context.Context) (weixin.AccessToken, error) {
@@ -131,7 +131,7 @@ func (s *tokens) Fetch(context.Context) (weixin.AccessToken, error) {
 	return weixin.AccessToken{}, &weixin.Error{API: "token", Reason: weixin.Busy, Origin: weixin.Origin{URL: "https://tokens.example/platform"}}
 }
 
-// refreshToken is one in memory.
+// refreshToken is a refresh token in memory.
 type refreshToken struct {
 	mu   sync.Mutex
 	text secret.Value
@@ -152,9 +152,8 @@ func (r *refreshToken) Save(text secret.Value) error {
 	return nil
 }
 
-// TestPlatformsTokenServerIsAway for a hundred accounts: it hears of it a few times a minute, and
-// the log has a few lines.
-func TestPlatformsTokenServerIsAway(t *testing.T) {
+// TestPlatformTokenServerIsDown for a hundred accounts: it gets a few requests a minute, and the log has a few lines.
+func TestPlatformTokenServerIsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(0))
@@ -183,7 +182,7 @@ func TestPlatformsTokenServerIsAway(t *testing.T) {
 		if n := source.fetched.Load(); n > 70 {
 			t.Errorf("%d requests to the token server in an hour", n)
 		}
-		if lines := w.log.loud("refresh failed"); len(lines) > 3 || accountsIn(lines[len(lines)-1]) < 90 || !strings.Contains(lines[0], "https://tokens.example/platform") {
+		if lines := w.loud("refresh failed"); len(lines) > 3 || accountsIn(lines[len(lines)-1]) < 90 || !strings.Contains(lines[0], "https://tokens.example/platform") {
 			t.Errorf("%d lines about one cause: %q", len(lines), lines)
 		}
 		if a := w.shown(account(7).AppID); a.State() != snapshot.Failing || a.Work[datacube.Daily].Problem.Cause.Source != "https://tokens.example" {

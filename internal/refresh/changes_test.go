@@ -14,7 +14,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// write stores days as another process does that got them from the simulated Weixin.
+// write stores days of the simulated Weixin, as another process would.
 func (w *harness) write(appID string, days ...datacube.Date) {
 	w.t.Helper()
 	other, err := store.Open(w.t.Context(), w.path, store.Options{})
@@ -35,7 +35,7 @@ func (w *harness) write(appID string, days ...datacube.Date) {
 	}
 }
 
-// asked returns how often a day was asked for with either call.
+// asked returns how often a day was requested by either call.
 func (w *harness) asked(appID string, d datacube.Date) int {
 	n := 0
 	for _, c := range w.sim.Calls() {
@@ -46,7 +46,7 @@ func (w *harness) asked(appID string, d datacube.Date) int {
 	return n
 }
 
-func TestOthersAreFollowedWithinAMinute(t *testing.T) {
+func TestChangesAreAppliedWithinAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 07:30", nil, account(1), account(2))
@@ -70,12 +70,12 @@ func TestOthersAreFollowedWithinAMinute(t *testing.T) {
 		w.wantDay("account01", "2026-03-08")
 		setClock(t, "2026-03-10 09:00")
 		if n := w.asked(account(1).AppID, yesterday); n != 0 {
-			t.Errorf("yesterday was asked for %d times, although another process had stored it", n)
+			t.Errorf("yesterday was requested %d times although another process had stored it", n)
 		}
 		if n := w.asked(account(2).AppID, yesterday); n != 2 {
-			t.Errorf("the other account's yesterday was asked for %d times, want 2", n)
+			t.Errorf("the other account's yesterday was requested %d times, want 2", n)
 		}
-		// The recheck counts from when the other process learned the day.
+		// RecheckAfter starts when the other process learned the day.
 		setClock(t, "2026-03-11 07:29")
 		if n := w.asked(account(1).AppID, yesterday); n != 0 {
 			t.Errorf("a recheck after less than a day")
@@ -87,9 +87,8 @@ func TestOthersAreFollowedWithinAMinute(t *testing.T) {
 	})
 }
 
-// TestWhatIsReadyIsNotAskedForOnceOthersKnowIt: a call that waits for its turn is not made
-// any more.
-func TestWhatIsReadyIsNotAskedForOnceOthersKnowIt(t *testing.T) {
+// TestQueuedCallIsDroppedOnceOthersKnowTheDay: a call that waits in the queue is not made.
+func TestQueuedCallIsDroppedOnceOthersKnowTheDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 09:00", nil, account(1), account(2), account(3))
@@ -104,13 +103,13 @@ func TestWhatIsReadyIsNotAskedForOnceOthersKnowIt(t *testing.T) {
 			w.wantDay(name, "2026-03-09")
 		}
 		if n := w.asked(account(3).AppID, yesterday); n != 0 {
-			t.Errorf("%d calls for a day that was known before their turn", n)
+			t.Errorf("%d calls for a day that became known while they were queued", n)
 		}
 	})
 }
 
-// TestAnswerIsJudgedByWhatOthersStored: an answer without rows takes nothing away from a day
-// that another process stored while it was under way.
+// TestAnswerIsJudgedByWhatOthersStored: an answer without rows does not remove a day that another process stored while
+// the call was running.
 func TestAnswerIsJudgedByWhatOthersStored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -126,7 +125,7 @@ func TestAnswerIsJudgedByWhatOthersStored(t *testing.T) {
 		empty()
 		w.wantDay("account00", "2026-03-09")
 		if n := w.asked(account(1).AppID, date(t, "2026-03-09")); n == 0 {
-			t.Error("the answer that was to be judged was never asked for")
+			t.Error("the call was never made")
 		}
 		for api := range datacube.APIs {
 			if work := w.shown("account00").Work[api]; work.Days != 1 || work.Revisions != 0 {
@@ -136,32 +135,32 @@ func TestAnswerIsJudgedByWhatOthersStored(t *testing.T) {
 	})
 }
 
-// brokenOthers fails while told to.
-type brokenOthers struct {
+// brokenChanges fails while broken is set.
+type brokenChanges struct {
 	refresh.ChangeReader
 	broken *atomic.Bool
 }
 
-func (b brokenOthers) Version(ctx context.Context) (int64, error) {
+func (b brokenChanges) Version(ctx context.Context) (int64, error) {
 	if b.broken.Load() {
 		return 0, errors.New("disk gone")
 	}
 	return b.ChangeReader.Version(ctx)
 }
 
-func TestFollowingGoesOnAfterAFault(t *testing.T) {
+func TestChangesAreAppliedAfterAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 07:30", nil, account(1))
 		var broken atomic.Bool
-		w.others = func(s *store.Store) refresh.ChangeReader { return brokenOthers{s, &broken} }
+		w.others = func(s *store.Store) refresh.ChangeReader { return brokenChanges{s, &broken} }
 		w.start()
 		broken.Store(true)
 		w.write(account(1).AppID, date(t, "2026-03-09"))
 		setClock(t, "2026-03-10 07:32")
 		w.wantDay("account00", "2026-03-08")
-		if lines := w.log.lines("level=error", "another process", "disk gone"); len(lines) == 0 {
-			t.Error("the log does not say that nothing can be followed")
+		if lines := w.log.Lines("level=error", "another process", "disk gone"); len(lines) == 0 {
+			t.Error("no log line about the failure")
 		}
 		broken.Store(false)
 		setClock(t, "2026-03-10 07:33")

@@ -28,7 +28,7 @@ func (w *harness) wantDays(n int64) {
 	}
 }
 
-// TestClockThatWentAheadAndCameBack leaves what is known, what is counted and the calls as they were.
+// TestClockThatWentAheadAndCameBack: known days, counts and calls are not affected.
 func TestClockThatWentAheadAndCameBack(t *testing.T) {
 	t.Parallel()
 	for name, believe := range map[string]func() time.Time{"believed": nil, "not believed": time.Now} {
@@ -46,7 +46,7 @@ func TestClockThatWentAheadAndCameBack(t *testing.T) {
 				w.wantDays(10)
 
 				w.ahead.Store(int64(aYear))
-				setClock(t, "2026-03-10 10:20") // it is looked at every quarter of an hour
+				setClock(t, "2026-03-10 10:20") // accounts are planned every 15 minutes
 				w.wantDays(10)
 				w.ahead.Store(0)
 				calls := len(w.sim.Calls())
@@ -70,7 +70,7 @@ func TestClockThatWentAheadAndCameBack(t *testing.T) {
 	}
 }
 
-// unreadableStore cannot be read while told so.
+// unreadableStore cannot be read while broken is set.
 type unreadableStore struct {
 	*store.Store
 	broken *atomic.Bool
@@ -83,8 +83,8 @@ func (u unreadableStore) Load(ctx context.Context, since datacube.Date, appIDs .
 	return u.Store.Load(ctx, since, appIDs...)
 }
 
-// TestNothingIsAskedForWhileWhatIsKnownCannotBeRead: it may all be there.
-func TestNothingIsAskedForWhileWhatIsKnownCannotBeRead(t *testing.T) {
+// TestNoCallsWhileTheStoreCannotBeRead: all days may be in the store.
+func TestNoCallsWhileTheStoreCannotBeRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 09:00", nil, accounts(2)...)
@@ -99,8 +99,8 @@ func TestNothingIsAskedForWhileWhatIsKnownCannotBeRead(t *testing.T) {
 		w.ahead.Store(0)
 		calls := len(w.sim.Calls())
 		setClock(t, "2026-03-10 11:00")
-		if lines := w.log.lines("level=error", "cannot read the store"); len(lines) != 1 {
-			t.Errorf("%d lines say so, want 1", len(lines))
+		if lines := w.log.Lines("level=error", "cannot read the store"); len(lines) != 1 {
+			t.Errorf("%d log lines about it, want 1", len(lines))
 		}
 		broken.Store(false)
 		setClock(t, "2026-03-10 12:00")

@@ -15,7 +15,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// reopened returns what the closed store of a world knows of its first account.
+// reopened returns the first account in the harness's closed store.
 func reopened(t *testing.T, w *harness, since datacube.Date) (*store.Account, error) {
 	t.Helper()
 	ctx := context.Background()
@@ -51,14 +51,14 @@ func TestConfigureReplacesAccounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if w.shown("account01") != nil || w.shown("account00") != nil {
-			t.Error("an account that is gone is shown")
+			t.Error("a removed account is shown")
 		}
 		w.wantDay("renamed", "2026-03-09")
 		synctest.Wait()
 		w.wantDay("account02", "2026-03-09")
 		for _, c := range w.sim.Calls()[calls:] {
 			if c.AppID != comes.AppID {
-				t.Errorf("a call for %s, of which everything is known or which is gone: %+v", c.AppID, c)
+				t.Errorf("a call for %s, which is removed or has all days known: %+v", c.AppID, c)
 			}
 		}
 	})
@@ -72,7 +72,7 @@ func TestConfigureEndsWaitsAndKeepsCounters(t *testing.T) {
 		w.start()
 		remove()
 		if w.shown("account00").Daily != nil {
-			t.Fatal("the failure had no effect")
+			t.Fatal("the fault had no effect")
 		}
 		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
@@ -91,7 +91,7 @@ func TestRemovedAccountsCallIsCancelled(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1), account(2))
 		w.sim.Inject(weixintest.Fault{AppID: account(1).AppID, Delay: 9 * time.Second})
 		config := w.config
-		w.config.Concurrency = 1 // which the slow account takes
+		w.config.Concurrency = 1 // which the slow account occupies
 		w.start()
 		before := time.Now()
 		config.Accounts = config.Accounts[1:]
@@ -139,7 +139,7 @@ func TestConfigureGivesUpWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := w.runner.ApplyConfig(ctx, w.config); err == nil {
-			t.Error("a refresher that does not run took a configuration")
+			t.Error("a refresher that does not run accepted a configuration")
 		}
 	})
 }
@@ -154,7 +154,7 @@ func TestRetention(t *testing.T) {
 		setClock(t, "2026-03-15 12:00")
 		w.wantDay("account00", "2026-03-14")
 		if n := w.shown("account00").Work[datacube.Daily].Days; n != 4 {
-			t.Errorf("%d days are shown as known, want the four of the retention", n)
+			t.Errorf("%d days are shown as known, want the four within the retention", n)
 		}
 		w.stop()
 		known, err := reopened(t, w, datacube.FirstDate)
@@ -189,8 +189,8 @@ func TestWhatIsPrunedIsShownAtOnce(t *testing.T) {
 	})
 }
 
-// TestStopWhileCallsAreUnderWay: Run returns at once and nothing half is stored.
-func TestStopWhileCallsAreUnderWay(t *testing.T) {
+// TestStopWhileCallsAreRunning: Run returns at once and stores nothing partially.
+func TestStopWhileCallsAreRunning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1), account(2), account(3))
@@ -201,15 +201,15 @@ func TestStopWhileCallsAreUnderWay(t *testing.T) {
 		if waited := time.Since(before); waited > 0 {
 			t.Errorf("stopping took %v", waited)
 		}
-		if lines := w.log.lines("refresh failed"); len(lines) != 0 {
+		if lines := w.log.Lines("refresh failed"); len(lines) != 0 {
 			t.Errorf("stopping is logged as a failure: %q", lines)
 		}
 	})
 }
 
-// TestSlowAccountsDelayNobody: accounts that time out again and again never hold all workers,
-// and a healthy one comes before them.
-func TestSlowAccountsDelayNobody(t *testing.T) {
+// TestSlowAccountsDelayNoOthers: accounts that keep timing out never occupy all workers, and a healthy one comes before
+// them.
+func TestSlowAccountsDelayNoOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var accounts []weixintest.Account
@@ -241,8 +241,8 @@ func TestSlowAccountsDelayNobody(t *testing.T) {
 	})
 }
 
-// TestClockPutBack: what was noted on a wrong clock does not hold anything up on the right one.
-func TestClockPutBack(t *testing.T) {
+// TestClockSetBack: times noted by a wrong clock do not delay anything once the clock is right.
+func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
@@ -250,7 +250,7 @@ func TestClockPutBack(t *testing.T) {
 		w.ahead.Store(int64(24 * time.Hour))
 		w.start()
 		if n := w.shown("account00").Work[datacube.Daily].Failures[reason("range")]; n != 1 {
-			t.Fatalf("%d refusals of the range on a clock that is a day ahead, want 1", n)
+			t.Fatalf("%d refusals of the range with a clock that is a day ahead, want 1", n)
 		}
 		w.ahead.Store(0)
 		setClock(t, "2026-03-10 08:16")
@@ -258,7 +258,7 @@ func TestClockPutBack(t *testing.T) {
 	})
 }
 
-// TestStopBeforeTheStart: a signal that comes while the store is read is no failure.
+// TestStopBeforeTheStart: ending while the store is read is not an error.
 func TestStopBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestStopBeforeTheStart(t *testing.T) {
 		cancel()
 		runner := refresh.New(refresh.Options{Store: known, Publisher: w.latest, Logger: log.NewLogfmtLogger(w.log), Now: time.Now})
 		if err := runner.Run(ctx, w.config); err != nil {
-			t.Errorf("ended before it began: %v", err)
+			t.Errorf("Run returned %v", err)
 		}
 	})
 }

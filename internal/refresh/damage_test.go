@@ -16,22 +16,22 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// hourRow is a row of the hourly call as it should be.
+// hourRow returns a valid row of the hourly call.
 func hourRow(date string, hour int) string {
 	return fmt.Sprintf(`{"ref_date":%q,"ref_hour":%d,"callback_count":10,"fail_count":1,"total_time_cost":900,"max_time_cost":400}`, date, 100*hour)
 }
 
-// dayRow is a row of the daily call that agrees with a number of hourRows.
+// dayRow returns the row of the daily call that matches the given number of hourRows.
 func dayRow(date string, hours int) string {
 	return fmt.Sprintf(`{"ref_date":%q,"callback_count":%d,"fail_count":%d,"total_time_cost":%d,"max_time_cost":400}`, date, 10*hours, hours, 900*hours)
 }
 
-// says makes every answer of a call be a list of the given rows.
+// says makes Weixin answer all calls of api with the given rows.
 func (w *harness) says(api string, rows ...string) func() {
 	return w.sim.Inject(weixintest.Fault{API: api, Body: []byte(`{"list":[` + strings.Join(rows, ",") + `]}`)})
 }
 
-// misread are rows for hour 9 of a day that cannot be understood, made of the right one.
+// misread returns invalid rows for hour 9 of a day, derived from the valid one.
 func misread(date string) map[string]string {
 	row := hourRow(date, 9)
 	return map[string]string{
@@ -47,9 +47,8 @@ func misread(date string) map[string]string {
 	}
 }
 
-// TestDamagedRecheckKeepsWhatIsKnown: hours 9 and 10 of a known day are unchanged, whatever the
-// recheck brings that cannot be understood.
-func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
+// TestDamagedRecheckKeepsFigures: invalid rows in a recheck do not change hours 9 and 10 of a known day.
+func TestDamagedRecheckKeepsFigures(t *testing.T) {
 	t.Parallel()
 	const ref = "2026-03-09"
 	figures := datacube.Figures{Callbacks: 10, Failures: 1, TimeCostMillis: 900, MaxTimeCostMillis: 400}
@@ -76,13 +75,13 @@ func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
 				if work.Damaged != 1 || work.LatestDamaged != date(t, ref) {
 					t.Errorf("%d damaged days, the latest %v", work.Damaged, work.LatestDamaged)
 				}
-				if lines := w.log.lines("level=warn", "reason=invalid_rows", "api=hourly", "ref_date="+ref, "so the figures of "+ref+" are unknown"); len(lines) != 1 {
+				if lines := w.log.Lines("level=warn", "reason=invalid_rows", "api=hourly", "ref_date="+ref, "so the figures of "+ref+" are unknown"); len(lines) != 1 {
 					t.Errorf("%d log lines name the day, want 1", len(lines))
 				}
-				if lines := w.log.lines("rows of the response skipped"); len(lines) != 0 {
-					t.Errorf("the same is logged again: %s", lines)
+				if lines := w.log.Lines("rows of the response skipped"); len(lines) != 0 {
+					t.Errorf("logged twice: %s", lines)
 				}
-				// Once the rows can be understood again, it is over, and nothing was revised.
+				// Once the rows are valid again, the problem is gone and nothing was revised.
 				damaged()
 				defer w.says("hourly", hourRow(ref, 9), hourRow(ref, 10))()
 				setClock(t, "2026-03-10 09:20")
@@ -95,8 +94,8 @@ func TestDamagedRecheckKeepsWhatIsKnown(t *testing.T) {
 	}
 }
 
-// TestReformattedNumbersAreTaken: whole numbers in other forms are the same figures.
-func TestReformattedNumbersAreTaken(t *testing.T) {
+// TestReformattedNumbersAreAccepted: whole numbers in other formats are the same figures.
+func TestReformattedNumbersAreAccepted(t *testing.T) {
 	const ref = "2026-03-09"
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -115,13 +114,13 @@ func TestReformattedNumbersAreTaken(t *testing.T) {
 		if work.Reformatted != 1 || work.Revisions != 0 || !work.Succeeded || a.Hourly.Hours[9].Callbacks != 10 {
 			t.Errorf("%+v of %+v", work, a.Hourly.Hours[9])
 		}
-		if lines := w.log.lines("level=warn", "numbers as strings", "rows=1"); len(lines) != 1 {
+		if lines := w.log.Lines("level=warn", "numbers as strings", "rows=1"); len(lines) != 1 {
 			t.Errorf("%d log lines about it, want 1", len(lines))
 		}
 	})
 }
 
-// TestDamagedDayStaysUnknown, and is asked for at growing gaps, which a restart and a reload keep.
+// TestDamagedDayStaysUnknown, and is requested at growing intervals, also after a restart and a reload.
 func TestDamagedDayStaysUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -150,7 +149,7 @@ func TestDamagedDayStaysUnknown(t *testing.T) {
 		}
 		setClock(t, "2026-03-10 23:59")
 		if diff := cmp.Diff("10 08:00, 10 08:15, 10 08:45, 10 09:45, 10 11:45, 10 15:45, 10 23:45", asked()); diff != "" {
-			t.Errorf("asked for (-want +got):\n%s", diff)
+			t.Errorf("requested (-want +got):\n%s", diff)
 		}
 		if a := w.shown("account00"); a.Hourly != nil || a.Work[datacube.Hourly].Days != 0 {
 			t.Errorf("the day is known: %+v", a.Hourly)
@@ -162,7 +161,7 @@ func TestDamagedDayStaysUnknown(t *testing.T) {
 		}
 		setClock(t, "2026-03-12 00:00")
 		if !strings.HasSuffix(asked(), "10 23:45, 11 23:45") {
-			t.Errorf("asked for at %s", asked())
+			t.Errorf("requested at %s", asked())
 		}
 		w.wantDay("account00", "2026-03-10")
 		if n := w.shown("account00").Work[datacube.Hourly]; n.Days != 3 || n.Damaged != 0 {
@@ -171,7 +170,7 @@ func TestDamagedDayStaysUnknown(t *testing.T) {
 	})
 }
 
-// TestDamagedDailyRowsKeepTheChanges: of a range of days, those with good rows are taken.
+// TestDamagedDailyRowsKeepTheOthers: the days of a range that have valid rows are accepted.
 func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -197,14 +196,14 @@ func TestDamagedDailyRowsKeepTheOthers(t *testing.T) {
 				t.Errorf("%s is %+v, want %+v", text, got, want)
 			}
 		}
-		if lines := w.log.lines("reason=invalid_rows", "api=daily", "begin_date=2026-03-04", "so the figures of 2026-03-06 are unknown"); len(lines) != 1 {
+		if lines := w.log.Lines("reason=invalid_rows", "api=daily", "begin_date=2026-03-04", "so the figures of 2026-03-06 are unknown"); len(lines) != 1 {
 			t.Errorf("%d log lines about it, want 1", len(lines))
 		}
 	})
 }
 
-// TestNullIsNoEmptyList: such a response never makes a day one without traffic.
-func TestNullIsNoEmptyList(t *testing.T) {
+// TestNullIsNotAnEmptyList: such a response never means a day without traffic.
+func TestNullIsNotAnEmptyList(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
@@ -225,9 +224,9 @@ func TestNullIsNoEmptyList(t *testing.T) {
 	})
 }
 
-// TestRowsOfOtherDaysAreNoEmptyList: in August 2022 Weixin answered with rows of other days
-// before it sent empty lists.
-func TestRowsOfOtherDaysAreNoEmptyList(t *testing.T) {
+// TestRowsOfOtherDaysAreNotAnEmptyList: in August 2022 Weixin answered with rows of other days before it returned empty
+// lists.
+func TestRowsOfOtherDaysAreNotAnEmptyList(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
@@ -242,8 +241,7 @@ func TestRowsOfOtherDaysAreNoEmptyList(t *testing.T) {
 	})
 }
 
-// TestBackfillOfDamagedDays: neither a new day nor, when forced, a known one is taken from
-// rows that cannot be understood.
+// TestBackfillOfDamagedDays: invalid rows change neither new days nor, when forced, known ones.
 func TestBackfillOfDamagedDays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -260,22 +258,22 @@ func TestBackfillOfDamagedDays(t *testing.T) {
 		}
 		_, after := stored(t, w.path, account(1).AppID)
 		if diff := cmp.Diff(before, after); diff != "" {
-			t.Errorf("what was known has changed (-before +after):\n%s", diff)
+			t.Errorf("known figures have changed (-before +after):\n%s", diff)
 		}
-		if lines := w.log.lines("level=warn", "reason=invalid_rows", "api=hourly", "ref_date=2026-02-25"); len(lines) != 1 {
+		if lines := w.log.Lines("level=warn", "reason=invalid_rows", "api=hourly", "ref_date=2026-02-25"); len(lines) != 1 {
 			t.Errorf("%d log lines name a damaged day, want 1", len(lines))
 		}
 		repaired()
 		f.Force = false
 		plan, filled := w.fill(t.Context(), f, &shelf{})
 		if filled[0].Learned[datacube.Hourly] != 1 || plan.Calls[0][datacube.Hourly] != 1 || filled[0].Damaged != [datacube.APIs]int{} {
-			t.Errorf("once they can be understood: %+v", filled[0])
+			t.Errorf("once the rows are valid: %+v", filled[0])
 		}
 		w.wantFilled(f)
 	})
 }
 
-// TestDamagedGapsGrow: however long it lasts, it costs few calls.
+// TestDamagedGapsGrow: persistently invalid rows cost few calls.
 func TestDamagedGapsGrow(t *testing.T) {
 	at := china(t, "2026-03-10 08:00")
 	settings := refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 400, RecheckAfter: 24 * time.Hour}
@@ -300,7 +298,7 @@ func TestDamagedGapsGrow(t *testing.T) {
 						gaps = append(gaps, gap.String())
 					}
 					if due(gap - time.Second) {
-						t.Errorf("%d damaged answers of a day that is %v: asked for again before %v", n, status, gap)
+						t.Errorf("%d damaged answers of a day that is %v: requested again before %v", n, status, gap)
 					}
 					break
 				}

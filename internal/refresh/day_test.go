@@ -12,8 +12,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// readyAt0940 lets the figures of 2026-03-09 be there at 09:40 on the next day; the other
-// days are ready at their end.
+// readyAt0940 makes the figures of 2026-03-09 available at 09:40 on the next day, and those of other days at their end.
 func readyAt0940(_ string, d datacube.Date) time.Time {
 	if d.String() == "2026-03-09" {
 		return d.End().Add(9*time.Hour + 40*time.Minute)
@@ -21,7 +20,7 @@ func readyAt0940(_ string, d datacube.Date) time.Time {
 	return d.End()
 }
 
-// wantDay checks that both periods of an account show the given day and the truth.
+// wantDay checks that an account shows the correct figures of the given day for both calls.
 func (w *harness) wantDay(name, text string) {
 	w.t.Helper()
 	a := w.shown(name)
@@ -40,10 +39,10 @@ func (w *harness) wantDay(name, text string) {
 	}
 }
 
-// wholeDay is what one account asks on a day whose figures come late, and on the next.
+// wholeDay lists the calls of an account on a day whose figures are late, and on the next.
 var wholeDay = []struct {
 	at    string
-	calls []string // those made since the step before
+	calls []string // since the previous step
 	shows string
 }{
 	{"2026-03-10 00:31", []string{"10 00:30 daily 2026-03-08", "10 00:30 hourly 2026-03-08"}, "2026-03-08"},
@@ -54,7 +53,7 @@ var wholeDay = []struct {
 	{"2026-03-10 09:44", []string{"10 08:45 daily 2026-03-09", "10 08:45 hourly 2026-03-09"}, "2026-03-08"},
 	{"2026-03-10 09:46", []string{"10 09:45 daily 2026-03-09", "10 09:45 hourly 2026-03-09"}, "2026-03-09"},
 	{"2026-03-10 23:59", nil, "2026-03-09"},
-	// The day after: the rechecks of both days and the next yesterday.
+	// The day after: rechecks of both days, and the next yesterday.
 	{"2026-03-11 01:00", []string{"11 00:30 daily 2026-03-08", "11 00:30 hourly 2026-03-08"}, "2026-03-09"},
 	{"2026-03-11 08:01", []string{"11 08:00 daily 2026-03-10", "11 08:00 hourly 2026-03-10"}, "2026-03-10"},
 	{"2026-03-11 23:59", []string{"11 09:45 daily 2026-03-09", "11 09:45 hourly 2026-03-09"}, "2026-03-10"},
@@ -75,8 +74,7 @@ func TestWholeDay(t *testing.T) {
 	})
 }
 
-// walk goes through wholeDay; between says what happens before each step. Calls are
-// compared to the minute or without their times.
+// walk goes through wholeDay and calls between before each step. It compares calls to the minute or without times.
 func (w *harness) walk(toTheMinute bool, between func(step int)) {
 	var seen []string
 	for i, step := range wholeDay {
@@ -97,7 +95,7 @@ func (w *harness) walk(toTheMinute bool, between func(step int)) {
 	}
 }
 
-// untimed returns calls without day and time.
+// untimed returns calls without their day and time.
 func untimed(calls []string) []string {
 	var stripped []string
 	for _, c := range calls {
@@ -106,7 +104,7 @@ func untimed(calls []string) []string {
 	return stripped
 }
 
-func TestRestartAsksNothingAgain(t *testing.T) {
+func TestRestartRepeatsNoCall(t *testing.T) {
 	t.Parallel()
 	for step := range wholeDay {
 		t.Run(fmt.Sprint("before ", wholeDay[step].at), func(t *testing.T) {
@@ -114,8 +112,7 @@ func TestRestartAsksNothingAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newHarness(t, "2026-03-10 00:30", readyAt0940, account(1))
 				w.start()
-				// A restart moves the moments at which the refresher looks: to the minute
-				// the calls are the same only where it is not restarted.
+				// A restart changes the times of planning, so calls are compared without their times.
 				w.walk(false, func(i int) {
 					if i == step && i > 0 {
 						w.stop()
@@ -127,7 +124,7 @@ func TestRestartAsksNothingAgain(t *testing.T) {
 	}
 }
 
-// TestRestartWithNothingToDo: what was there before is shown as it was, without an attempt.
+// TestRestartWithNothingToDo: the same is shown as before, without an attempt.
 func TestRestartWithNothingToDo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -29,11 +29,11 @@ func TestRevisedDayIsStoredCountedAndLogged(t *testing.T) {
 			if n := w.shown("account00").Work[api].Revisions; n != 1 {
 				t.Errorf("%d revisions by the %s call, want 1", n, api)
 			}
-			if lines := w.log.lines("revised", "ref_date=2026-03-09", "api="+api.String()); len(lines) != 1 {
+			if lines := w.log.Lines("revised", "ref_date=2026-03-09", "api="+api.String()); len(lines) != 1 {
 				t.Errorf("%d log lines about the revision by the %s call, want 1", len(lines), api)
 			}
 		}
-		// What is stored is the revised day: a restart on the tenth would show it.
+		// The revised day is stored: a restart on the tenth would show it.
 		w.stop()
 		known, err := reopened(t, w, date(t, "2026-03-09"))
 		if err != nil {
@@ -68,8 +68,8 @@ func TestEmptyAnswerForAKnownDayLosesNothing(t *testing.T) {
 		w.sim.Inject(weixintest.Fault{NoRows: true})
 		setClock(t, "2026-03-11 12:00")
 		w.wantDay("account00", "2026-03-09")
-		if lines := w.log.lines("level=warn", "kept", "ref_date=2026-03-09"); len(lines) != 2 {
-			t.Errorf("%d log lines say that the figures are kept, want one for each call", len(lines))
+		if lines := w.log.Lines("level=warn", "kept", "ref_date=2026-03-09"); len(lines) != 2 {
+			t.Errorf("%d log lines about kept figures, want one for each call", len(lines))
 		}
 		for api := range datacube.APIs {
 			if n := w.shown("account00").Work[api].Revisions; n != 0 {
@@ -79,8 +79,8 @@ func TestEmptyAnswerForAKnownDayLosesNothing(t *testing.T) {
 	})
 }
 
-// TestQuietAccount: an account without any traffic. Its days are known to be empty once
-// 48 hours have passed since their ends, and what it costs is bounded.
+// TestQuietAccount: the days of an account without traffic are known to be empty 48 hours after their end, and the number
+// of calls is bounded.
 func TestQuietAccount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestQuietAccount(t *testing.T) {
 		w.start()
 		setClock(t, "2026-03-10 23:59")
 		a := w.shown("account00")
-		want := date(t, "2026-03-07") // over for 48 hours; the eighth is not
+		want := date(t, "2026-03-07") // ended 48 hours ago; the eighth did not
 		if a.Daily == nil || a.Daily.Date != want || a.Daily.Figures != (datacube.Figures{}) {
 			t.Errorf("shows %+v, want %s without traffic", a.Daily, want)
 		}
@@ -109,7 +109,7 @@ func TestQuietAccount(t *testing.T) {
 	})
 }
 
-// TestDayWithoutTrafficBeforeOneWith: a later day with rows settles an empty one.
+// TestDayWithoutTrafficBeforeOneWith: a later day with rows settles an empty day.
 func TestDayWithoutTrafficBeforeOneWith(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -144,9 +144,9 @@ func TestDayWithoutTrafficBeforeOneWith(t *testing.T) {
 	})
 }
 
-// TestNotReadyIsNoFailure: errcode 61503 is asked again like an empty list, and never makes
-// an older day one without traffic.
-func TestNotReadyIsNoFailure(t *testing.T) {
+// TestNotReadyIsNotAFailure: after errcode 61503 the day is requested again as after an empty list, but it never means a
+// day without traffic.
+func TestNotReadyIsNotAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
@@ -160,7 +160,7 @@ func TestNotReadyIsNoFailure(t *testing.T) {
 		for api := range datacube.APIs {
 			work := a.Work[api]
 			if !work.Succeeded || work.Problem != nil || work.Failures != [len(work.Failures)]int64{} {
-				t.Errorf("61503 is taken for a failure of the %s call: %+v", api, work)
+				t.Errorf("61503 counts as a failure of the %s call: %+v", api, work)
 			}
 		}
 		if n := w.attempts("daily"); n > 2*25 {
@@ -172,7 +172,7 @@ func TestNotReadyIsNoFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 		if state := known.States[datacube.Daily].At(date(t, "2026-03-10")); state.Status != store.NotReady || state.Empty {
-			t.Errorf("61503 is stored as %+v, want not there and not an empty list", state)
+			t.Errorf("61503 is stored as %+v, want not available and not an empty list", state)
 		}
 		w.start()
 		remove()
@@ -184,8 +184,8 @@ func TestNotReadyIsNoFailure(t *testing.T) {
 	})
 }
 
-// TestUnreadableRowsDoNotMakeADayEmpty: rows that were there but could not be read.
-func TestUnreadableRowsDoNotMakeADayEmpty(t *testing.T) {
+// TestInvalidRowsDoNotMakeADayEmpty: the answer has rows, but none that could be understood.
+func TestInvalidRowsDoNotMakeADayEmpty(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
@@ -197,17 +197,17 @@ func TestUnreadableRowsDoNotMakeADayEmpty(t *testing.T) {
 		w.start()
 		setClock(t, "2026-03-10 08:05")
 		if a := w.shown("account00"); a.Hourly != nil {
-			t.Errorf("a day whose rows could not be read is known: %+v", a.Hourly)
+			t.Errorf("a day with invalid rows is known: %+v", a.Hourly)
 		}
 		remove()
 		setClock(t, "2026-03-11 09:00")
 		if n := w.shown("account00").Work[datacube.Hourly].Days; n != 6 {
-			t.Errorf("%d days known once the rows are readable, want 6", n)
+			t.Errorf("%d days known once the rows are valid, want 6", n)
 		}
 	})
 }
 
-func TestPlainHoursAreTakenAndCounted(t *testing.T) {
+func TestPlainHoursAreAcceptedAndCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
@@ -225,7 +225,7 @@ func TestPlainHoursAreTakenAndCounted(t *testing.T) {
 		if n := a.Work[datacube.Hourly].PlainHours; n != 1 {
 			t.Errorf("%d plain hours counted, want 1", n)
 		}
-		if lines := w.log.lines("level=warn", "plain hour", "rows=1"); len(lines) != 1 {
+		if lines := w.log.Lines("level=warn", "plain hour", "rows=1"); len(lines) != 1 {
 			t.Errorf("%d log lines about it, want 1", len(lines))
 		}
 	})

@@ -1,6 +1,6 @@
 package refresh
 
-// The pure functions of the planner, for their tables of tests.
+// Pure functions of the planner, for table tests.
 var (
 	DueCalls = dueCalls
 	CallsFor = callsFor

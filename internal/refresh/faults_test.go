@@ -17,15 +17,14 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// TestPolicy shows for each kind of failure when it is tried again, what is counted and what
-// the operator reads.
+// TestPolicy: for each kind of failure, when the call is retried, what is counted and what is logged.
 func TestPolicy(t *testing.T) {
 	t.Parallel()
-	const soon = "soon" // a backoff from about a second on
+	const soon = "soon" // a backoff that starts at about a second
 	for _, c := range []struct {
 		failure weixintest.Fault
 		reason  string
-		next    string // when the daily call is made again; the first attempt is at 08:00
+		next    string // when the daily call is retried; the first attempt is at 08:00
 		both    bool   // the hourly call waits, too
 		says    []string
 	}{
@@ -69,7 +68,7 @@ func TestPolicy(t *testing.T) {
 				if got := !work[datacube.Hourly].Succeeded; got != c.both {
 					t.Errorf("the hourly call waits: %v, want %v", got, c.both)
 				}
-				if lines := w.log.lines(append(c.says, `msg="refresh failed"`, "account=account00", "reason="+c.reason, "next=")...); len(lines) != 1 {
+				if lines := w.log.Lines(append(c.says, `msg="refresh failed"`, "account=account00", "reason="+c.reason, "next=")...); len(lines) != 1 {
 					t.Errorf("%d log lines say %q, want 1", len(lines), c.says)
 				}
 				next := work[datacube.Daily].Problem.Next
@@ -77,7 +76,7 @@ func TestPolicy(t *testing.T) {
 				switch {
 				case c.next == soon:
 					if earliest := want.Add(-1500 * time.Millisecond); next.Before(earliest) || next.After(want) {
-						t.Errorf("tried again at %v, want about a second after 08:00:00", next)
+						t.Errorf("retried at %v, want about a second after 08:00:00", next)
 					}
 				case strings.HasPrefix(c.next, "11 "):
 					want = china(t, "2026-03-"+c.next)
@@ -85,27 +84,27 @@ func TestPolicy(t *testing.T) {
 					want = china(t, "2026-03-10 "+c.next)
 				}
 				if c.next != soon && !next.Equal(want) {
-					t.Errorf("tried again at %v, want %v", next, want)
+					t.Errorf("retried at %v, want %v", next, want)
 				}
 				<-time.After(time.Until(next) - time.Millisecond)
 				synctest.Wait()
-				if n := w.attempts("daily"); n > 2 { // a token that is refused is renewed once within the attempt
+				if n := w.attempts("daily"); n > 2 { // a refused token is renewed once within the attempt
 					t.Errorf("%d calls before %v", n, next)
 				}
 				if c.next == "11 00:01" {
-					return // by then it is another yesterday, not asked for before 08:00
+					return // by then yesterday is another day, not requested before 08:00
 				}
 				<-time.After(time.Second)
 				synctest.Wait()
 				if after := w.shown("account00").Work[datacube.Daily]; c.next != "11 08:00" && (!after.Succeeded || after.Problem != nil) {
-					t.Errorf("not well after the wait: %+v", after)
+					t.Errorf("not recovered after the wait: %+v", after)
 				}
 			})
 		})
 	}
 }
 
-// reason finds a reason by its name.
+// reason returns the reason with the given name.
 func reason(name string) snapshot.Reason {
 	for r := range snapshot.Reasons {
 		if r.String() == name {
@@ -144,13 +143,13 @@ func TestBackoffGrowsAndEnds(t *testing.T) {
 		remove()
 		setClock(t, "2026-03-10 09:16")
 		w.wantDay("account00", "2026-03-09")
-		if lines := w.log.lines("refresh recovered", "api=daily"); len(lines) != 1 {
-			t.Errorf("%d lines say that it works again", len(lines))
+		if lines := w.log.Lines("refresh recovered", "api=daily"); len(lines) != 1 {
+			t.Errorf("%d lines about the recovery", len(lines))
 		}
 	})
 }
 
-// TestFiftyAccounts: ten accounts fail in ten ways; the others are complete and on time.
+// TestFiftyAccounts: ten accounts fail in ten ways; the others have all figures on time.
 func TestFiftyAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -195,7 +194,7 @@ func TestFiftyAccounts(t *testing.T) {
 	})
 }
 
-// TestTokenFaultHoldsBothCalls: without a token neither can be made.
+// TestTokenFaultHoldsBothCalls: neither can be made without a token.
 func TestTokenFaultHoldsBothCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -203,7 +202,7 @@ func TestTokenFaultHoldsBothCalls(t *testing.T) {
 		w.sim.Inject(weixintest.Fault{API: "token", Errcode: -1})
 		w.start()
 		if calls, tokens := w.calls(""); tokens != 1 || len(calls) != 0 {
-			t.Errorf("%d token calls and %v at once, want one token call alone", tokens, calls)
+			t.Errorf("%d token calls and %v at once, want only one token call", tokens, calls)
 		}
 	})
 }
@@ -227,7 +226,7 @@ func TestQuotaStopsOneCallUntilMidnight(t *testing.T) {
 	})
 }
 
-// brokenStore fails to save while told to.
+// brokenStore fails to save while broken is set.
 type brokenStore struct {
 	*store.Store
 	broken *atomic.Bool
@@ -242,7 +241,7 @@ func (b brokenStore) Save(ctx context.Context, records []store.Record) ([]store.
 	return b.Store.Save(ctx, records)
 }
 
-func TestRowsLeftOutAreCountedAndLogged(t *testing.T) {
+func TestSkippedRowsAreCountedAndLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
@@ -252,10 +251,10 @@ func TestRowsLeftOutAreCountedAndLogged(t *testing.T) {
 		w.wantDay("account00", "2026-03-09")
 		work := w.shown("account00").Work[datacube.Hourly]
 		if want := [weixin.Rejections]int64{weixin.OutOfRange: 4, weixin.Duplicate: 2}; work.Rejected != want || !work.Succeeded {
-			t.Errorf("rows left out %v, want %v; success %t", work.Rejected, want, work.Succeeded)
+			t.Errorf("skipped rows %v, want %v; success %t", work.Rejected, want, work.Succeeded)
 		}
-		if lines := w.log.lines("level=warn", "rows of the response skipped", "api=hourly", "reason=duplicate"); len(lines) != 2 {
-			t.Errorf("%d lines about rows left out, want one for each of two days", len(lines))
+		if lines := w.log.Lines("level=warn", "rows of the response skipped", "api=hourly", "reason=duplicate"); len(lines) != 2 {
+			t.Errorf("%d lines about skipped rows, want one for each of two days", len(lines))
 		}
 	})
 }

@@ -1,13 +1,11 @@
 package refresh_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,20 +17,20 @@ import (
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/testlog"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/secret"
 	"weixin_exporter/weixin/weixintest"
 )
 
-// world is a refresher between a simulated Weixin and a store, on the clock of a synctest
-// bubble.
+// harness is a refresher between a simulated Weixin and a store, with the clock of a synctest bubble.
 type harness struct {
 	t      *testing.T
 	sim    *weixintest.Server
 	path   string
 	latest *snapshot.Latest
-	log    *logbook
+	log    *testlog.Log
 
 	config  refresh.Config
 	store   *store.Store
@@ -41,42 +39,11 @@ type harness struct {
 	wrapped func(*store.Store) refresh.Store        // nil: the store itself
 	others  func(*store.Store) refresh.ChangeReader // nil: no other process writes
 	watched refresh.Publisher                       // nil: latest
-	ahead   atomic.Int64                            // by how much the refresher's clock is wrong
+	ahead   atomic.Int64                            // offset of the refresher's clock
 	believe func() time.Time                        // nil: the refresher's clock
 }
 
-// logbook collects log lines; they also go to the test's output.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	t    *testing.T
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	fmt.Fprintf(l.t.Output(), "%s", p)
-	return l.text.Write(p)
-}
-
-// lines returns the lines that contain all of the given texts.
-func (l *logbook) lines(texts ...string) []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var found []string
-next:
-	for line := range strings.Lines(l.text.String()) {
-		for _, text := range texts {
-			if !strings.Contains(line, text) {
-				continue next
-			}
-		}
-		found = append(found, line)
-	}
-	return found
-}
-
-// emptyStore returns the file of a store that knows nothing. To create one takes longer than most tests.
+// emptyStore returns the file of an empty store. Creating one takes longer than most tests.
 var emptyStore = sync.OnceValues(func() ([]byte, error) {
 	folder, err := os.MkdirTemp("", "refresh")
 	if err != nil {
@@ -94,7 +61,7 @@ var emptyStore = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(path)
 })
 
-// otherProcesses lets the refresher look for what others write. Most tests do without, since it looks
+// otherProcesses makes the refresher check for changes by other processes. Most tests do without, because it checks
 // three times a minute.
 func otherProcesses(s *store.Store) refresh.ChangeReader { return s }
 
@@ -107,8 +74,8 @@ func account(i int) weixintest.Account {
 	}
 }
 
-// newHarness sets the clock and builds a world; start begins to refresh. Ready says when the
-// figures of a day are there; nil means at its end.
+// newHarness sets the clock and builds a harness; start starts the refresher. ready returns when the figures of a day
+// become available; nil: at its end.
 func newHarness(t *testing.T, now string, ready func(string, datacube.Date) time.Time, accounts ...weixintest.Account) *harness {
 	t.Helper()
 	setClock(t, now)
@@ -128,7 +95,7 @@ func newHarness(t *testing.T, now string, ready func(string, datacube.Date) time
 		sim:    weixintest.New(weixintest.Options{Seed: 7, Now: time.Now, Accounts: accounts, Ready: ready}),
 		path:   path,
 		latest: snapshot.NewLatest(),
-		log:    &logbook{t: t},
+		log:    testlog.New(t),
 		config: refresh.Config{
 			Settings:    refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 2, RecheckAfter: 24 * time.Hour},
 			Interval:    15 * time.Minute,
@@ -152,7 +119,7 @@ func (w *harness) account(name string, a weixintest.Account) refresh.Account {
 	return refresh.Account{Name: name, AppID: a.AppID, Caller: client.Account(source), Credentials: secret.New(a.AppSecret)}
 }
 
-// start opens the store and runs the refresher; the returned world's stop ends both.
+// start opens the store and runs the refresher; stop ends both.
 func (w *harness) start() {
 	w.t.Helper()
 	var err error
@@ -202,7 +169,7 @@ func setClock(t *testing.T, to string) {
 	synctest.Wait()
 }
 
-// shown returns what the latest snapshot says of an account.
+// shown returns an account of the latest snapshot.
 func (w *harness) shown(name string) *snapshot.Account {
 	w.t.Helper()
 	latest := w.latest.Load()
@@ -217,9 +184,8 @@ func (w *harness) shown(name string) *snapshot.Account {
 	return nil
 }
 
-// calls returns the interface calls made for an account, for all if appID is "", as
-// "09 08:00 daily 2026-03-08" with the day and time at which each was made; and the number
-// of token calls.
+// calls returns the interface calls of an account, or of all if appID is "", in the form "09 08:00 daily 2026-03-08",
+// with the day and time of each call, and the number of token calls.
 func (w *harness) calls(appID string) ([]string, int) {
 	var interfaces []string
 	tokens := 0

@@ -16,7 +16,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// crashLoop starts and ends the refresher n times, d apart.
+// crashLoop starts and stops the refresher n times, with d in between.
 func (w *harness) crashLoop(n int, d time.Duration) {
 	w.t.Helper()
 	for range n {
@@ -27,12 +27,12 @@ func (w *harness) crashLoop(n int, d time.Duration) {
 	}
 }
 
-// TestWaitsSurviveARestart: a crash loop does not knock at Weixin again and again.
-func TestWaitsSurviveARestart(t *testing.T) {
+// TestHoldsSurviveARestart: a crash loop does not repeat failing calls.
+func TestHoldsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		failure weixintest.Fault
-		calls   int // in an hour of crashes, at the most
+		calls   int // at most, in an hour of crashes
 	}{
 		"quota":      {weixintest.Fault{API: "daily", Errcode: 45009}, 1},
 		"permission": {weixintest.Fault{API: "daily", Errcode: 48001}, 1},
@@ -55,20 +55,20 @@ func TestWaitsSurviveARestart(t *testing.T) {
 					}
 				}
 				if calls < 1 || calls > c.calls {
-					t.Errorf("%d calls in an hour of crashes, want %d at most", calls, c.calls)
+					t.Errorf("%d calls in an hour of crashes, want at most %d", calls, c.calls)
 				}
 				w.start()
 				work := w.shown("account00").Work[datacube.Daily]
 				if work.Succeeded || work.Problem == nil || work.Problem.Advice == "" || !work.Problem.Since.Equal(china(t, "2026-03-10 08:00")) {
-					t.Errorf("after the restart the page is told %+v", work.Problem)
+					t.Errorf("after the restart the problem is %+v", work.Problem)
 				}
-				if lines := w.log.loud("refresh failed", "account=account00", "next=", "err="); len(lines) == 0 {
-					t.Error("the log does not say that it waits")
+				if lines := w.loud("refresh failed", "account=account00", "next=", "err="); len(lines) == 0 {
+					t.Error("no log line about the hold")
 				}
 				w.stop()
 				for _, end := range []string{"", "-wal"} {
 					if content, _ := os.ReadFile(w.path + end); bytes.Contains(content, []byte("sim-secret-")) || bytes.Contains(content, []byte("sim-token-")) {
-						t.Error("the store holds a secret")
+						t.Error("the store contains a secret")
 					}
 				}
 			})
@@ -76,7 +76,7 @@ func TestWaitsSurviveARestart(t *testing.T) {
 	}
 }
 
-// TestChangedSecretIsTriedAtOnce after a restart, and after a reload.
+// TestChangedSecretIsTriedAtOnce, after a restart and after a reload.
 func TestChangedSecretIsTriedAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{true, false} {
@@ -106,8 +106,7 @@ func TestChangedSecretIsTriedAtOnce(t *testing.T) {
 	}
 }
 
-// TestReloadEndsWaitsButForAQuota.
-func TestReloadEndsWaitsButForAQuota(t *testing.T) {
+func TestReloadEndsHoldsExceptForAQuota(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1), account(2))
@@ -123,9 +122,9 @@ func TestReloadEndsWaitsButForAQuota(t *testing.T) {
 			t.Errorf("%d daily calls, want one refused for its quota and two for permission", n)
 		}
 		if problem := w.shown("account00").Work[datacube.Daily].Problem; !problem.OutlastsReload || w.shown("account01").Work[datacube.Daily].Problem.OutlastsReload {
-			t.Error("the page is not told which wait a reload ends")
+			t.Error("OutlastsReload is wrong")
 		}
-		// A wait that a reload has ended does not come back with a restart.
+		// A hold that a reload has ended does not return after a restart.
 		remove()
 		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
@@ -135,13 +134,13 @@ func TestReloadEndsWaitsButForAQuota(t *testing.T) {
 		w.stop()
 		w.start()
 		if problem := w.shown("account01").Work[datacube.Daily].Problem; problem != nil {
-			t.Errorf("after the restart it is said to fail: %+v", problem)
+			t.Errorf("after the restart the problem is %+v, want none", problem)
 		}
 	})
 }
 
-// TestOtherAddressIsTriedAtOnce: once an account shows that the host has another address, those
-// that wait because the former was refused are asked for again.
+// TestOtherAddressIsTriedAtOnce: when one account shows that the host has another address, the accounts whose old address
+// was refused are tried again.
 func TestOtherAddressIsTriedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -167,7 +166,7 @@ func TestOtherAddressIsTriedAtOnce(t *testing.T) {
 	})
 }
 
-// TestFailedAttemptsOfADayAreBounded, whatever fails, over restarts and reloads.
+// TestFailedAttemptsOfADayAreBounded, also across restarts and reloads.
 func TestFailedAttemptsOfADayAreBounded(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -192,7 +191,7 @@ func TestFailedAttemptsOfADayAreBounded(t *testing.T) {
 					c.again(w)
 				}
 				if n := w.attempts("daily"); n > c.most || n < 40 {
-					t.Errorf("%d daily calls in a day on which each fails, want %d at most", n, c.most)
+					t.Errorf("%d daily calls in a day on which each fails, want at most %d", n, c.most)
 				}
 				var at time.Time
 				for _, call := range w.sim.Calls() {

@@ -16,9 +16,9 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// TestDueInDoubt: when a known day is asked for again because the two calls contradict each
-// other, or because it is empty where there is traffic around it.
-func TestDueInDoubt(t *testing.T) {
+// TestDueForVerification: when a day is requested again because the two calls contradict each other, or because it is empty
+// although the account has traffic.
+func TestDueForVerification(t *testing.T) {
 	const day = "2026-03-02"
 	asked := china(t, "2026-03-05 09:30")
 	known := func(checksum uint32, rechecks int) store.State {
@@ -38,7 +38,7 @@ func TestDueInDoubt(t *testing.T) {
 		api        datacube.API
 		own, other store.State
 		traffic    bool   // on another day
-		due        string // the first time at which it is asked for again, "" for never
+		due        string // when it is first requested again; "" for never
 	}{
 		"consistent":                     {own: known(7, 1), other: known(7, 1), traffic: true},
 		"stored before checksums":        {own: known(7, 1), other: known(0, 1), traffic: true},
@@ -74,13 +74,13 @@ func TestDueInDoubt(t *testing.T) {
 				}
 			}
 			if got != c.due {
-				t.Errorf("asked for again at %q, want %q", got, c.due)
+				t.Errorf("requested again at %q, want %q", got, c.due)
 			}
 		})
 	}
 }
 
-// TestEmptyDaysShareTheirCall: neighbours that are in doubt are asked for at once.
+// TestEmptyDaysShareTheirCall: consecutive empty days are verified by one call.
 func TestEmptyDaysShareTheirCall(t *testing.T) {
 	known := states{}
 	for d := date(t, "2026-02-10"); d < date(t, "2026-03-01"); d++ {
@@ -98,8 +98,7 @@ func TestEmptyDaysShareTheirCall(t *testing.T) {
 	}
 }
 
-// wrongDays returns the days from since to until of which the store knows anything but the truth,
-// and how many of them it does not know.
+// wrongDays returns the days from since to until for which the store has wrong figures, and the number of unknown days.
 func (w *harness) wrongDays(since, until datacube.Date) ([]string, int) {
 	var wrong []string
 	unknown := 0
@@ -121,9 +120,9 @@ func (w *harness) wrongDays(since, until datacube.Date) ([]string, int) {
 	return wrong, unknown
 }
 
-// TestOutageOfEmptyListsIsMended: however long Weixin answers with empty lists, no day with traffic
-// is a known zero for good, and the receivers of the history get the right figures.
-func TestOutageOfEmptyListsIsMended(t *testing.T) {
+// TestOutageOfEmptyListsIsCorrected: however long Weixin answers with empty lists, no day with traffic stays a known zero,
+// and receivers of the history get the correct figures.
+func TestOutageOfEmptyListsIsCorrected(t *testing.T) {
 	t.Parallel()
 	durations := []int{168}
 	if long() {
@@ -143,7 +142,7 @@ func TestOutageOfEmptyListsIsMended(t *testing.T) {
 				synctest.Wait()
 				for api := range datacube.APIs {
 					if w.shown("account00").Work[api].Vanished == 0 {
-						t.Errorf("no empty answer for a known day with traffic is counted for the %v call", api)
+						t.Errorf("empty answers of the %v call for known days with traffic are not counted", api)
 					}
 				}
 				end()
@@ -178,7 +177,7 @@ func TestEmptyDayThatComesBackIsARevision(t *testing.T) {
 		w.start()
 		setClock(t, "2026-03-10 07:00")
 		end := w.sim.Inject(weixintest.Fault{NoRows: true})
-		setClock(t, "2026-03-12 07:00") // the ninth is over for 48 hours
+		setClock(t, "2026-03-12 07:00") // the ninth ended 48 hours ago
 		end()
 		lost := date(t, "2026-03-09")
 		mark := w.changed(lost)
@@ -198,18 +197,18 @@ func TestEmptyDayThatComesBackIsARevision(t *testing.T) {
 			if n := w.shown("account00").Work[api].Revisions; n != 1 {
 				t.Errorf("%d revisions by the %v call, want 1", n, api)
 			}
-			if lines := w.log.lines("level=warn", "known as without traffic", "ref_date=2026-03-09", "api="+api.String()); len(lines) != 1 {
-				t.Errorf("%d log lines say so of the %v call, want 1", len(lines), api)
+			if lines := w.log.Lines("level=warn", "known as without traffic", "ref_date=2026-03-09", "api="+api.String()); len(lines) != 1 {
+				t.Errorf("%d log lines about the %v call, want 1", len(lines), api)
 			}
 		}
-		// By the mark remote write finds what it has to send.
+		// Remote write finds days to send by their marks.
 		if got := w.changed(lost); got[datacube.Daily] <= mark[datacube.Daily] || got[datacube.Hourly] <= mark[datacube.Hourly] {
 			t.Errorf("the marks of the day were %v and are %v", mark, got)
 		}
 	})
 }
 
-// changed returns the marks of a day of the first account, by each call.
+// changed returns the marks of a day of the first account for both calls.
 func (w *harness) changed(d datacube.Date) [datacube.APIs]store.Mark {
 	w.t.Helper()
 	db, err := sql.Open("sqlite", w.path)
@@ -227,8 +226,8 @@ func (w *harness) changed(d datacube.Date) [datacube.APIs]store.Mark {
 	return marks
 }
 
-// TestCallsThatContradictEachOther: the hourly call has no rows for days on which the daily call
-// has traffic. They stay unknown, are counted, also after a restart, and asked for rarely.
+// TestCallsThatContradictEachOther: the hourly call has no rows for days for which the daily call has traffic. They stay
+// unknown, are counted, also after a restart, and are requested rarely.
 func TestCallsThatContradictEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -254,7 +253,7 @@ func TestCallsThatContradictEachOther(t *testing.T) {
 		end()
 		setClock(t, "2026-03-22 09:00")
 		if a := w.shown("account00"); a.Inconsistent != 0 {
-			t.Errorf("%d inconsistent days once Weixin is well", a.Inconsistent)
+			t.Errorf("%d inconsistent days after the fault", a.Inconsistent)
 		}
 		if wrong, unknown := w.wrongDays(date(t, "2026-03-03"), date(t, "2026-03-20")); len(wrong)+unknown > 0 {
 			t.Errorf("wrong: %s; %d unknown", wrong, unknown)
@@ -262,8 +261,8 @@ func TestCallsThatContradictEachOther(t *testing.T) {
 	})
 }
 
-// TestOtherSumsAreRechecked: a day whose hours do not add up to it.
-func TestOtherSumsAreRechecked(t *testing.T) {
+// TestOtherSumsAreVerified: the hours of a day do not add up to its daily figures.
+func TestOtherSumsAreVerified(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1))

@@ -30,7 +30,7 @@ func date(t *testing.T, text string) datacube.Date {
 	return d
 }
 
-// states are those of a table, by day.
+// states are the states of a table of tests, by day.
 type states map[datacube.Date]store.State
 
 // ledger returns the ledger that holds the given states.
@@ -42,14 +42,14 @@ func ledger(known states) refresh.Ledger {
 	return l
 }
 
-// ledgersOf returns the ledgers of an account by what is known by a call and by the other one.
+// ledgersOf returns ledgers with the given states of one call and of the other one.
 func ledgersOf(api datacube.API, own, other states) refresh.Ledgers {
 	var l refresh.Ledgers
 	l[api], l[datacube.APIs-1-api] = ledger(own), ledger(other)
 	return l
 }
 
-func TestDue(t *testing.T) {
+func TestDueCalls(t *testing.T) {
 	at := func(text string) time.Time { return china(t, text) }
 	day := func(text string) datacube.Date { return date(t, "2026-"+text) }
 	known := func(when string) store.State {
@@ -196,7 +196,7 @@ func TestDue(t *testing.T) {
 				got = nil
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("calls that are due (-want +got):\n%s", diff)
+				t.Errorf("due calls (-want +got):\n%s", diff)
 			}
 			var want time.Time
 			if c.again != "" {

@@ -17,7 +17,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// countingPublisher counts what is published.
+// countingPublisher counts snapshots.
 type countingPublisher struct {
 	*snapshot.Latest
 	published atomic.Int64
@@ -28,7 +28,7 @@ func (b *countingPublisher) Publish(s *snapshot.Snapshot) {
 	b.Latest.Publish(s)
 }
 
-// countingStore counts what is saved.
+// countingStore counts transactions and records.
 type countingStore struct {
 	*store.Store
 	saves, records *atomic.Int64
@@ -49,8 +49,8 @@ func accounts(n int) []weixintest.Account {
 	return list
 }
 
-// TestManyAnswersShareASnapshot: one names all accounts, so there must not be one for each
-// answer. What has changed is shown soon all the same.
+// TestManyAnswersShareASnapshot: a snapshot refers to all accounts, so there must not be one for each answer. Changes are
+// still published soon.
 func TestManyAnswersShareASnapshot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -81,9 +81,9 @@ func TestManyAnswersShareASnapshot(t *testing.T) {
 	})
 }
 
-// TestAnAnswerIsShownWhileOthersAreAwaited: at the latest after the shortest time between two
-// snapshots, whether a worker is free or all are busy.
-func TestAnAnswerIsShownWhileOthersAreAwaited(t *testing.T) {
+// TestAnswerIsPublishedWhileCallsAreRunning, no later than the minimum time between two snapshots, whether a worker is free
+// or all are busy.
+func TestAnswerIsPublishedWhileCallsAreRunning(t *testing.T) {
 	t.Parallel()
 	for _, workers := range []int{2, 4} {
 		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestAnAnswerIsShownWhileOthersAreAwaited(t *testing.T) {
 	}
 }
 
-// recordingPublisher keeps all that was published, and what it said then.
+// recordingPublisher keeps all snapshots, and their content at the time of publication.
 type recordingPublisher struct {
 	*snapshot.Latest
 
@@ -130,9 +130,8 @@ func said(s *snapshot.Snapshot) string {
 	return string(text)
 }
 
-// TestNoPublishedSnapshotChanges over two days with quotas, another writer, pruning, another name
-// and a failure.
-func TestNoPublishedSnapshotChanges(t *testing.T) {
+// TestPublishedSnapshotsDoNotChange, over two days with quotas, another writer, pruning, a renamed account and a fault.
+func TestPublishedSnapshotsDoNotChange(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 07:50", nil, accounts(2)...)
@@ -156,12 +155,12 @@ func TestNoPublishedSnapshotChanges(t *testing.T) {
 		w.stop()
 		for i, s := range publisher.published {
 			if said(s) != publisher.said[i] {
-				t.Errorf("snapshot %d of %d said\n%s\nand says\n%s", i, len(publisher.published), publisher.said[i], said(s))
+				t.Errorf("snapshot %d of %d was\n%s\nand is\n%s", i, len(publisher.published), publisher.said[i], said(s))
 			}
 		}
 		last := publisher.published[len(publisher.published)-1].Accounts
 		if last[1].Name != "renamed" || last[0].Work[datacube.Hourly].Problem == nil || last[0].Work[datacube.Daily].Quota == nil {
-			t.Errorf("not all has happened: %s", publisher.said[len(publisher.said)-1])
+			t.Errorf("the test does not cover everything: %s", publisher.said[len(publisher.said)-1])
 		}
 	})
 }
@@ -181,7 +180,7 @@ func TestAnswersThatArriveTogetherAreSavedTogether(t *testing.T) {
 		if records.Load() != 400 {
 			t.Fatalf("%d records, want one for each call", records.Load())
 		}
-		if n := saves.Load(); n > 50 { // some, at the end, when workers are idle
+		if n := saves.Load(); n > 50 { // more at the end, when workers are idle
 			t.Errorf("%d transactions for 400 answers that arrive 25 at a time", n)
 		}
 	})

@@ -12,7 +12,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-func TestQuotaIsAskedForHourlyAndLast(t *testing.T) {
+func TestQuotaIsRequestedHourlyAndLast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		limited := account(1)
@@ -23,12 +23,12 @@ func TestQuotaIsAskedForHourlyAndLast(t *testing.T) {
 		calls := w.sim.Calls()
 		for i, c := range calls {
 			if c.API == "quota" && i < len(calls)-2 {
-				t.Errorf("a quota is asked for before what is due: %+v", calls)
+				t.Errorf("a quota is requested before days that are due: %+v", calls)
 			}
 		}
 		setClock(t, "2026-03-10 20:10")
 		if n := w.attempts("quota"); n != 2*13 {
-			t.Errorf("%d questions for quotas in twelve hours, want one an hour for each call", n)
+			t.Errorf("%d requests for quotas in twelve hours, want one an hour for each call", n)
 		}
 		minute := weixin.CallRate{Calls: 600_000, Per: time.Minute}
 		want := &weixin.CallQuota{Limit: 100, Used: 2, Remaining: 98, Rate: minute, ComponentRate: minute}
@@ -46,7 +46,7 @@ func TestQuotaIsAskedForHourlyAndLast(t *testing.T) {
 		asked := w.attempts("quota")
 		setClock(t, "2026-03-10 23:00")
 		if w.attempts("quota") != asked || w.shown("account00").Work[datacube.Daily].Quota != nil {
-			t.Error("switched off, quotas are still asked for or shown")
+			t.Error("quotas are requested or shown although switched off")
 		}
 	})
 }
@@ -58,13 +58,13 @@ func TestQuotaIsOffByDefault(t *testing.T) {
 		w.start()
 		setClock(t, "2026-03-10 12:00")
 		if n := w.attempts("quota"); n != 0 || w.shown("account00").Work[datacube.Daily].Quota != nil {
-			t.Errorf("%d questions for quotas", n)
+			t.Errorf("%d requests for quotas", n)
 		}
 	})
 }
 
-// TestUnknownQuotaIsNoFailureOfTheRefresh: it is logged, no longer shown, and asked again.
-func TestUnknownQuotaIsNoFailureOfTheRefresh(t *testing.T) {
+// TestUnknownQuotaIsNotAFailedRefresh: it is logged, no longer shown, and requested again.
+func TestUnknownQuotaIsNotAFailedRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
@@ -74,21 +74,21 @@ func TestUnknownQuotaIsNoFailureOfTheRefresh(t *testing.T) {
 		setClock(t, "2026-03-10 09:10")
 		work := w.shown("account00").Work[datacube.Daily]
 		if work.Quota != nil || !work.Succeeded || work.Problem != nil {
-			t.Errorf("a quota that cannot be had: %+v", work)
+			t.Errorf("a quota that is not available: %+v", work)
 		}
-		if lines := w.log.lines("level=warn", "cannot get the quota", "account=account00", "advice="); len(lines) != 1 {
+		if lines := w.log.Lines("level=warn", "cannot get the quota", "account=account00", "advice="); len(lines) != 1 {
 			t.Errorf("%d log lines about it, want 1", len(lines))
 		}
 		remove()
 		setClock(t, "2026-03-10 10:20")
 		if w.shown("account00").Work[datacube.Daily].Quota == nil {
-			t.Error("the quota is not asked for again")
+			t.Error("the quota is not requested again")
 		}
 	})
 }
 
-// TestQuotaIsAskedForWhenItIsUsedUp: that is when it matters.
-func TestQuotaIsAskedForWhenItIsUsedUp(t *testing.T) {
+// TestQuotaIsRequestedWhenUsedUp: that is when it is of interest.
+func TestQuotaIsRequestedWhenUsedUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		limited := account(1)
@@ -108,8 +108,8 @@ func TestQuotaIsAskedForWhenItIsUsedUp(t *testing.T) {
 	})
 }
 
-// A rate of requests that is higher than what Weixin allows is told once for all accounts with the same
-// limit, again for one with a lower limit, and again after a reload.
+// TestRateLimitBelowTheRateOfRequests: a rate that is higher than Weixin allows is logged once for all accounts with the
+// same limit, again for one with a lower limit, and again after a reload.
 func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -122,23 +122,23 @@ func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
 		w.start()
 		setClock(t, "2026-03-10 20:10")
 		const msg = "weixin.requests_per_second is higher than Weixin allows"
-		if lines := w.log.loud("level=warn", msg, "requests_per_second=10", "allowed=300/min"); len(lines) != 1 {
-			t.Errorf("told %d times in twelve hours, want once", len(lines))
+		if lines := w.loud("level=warn", msg, "requests_per_second=10", "allowed=300/min"); len(lines) != 1 {
+			t.Errorf("logged %d times in twelve hours, want once", len(lines))
 		}
 		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
 		}
 		setClock(t, "2026-03-10 23:10")
-		if lines := w.log.loud(msg); len(lines) != 2 {
-			t.Errorf("told %d times with a reload, want twice", len(lines))
+		if lines := w.loud(msg); len(lines) != 2 {
+			t.Errorf("logged %d times with a reload, want twice", len(lines))
 		}
 		w.config.Pace = time.Second / 5
 		if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
 			t.Fatal(err)
 		}
 		setClock(t, "2026-03-11 03:10")
-		if lines := w.log.loud(msg); len(lines) != 2 {
-			t.Errorf("told %d times, although the rate is no longer higher", len(lines)-2)
+		if lines := w.loud(msg); len(lines) != 2 {
+			t.Errorf("logged %d times although the rate is no longer higher", len(lines)-2)
 		}
 	})
 }

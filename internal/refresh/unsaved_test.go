@@ -14,7 +14,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// countedBrokenStore also counts the attempts.
+// countedBrokenStore is a brokenStore that counts attempts.
 type countedBrokenStore struct {
 	brokenStore
 	saves *atomic.Int64
@@ -32,8 +32,8 @@ func (c countedBrokenStore) SaveHolds(ctx context.Context, holds []store.Hold) e
 	return c.Store.SaveHolds(ctx, holds)
 }
 
-// TestStoreThatCannotBeWritten: what was answered is shown, Weixin is asked for no more, and the
-// store is tried alone. Once it works, nothing is asked for twice.
+// TestStoreThatCannotBeWritten: answers are shown, no more calls are made and the store is retried. Once it works, no call is
+// made twice.
 func TestStoreThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -48,14 +48,14 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 		w.start()
 		calls, _ := w.calls("")
 		if len(calls) == 0 || len(calls) > 23 {
-			t.Errorf("%d calls, want those alone whose answers were to be stored when the store failed", len(calls))
+			t.Errorf("%d calls, want only those that were running when the store failed", len(calls))
 		}
 		setClock(t, "2026-03-10 09:00")
 		if after, _ := w.calls(""); len(after) != len(calls) {
 			t.Errorf("%d calls while nothing could be stored", len(after)-len(calls))
 		}
 		if n := saves.Load(); n < 30 || n > 130 {
-			t.Errorf("the store was tried %d times in an hour, want about once a minute", n)
+			t.Errorf("the store was retried %d times in an hour, want about once a minute", n)
 		}
 		latest := w.latest.Load()
 		shown := 0
@@ -75,15 +75,15 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 			t.Errorf("%d answers are shown as not stored, of %d", shown, len(calls))
 		}
 		if latest.Store == nil || latest.StoreFailures["other"] != saves.Load() {
-			t.Errorf("of the store the page is told %+v, and of failures %v; want %d", latest.Store, latest.StoreFailures, saves.Load())
+			t.Errorf("the problem of the store is %+v, its failures %v; want %d", latest.Store, latest.StoreFailures, saves.Load())
 		}
-		if lines := w.log.lines("level=error", "disk full"); len(lines) != 1 {
-			t.Errorf("%d lines say that the store cannot be written, want 1: %q", len(lines), lines)
+		if lines := w.log.Lines("level=error", "disk full"); len(lines) != 1 {
+			t.Errorf("%d lines about the failing store, want 1: %q", len(lines), lines)
 		}
 		broken.Store(false)
 		setClock(t, "2026-03-10 09:05")
-		if lines := w.log.lines("level=info", "writing to the store works again"); len(lines) != 1 {
-			t.Errorf("%d lines say that it works again", len(lines))
+		if lines := w.log.Lines("level=info", "writing to the store works again"); len(lines) != 1 {
+			t.Errorf("%d lines about its recovery", len(lines))
 		}
 		for i := range 23 {
 			w.wantDay(fmt.Sprintf("account%02d", i), "2026-03-09")
@@ -93,7 +93,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 		}
 		w.wantDays(1)
 		if latest := w.latest.Load(); latest.Store != nil || latest.Accounts[0].Work[datacube.Daily].Unstored {
-			t.Error("the store is still said to fail")
+			t.Error("the store is still shown as failing")
 		}
 		w.stop()
 		known, err := reopened(t, w, datacube.FirstDate)
@@ -124,7 +124,7 @@ func TestInvalidAnswerSavedLateIsNotASuccess(t *testing.T) {
 			}
 		}
 		broken.Store(false)
-		setClock(t, "2026-03-10 08:10") // after the store is tried again, before the day is asked for again
+		setClock(t, "2026-03-10 08:10") // after the store is tried again, before the day is requested again
 		invalid := w.shown("account00").Work[datacube.Daily]
 		if invalid.Succeeded || !invalid.LastSuccess.IsZero() || invalid.Unstored || invalid.Failures[snapshot.InvalidRows] != 1 {
 			t.Errorf("the invalid answer, saved late: %+v", invalid)
@@ -138,10 +138,10 @@ func TestInvalidAnswerSavedLateIsNotASuccess(t *testing.T) {
 		}
 		setClock(t, "2026-03-10 08:20")
 		if again := w.shown("account00").Work[datacube.Daily]; again.Failures[snapshot.InvalidRows] != 2 {
-			t.Errorf("%d invalid answers after the day was asked for again, want 2", again.Failures[snapshot.InvalidRows])
+			t.Errorf("%d invalid answers after the day was requested again, want 2", again.Failures[snapshot.InvalidRows])
 		}
 		w.stop()
-		w.start() // a restart says the same
+		w.start() // a restart shows the same
 		if resumed := w.shown("account00").Work[datacube.Daily]; resumed.Succeeded || !resumed.LastSuccess.IsZero() {
 			t.Errorf("the invalid answer after a restart: %+v", resumed)
 		}

@@ -9,9 +9,9 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// TestAccountsThatHangDelayNobody: 24 accounts hang and five do not, with two workers. These five
-// wait for less than one time-out, be it at the very first attempts or once accounts begin to hang.
-func TestAccountsThatHangDelayNobody(t *testing.T) {
+// TestHangingAccountsDelayNoOthers: 24 accounts hang and five do not, with two workers. The five wait for less than one
+// timeout, both at the first attempts and when accounts begin to hang later.
+func TestHangingAccountsDelayNoOthers(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]bool{"from the first attempt on": true, "later": false} {
 		t.Run(name, func(t *testing.T) {
@@ -47,8 +47,8 @@ func TestAccountsThatHangDelayNobody(t *testing.T) {
 	}
 }
 
-// TestSlowCallsAreBounded: a Weixin that never answers holds sixteen slow calls for each of the two
-// workers and one of these; the other one stays free for accounts that answer.
+// TestSlowCallsAreBounded: if Weixin never answers, there are sixteen slow calls for each of the two workers, and one worker
+// is occupied; the other one stays free for accounts that answer.
 func TestSlowCallsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestSlowCallsAreBounded(t *testing.T) {
 		<-time.After(9900 * time.Millisecond)
 		synctest.Wait()
 		if n := len(w.sim.Calls()); n != 2*16+1 {
-			t.Errorf("%d calls before the first time-out, want 33", n)
+			t.Errorf("%d calls before the first timeout, want 33", n)
 		}
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"weixin_exporter/weixin"
 )
 
-func TestBoardShowsTheLatest(t *testing.T) {
+func TestLatest(t *testing.T) {
 	latest := snapshot.NewLatest()
 	if latest.Load() != nil {
 		t.Error("Load returns a snapshot before the first one")
@@ -16,7 +16,7 @@ func TestBoardShowsTheLatest(t *testing.T) {
 		s := &snapshot.Snapshot{}
 		latest.Publish(s)
 		if latest.Load() != s {
-			t.Error("Load does not return what was published last")
+			t.Error("Load does not return the latest snapshot")
 		}
 	}
 }
@@ -25,7 +25,7 @@ func TestReasonsHaveDistinctNames(t *testing.T) {
 	seen := map[string]bool{}
 	for r := range snapshot.Reasons {
 		if seen[r.String()] || r.String() == "" {
-			t.Errorf("the name %q of reason %d is empty or stands for another, too", r, r)
+			t.Errorf("the name %q of reason %d is empty or not unique", r, r)
 		}
 		seen[r.String()] = true
 	}
@@ -33,6 +33,6 @@ func TestReasonsHaveDistinctNames(t *testing.T) {
 		t.Errorf("the reason of an allow-list error is %q", got)
 	}
 	if got := snapshot.StoreFault.String(); got != "store" {
-		t.Errorf("the reason of a store fault is %q", got)
+		t.Errorf("the name of the reason StoreFault is %q", got)
 	}
 }

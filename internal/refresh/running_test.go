@@ -10,8 +10,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// dueRecheck makes a day that is known one that is to be asked for once more, and Weixin
-// answer slowly that it has no rows.
+// dueRecheck makes a known day due for a recheck, and Weixin answer slowly and without rows.
 func (w *harness) dueRecheck(appID string, date datacube.Date) {
 	w.t.Helper()
 	other, err := store.Open(w.t.Context(), w.path, store.Options{})
@@ -32,12 +31,12 @@ func (w *harness) dueRecheck(appID string, date datacube.Date) {
 	w.sim.Inject(weixintest.Fault{API: "token", Delay: 8 * time.Second})
 }
 
-// wantKept fails unless the day was asked for and its figures are kept.
+// wantKept fails unless the day was requested and its figures are kept.
 func (w *harness) wantKept(appID, name, day string) {
 	w.t.Helper()
 	w.stop()
-	if lines := w.log.lines("kept", "ref_date="+day); len(lines) == 0 {
-		w.t.Errorf("%s was not asked for", day)
+	if lines := w.log.Lines("kept", "ref_date="+day); len(lines) == 0 {
+		w.t.Errorf("%s was not requested", day)
 	}
 	known, err := reopened(w.t, w, datacube.FirstDate)
 	if err != nil {
@@ -59,9 +58,9 @@ func (w *harness) wantKept(appID, name, day string) {
 	}
 }
 
-// TestReloadWhileACallIsUnderWay shortens the history: an answer that is still to come is
-// judged by what is known of its days all the same.
-func TestReloadWhileACallIsUnderWay(t *testing.T) {
+// TestReloadWhileACallIsRunning: even if a reload shortens the history, the answer is interpreted by what is known of its
+// days.
+func TestReloadWhileACallIsRunning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 12:00", nil, account(1))
@@ -83,8 +82,8 @@ func TestReloadWhileACallIsUnderWay(t *testing.T) {
 	})
 }
 
-// TestMidnightWhileACallIsUnderWay: the day asked for is one too old when the answer comes.
-func TestMidnightWhileACallIsUnderWay(t *testing.T) {
+// TestMidnightWhileACallIsRunning: the requested day is too old when the answer arrives.
+func TestMidnightWhileACallIsRunning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 23:59", nil, account(1))
@@ -93,7 +92,7 @@ func TestMidnightWhileACallIsUnderWay(t *testing.T) {
 		appID := account(1).AppID
 		w.write(appID, date(t, "2026-03-06"), date(t, "2026-03-07"), date(t, "2026-03-08"), date(t, "2026-03-09"))
 		w.dueRecheck(appID, date(t, "2026-03-06"))
-		<-time.After(54 * time.Second) // the next look is at 00:00:09, the first answer comes at 00:00:10
+		<-time.After(54 * time.Second) // the next planning is at 00:00:09, the first answer arrives at 00:00:10
 		w.start()
 		setClock(t, "2026-03-11 00:05")
 		w.wantKept(appID, "account00", "2026-03-06")

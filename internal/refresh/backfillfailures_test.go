@@ -18,7 +18,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// endings returns the reasons for which the calls of an account ended.
+// endings returns the reasons why the calls of an account were given up.
 func endings(a refresh.BackfillResult) [datacube.APIs]string {
 	var reasons [datacube.APIs]string
 	for api, end := range a.GivenUp {
@@ -45,8 +45,8 @@ func TestBackfillStopsAtTheQuota(t *testing.T) {
 			filled[1].Learned != [datacube.APIs]int{40, 20} || filled[1].Failures != 1 {
 			t.Errorf("an account whose quota is used up: %v, %+v", got, filled[1])
 		}
-		if lines := w.log.lines("level=warn", "the day's quota is used up", "account=account01", "api=hourly", "errcode=45009"); len(lines) != 1 {
-			t.Errorf("%d log lines say so, want 1", len(lines))
+		if lines := w.log.Lines("level=warn", "the day's quota is used up", "account=account01", "api=hourly", "errcode=45009"); len(lines) != 1 {
+			t.Errorf("%d log lines about it, want 1", len(lines))
 		}
 		setClock(t, "2026-03-11 00:10")
 		plan, filled := w.fill(t.Context(), f, &shelf{})
@@ -57,8 +57,7 @@ func TestBackfillStopsAtTheQuota(t *testing.T) {
 	})
 }
 
-// TestBackfillWaitsForTheQuota: with Wait it goes on at each midnight, and other accounts do
-// not wait.
+// TestBackfillWaitsForTheQuota: with Wait it continues at each midnight, and other accounts do not wait.
 func TestBackfillWaitsForTheQuota(t *testing.T) {
 	t.Parallel()
 	for _, force := range []bool{false, true} {
@@ -80,7 +79,7 @@ func TestBackfillWaitsForTheQuota(t *testing.T) {
 				_, filled := w.fill(t.Context(), f, progress)
 				w.wantFilled(f)
 				if got := time.Now().In(datacube.China).Format("02 15:04"); got != "13 00:01" {
-					t.Errorf("done on the %s, want the 13th at midnight", got)
+					t.Errorf("finished on the %s, want the 13th at midnight", got)
 				}
 				if got := strings.Join(resumes, ", "); got != "11 00:01, 12 00:01, 13 00:01" {
 					t.Errorf("waited until %s", got)
@@ -98,7 +97,7 @@ func TestBackfillWaitsForTheQuota(t *testing.T) {
 	}
 }
 
-// TestBackfillGivesUpAQuotaOfZero: a quota that allows nothing does not hold it up for ever.
+// TestBackfillGivesUpAQuotaOfZero: it does not wait forever for a quota that allows no call.
 func TestBackfillGivesUpAQuotaOfZero(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -117,7 +116,7 @@ func TestBackfillGivesUpAQuotaOfZero(t *testing.T) {
 	})
 }
 
-// TestBackfillForced asks for known days, too, and stores what was revised.
+// TestBackfillForced requests known days as well and stores revisions.
 func TestBackfillForced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -137,14 +136,14 @@ func TestBackfillForced(t *testing.T) {
 		if plan.Total() != 37 || filled[0].Calls != 37 || filled[0].Revisions != 2 || filled[0].Learned != [datacube.APIs]int{} {
 			t.Errorf("%d calls planned, %+v; want 37 calls and 2 revisions", plan.Total(), filled[0])
 		}
-		if lines := w.log.lines("revised", "ref_date=2026-02-20"); len(lines) != 2 {
+		if lines := w.log.Lines("revised", "ref_date=2026-02-20"); len(lines) != 2 {
 			t.Errorf("%d log lines about revisions, want 2", len(lines))
 		}
 		w.wantFilled(f)
 	})
 }
 
-// TestForcedBackfillLosesNothing: no rows for days with traffic take nothing away.
+// TestForcedBackfillLosesNothing: empty answers for days with traffic do not remove figures.
 func TestForcedBackfillLosesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -155,20 +154,20 @@ func TestForcedBackfillLosesNothing(t *testing.T) {
 		f.Force = true
 		w.fill(t.Context(), f, &shelf{})
 		w.wantFilled(f)
-		if lines := w.log.lines("level=warn", "kept"); len(lines) != 14 {
-			t.Errorf("%d log lines say that figures are kept, want 14", len(lines))
+		if lines := w.log.Lines("level=warn", "kept"); len(lines) != 14 {
+			t.Errorf("%d log lines about kept figures, want 14", len(lines))
 		}
 	})
 }
 
-// TestBackfillFaults shows for each kind of failure what a backfill does.
+// TestBackfillFaults: the reaction of a backfill to each kind of failure.
 func TestBackfillFaults(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		failure weixintest.Fault
 		ended   [datacube.APIs]string
-		failed  int // attempts; -1: not fixed
+		failed  int // attempts; -1: any number
 		takes   time.Duration
 	}{
 		{name: "busy for a moment", failure: weixintest.Fault{API: "daily", Errcode: -1, Times: 3}, failed: 3, takes: 12 * time.Second},
@@ -200,7 +199,7 @@ func TestBackfillFaults(t *testing.T) {
 				}
 				for api, end := range filled[1].GivenUp {
 					if end != nil && (end.Text == "" || end.Advice == "" || filled[1].Left[api] == 0) {
-						t.Errorf("the end does not say enough: %+v, %d left", end, filled[1].Left[api])
+						t.Errorf("the result lacks an explanation: %+v, %d left", end, filled[1].Left[api])
 					}
 				}
 				for _, i := range []int{0, 2} {
@@ -216,7 +215,7 @@ func TestBackfillFaults(t *testing.T) {
 	}
 }
 
-// TestBackfillForgetsOldFaults: a failure is not added to one of the day before.
+// TestBackfillForgetsOldFaults: failures of the day before do not count.
 func TestBackfillForgetsOldFaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -242,8 +241,8 @@ func TestBackfillForgetsOldFaults(t *testing.T) {
 	})
 }
 
-// TestBackfillJudgesByWhatOthersStored: an answer without rows takes nothing away from a day
-// that another process stored while it was under way.
+// TestBackfillJudgesByWhatOthersStored: an answer without rows does not remove a day that another process stored while
+// the call was running.
 func TestBackfillJudgesByWhatOthersStored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -251,18 +250,18 @@ func TestBackfillJudgesByWhatOthersStored(t *testing.T) {
 		w.sim.Inject(weixintest.Fault{NoRows: true, Delay: 5 * time.Second})
 		f := w.from("2026-03-01", "2026-03-03")
 		go func() {
-			<-time.After(2 * time.Second) // the first call is under way
+			<-time.After(2 * time.Second) // the first call is running
 			w.write(account(1).AppID, date(t, "2026-03-01"), date(t, "2026-03-02"), date(t, "2026-03-03"))
 		}()
 		w.fill(t.Context(), f, &shelf{})
 		w.wantFilled(f)
 		if calls, _ := w.calls(""); len(calls) != 1 {
-			t.Errorf("%d calls, want the one that was under way", len(calls))
+			t.Errorf("%d calls, want the one that was running", len(calls))
 		}
 	})
 }
 
-// TestBackfillOfRecentDays: what is not there yet is left for later, and is no failure.
+// TestBackfillOfRecentDays: days that Weixin does not have yet are left for later and are not failures.
 func TestBackfillOfRecentDays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -271,18 +270,18 @@ func TestBackfillOfRecentDays(t *testing.T) {
 		f := w.from("2026-03-05", "2026-03-09")
 		_, filled := w.fill(t.Context(), f, &shelf{})
 		if got := filled[0]; got.Learned != [datacube.APIs]int{4, 4} || got.NotThere != [datacube.APIs]int{1, 1} || got.Left != [datacube.APIs]int{} {
-			t.Errorf("%+v, want 4 days learned and one not there", got)
+			t.Errorf("%+v, want 4 days learned and one not available", got)
 		}
 		setClock(t, "2026-03-10 13:00")
 		plan, _ := w.fill(t.Context(), f, &shelf{})
 		if plan.Total() != 2 {
-			t.Errorf("%d calls planned for the day that was not there, want 2", plan.Total())
+			t.Errorf("%d calls planned for the day that was not available, want 2", plan.Total())
 		}
 		w.wantFilled(f)
 	})
 }
 
-// TestBackfillEndsWithTheStore: an answer that cannot be kept is the end of asking.
+// TestBackfillEndsWithTheStore: it makes no calls after an answer could not be stored.
 func TestBackfillEndsWithTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -303,19 +302,19 @@ func TestBackfillEndsWithTheStore(t *testing.T) {
 			t.Errorf("ended with %v", err)
 		}
 		if calls, _ := w.calls(""); len(calls) != 1 {
-			t.Errorf("%d calls were made, although nothing can be kept", len(calls))
+			t.Errorf("%d calls were made, although nothing can be stored", len(calls))
 		}
 	})
 }
 
-// full is a store that has no room.
+// full is a store on a full disk.
 type full struct{ refresh.RecordStore }
 
 func (full) Save(context.Context, []store.Record) ([]store.Revision, error) {
 	return nil, errDiskFull
 }
 
-// TestBackfillIsStoppedWhileItHangs: a call that does not end is broken off after a while.
+// TestBackfillIsStoppedWhileItHangs: a call that hangs is canceled after a while.
 func TestBackfillIsStoppedWhileItHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -326,15 +325,15 @@ func TestBackfillIsStoppedWhileItHangs(t *testing.T) {
 		begun := time.Now()
 		_, filled := w.fill(ctx, w.from("2026-03-01", "2026-03-07"), &shelf{})
 		if took := time.Since(begun); took > 9*time.Second {
-			t.Errorf("it took %v to stop", took-5*time.Second)
+			t.Errorf("stopping took %v", took-5*time.Second)
 		}
 		if got := filled[0]; got.Calls != 1 || got.Failures != 0 || got.Left != [datacube.APIs]int{0, 7} || endings(got) != [datacube.APIs]string{} {
-			t.Errorf("%+v, want one call answered and nothing failed", got)
+			t.Errorf("%+v, want one answered call and no failure", got)
 		}
 	})
 }
 
-// TestBackfillSeesWhatOthersLearn: days that another process stores meanwhile are left out.
+// TestBackfillSeesWhatOthersLearn: it skips days that another process has stored since.
 func TestBackfillSeesWhatOthersLearn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -355,7 +354,7 @@ func TestBackfillSeesWhatOthersLearn(t *testing.T) {
 		for _, d := range []string{"2026-02-10", "2026-02-11", "2026-02-03"} {
 			for _, c := range w.sim.Calls() {
 				if c.AppID == account(2).AppID && c.API == "hourly" && c.Begin == date(t, d) {
-					t.Errorf("%s was asked for, although it was known", d)
+					t.Errorf("%s was requested although it was known", d)
 				}
 			}
 		}
