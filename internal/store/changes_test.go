@@ -66,7 +66,7 @@ func version(t *testing.T, s *store.Store) int64 {
 	return v
 }
 
-func TestVersionTellsOfOthersAlone(t *testing.T) {
+func TestVersionOfOtherProcesses(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	here, there := open(t, path), open(t, path)
@@ -78,15 +78,15 @@ func TestVersionTellsOfOthersAlone(t *testing.T) {
 	load(t, here, firstDay)
 	load(t, there, firstDay)
 	if got := version(t, here); got != before {
-		t.Errorf("own saves and others' reading change the version from %d to %d", before, got)
+		t.Errorf("saves of this process and reads of others changed the version from %d to %d", before, got)
 	}
 	save(t, there, daily(bot, firstDay, 1))
 	if got := version(t, here); got == before {
-		t.Errorf("another process saved, and the version is still %d", got)
+		t.Errorf("another process saved, but the version is still %d", got)
 	}
 	before = version(t, here)
 	if got := version(t, here); got != before {
-		t.Errorf("nothing happens, and the version changes from %d to %d", before, got)
+		t.Errorf("nothing happened, but the version changed from %d to %d", before, got)
 	}
 }
 
@@ -96,12 +96,13 @@ func TestVersionInMemory(t *testing.T) {
 	before := version(t, s)
 	save(t, s, daily(shop, firstDay, 1))
 	if got := version(t, s); got != before {
-		t.Errorf("the version of a store in memory changes from %d to %d", before, got)
+		t.Errorf("the version of a store in memory changed from %d to %d", before, got)
 	}
 }
 
 // BenchmarkFollow shows what it costs an exporter with many accounts to find out what others
-// have written: nothing, or something about a few accounts, which it then loads.
+// BenchmarkFollow measures how an exporter with many accounts finds out what other processes have
+// written: nothing, or days of a few accounts, which it then loads.
 func BenchmarkFollow(b *testing.B) {
 	const accounts, days, changed = 10_000, 10, 4
 	path := filepath.Join(b.TempDir(), "store.db")

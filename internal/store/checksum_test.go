@@ -8,7 +8,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-func TestChecksumHoldsADayAgainstItsHours(t *testing.T) {
+func TestChecksumOfADayAndItsHours(t *testing.T) {
 	t.Parallel()
 	hours := datacube.Hours{
 		3:  {Callbacks: 12, Failures: 2, TimeCostMillis: 1 << 40, MaxTimeCostMillis: 5000},
@@ -17,7 +17,7 @@ func TestChecksumHoldsADayAgainstItsHours(t *testing.T) {
 	day := datacube.Figures{Callbacks: 12 + math.MaxInt64/2, Failures: 7, TimeCostMillis: 1<<40 + 7, MaxTimeCostMillis: 5000}
 	sum := store.Checksum(hours[:]...)
 	if got := store.Checksum(day); got != sum {
-		t.Errorf("the day has %d, its hours have %d", got, sum)
+		t.Errorf("the checksum of the day is %d, that of its hours %d", got, sum)
 	}
 	empty := store.Checksum()
 	if hours := (datacube.Hours{}); store.Checksum(hours[:]...) != empty || store.Checksum(datacube.Figures{}) != empty || empty == 0 {
@@ -30,7 +30,7 @@ func TestChecksumHoldsADayAgainstItsHours(t *testing.T) {
 		"no traffic":         {},
 	} {
 		if store.Checksum(other) == sum {
-			t.Errorf("%s is not seen", name)
+			t.Errorf("%s does not change the checksum", name)
 		}
 	}
 }

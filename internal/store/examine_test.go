@@ -10,7 +10,7 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-// TestExamineChangesNothing: neither in a file that is at rest nor in one that is in use, nor after a crash.
+// TestExamineChangesNothing: whether the file is closed, in use or left by a crash.
 func TestExamineChangesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	examine := func(when, path string) {
@@ -29,7 +29,7 @@ func TestExamineChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	examine("while it is in use", path)
-	// What a crash leaves behind, and a copy without the index of the WAL.
+	// The files after a crash, and a copy without the index of the WAL.
 	crashed := filepath.Join(t.TempDir(), "store.db")
 	copied := filepath.Join(t.TempDir(), "store.db")
 	for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -55,7 +55,7 @@ func TestExamineChangesNothing(t *testing.T) {
 	examine("at rest", path)
 }
 
-// folderContent returns the files of a folder, but not the index of a WAL, which holds nothing of its own.
+// folderContent returns the files of a folder without the index of a WAL, which contains no data of its own.
 func folderContent(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(folder)

@@ -9,7 +9,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// benchmarkFigures reads the figures that match a query, which are so many rows.
+// benchmarkFigures measures a query with this number of rows.
 func benchmarkFigures(b *testing.B, s *store.Store, q store.FigureQuery, want int) {
 	b.Helper()
 	rows := 0

@@ -91,14 +91,14 @@ func TestFigures(t *testing.T) {
 			}
 			days, hours = figuresOf(t, h, shop, firstDay+1, firstDay+2)
 			if len(days) != 1 || days[0].Date != firstDay+2 || len(hours) != 1 || hours[0].Date != firstDay+1 {
-				t.Errorf("from the second day to the third there are %v and %v", days, hours)
+				t.Errorf("the second and third day: %v and %v", days, hours)
 			}
 			days, hours = figuresOf(t, h, bot, beforeAll, afterAll)
 			if len(days) != 1 || days[0].Figures != day(9) || len(hours) != 0 {
 				t.Errorf("the other account has %v and %v", days, hours)
 			}
-			if days, hours = figuresOf(t, h, "wxstranger", beforeAll, afterAll); len(days)+len(hours) > 0 {
-				t.Errorf("a stranger has %v and %v", days, hours)
+			if days, hours = figuresOf(t, h, "wxunknown", beforeAll, afterAll); len(days)+len(hours) > 0 {
+				t.Errorf("an unknown account has %v and %v", days, hours)
 			}
 		})
 	})
@@ -166,7 +166,7 @@ func TestFiguresOneQueryAtATime(t *testing.T) {
 	})
 }
 
-// TestFiguresMatchTheViews compares it with SQL, for days and hours at random.
+// TestFiguresMatchTheViews compares random days and hours with the views.
 func TestFiguresMatchTheViews(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(4, 5))
@@ -220,11 +220,11 @@ func TestFiguresMatchTheViews(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(strings.Split(want.String(), "\n"), strings.Split(got.String(), "\n")); diff != "" || got.Len() == 0 {
-		t.Errorf("history of %d bytes (-views +history):\n%s", got.Len(), diff)
+		t.Errorf("figures of %d bytes (-views +figures):\n%s", got.Len(), diff)
 	}
 }
 
-// TestFiguresAreOfOneInstant: what others save meanwhile is not in it, and they do not wait.
+// TestFiguresAreOfOneInstant: saves of others meanwhile are not visible, and do not wait.
 func TestFiguresAreOfOneInstant(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -247,7 +247,7 @@ func TestFiguresAreOfOneInstant(t *testing.T) {
 	})
 	readFigures(t, reader, func(h *store.FigureReader) {
 		if days, _ := figuresOf(t, h, shop, beforeAll, afterAll); len(days) != 2 || days[0].Figures.Callbacks != 2 {
-			t.Errorf("later there are %v", days)
+			t.Errorf("afterwards there are %v", days)
 		}
 	})
 }
@@ -275,7 +275,7 @@ func TestReadFiguresReturnsTheReadersErrors(t *testing.T) {
 			return nil
 		},
 	} {
-		if err := s.ReadFigures(t.Context(), read); err != full { //nolint:errorlint // it is to be the very same
+		if err := s.ReadFigures(t.Context(), read); err != full { //nolint:errorlint // it must be the same error
 			t.Errorf("got %v, want %v", err, full)
 		}
 	}
@@ -306,7 +306,7 @@ func TestReadFiguresEndsWithTheContext(t *testing.T) {
 			t.Errorf("after %d days: %v", days, err)
 		}
 		if err := s.ReadFigures(ctx, func(*store.FigureReader) error { return nil }); !errors.Is(err, context.Canceled) {
-			t.Errorf("begun after the end: %v", err)
+			t.Errorf("started after the end: %v", err)
 		}
 	})
 }
@@ -343,7 +343,7 @@ func TestFiguresOfACorruptedFile(t *testing.T) {
 	}
 }
 
-// TestFiguresWithoutAState: figures whose day is not known are passed over, those behind them are not.
+// TestFiguresWithoutAState: figures of unknown days are skipped, those of later days are not.
 func TestFiguresWithoutAState(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -363,7 +363,7 @@ func TestFiguresWithoutAState(t *testing.T) {
 	})
 }
 
-// TestFiguresOfADamagedFile reads all that can be read, and nothing that was not there.
+// TestFiguresOfADamagedFile: all that is readable is returned, and nothing that was never stored.
 func TestFiguresOfADamagedFile(t *testing.T) {
 	t.Parallel()
 	const pageSize = 4096
@@ -412,6 +412,6 @@ func TestFiguresOfADamagedFile(t *testing.T) {
 		}
 	}
 	if read == 0 {
-		t.Error("of no file most could be read")
+		t.Error("no file was mostly readable")
 	}
 }

@@ -20,7 +20,7 @@ const (
 	bot  = "wxfedcba9876543210"
 )
 
-// asked is nine o'clock on the day after firstDay, when its figures are there.
+// asked is nine o'clock on the day after firstDay, when its figures are available.
 var asked = time.Date(2026, 11, 2, 9, 0, 0, 0, datacube.China)
 
 func open(tb testing.TB, path string) *store.Store {
@@ -55,7 +55,7 @@ func load(tb testing.TB, s *store.Store, since datacube.Date, appIDs ...string) 
 	return accounts
 }
 
-// shell runs SQL on a file the way somebody with the sqlite3 shell would.
+// shell opens a file for SQL, as the sqlite3 shell does.
 func shell(tb testing.TB, path string) *sql.DB {
 	tb.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -74,7 +74,7 @@ func run(tb testing.TB, db *sql.DB, query string) {
 	}
 }
 
-// table returns the result of a query as lines of columns with blanks between them.
+// table returns the result of a query as lines of columns separated by spaces.
 func table(tb testing.TB, db *sql.DB, query string) string {
 	tb.Helper()
 	rows, err := db.QueryContext(tb.Context(), query)
@@ -109,7 +109,7 @@ func table(tb testing.TB, db *sql.DB, query string) string {
 	return b.String()
 }
 
-// days are states as a table has them.
+// days are states in the form of a map.
 type days map[datacube.Date]store.State
 
 func statesOf(d days) store.States {
@@ -134,7 +134,7 @@ func hourly(appID string, date datacube.Date, hours datacube.Hours) store.Record
 }
 
 // each runs a test for a store in memory and for one in a file, which is closed and opened
-// again wherever the test calls reopen.
+// each runs a test for a store in memory and for one in a file, which is closed and opened again
 func each(t *testing.T, test func(t *testing.T, s *store.Store, reopen func() *store.Store)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) {

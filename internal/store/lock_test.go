@@ -42,14 +42,14 @@ func TestLock(t *testing.T) {
 	if got := contents(t, folder); len(got) != 1 {
 		t.Errorf("something was left behind: %q", got)
 	}
-	// What a process that was killed left behind locks nothing.
+	// The file that a killed process left behind locks nothing.
 	write(t, path+".lock", []byte("process 1 on host gone since 2014-12-01T00:00:00Z, and more than what comes now\n"))
 	held, err = store.TakeLock(link, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if text, _ := os.ReadFile(path + ".lock"); strings.Contains(string(text), "gone") || strings.Count(string(text), "\n") != 2 {
-		t.Errorf("the lock file says %q", text)
+		t.Errorf("content of the lock file: %q", text)
 	}
 	if err := held.Release(); err != nil {
 		t.Error(err)

@@ -9,7 +9,7 @@ import (
 	"modernc.org/sqlite"
 )
 
-// smallDisk is how a test says in the name of its file how many pages fit on its disk.
+// smallDisk matches file names that limit the database to a number of pages.
 var smallDisk = regexp.MustCompile(`room-for-(\d+)-pages`)
 
 func TestMain(m *testing.M) {

@@ -20,7 +20,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// contents returns what is in a folder, so that a test sees whether anything changed.
+// contents returns the files of a folder and their content.
 func contents(tb testing.TB, folder string) map[string]string {
 	tb.Helper()
 	entries, err := os.ReadDir(folder)
@@ -42,7 +42,7 @@ func contents(tb testing.TB, folder string) map[string]string {
 	return files
 }
 
-// closed makes a store with a day of many accounts in it and closes it.
+// closed creates a store with a day of many accounts and closes it.
 func closed(tb testing.TB, path string, accounts int) {
 	tb.Helper()
 	s, err := store.Open(tb.Context(), path, store.Options{})
@@ -62,7 +62,7 @@ func write(tb testing.TB, path string, data []byte) {
 	}
 }
 
-// change rewrites a file by way of its bytes.
+// change applies a function to the bytes of a file.
 func change(tb testing.TB, path string, edit func([]byte) []byte) {
 	tb.Helper()
 	data, err := os.ReadFile(path)
@@ -99,7 +99,7 @@ func latestSchema(t *testing.T) string {
 	return numbers[len(numbers)-1]
 }
 
-func TestOpenSaysWhatIsWrongAndChangesNothing(t *testing.T) {
+func TestOpenFailsWithoutChangingAnything(t *testing.T) {
 	t.Parallel()
 	const pageSize = 4096
 	tests := map[string]struct {
@@ -257,7 +257,7 @@ func TestOpenNeedsAFolder(t *testing.T) {
 	}
 }
 
-func TestAnEmptyFileIsTakenOver(t *testing.T) {
+func TestOpenAnEmptyFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	write(t, path, nil)
@@ -265,7 +265,7 @@ func TestAnEmptyFileIsTakenOver(t *testing.T) {
 }
 
 // Opening may have been interrupted, by a full disk or a crash, after the file was marked.
-func TestAnUnfinishedFileIsFinished(t *testing.T) {
+func TestOpenAfterAnInterruptedOpen(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	db := shell(t, path)
@@ -303,7 +303,7 @@ func TestFileHeader(t *testing.T) {
 	}
 }
 
-func TestPathsThatMeanSomethingToSQLite(t *testing.T) {
+func TestPathsWithSpecialCharacters(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{
 		"a b.db", "what?mode=ro.db", "who?", "?_txlock=bad", "no#5.db", "100%.db", "p%41.db", "a&b=c;d.db",
@@ -315,7 +315,7 @@ func TestPathsThatMeanSomethingToSQLite(t *testing.T) {
 			path := filepath.Join(folder, file)
 			closed(t, path, 1)
 			if got := contents(t, folder); len(got) != 1 || got[file] == "" {
-				t.Errorf("the folder holds %d files and not this one", len(got))
+				t.Errorf("the folder has %d files, but not this one", len(got))
 			}
 			if got := load(t, open(t, path), firstDay, appID(0))[appID(0)]; got == nil || got.Hourly.Date != firstDay {
 				t.Errorf("got %+v", got)
@@ -355,7 +355,7 @@ func TestOpenEndsWithTheContext(t *testing.T) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	if !errors.Is(err, context.Canceled) {
-		t.Error("it is no context.Canceled")
+		t.Error("the error is not context.Canceled")
 	}
 }
 
@@ -387,7 +387,7 @@ func TestSaveOnAFullDisk(t *testing.T) {
 		t.Fatalf("got  %v\nwant %s", err, want)
 	}
 	if diff := cmp.Diff(before, load(t, s, firstDay)); diff != "" {
-		t.Errorf("stored in part (-before +after):\n%s", diff)
+		t.Errorf("partly stored (-before +after):\n%s", diff)
 	}
 	// What fits is stored, and deleting makes room.
 	save(t, s, round(3, firstDay+1)...)
@@ -397,7 +397,7 @@ func TestSaveOnAFullDisk(t *testing.T) {
 	save(t, s, round(3, firstDay+2)...)
 }
 
-// Damage that the check on opening did not reach is found when it is used.
+// Damage that the check of Open did not reach is found when it is used.
 func TestDamageDuringWork(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -412,7 +412,7 @@ func TestDamageDuringWork(t *testing.T) {
 	}
 }
 
-func TestAnHourThatIsNone(t *testing.T) {
+func TestAnInvalidHour(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path)
@@ -453,7 +453,7 @@ func TestOpenWhileAnotherProcessHoldsTheFile(t *testing.T) {
 	}
 }
 
-// Everybody who opens a file that does not exist yet gets a good store.
+// All that open a file that does not exist yet get a working store.
 func TestManyCreateTheSameFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")

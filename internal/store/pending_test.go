@@ -60,7 +60,7 @@ func TestDelivery(t *testing.T) {
 			t.Fatalf("an empty store has %q", got)
 		}
 		if got := pendingOf(t, s, firstDay, 100, shop); len(got) != 1 || len(got[0].Daily) > 0 || got[0].More {
-			t.Errorf("of an account that is not known: %+v", got)
+			t.Errorf("an unknown account: %+v", got)
 		}
 		if at, err := s.LastDelivery(t.Context(), endpoint); err != nil || !at.IsZero() {
 			t.Errorf("the last delivery was at %v: %v", at, err)
@@ -78,7 +78,7 @@ func TestDelivery(t *testing.T) {
 		}
 		got := pendingOf(t, s, firstDay, 1000, shop, bot)
 		if len(got) != 2 || got[0].More || got[1].More {
-			t.Fatalf("due: %+v", got)
+			t.Fatalf("pending: %+v", got)
 		}
 		if d := got[0].Daily; len(d) != 2 || d[0].Date != firstDay || d[0].Figures.Callbacks != 4 || d[1].Figures.Callbacks != 5 {
 			t.Errorf("daily: %+v", d)
@@ -100,16 +100,16 @@ func TestDelivery(t *testing.T) {
 		if got, err := s.Undelivered(t.Context(), "another"); err != nil || len(got) != 2 {
 			t.Errorf("another endpoint lacks %q: %v", got, err)
 		}
-		// The same figures again are nothing new, other ones are; a day without traffic is one, too.
+		// The same figures again are not new, different ones are, and so is a day without traffic.
 		save(t, s, daily(shop, firstDay, 4))
 		if got := pendingOf(t, s, firstDay, 1000, shop); len(got) != 1 || len(got[0].Daily) > 0 || got[0].More {
-			t.Errorf("nothing new, but due: %+v", got)
+			t.Errorf("nothing new, but pending: %+v", got)
 		}
 		save(t, s, daily(shop, firstDay, 9))
 		save(t, s, store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 2, State: known(), Hourly: &datacube.Hours{}})
 		got = pendingOf(t, s, firstDay, 1000, shop)
 		if len(got) != 1 || len(got[0].Daily) != 1 || got[0].Daily[0].Figures.Callbacks != 9 || len(got[0].Hourly) != 1 || got[0].Hourly[0].Hours != (datacube.Hours{}) {
-			t.Errorf("due after a revision: %+v", got)
+			t.Errorf("pending after a revision: %+v", got)
 		}
 	})
 }
@@ -149,7 +149,7 @@ func TestPendingDaysApart(t *testing.T) {
 	}
 }
 
-// However the days are saved and in whatever portions they are read, each change comes out once.
+// Each change is returned once, however the days are saved and in whatever portions they are read.
 func TestPendingInPortions(t *testing.T) {
 	t.Parallel()
 	s := open(t, "")
@@ -181,7 +181,7 @@ func TestPendingInPortions(t *testing.T) {
 			}
 			dues := pendingOf(t, s, since, limit, appIDs...)
 			if len(dues) == 0 {
-				t.Fatal("accounts are undelivered, and nothing is due")
+				t.Fatal("accounts are undelivered, but no days are pending")
 			}
 			samples := 0
 			for i, d := range dues {
@@ -213,13 +213,14 @@ func TestPendingInPortions(t *testing.T) {
 			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("seed %d: differs (-saved +due):\n%s", seed, diff)
+			t.Errorf("seed %d: differs (-saved +pending):\n%s", seed, diff)
 		}
 	}
 }
 
 // Days stored before there were marks are due, too, and days that are too old are counted
-// once over all portions.
+// Days stored before there were marks are pending too, and days that are too old are counted once over
+// all portions.
 func TestPendingWithoutMarks(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -248,7 +249,7 @@ func TestPendingWithoutMarks(t *testing.T) {
 		deliver(t, s, dues...)
 	}
 	if days != [datacube.APIs]int64{20, 10} || tooOld != [datacube.APIs]int64{40, 20} {
-		t.Errorf("%v days were due and %v too old", days, tooOld)
+		t.Errorf("%v days were pending and %v too old", days, tooOld)
 	}
 }
 

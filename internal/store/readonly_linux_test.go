@@ -15,7 +15,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// openAsNobody opens a store with the rights of a user who owns none of the files.
+// openAsNobody opens a store with the permissions of a user who owns none of the files.
 func openAsNobody(t *testing.T, path string) error {
 	t.Helper()
 	return asNobody(t, path, func() error {
@@ -29,7 +29,8 @@ func openAsNobody(t *testing.T, path string) error {
 
 // asNobody does something with the rights of a user who owns none of the files. For
 // root, file modes are no obstacle; so Linux is told to check this thread's accesses to
-// files as those of somebody else.
+// asNobody calls a function with the permissions of a user who owns none of the files. File modes do not
+// apply to root, so this thread's file accesses are checked as those of another user.
 func asNobody(t *testing.T, path string, do func() error) error {
 	t.Helper()
 	if os.Geteuid() == 0 {
@@ -52,7 +53,7 @@ func asNobody(t *testing.T, path string, do func() error) error {
 	return do()
 }
 
-func TestReadingWithoutTheRightToWrite(t *testing.T) {
+func TestReadWithoutWritePermission(t *testing.T) {
 	t.Parallel()
 	const inWAL = "the -wal file holds the latest figures, and to read it this user needs write access to the folder; copy both files"
 	for name, c := range map[string]struct {
@@ -107,7 +108,7 @@ func TestReadingWithoutTheRightToWrite(t *testing.T) {
 	}
 }
 
-func TestOpenWithoutTheRightTo(t *testing.T) {
+func TestOpenWithoutPermission(t *testing.T) {
 	t.Parallel()
 	const (
 		denied   = `this user cannot read and write the file; allow it or change store.path: permission denied`
@@ -161,7 +162,7 @@ func TestOpenWithoutTheRightTo(t *testing.T) {
 	}
 }
 
-// modes returns the files in a folder with their modes, sizes and times of change.
+// modes returns the files of a folder with their modes, sizes and modification times.
 func modes(t *testing.T, folder string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(folder)

@@ -10,7 +10,7 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-func TestOpenReadOnlySaysWhatIsWrongAndChangesNothing(t *testing.T) {
+func TestOpenReadOnlyFailsWithoutChangingAnything(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
@@ -74,7 +74,7 @@ func TestOpenReadOnlySaysWhatIsWrongAndChangesNothing(t *testing.T) {
 	}
 }
 
-// makeStore makes a store with a day in it.
+// makeStore creates a store with one day.
 func makeStore(t *testing.T, path string) {
 	t.Helper()
 	s, err := store.Open(t.Context(), path, store.Options{})

@@ -8,7 +8,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// datesOf returns the days of dues, of both calls.
+// datesOf returns the dates of pending days, of both APIs.
 func datesOf(dues []store.Pending) [][]datacube.Date {
 	var all [][]datacube.Date
 	for _, d := range dues {
@@ -27,11 +27,11 @@ func datesOf(dues []store.Pending) [][]datacube.Date {
 func resend(t *testing.T, s *store.Store, want int64, since, until datacube.Date, appIDs ...string) {
 	t.Helper()
 	if got, err := s.Resend(t.Context(), endpoint, since, until, appIDs...); err != nil || got != want {
-		t.Fatalf("%d days are to be sent again, want %d: %v", got, want, err)
+		t.Fatalf("%d days are scheduled to be sent again, want %d: %v", got, want, err)
 	}
 }
 
-// Days that were delivered come once more when they are asked for, and what is new comes as ever.
+// Delivered days are pending again after Resend, and new days as usual.
 func TestResend(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *store.Store, reopen func() *store.Store) {
@@ -57,17 +57,17 @@ func TestResend(t *testing.T) {
 			t.Errorf("undelivered: %q", got)
 		}
 		if got := countPending(t, s, firstDay)[shop]; got != [datacube.APIs]int64{3, 1} {
-			t.Errorf("due: %v", got)
+			t.Errorf("pending: %v", got)
 		}
 		got := pendingOf(t, s, firstDay, 1000, shop)
 		if dates := datesOf(got); len(dates) != 1 || !slices.Equal(dates[0], []datacube.Date{firstDay + 1, firstDay + 2, firstDay + 3, firstDay + 1}) {
-			t.Errorf("due are %v", dates)
+			t.Errorf("pending: %v", dates)
 		}
 		// What is asked for once more meanwhile is not taken for done.
 		resend(t, s, 2, firstDay, firstDay+1, shop)
 		deliver(t, s, got...)
 		if dates := datesOf(pendingOf(t, s, firstDay, 1000, shop)); len(dates) != 1 || !slices.Equal(dates[0], []datacube.Date{firstDay, firstDay + 1, firstDay + 1}) {
-			t.Errorf("due are %v", dates)
+			t.Errorf("pending: %v", dates)
 		}
 		deliver(t, s, pendingOf(t, s, firstDay, 1000, shop)...)
 		if got := undelivered(t, s); len(got) > 0 {
@@ -76,7 +76,7 @@ func TestResend(t *testing.T) {
 	})
 }
 
-// Many days come in parts, each once; those that have become too old meanwhile are dropped.
+// Many days are returned in parts, each once; those that have become too old are dropped.
 func TestResendInParts(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *store.Store, _ func() *store.Store) {
@@ -110,7 +110,7 @@ func TestResendInParts(t *testing.T) {
 				want = 1
 			}
 			if seen[date] != want {
-				t.Errorf("%v came %d times, want %d", date, seen[date], want)
+				t.Errorf("%v was returned %d times, want %d", date, seen[date], want)
 			}
 		}
 		if got := undelivered(t, s); len(got) > 0 {

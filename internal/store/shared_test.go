@@ -24,7 +24,7 @@ func TestTwoStoresOnOneFile(t *testing.T) {
 	save(t, one, daily(shop, firstDay, 1))
 	save(t, other, daily(bot, firstDay, 2))
 	if revisions := save(t, other, daily(shop, firstDay, 3)); len(revisions) != 1 {
-		t.Errorf("a day that the other one stored was revised %d times", len(revisions))
+		t.Errorf("a day that the other store saved was revised %d times", len(revisions))
 	}
 	if diff := cmp.Diff(load(t, one, firstDay), load(t, other, firstDay)); diff != "" {
 		t.Errorf("they differ:\n%s", diff)
@@ -38,8 +38,8 @@ func TestTwoStoresOnOneFile(t *testing.T) {
 	}
 }
 
-// Time runs on the bubble's clock here: nothing waits in earnest.
-func TestAWriteWaitsForThatOfAnotherProcess(t *testing.T) {
+// The clock is that of the synctest bubble, so nothing really waits.
+func TestAWriteWaitsForAnotherProcess(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	synctest.Test(t, func(t *testing.T) {
@@ -57,14 +57,14 @@ func TestAWriteWaitsForThatOfAnotherProcess(t *testing.T) {
 		save(t, s, daily(shop, firstDay, 1))
 
 		run(t, db, `BEGIN IMMEDIATE`)
-		load(t, s, firstDay) // reading waits for nobody
+		load(t, s, firstDay) // reads never wait
 		_, err = s.Save(t.Context(), []store.Record{daily(shop, firstDay, 2)})
 		want := fmt.Sprintf("store %q: save 2026-11-01 of wx0123456789abcdef, daily: another process has kept the file locked for more than 5s; let it finish or stop it: database is locked (5) (SQLITE_BUSY)", path)
 		if err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 		if _, err = s.Prune(t.Context(), firstDay); err == nil {
-			t.Error("deleted something while the file was locked")
+			t.Error("deleted days while the file was locked")
 		}
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -80,8 +80,8 @@ func TestAWriteWaitsForThatOfAnotherProcess(t *testing.T) {
 	})
 }
 
-// A writer in the same process is waited for, too, as long as the context allows.
-func TestWaitingForTheTurnEndsWithTheContext(t *testing.T) {
+// A write also waits for another one of the same process, until its context ends.
+func TestWaitingToWriteEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	synctest.Test(t, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestWaitingForTheTurnEndsWithTheContext(t *testing.T) {
 	})
 }
 
-// Whoever loads sees each Save whole or not at all, states and figures alike.
+// Load sees each Save completely or not at all, states and figures alike.
 func TestLoadBesideSave(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *store.Store, _ func() *store.Store) {
@@ -178,7 +178,8 @@ func TestLoadBesideSave(t *testing.T) {
 }
 
 // countdown is a context that is cancelled when it is looked at for the n-th time: it
-// breaks a call off at any point, the same one each time.
+// countdown is a context that is canceled when it is checked for the n-th time, which interrupts a call
+// at any point, the same one each time.
 type countdown struct {
 	context.Context
 	cancel context.CancelFunc
@@ -199,7 +200,7 @@ func (c countdown) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-func TestBrokenOffSaveStoresAllOrNothing(t *testing.T) {
+func TestInterruptedSaveStoresAllOrNothing(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *store.Store, _ func() *store.Store) {
 		t.Helper()
@@ -226,22 +227,22 @@ func TestBrokenOffSaveStoresAllOrNothing(t *testing.T) {
 			}
 			broken++
 			if !errors.Is(err, context.Canceled) || revisions != nil {
-				t.Fatalf("broken off at %d: %v, %v", n, err, revisions)
+				t.Fatalf("interrupted at %d: %v, %v", n, err, revisions)
 			}
 			if diff := cmp.Diff(before, load(t, s, 0)); diff != "" {
-				t.Fatalf("broken off at %d, stored in part (-before +after):\n%s", n, diff)
+				t.Fatalf("interrupted at %d, stored in part (-before +after):\n%s", n, diff)
 			}
 		}
 		if broken < 10 {
-			t.Errorf("broken off at %d points only", broken)
+			t.Errorf("interrupted at %d points only", broken)
 		}
 		if got := load(t, s, 0); got["wxlate"] == nil || got[shop].Daily.Figures.Callbacks != 2 {
-			t.Errorf("the last one did not arrive: %v", got)
+			t.Errorf("the last one was not stored: %v", got)
 		}
 	})
 }
 
-func TestBrokenOffLoad(t *testing.T) {
+func TestInterruptedLoad(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *store.Store, _ func() *store.Store) {
 		t.Helper()
@@ -258,13 +259,13 @@ func TestBrokenOffLoad(t *testing.T) {
 				break
 			}
 			if !errors.Is(err, context.Canceled) || got != nil {
-				t.Fatalf("broken off at %d: %v", n, err)
+				t.Fatalf("interrupted at %d: %v", n, err)
 			}
 		}
 	})
 }
 
-func TestBrokenOffPrune(t *testing.T) {
+func TestInterruptedPrune(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *store.Store, _ func() *store.Store) {
 		t.Helper()
@@ -281,13 +282,13 @@ func TestBrokenOffPrune(t *testing.T) {
 				break
 			}
 			if diff := cmp.Diff(before, load(t, s, 0)); diff != "" || days != 0 {
-				t.Fatalf("broken off at %d, deleted in part (-before +after):\n%s", n, diff)
+				t.Fatalf("interrupted at %d, partly deleted (-before +after):\n%s", n, diff)
 			}
 		}
 	})
 }
 
-func TestBrokenOffOpen(t *testing.T) {
+func TestInterruptedOpen(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	for n := int64(1); ; n += 1 + n/16 {
@@ -304,7 +305,7 @@ func TestBrokenOffOpen(t *testing.T) {
 		}
 		ctx.cancel()
 		if !errors.Is(err, context.Canceled) {
-			t.Fatalf("broken off at %d: %v", n, err)
+			t.Fatalf("interrupted at %d: %v", n, err)
 		}
 	}
 	if got := load(t, open(t, path), 0); len(got) != 1 {

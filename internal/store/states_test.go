@@ -15,7 +15,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// TestStatesAreLikeAMap does the same to states and to a map, in an order of chance.
+// TestStatesAreLikeAMap applies the same random operations to States and to a map.
 func TestStatesAreLikeAMap(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
@@ -88,7 +88,7 @@ func TestStatesOfOddClocks(t *testing.T) {
 	}
 }
 
-// TestKnownDaysAreCounted by whomever the days are changed.
+// TestKnownDaysAreCounted: the counts are right whichever process or statement changes the days.
 func TestKnownDaysAreCounted(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")

@@ -14,7 +14,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-func TestWhatIsSavedIsLoaded(t *testing.T) {
+func TestSaveAndLoad(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *store.Store, reopen func() *store.Store) {
 		t.Helper()
@@ -32,7 +32,7 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 		hour.State = rechecked
 		late := store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 1, State: emptyList}
 		if got := save(t, s, hour, late, daily(shop, firstDay, 8), daily(bot, firstDay-1, 9)); len(got) > 0 {
-			t.Errorf("revisions of days that were never asked for: %v", got)
+			t.Errorf("revisions of new days: %v", got)
 		}
 		want := map[string]*store.Account{
 			shop: {
@@ -58,7 +58,7 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 			if diff := cmp.Diff(want, load(t, s, firstDay)); diff != "" {
 				t.Errorf("all accounts (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(map[string]*store.Account{bot: want[bot]}, load(t, s, firstDay, bot, "wxstranger", bot)); diff != "" {
+			if diff := cmp.Diff(map[string]*store.Account{bot: want[bot]}, load(t, s, firstDay, bot, "wxunknown", bot)); diff != "" {
 				t.Errorf("one of the accounts (-want +got):\n%s", diff)
 			}
 			s = reopen()
@@ -69,7 +69,7 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 	})
 }
 
-func TestTimesAreKeptToTheSecond(t *testing.T) {
+func TestTimesAreStoredToTheSecond(t *testing.T) {
 	t.Parallel()
 	s := open(t, "")
 	r := daily(shop, firstDay, 1)
@@ -82,7 +82,7 @@ func TestTimesAreKeptToTheSecond(t *testing.T) {
 	}
 }
 
-func TestAnEmptyStoreKnowsNobody(t *testing.T) {
+func TestAnEmptyStore(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *store.Store, reopen func() *store.Store) {
 		t.Helper()
@@ -90,7 +90,7 @@ func TestAnEmptyStoreKnowsNobody(t *testing.T) {
 			t.Errorf("saving nothing revised %v", got)
 		}
 		if got := load(t, reopen(), 0); len(got) != 0 {
-			t.Errorf("accounts from nowhere: %v", got)
+			t.Errorf("accounts of an empty store: %v", got)
 		}
 	})
 }
@@ -107,11 +107,11 @@ func TestADayBecomesKnown(t *testing.T) {
 		}
 		save(t, s, waiting)
 		if got := load(t, s, firstDay)[shop]; got.Hourly.Date != firstDay || got.Days[datacube.Hourly] != 1 {
-			t.Errorf("the latest of %d days is %v while the next one is not there", got.Days[datacube.Hourly], got.Hourly.Date)
+			t.Errorf("the latest of %d days is %v while the next one is not ready", got.Days[datacube.Hourly], got.Hourly.Date)
 		}
 		there := hourly(shop, firstDay+1, datacube.Hours{6: {Callbacks: 6}})
 		if got := save(t, s, there); len(got) > 0 {
-			t.Errorf("a day that was not there is revised: %v", got)
+			t.Errorf("a day that was not ready was revised: %v", got)
 		}
 		got := load(t, reopen(), firstDay)[shop]
 		want := &datacube.HourlyDay{Date: firstDay + 1, Hours: datacube.Hours{6: {Callbacks: 6}}}
@@ -119,7 +119,7 @@ func TestADayBecomesKnown(t *testing.T) {
 			t.Errorf("the latest of %d days (-want +got):\n%s", got.Days[datacube.Hourly], diff)
 		}
 		if got.Daily != nil || got.Days[datacube.Daily] != 0 {
-			t.Errorf("the daily call is known from the hourly one: %v", got.Daily)
+			t.Errorf("the hourly call made a day of the daily call known: %v", got.Daily)
 		}
 	})
 }
@@ -166,7 +166,7 @@ func TestAnyNumberOfHours(t *testing.T) {
 	}
 }
 
-func TestNilFiguresLeaveThoseStored(t *testing.T) {
+func TestNilFiguresKeepTheStoredOnes(t *testing.T) {
 	t.Parallel()
 	s := open(t, "")
 	day, hours := daily(shop, firstDay, 1), hourly(shop, firstDay, datacube.Hours{1: {Callbacks: 1}})
@@ -245,13 +245,13 @@ func TestRevisions(t *testing.T) {
 				t.Errorf("revisions (-want +got):\n%s", diff)
 			}
 			if got := save(t, s, test.after); len(got) > 0 {
-				t.Errorf("the same figures once more are a revision: %v", got)
+				t.Errorf("the same figures again were a revision: %v", got)
 			}
 		})
 	}
 }
 
-func TestRevisionsComeInTheOrderOfTheRecords(t *testing.T) {
+func TestRevisionsAreInTheOrderOfTheRecords(t *testing.T) {
 	t.Parallel()
 	s := open(t, "")
 	var records []store.Record
@@ -274,7 +274,7 @@ func TestRevisionsComeInTheOrderOfTheRecords(t *testing.T) {
 	}
 }
 
-func TestSaveRefusesWhatNoAnswerSays(t *testing.T) {
+func TestSaveRefusesInvalidRecords(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		spoil func(*store.Record)
@@ -331,7 +331,7 @@ func TestPrune(t *testing.T) {
 			}
 		}
 		if b := got[bot]; b != nil && (b.Daily != nil || b.Days[datacube.Daily] != 0) {
-			t.Errorf("something is left of an account: %+v", b)
+			t.Errorf("an account has data left: %+v", b)
 		}
 		prune(firstDay+99, 2)
 		if got := load(t, s, 0)[shop]; got != nil && (got.Daily != nil || got.Hourly != nil) {
@@ -381,7 +381,7 @@ func TestStatusInWords(t *testing.T) {
 	}
 }
 
-func TestAClosedStoreSaysSo(t *testing.T) {
+func TestAClosedStore(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path)

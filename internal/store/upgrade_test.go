@@ -9,7 +9,8 @@ import (
 )
 
 // TestUpgrade opens a file of the first schema: what it holds stays, and counts as stored
-// before there were marks.
+// TestUpgrade opens a file of the first schema: its content is kept, and counts as stored before there
+// were marks.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -43,7 +44,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	s = open(t, path)
 	if got := load(t, s, firstDay)[shop]; got == nil || got.Daily.Figures.Callbacks != 8 || got.Days[datacube.Daily] != 1 {
-		t.Errorf("of the first schema there is left: %+v", got)
+		t.Errorf("after the upgrade of the first schema: %+v", got)
 	}
 	known := load(t, s, firstDay)
 	for _, c := range []struct {

@@ -16,7 +16,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// served opens a store as the process that serves from it does.
+// served opens a store as the exporter does.
 func served(t *testing.T, path string) (*store.Store, *store.Lock) {
 	t.Helper()
 	held, err := store.TakeLock(path, firstDay.Start())
@@ -43,7 +43,7 @@ func remove(t *testing.T, paths ...string) {
 	}
 }
 
-// copied writes the bytes of one file into another, as cp does.
+// copied copies the bytes of a file to another one, as cp does.
 func copied(t *testing.T, from, to string) {
 	t.Helper()
 	source, err := os.Open(from)
@@ -82,7 +82,7 @@ func fillAndBackUp(t *testing.T, s *store.Store, backup string) {
 	save(t, s, records[20:]...)
 }
 
-// stored returns how many days of the daily call a store has.
+// stored returns the number of days of the daily call in a store.
 func stored(t *testing.T, s *store.Store) int64 {
 	t.Helper()
 	if a := load(t, s, firstDay)[shop]; a != nil {
@@ -91,7 +91,7 @@ func stored(t *testing.T, s *store.Store) int64 {
 	return 0
 }
 
-// wantWhole checks that the file is a whole store with so many days.
+// wantWhole checks that the file is an undamaged store with this number of days.
 func wantWhole(t *testing.T, path string, want int64) {
 	t.Helper()
 	if got := table(t, shell(t, path), `PRAGMA integrity_check`); got != "ok\n" {
@@ -110,7 +110,7 @@ const (
 	wasShrunk      = "the file was truncated while it was open"
 )
 
-// changes are what can be done to a store with 60 days, of which a backup has 20.
+// changes are what can happen to a store of 60 days, of which a backup has 20.
 var changes = map[string]struct {
 	do   func(t *testing.T, path, backup string)
 	what string
@@ -129,7 +129,7 @@ var changes = map[string]struct {
 	}, wasReplaced, 20},
 }
 
-func TestAFileThatChangesUnderTheProcess(t *testing.T) {
+func TestAFileThatChangesWhileItIsOpen(t *testing.T) {
 	t.Parallel()
 	for name, test := range changes {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestAFileThatChangesUnderTheProcess(t *testing.T) {
 			}
 			done, err := s.Recover(t.Context())
 			if err != nil || !strings.HasPrefix(done, test.what+": ") {
-				t.Fatalf("mended: %q, %v", done, err)
+				t.Fatalf("recovered: %q, %v", done, err)
 			}
 			if got := stored(t, s); got != test.left {
 				t.Errorf("%d days, want %d", got, test.left)
@@ -200,7 +200,7 @@ func busyDays(n datacube.Date) []store.Record {
 	return records
 }
 
-func TestAFileThatIsCutOff(t *testing.T) {
+func TestATruncatedFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	s, _ := served(t, path)
@@ -214,7 +214,7 @@ func TestAFileThatIsCutOff(t *testing.T) {
 	}
 	for range 2 {
 		if done, err := s.Recover(t.Context()); err == nil || !strings.Contains(err.Error(), wasShrunk) {
-			t.Errorf("mended: %q, %v", done, err)
+			t.Errorf("recovered: %q, %v", done, err)
 		}
 		if err := s.Fault(); err == nil || !strings.Contains(err.Error(), wasShrunk) {
 			t.Errorf("fault %v", err)
@@ -222,7 +222,7 @@ func TestAFileThatIsCutOff(t *testing.T) {
 	}
 }
 
-func TestAFileThatOthersCompact(t *testing.T) {
+func TestAFileThatAnotherProcessCompacts(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	s, _ := served(t, path)
@@ -238,13 +238,14 @@ func TestAFileThatOthersCompact(t *testing.T) {
 	run(t, db, `VACUUM`)
 	run(t, db, `PRAGMA wal_checkpoint(TRUNCATE)`)
 	if done, err := s.Recover(t.Context()); err != nil || done == "" {
-		t.Errorf("mended: %q, %v", done, err)
+		t.Errorf("recovered: %q, %v", done, err)
 	}
 	save(t, s, daily(shop, firstDay, 1))
 }
 
 // TestARestoreAfterACrash puts a backup in the place of a store whose process was killed, and leaves
-// what it had beside it.
+// TestARestoreAfterACrash replaces the store of a killed process by a backup, and leaves the files beside
+// it.
 func TestARestoreAfterACrash(t *testing.T) {
 	t.Parallel()
 	restores := map[string]struct {
@@ -280,7 +281,7 @@ func TestARestoreAfterACrash(t *testing.T) {
 			}
 			wantWhole(t, path, test.left)
 			if _, err := os.Stat(path + "-wal.stale"); (err == nil) != (name == "moved" || name == "copied") {
-				t.Errorf("the WAL file of the former store: %v", err)
+				t.Errorf("the WAL file of the previous store: %v", err)
 			}
 		})
 	}
@@ -312,10 +313,10 @@ func TestADiskThatHangs(t *testing.T) {
 			}
 		}
 		if err := s.CheckDisk(); err == nil {
-			t.Error("it does not hang")
+			t.Error("the disk does not hang")
 		}
 		if _, err := s.Recover(ctx); err == nil {
-			t.Error("mended")
+			t.Error("recovered")
 		}
 		frozen.Store(false)
 		close(thaw)

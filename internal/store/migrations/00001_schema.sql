@@ -1,16 +1,16 @@
 -- +goose Up
--- A ref date is the number of days since 1970-01-01 in China time; times are unix seconds;
--- figures are as Weixin gives them, time costs in milliseconds. api: 0 daily, 1 hourly.
+-- A ref date is the number of days since 1970-01-01 in China time; times are Unix seconds;
+-- figures are as Weixin returns them, time costs in milliseconds. api: 0 daily, 1 hourly.
 
--- The app id is the account; its name in the configuration may change.
+-- The app ID identifies the account; its name in the configuration may change.
 CREATE TABLE account (
     id     INTEGER PRIMARY KEY,
     app_id TEXT NOT NULL UNIQUE
 ) STRICT;
 
--- What the answers said about a day. A day never asked for has no row.
--- status: 1 asked and not there yet, 2 known. empty: known to be without traffic, or, while
--- it is not there, answered by an empty list.
+-- The state of a day after the responses so far. A day never requested has no row.
+-- status: 1 requested but not ready, 2 known. empty: known to be without traffic or, while the day is
+-- not ready, the response was an empty list.
 CREATE TABLE day (
     account   INTEGER NOT NULL REFERENCES account (id),
     api       INTEGER NOT NULL CHECK (api IN (0, 1)),
@@ -24,8 +24,8 @@ CREATE TABLE day (
     PRIMARY KEY (account, api, date)
 ) STRICT, WITHOUT ROWID;
 
--- Days and hours without traffic have no row. Their account is that of their row in day,
--- so they are not checked a second time.
+-- Days and hours without traffic have no row. The account is checked by the row in day, so there is
+-- no foreign key here.
 CREATE TABLE daily (
     account       INTEGER NOT NULL,
     date          INTEGER NOT NULL,
@@ -47,8 +47,8 @@ CREATE TABLE hourly (
     PRIMARY KEY (account, date, hour)
 ) STRICT, WITHOUT ROWID;
 
--- The views are for people: the known days under the API's names, with zeros where there
--- was no traffic.
+-- The views are for people: the known days with the names of the API, and zeros where there was
+-- no traffic.
 CREATE VIEW interface_daily AS
 SELECT
     account.app_id                        AS app_id,

@@ -1,7 +1,7 @@
 -- +goose Up
--- What endpoints of remote write have of an account: all days whose place (changed, date) is
--- not after the one here, be it that they were sent, refused for good or too old. Without a
--- row it is nothing.
+-- Which days of an account endpoints of remote write are done with: all whose position (changed, date) is
+-- not after this one, because they were accepted, permanently refused or too old. Without a row there
+-- are none.
 CREATE TABLE delivery (
     endpoint TEXT    NOT NULL,
     account  INTEGER NOT NULL REFERENCES account (id),

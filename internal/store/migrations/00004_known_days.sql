@@ -1,8 +1,7 @@
 -- +goose Up
--- How many days of the account are known by each of the two calls. Once there are years of
--- them, to count them would take longer than all else of a start. The triggers see to it,
--- so that it is right whoever inserts or deletes a day, or updates its status. REPLACE would
--- count twice.
+-- The number of known days of the account, by API. With years of days, counting them would take longer
+-- than the rest of a start. Triggers keep the numbers right for every statement that inserts or deletes
+-- a day or updates its status. REPLACE would count twice.
 ALTER TABLE account ADD COLUMN daily_days INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE account ADD COLUMN hourly_days INTEGER NOT NULL DEFAULT 0;
 UPDATE account SET

@@ -1,16 +1,16 @@
 -- +goose Up
--- damaged: how many answers in a row, up to the latest one, could not be understood as far as
--- the day is concerned. rechecks: how many answers that were understood came since the day
--- became known, or since it was in doubt whether it is one without traffic.
+-- damaged: the number of consecutive responses, up to the latest, whose part about the day could not
+-- be parsed. rechecks: the number of parsed responses since the day became known, or since it became
+-- doubtful whether it has no traffic.
 ALTER TABLE day ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE day ADD COLUMN rechecks INTEGER NOT NULL DEFAULT 0;
 
--- By the checksum the two calls' figures of a day are held against each other: it is the same
--- where callbacks, failures and time cost of the daily call are the sums of the hours'. 0 while
--- the day is not known, and where it was stored before there were checksums.
+-- The checksum compares the figures of the two calls for a day: it is the same if callbacks, failures
+-- and time cost of the daily call are the sums of the hours. 0 while the day is unknown, and for days
+-- stored before there were checksums.
 ALTER TABLE day ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
 
--- Older days are beyond what is asked for again, and there may be years of them.
+-- Older days are not requested again, and there may be years of them.
 UPDATE day SET checksum = 1 + (
     SELECT coalesce(sum((
         callbacks % 2147483647 * 1000003 % 2147483647

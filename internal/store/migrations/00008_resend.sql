@@ -1,6 +1,6 @@
 -- +goose Up
--- Days that an endpoint of remote write is to get once more, whatever came of them. mark is the latest
--- one of its time: what is asked for while the day is being sent has a higher one.
+-- Days to be sent again to an endpoint of remote write, whatever came of them before. mark was the latest
+-- one when the day was scheduled: a day scheduled again while it is being sent has a higher one.
 CREATE TABLE resend (
     endpoint TEXT    NOT NULL,
     account  INTEGER NOT NULL REFERENCES account (id),
