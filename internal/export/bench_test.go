@@ -11,7 +11,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// The accounts and days of the benchmarks, all of them known and with traffic in most hours.
+// The accounts and days of the benchmarks. All days are known and have traffic in most hours.
 const (
 	benchAccounts = 20
 	benchDays     = 365
@@ -46,7 +46,7 @@ func perSecond(b *testing.B, n int, unit string) {
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), unit)
 }
 
-// BenchmarkFormats formats what is in memory already; OpenMetrics spools three samples of four.
+// BenchmarkFormats formats figures from memory; OpenMetrics spools three of four samples.
 func BenchmarkFormats(b *testing.B) {
 	job := benchmarked()
 	for name, write := range formats() {
@@ -61,7 +61,7 @@ func BenchmarkFormats(b *testing.B) {
 	}
 }
 
-// BenchmarkExport goes all the way from a database to a file.
+// BenchmarkExport exports a database to a file.
 func BenchmarkExport(b *testing.B) {
 	job := benchmarked()
 	folder := b.TempDir()

@@ -63,7 +63,7 @@ func (k known) days(api datacube.API, appID string) iter.Seq[store.DayFigures] {
 	}
 }
 
-// some is a job with names that are awkward to write, a day without traffic and gaps.
+// some is a job with names that need escaping, a day without traffic and gaps.
 func some() export.Job {
 	f := func(n int64) datacube.Figures {
 		return datacube.Figures{Callbacks: n, Failures: n / 10, TimeCostMillis: n * 101, MaxTimeCostMillis: n}
@@ -188,7 +188,7 @@ func TestErrorsAreReturnedUnchanged(t *testing.T) {
 		job := some()
 		job.Source = &broken{known: job.Source.(known), err: fault}
 		if err := write(io.Discard, job); !errors.Is(err, fault) {
-			t.Errorf("%s of a source that fails: %v", name, err)
+			t.Errorf("%s of a failing source: %v", name, err)
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// many is a job with figures at random and with gaps. The accounts are not in order.
+// many is a job with random figures and gaps. The accounts are not sorted.
 func many(accounts, days int) export.Job {
 	random := rand.New(rand.NewPCG(1, uint64(accounts*days)))
 	source := known{}
@@ -56,14 +56,14 @@ func many(accounts, days int) export.Job {
 	return job
 }
 
-// sample is one, as a parser sees it.
+// sample is a sample as a parser returns it.
 type sample struct {
 	Family, Account string
 	Value           float64
 	Timestamp       int64
 }
 
-// expected returns what a job is to give, in its order.
+// expected returns the samples that a job must write, in order.
 func expected(job export.Job) []sample {
 	accounts := slices.Clone(job.Accounts)
 	slices.SortFunc(accounts, func(a, b export.Account) int { return strings.Compare(a.Name, b.Name) })
@@ -87,8 +87,8 @@ func expected(job export.Job) []sample {
 	return samples
 }
 
-// parse reads the text with the parser of Prometheus' libraries. Theirs is the older text
-// format, where the same number would be a time in milliseconds; the rest is the same.
+// parse reads the text with the parser of prometheus/common, which is for the older text format: there the
+// timestamp would be in milliseconds; the rest is the same.
 func parse(t *testing.T, text string) []sample {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
@@ -103,7 +103,7 @@ func parse(t *testing.T, text string) []sample {
 			continue
 		}
 		if family.GetType() != dto.MetricType_GAUGE || family.GetHelp() != f.Help {
-			t.Errorf("%s is a %v with the help %q", f.Name, family.GetType(), family.GetHelp())
+			t.Errorf("%s is a %v with HELP %q", f.Name, family.GetType(), family.GetHelp())
 		}
 		for _, m := range family.GetMetric() {
 			if len(m.GetLabel()) != 1 || m.GetLabel()[0].GetName() != history.AccountLabel {
@@ -114,13 +114,13 @@ func parse(t *testing.T, text string) []sample {
 		delete(families, f.Name)
 	}
 	if len(families) > 0 {
-		t.Errorf("there are further families: %v", families)
+		t.Errorf("unexpected families: %v", families)
 	}
 	return samples
 }
 
-// TestOpenMetricsHoldsEverySample covers what fits the memory and what has to be spooled.
-func TestOpenMetricsHoldsEverySample(t *testing.T) {
+// TestOpenMetricsHasEverySample covers spools in memory and in files.
+func TestOpenMetricsHasEverySample(t *testing.T) {
 	t.Parallel()
 	for _, days := range []int{1, 30, 400} {
 		job := many(3, days)
@@ -130,14 +130,14 @@ func TestOpenMetricsHoldsEverySample(t *testing.T) {
 			t.Errorf("%d days (-want +got):\n%.3000s", days, cmp.Diff(want, got))
 		}
 		if left, err := os.ReadDir(job.Spool.Folder); err != nil || len(left) > 0 {
-			t.Errorf("%d days have left %v (%v)", days, left, err)
+			t.Errorf("%d days left files behind: %v (%v)", days, left, err)
 		}
 		checkOrder(t, text)
 	}
 }
 
-// checkOrder sees to what the parser does not: that each family is in one piece below its
-// metadata, and that the end is marked.
+// checkOrder checks what the parser does not: that each family is contiguous and follows its metadata, and
+// that the text ends with # EOF.
 func checkOrder(t *testing.T, text string) {
 	t.Helper()
 	text, ended := strings.CutSuffix(text, "\n# EOF\n")
@@ -179,7 +179,7 @@ func TestSpoolFolder(t *testing.T) {
 	}
 }
 
-// TestMemory: the number of allocations does not depend on that of the days.
+// TestMemory: the number of allocations does not depend on the number of days.
 func TestMemory(t *testing.T) {
 	few, plenty := many(2, 300), many(2, 900)
 	few.Spool.Folder, plenty.Spool.Folder = t.TempDir(), t.TempDir()
@@ -196,7 +196,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// FuzzOpenMetricsName writes an account of any name and reads it again.
+// FuzzOpenMetricsName writes an account with any name and parses it.
 func FuzzOpenMetricsName(f *testing.F) {
 	for _, name := range []string{"shop", "小店", `"`, `\`, `\"`, "\n", `\n`, "a\x00b", "{}, # EOF", "\xff\xfe", "\u2028", ""} {
 		f.Add(name, int64(1234567))

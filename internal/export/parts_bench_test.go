@@ -8,7 +8,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// The parts of OpenMetrics that cannot be seen from outside, with a year of one figure.
+// Benchmarks of unexported parts of OpenMetrics, with a year of one figure.
 
 const benchDays = 365
 
@@ -44,7 +44,7 @@ func BenchmarkFormatting(b *testing.B) {
 	}
 }
 
-// BenchmarkSpooling writes and reads a file.
+// BenchmarkSpooling writes and reads a spool file.
 func BenchmarkSpooling(b *testing.B) {
 	values := benchValues()
 	folder := b.TempDir()

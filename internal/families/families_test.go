@@ -11,7 +11,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// TestOrder: what is rendered in the order of the table is sorted as client_golang sorts it.
+// TestOrder: the order of the table is that in which client_golang sorts.
 func TestOrder(t *testing.T) {
 	all := families.All()
 	if len(all) == 0 {
@@ -20,7 +20,7 @@ func TestOrder(t *testing.T) {
 	seen := map[string]bool{}
 	for i, f := range all {
 		if seen[f.Name] || i > 0 && f.Name < all[i-1].Name {
-			t.Errorf("%s is there twice or out of order", f.Name)
+			t.Errorf("%s is duplicate or out of order", f.Name)
 		}
 		seen[f.Name] = true
 		if names := f.LabelNames(); names[0] != "account" || !slices.IsSorted(names) {
@@ -34,7 +34,7 @@ func TestOrder(t *testing.T) {
 		}
 		for j, values := range f.Values {
 			if len(values) != len(f.Labels) || j > 0 && slices.Equal(values, f.Values[j-1]) {
-				t.Errorf("%s: %q are not values of %q, or they are there twice", f.Name, values, f.Labels)
+				t.Errorf("%s: %q are not values of %q, or are duplicate", f.Name, values, f.Labels)
 			}
 			f.Read(&snapshot.Account{}, j) // of which nothing is known
 		}
@@ -64,7 +64,7 @@ func TestLabelValues(t *testing.T) {
 		"weixin_refresh_failures_total shop,hourly,config":          2,
 	} {
 		if value, ok := got[key]; !ok || value != want {
-			t.Errorf("%s is %v (there: %v), want %v", key, value, ok, want)
+			t.Errorf("%s is %v (exists: %v), want %v", key, value, ok, want)
 		}
 	}
 	// What never happened, and no alert needs, is not a series.
@@ -73,7 +73,7 @@ func TestLabelValues(t *testing.T) {
 		"weixin_refresh_failures_total shop,daily,config", "weixin_refresh_failures_total shop,hourly,not_ready",
 	} {
 		if value, ok := got[key]; ok {
-			t.Errorf("%s is there, as %v", key, value)
+			t.Errorf("%s exists, with the value %v", key, value)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
-// TestFamiliesAreWellNamed asks the linter of Prometheus.
+// TestFamiliesAreWellNamed runs the linter of Prometheus.
 func TestFamiliesAreWellNamed(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	for _, f := range history.Families() {
