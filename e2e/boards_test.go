@@ -30,10 +30,11 @@ const everything = ".*"
 func TestBoards(t *testing.T) {
 	t.Parallel()
 	boards := readBoards(t)
-	for name, command := range prometheuses(t) {
+	servers, x := boardServers(t, prometheuses(t))
+	for name, p := range servers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, x := fullPrometheus(t, command)
+			p.waitDemo(t)
 			empty := emptyQueries()
 			for _, b := range boards {
 				checkChoice(t, p, b)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,13 +29,35 @@ func prometheuses(t *testing.T) map[string][]string {
 	return commands
 }
 
-// fullPrometheus starts a Prometheus with all that boards can show, and the demonstration that it scrapes.
-func fullPrometheus(t *testing.T, command []string) (prometheus, *exporter) {
+// boardServers starts a Prometheus by each of the commands, with everything that boards can show, and the demonstration
+// that all of them scrape and receive the history of.
+func boardServers(t *testing.T, commands map[string][]string) (map[string]prometheus, *exporter) {
+	t.Helper()
+	blocks, targets := filepath.Join(t.TempDir(), "blocks"), filepath.Join(t.TempDir(), "targets.yml")
+	earlier := runDemo(t)
+	makeBlocks(t, t.TempDir(), blocks, scrapedYesterday(t, earlier))
+	earlier.stop(t, syscall.SIGTERM)
+	writeFile(t, targets, "[]")
+	servers := map[string]prometheus{}
+	var receivers []string
+	for name, command := range commands {
+		p := boardServer(t, command, blocks, targets)
+		servers[name] = p
+		receivers = append(receivers, "--remote-write.url="+p.base.String()+"/api/v1/write")
+	}
+	x := runDemo(t, receivers...)
+	writeFile(t, targets, fmt.Sprintf("[{targets: [%q]}]", x.base.Host))
+	return servers, x
+}
+
+// boardServer starts a Prometheus with a copy of the blocks, which scrapes the targets in a file.
+func boardServer(t *testing.T, command []string, blocks, targets string) prometheus {
 	t.Helper()
 	folder := t.TempDir()
-	data, targets, config := filepath.Join(folder, "data"), filepath.Join(folder, "targets.yml"), filepath.Join(folder, "prometheus.yml")
-	makeBlocks(t, folder, data, scrapedYesterday(t, runDemo(t)))
-	writeFile(t, targets, "[]")
+	data, config := filepath.Join(folder, "data"), filepath.Join(folder, "prometheus.yml")
+	if err := os.CopyFS(data, os.DirFS(blocks)); err != nil {
+		t.Fatal(err)
+	}
 	writeFile(t, config, fmt.Sprintf(`
 global: {scrape_interval: %[1]v, scrape_timeout: %[1]v}
 storage: {tsdb: {out_of_order_time_window: 35d}}
@@ -44,9 +67,12 @@ scrape_configs: [{job_name: demo, file_sd_configs: [{files: [%[2]q], refresh_int
 		"--storage.tsdb.retention.time=400d", "--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver")...)
 	p := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: server.listensOn(t)})}
 	p.waitReady(t)
+	return p
+}
 
-	x := runDemo(t, "--remote-write.url="+p.base.String()+"/api/v1/write")
-	writeFile(t, targets, fmt.Sprintf("[{targets: [%q]}]", x.base.Host))
+// waitDemo waits until a Prometheus scrapes the demonstration and has its whole history.
+func (p prometheus) waitDemo(t *testing.T) {
+	t.Helper()
 	known, _ := demoAccounts()
 	for expression, want := range map[string]int{
 		`up{job="demo"} == 1`: 1,
@@ -60,7 +86,6 @@ scrape_configs: [{job_name: demo, file_sd_configs: [{files: [%[2]q], refresh_int
 			return nil
 		})
 	}
-	return p, x
 }
 
 // scrapedYesterday returns what a Prometheus would have scraped around this time of yesterday: the hours that an
