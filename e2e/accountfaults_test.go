@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// Whatever is wrong with a file of one account, at the start or at a reload, is that account's fault: the
-// others run, check names it, and a mended file needs at most a reload.
-func TestFileOfOneAccountStopsNoOther(t *testing.T) {
+// A problem with a file of one account, at the start or at a reload, affects that account only: the
+// others work, check reports it, and a corrected file needs at most a reload.
+func TestFileOfOneAccountAffectsNoOther(t *testing.T) {
 	t.Parallel()
 	fine, noSecret, emptySecret, caFile := newAccount("fine", 1, 9000), newAccount("no-secret", 2, 700), newAccount("empty-secret", 3, 700), newAccount("ca-file", 4, 700)
 	emptyRefresh := authorized("empty-refresh", 5)
-	w := newWorldWith(t, platforms(), fine, noSecret, emptySecret, caFile, emptyRefresh)
+	w := newFixtureWith(t, platforms(), fine, noSecret, emptySecret, caFile, emptyRefresh)
 	server := w.tokenServer(t, false)
 	w.put(t, "fine", fine.AppSecret+"\n")
 	w.put(t, "empty-secret", byteOrderMark+"\n")
@@ -38,7 +38,7 @@ func TestFileOfOneAccountStopsNoOther(t *testing.T) {
 			t.Errorf("check does not name the file of %s:\n%s", a.name, mask(got.stderr))
 		}
 		if online.code != 1 || !strings.Contains(online.stdout, a.name+", token: ") || strings.Contains(online.stdout, "fine, token: ") {
-			t.Errorf("check --online, exit code %d, does not tell the fault of %s:\n%s", online.code, a.name, mask(online.stdout))
+			t.Errorf("check --online, exit code %d, does not report the problem of %s:\n%s", online.code, a.name, mask(online.stdout))
 		}
 	}
 
@@ -58,7 +58,7 @@ func TestFileOfOneAccountStopsNoOther(t *testing.T) {
 		}
 	}
 
-	// While the others are mended, the file of the one that works goes away: it keeps the secret that it has.
+	// While the other files are corrected, that of the working account is deleted: it keeps its secret.
 	w.put(t, "no-secret", noSecret.AppSecret)
 	w.put(t, "empty-secret", byteOrderMark+emptySecret.AppSecret+"\r\n")
 	w.put(t, "empty-refresh", byteOrderMark+w.sim.RefreshToken(emptyRefresh.AppID))
@@ -71,7 +71,7 @@ func TestFileOfOneAccountStopsNoOther(t *testing.T) {
 	x.logged(t, "level=error", "files of accounts cannot be used", "accounts=\"fine, ca-file\"")
 	for _, c := range w.callsFor(fine, from) {
 		if c.API == "stable_token" {
-			t.Error("the account whose file is gone has lost its token")
+			t.Error("the account whose file was deleted has lost its token")
 		}
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// folderWorld is a world whose accounts stand in files beside the configuration.
-func folderWorld(t *testing.T, accounts ...account) *world {
+// newFolderFixture returns a fixture whose accounts are in files next to the configuration.
+func newFolderFixture(t *testing.T, accounts ...account) *fixture {
 	t.Helper()
-	w := newWorld(t, accounts...)
+	w := newFixture(t, accounts...)
 	if err := os.Mkdir(w.path("accounts.d"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func folderWorld(t *testing.T, accounts ...account) *world {
 }
 
 // file writes a file of accounts.
-func (w *world) file(t *testing.T, name string, accounts ...account) {
+func (w *fixture) file(t *testing.T, name string, accounts ...account) {
 	t.Helper()
 	var b strings.Builder
 	for _, a := range accounts {
@@ -33,8 +33,8 @@ func (w *world) file(t *testing.T, name string, accounts ...account) {
 	w.put(t, "accounts.d/"+name, b.String())
 }
 
-// main writes the configuration itself, with the accounts that stand in no other file.
-func (w *world) main(t *testing.T, days int, accounts ...account) {
+// main writes the configuration itself, with the accounts that are in no other file.
+func (w *fixture) main(t *testing.T, days int, accounts ...account) {
 	t.Helper()
 	var b strings.Builder
 	for _, a := range accounts {
@@ -43,8 +43,8 @@ func (w *world) main(t *testing.T, days int, accounts ...account) {
 	w.write(t, "accounts:\n"+b.String()+"account_files: [\"accounts.d/*.yml\", \"accounts.d/special.yaml\"]\n"+w.settings(days))
 }
 
-// waitDays waits until an exporter knows at least so many days of the accounts.
-func (w *world) waitDays(t *testing.T, x web, days int, accounts ...account) {
+// waitDays waits until an exporter has at least so many days of the accounts.
+func (w *fixture) waitDays(t *testing.T, x web, days int, accounts ...account) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d days", days), func() error {
 		got := x.metrics(t)
@@ -63,18 +63,18 @@ func TestAccountFiles(t *testing.T) {
 	t.Parallel()
 	shop, bot, cafe := newAccount("shop", 1, 9000), newAccount("bot", 2, 700), newAccount("cafe", 3, 300)
 	news, reset, late := newAccount("news", 4, 200), newAccount("reset", 5, 100), newAccount("late", 6, 50)
-	w := folderWorld(t, shop, bot, cafe, news, reset, late)
+	w := newFolderFixture(t, shop, bot, cafe, news, reset, late)
 	w.main(t, 2, shop)
 	w.file(t, "a.yml", bot, cafe)
 	w.file(t, "b.yml", news)
 	w.file(t, "special.yaml", reset)
-	w.put(t, "accounts.d/notes.txt", "no account")
+	w.put(t, "accounts.d/notes.txt", "not an account")
 	x := serve(t, w.config, "--web.enable-lifecycle")
 	first := []account{shop, bot, cafe, news, reset}
 	w.waitDays(t, x.web, 2, first...)
 	w.checkFigures(t, x.metrics(t), first...)
 
-	// bot has another name, reset another secret; cafe goes with its entry, news with its file; late is added.
+	// bot has another name, reset another secret. The entry of cafe and the file of news are removed, and late is added.
 	robot := bot
 	robot.name = "robot"
 	reset.AppSecret = secretMarker + "another"
@@ -96,7 +96,7 @@ func TestAccountFiles(t *testing.T) {
 	for key := range got {
 		for _, name := range []string{"bot", "cafe", "news"} {
 			if strings.Contains(key, fmt.Sprintf("account=%q", name)) {
-				t.Errorf("a series of an account that is gone: %s", key)
+				t.Errorf("a series of a removed account: %s", key)
 			}
 		}
 	}
@@ -114,7 +114,7 @@ func TestAccountFiles(t *testing.T) {
 		"shop, which did not change":      {w.count("stable_token", shop.AppID), 1},
 	} {
 		if c.got != c.want {
-			t.Errorf("%s took %d tokens in all, want %d", name, c.got, c.want)
+			t.Errorf("%s took %d tokens in total, want %d", name, c.got, c.want)
 		}
 	}
 }
@@ -122,7 +122,7 @@ func TestAccountFiles(t *testing.T) {
 func TestRemovedAccountStopsItsCalls(t *testing.T) {
 	t.Parallel()
 	shop, bot := newAccount("shop", 1, 9000), newAccount("bot", 2, 700)
-	w := folderWorld(t, shop, bot)
+	w := newFolderFixture(t, shop, bot)
 	w.main(t, history, shop)
 	w.file(t, "bot.yml", bot)
 	w.sim.Inject(weixintest.Fault{AppID: bot.AppID, API: "hourly", Delay: 100 * time.Millisecond})
@@ -135,19 +135,19 @@ func TestRemovedAccountStopsItsCalls(t *testing.T) {
 	from := len(w.sim.Calls())
 	w.waitComplete(t, x.web, shop)
 	w.checkFigures(t, x.metrics(t), shop)
-	// One may have been on its way.
+	// One may have been in flight.
 	if n := len(w.callsFor(bot, from)); n > 1 {
-		t.Errorf("%d calls for an account that is gone", n)
+		t.Errorf("%d calls for a removed account", n)
 	}
 	if n := w.count("hourly", bot.AppID); n >= history {
-		t.Errorf("%d hourly calls: all was known before the account was removed", n)
+		t.Errorf("%d hourly calls: all days were known before the account was removed", n)
 	}
 }
 
 func TestFaultsInAccountFiles(t *testing.T) {
 	t.Parallel()
 	shop, bot := newAccount("shop", 1, 9000), newAccount("bot", 2, 700)
-	w := folderWorld(t, shop, bot)
+	w := newFolderFixture(t, shop, bot)
 	w.main(t, 2, shop)
 	w.file(t, "bot.yml", bot)
 	x := serve(t, w.config, "--web.enable-lifecycle")
@@ -185,6 +185,6 @@ func TestFaultsInAccountFiles(t *testing.T) {
 	}
 	x.reload(t)
 	if got := x.metrics(t); got[reloadGauge] != 1 {
-		t.Errorf("%s is %v after the file was mended, want 1", reloadGauge, got[reloadGauge])
+		t.Errorf("%s is %v after the file was corrected, want 1", reloadGauge, got[reloadGauge])
 	}
 }

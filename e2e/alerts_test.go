@@ -17,14 +17,14 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// rulesFile is the one that is delivered.
+// rulesFile is the file that is shipped.
 const rulesFile = "../alerts/weixin.rules.yml"
 
-// notInDemo are the metrics of rules that the demonstration does not show, and why.
+// notInDemo returns the metrics of rules that the demonstration lacks, and why.
 func notInDemo() map[string]string {
 	const (
 		quota  = "needs weixin.quota, which the demonstration leaves off"
-		remote = "needs an endpoint of remote write"
+		remote = "needs a remote write endpoint"
 	)
 	return map[string]string{
 		"weixin_api_quota_limit":                             quota,
@@ -35,40 +35,40 @@ func notInDemo() map[string]string {
 	}
 }
 
-// activeAlert is one that a Prometheus holds.
+// activeAlert is an alert in a Prometheus.
 type activeAlert struct {
 	Labels, Annotations map[string]string
 	State               string
 }
 
-// name says which alert it is, with the labels that tell whom it is about.
+// name returns the alert's name and the labels that identify its subject.
 func (a activeAlert) name() string {
 	return strings.Join(slices.DeleteFunc([]string{
 		a.Labels["alertname"], a.Labels["account"], a.Labels["reason"], a.Labels["api"],
 	}, func(part string) bool { return part == "" }), " ")
 }
 
-// loadedRule is a rule as a Prometheus tells of it.
+// loadedRule is a rule as Prometheus reports it.
 type loadedRule struct {
 	Name, Query, Health, LastError string
 	LastEvaluation                 time.Time
 }
 
-// api asks Prometheus for something and refuses answers with warnings or infos.
+// api sends a request to the API of Prometheus. Warnings and infos fail the test.
 func (p prometheus) api(t *testing.T, path string, into any) {
 	t.Helper()
-	answer := struct {
+	response := struct {
 		Status          string
 		Warnings, Infos []string
 		Data            any
 	}{Data: into}
 	text := p.get(t, path).body
-	if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Status != "success" || len(answer.Warnings)+len(answer.Infos) > 0 {
+	if err := json.Unmarshal([]byte(text), &response); err != nil || response.Status != "success" || len(response.Warnings)+len(response.Infos) > 0 {
 		t.Fatalf("%s: %v: %s", path, err, mask(text))
 	}
 }
 
-// firing returns the alerts that fire, by their names.
+// firing returns the firing alerts, by name.
 func (p prometheus) firing(t *testing.T) map[string]activeAlert {
 	t.Helper()
 	var data struct{ Alerts []activeAlert }
@@ -82,7 +82,7 @@ func (p prometheus) firing(t *testing.T) map[string]activeAlert {
 	return firing
 }
 
-// rules returns the rules that were evaluated at least once, once all were.
+// rules waits until all rules were evaluated, and returns them.
 func (p prometheus) rules(t *testing.T) []loadedRule {
 	t.Helper()
 	var data struct {
@@ -108,8 +108,8 @@ func (p prometheus) rules(t *testing.T) []loadedRule {
 	return all
 }
 
-// runRules starts a Prometheus that scrapes the exporter and has the rules that are delivered, but for
-// the time for which a condition has to hold: it is 0, as nobody waits 36 hours for a test.
+// runRules starts a Prometheus that scrapes the exporter and has the shipped rules, except that "for" is 0: some of
+// them take 36 hours.
 func runRules(t *testing.T, binary string, x *exporter) prometheus {
 	t.Helper()
 	text, err := os.ReadFile(rulesFile)
@@ -133,15 +133,15 @@ scrape_configs:
 	return made
 }
 
-// waitFiring waits until exactly these alerts fire, apart from those of the accounts that are excused.
-func (p prometheus) waitFiring(t *testing.T, excused map[string]bool, want ...string) map[string]activeAlert {
+// waitFiring waits until exactly these alerts fire, apart from those of the excluded accounts.
+func (p prometheus) waitFiring(t *testing.T, excluded map[string]bool, want ...string) map[string]activeAlert {
 	t.Helper()
 	var got map[string]activeAlert
 	eventually(t, "the alerts", func() error {
 		got = p.firing(t)
 		names := make([]string, 0, len(got))
 		for name, alert := range got {
-			if !excused[alert.Labels["account"]] {
+			if !excluded[alert.Labels["account"]] {
 				names = append(names, name)
 			}
 		}
@@ -169,7 +169,7 @@ func TestAlertsOnTheDemonstration(t *testing.T) {
 		servers = append(servers, runRules(t, binary, x))
 	}
 	shown := x.metrics(t)
-	excused := incidentsByChance(shown)
+	excluded := incidentsByChance(shown)
 	ofTheIncident := []string{
 		"WeixinCallbacksFailed support-bot",
 		"WeixinCallbacksTimedOut support-bot",
@@ -177,14 +177,14 @@ func TestAlertsOnTheDemonstration(t *testing.T) {
 		"WeixinRefreshNeedsAPerson not-verified permission",
 	}
 	for _, p := range servers {
-		checkTexts(t, p.waitFiring(t, excused, ofTheIncident...), shown)
+		checkTexts(t, p.waitFiring(t, excluded, ofTheIncident...), shown)
 		checkRules(t, p, shown)
 	}
 
 	// Without the exporter its own alert fires as well; those of the incident stay.
 	x.stop(t, syscall.SIGTERM)
 	for _, p := range servers {
-		p.waitFiring(t, excused, append(slices.Clone(ofTheIncident[:2]), "WeixinExporterDown", ofTheIncident[2], ofTheIncident[3])...)
+		p.waitFiring(t, excluded, append(slices.Clone(ofTheIncident[:2]), "WeixinExporterDown", ofTheIncident[2], ofTheIncident[3])...)
 	}
 }
 
@@ -204,8 +204,8 @@ func checkTexts(t *testing.T, firing map[string]activeAlert, shown samples) {
 	}
 }
 
-// incidentsByChance returns the accounts that are quiet on most days, but had an incident, too, on the
-// one that is shown: the simulator gives one to every account now and then.
+// incidentsByChance returns the other accounts that had an incident on the day that is shown: the simulator generates
+// one for every account now and then.
 func incidentsByChance(shown samples) map[string]bool {
 	accounts := map[string]bool{}
 	known, _ := demoAccounts()
@@ -216,10 +216,10 @@ func incidentsByChance(shown samples) map[string]bool {
 	return accounts
 }
 
-// checkRules fails for rules that have an error or are about metrics that do not exist.
+// checkRules fails for rules that have an error or use metrics that do not exist.
 func checkRules(t *testing.T, p prometheus, shown samples) {
 	t.Helper()
-	exists := map[string]bool{"up": true} // which Prometheus makes
+	exists := map[string]bool{"up": true} // Prometheus adds it
 	for key := range shown {
 		name, _, _ := strings.Cut(key, "{")
 		exists[name] = true
@@ -231,13 +231,13 @@ func checkRules(t *testing.T, p prometheus, shown samples) {
 	absent := notInDemo()
 	for name := range absent {
 		if exists[name] || !strings.Contains(string(text), name) {
-			t.Errorf("%s is said to be missing in the demonstration, which it is not, or no rule has it", name)
+			t.Errorf("%s is listed as missing in the demonstration, but it exists, or no rule uses it", name)
 		}
 	}
-	// In the texts, too, queries are made.
+	// The texts contain queries as well.
 	for _, name := range regexp.MustCompile(`\b(weixin_[a-z_]+|process_[a-z_]+|up)\b[{ )\[]`).FindAllStringSubmatch(string(text), -1) {
 		if name := name[1]; !exists[name] && absent[name] == "" && name != "weixin_exporter" {
-			t.Errorf("the rules have %s, which does not exist", name)
+			t.Errorf("the rules use %s, which does not exist", name)
 		}
 	}
 	for _, r := range p.rules(t) {

@@ -14,19 +14,19 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// backfill runs the command on the world's store for the days from some days ago on.
-func (w *world) backfill(t *testing.T, daysAgo int, args ...string) finished {
+// backfill runs the command on the fixture's store for the days since some days ago.
+func (w *fixture) backfill(t *testing.T, daysAgo int, args ...string) finished {
 	t.Helper()
 	return finish(t, nil, w.backfillArgs(daysAgo, args...)...)
 }
 
-func (w *world) backfillArgs(daysAgo int, args ...string) []string {
+func (w *fixture) backfillArgs(daysAgo int, args ...string) []string {
 	since := datacube.DateOf(clock()) - datacube.Date(daysAgo)
 	return append([]string{"backfill", "--config.file=" + w.config, "--since=" + since.String()}, args...)
 }
 
-// summaryCalls returns the interface calls from a certain one on.
-func (w *world) summaryCalls(from int) []weixintest.Call {
+// summaryCalls returns the interface calls, from the call with the given index on.
+func (w *fixture) summaryCalls(from int) []weixintest.Call {
 	var calls []weixintest.Call
 	for _, c := range w.sim.Calls()[from:] {
 		if c.API == "daily" || c.API == "hourly" {
@@ -36,8 +36,8 @@ func (w *world) summaryCalls(from int) []weixintest.Call {
 	return calls
 }
 
-// planned returns the number of calls that a dry run names.
-func (w *world) planned(t *testing.T, daysAgo int, args ...string) int {
+// planned returns the number of calls that a dry run reports.
+func (w *fixture) planned(t *testing.T, daysAgo int, args ...string) int {
 	t.Helper()
 	before := len(w.sim.Calls())
 	got := w.backfill(t, daysAgo, append(args, "--dry-run")...)
@@ -55,13 +55,13 @@ func (w *world) planned(t *testing.T, daysAgo int, args ...string) int {
 	return n
 }
 
-// TestBackfillBesideServe: both have the same store open, and what serve shows follows.
-func TestBackfillBesideServe(t *testing.T) {
+// serve and backfill use the same store at the same time, and serve shows the new days.
+func TestBackfillDuringServe(t *testing.T) {
 	t.Parallel()
 	const days = 400
 	shop, quiet := newAccount("shop", 1, 9000), newAccount("quiet", 2, 0)
-	w := newWorld(t, shop, quiet)
-	// Before ready_at serve does not ask for yesterday; the backfill has a configuration of its own.
+	w := newFixture(t, shop, quiet)
+	// Before ready_at, serve does not request yesterday. The backfill has a configuration of its own.
 	text := strings.Replace(w.list(sourced{shop, "app_secret: " + shop.AppSecret}, sourced{quiet, "app_secret: " + quiet.AppSecret}), "history: 2d", "history: 5d", 1)
 	w.put(t, "config.yml", strings.Replace(text, `ready_at: "00:00"`, `ready_at: "23:59"`, 1))
 	x := serve(t, w.config)
@@ -80,7 +80,7 @@ func TestBackfillBesideServe(t *testing.T) {
 	}
 	for _, c := range calls {
 		if latest := datacube.DateOf(clock()) - 3; c.AppID == shop.AppID && c.End >= latest-1 && c.End < latest {
-			t.Errorf("a day that serve had stored was asked for: %+v", c)
+			t.Errorf("a day that serve had stored was requested: %+v", c)
 		}
 	}
 	w.waitDays(t, x.web, days, shop)
@@ -91,7 +91,7 @@ func TestBackfillBesideServe(t *testing.T) {
 			t.Errorf("%s: the latest day shown is %v, want yesterday", api, latest)
 		}
 		if n := shown[series("weixin_refresh_revisions_total", "account", "shop", "api", api)]; n != 0 {
-			t.Errorf("%s: %v revisions, although every figure is what it was", api, n)
+			t.Errorf("%s: %v revisions, although no figure changed", api, n)
 		}
 	}
 	if n := w.planned(t, days, "--account=shop"); n != 0 {
@@ -99,16 +99,16 @@ func TestBackfillBesideServe(t *testing.T) {
 	}
 	for _, line := range x.stderr.lines() {
 		if strings.Contains(line, "level=error") || strings.Contains(line, "locked") {
-			t.Errorf("serve says: %s", mask(line))
+			t.Errorf("serve logs: %s", mask(line))
 		}
 	}
 }
 
-// TestBackfillStopsAndGoesOn: a signal ends it in good order, and no call is made twice.
-func TestBackfillStopsAndGoesOn(t *testing.T) {
+// A signal stops a backfill cleanly, and the next one repeats no call.
+func TestBackfillResumes(t *testing.T) {
 	t.Parallel()
 	const days = 60
-	w := newWorld(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700), newAccount("news", 3, 20))
+	w := newFixture(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700), newAccount("news", 3, 20))
 	slow := w.sim.Inject(weixintest.Fault{Delay: 30 * time.Millisecond})
 	planned := w.planned(t, days)
 	for i, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
@@ -133,37 +133,37 @@ func TestBackfillStopsAndGoesOn(t *testing.T) {
 	for _, c := range w.summaryCalls(0) {
 		key := weixintest.Call{API: c.API, AppID: c.AppID, Begin: c.Begin, End: c.End}
 		if seen[key] {
-			t.Errorf("asked twice: %+v", c)
+			t.Errorf("requested twice: %+v", c)
 		}
 		seen[key] = true
 	}
 	if n := len(w.summaryCalls(0)); n != planned {
-		t.Errorf("%d calls in all, want %d", n, planned)
+		t.Errorf("%d calls in total, want %d", n, planned)
 	}
 }
 
-// TestBackfillExitCodes: a used-up quota has one of its own, and says when to run it again.
+// An exhausted quota has its own exit code, and the message says when to run the command again.
 func TestBackfillExitCodes(t *testing.T) {
 	t.Parallel()
 	limited, unverified, shop := newAccount("limited", 1, 9000), newAccount("unverified", 2, 700), newAccount("shop", 3, 700)
 	limited.Quota, unverified.Errcode = 8, 48001
-	w := newWorld(t, limited, unverified, shop)
+	w := newFixture(t, limited, unverified, shop)
 	got := w.backfill(t, 20, "--account=limited", "--account=shop")
 	if want := "weixin_exporter: error: the day's quota is used up for 1 of 2 accounts: limited; " +
 		"run the same command again after midnight in China, or with --wait\n"; got.code != 3 || !strings.HasSuffix(got.stderr, want) {
 		t.Errorf("code %d\n%s", got.code, mask(got.stderr))
 	}
 	if !strings.Contains(got.stdout, "\nlimited, hourly: 12 calls left: errcode 45009") {
-		t.Errorf("the summary does not say what is left:\n%s", mask(got.stdout))
+		t.Errorf("the summary does not report what is left:\n%s", mask(got.stdout))
 	}
 	got = w.backfill(t, 20, "--log.format=json")
 	if want := "weixin_exporter: error: accounts that could not be filled: 1 of 3: unverified\n"; got.code != 1 || !strings.HasSuffix(got.stderr, want) {
 		t.Errorf("code %d\n%s", got.code, mask(got.stderr))
 	}
 	if !strings.Contains(got.stdout, "\nunverified, daily: 1 calls left: errcode 48001") || !strings.Contains(got.stdout, "\n  What to do: The account has no right") {
-		t.Errorf("the summary does not say what to do:\n%s", mask(got.stdout))
+		t.Errorf("the summary does not report what to do:\n%s", mask(got.stdout))
 	}
-	// The next day goes on where it was.
+	// The next day, it continues.
 	w.pass(24 * time.Hour)
 	before := w.count("hourly", limited.AppID)
 	got = w.backfill(t, 20, "--account=limited")
@@ -172,10 +172,10 @@ func TestBackfillExitCodes(t *testing.T) {
 	}
 }
 
-// TestBackfillOnATerminal: bars while it goes on, and nothing left of them.
+// On a terminal there are progress bars, and nothing is left of them at the end.
 func TestBackfillOnATerminal(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000), newAccount("小店", 2, 700), newAccount("a-name-that-is-very-long-indeed", 3, 700))
+	w := newFixture(t, newAccount("shop", 1, 9000), newAccount("小店", 2, 700), newAccount("a-name-that-is-very-long-indeed", 3, 700))
 	w.sim.Inject(weixintest.Fault{Delay: 20 * time.Millisecond})
 	since := datacube.DateOf(clock()) - 60
 	testscript.Run(t, testscript.Params{

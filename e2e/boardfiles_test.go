@@ -14,7 +14,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// The parts of a Grafana board that its queries and its drawing depend on.
+// The parts of a Grafana board that affect its queries and drawings.
 type (
 	board struct {
 		UID        string
@@ -78,7 +78,7 @@ type (
 	}
 )
 
-// readBoards returns the boards by their names.
+// readBoards returns the boards by name.
 func readBoards(t *testing.T) map[string]board {
 	t.Helper()
 	files, err := filepath.Glob("../dashboards/*.json")
@@ -107,13 +107,13 @@ func readBoards(t *testing.T) map[string]board {
 type span struct{ from, to time.Time }
 
 const (
-	// scrapeInterval is that of the Prometheus which the boards ask.
+	// scrapeInterval is that of the Prometheus that the boards query.
 	scrapeInterval = 2 * time.Second
-	// pointsOfPanel is how many points Grafana asks for on a usual screen.
+	// pointsOfPanel is how many points Grafana requests on a usual screen.
 	pointsOfPanel = 1000
 )
 
-// spanOf returns what a board shows: its twelve weeks of history, or as much as was scraped.
+// spanOf returns the time range of a board: twelve weeks of history, or what was scraped.
 func (b board) spanOf(now time.Time) span {
 	if strings.HasSuffix(b.UID, "-history") {
 		return span{now.AddDate(0, 0, -84), now}
@@ -121,7 +121,7 @@ func (b board) spanOf(now time.Time) span {
 	return span{now.Add(-5 * time.Minute), now}
 }
 
-// find returns a query of a panel by their names.
+// find returns a panel by its title and a query of it by its name.
 func (b board) find(t *testing.T, title, ref string) (panel, target) {
 	t.Helper()
 	for _, p := range b.Panels {
@@ -135,7 +135,7 @@ func (b board) find(t *testing.T, title, ref string) (panel, target) {
 	return panel{}, target{}
 }
 
-// step is what Grafana takes for a query: as many points as fit, but no more than the query allows.
+// step returns the step that Grafana uses for a query: as many points as fit, but no more than the query allows.
 func (s span) step(t *testing.T, p panel, q target) time.Duration {
 	t.Helper()
 	points := pointsOfPanel
@@ -146,7 +146,7 @@ func (s span) step(t *testing.T, p panel, q target) time.Duration {
 	return max(step, promDuration(t, q.Interval))
 }
 
-// promDuration reads the few durations that boards have; "" is none.
+// promDuration parses the durations that boards use; "" is 0.
 func promDuration(t *testing.T, text string) time.Duration {
 	t.Helper()
 	if text == "" {
@@ -166,14 +166,15 @@ func promDuration(t *testing.T, text string) time.Duration {
 	return d
 }
 
-// aligned is where Grafana puts the points of a query: on multiples of the step in the zone of the board.
+// aligned returns the time that Grafana uses instead of a limit of a range: a multiple of the step in the board's
+// time zone.
 func aligned(at time.Time, step time.Duration) time.Time {
 	_, offset := at.In(datacube.China).Zone()
 	local := at.Unix() + int64(offset)
 	return time.Unix(local-local%int64(step.Seconds())-int64(offset), 0)
 }
 
-// expression is a query with its variables in place, as Grafana would send it.
+// expression returns a query with its variables replaced as Grafana does.
 func (q target) expression(step time.Duration, accounts string) string {
 	rate := max(step+scrapeInterval, 4*scrapeInterval)
 	return strings.NewReplacer(
@@ -184,7 +185,7 @@ func (q target) expression(step time.Duration, accounts string) string {
 	).Replace(q.Expr)
 }
 
-// regexOf writes an account's name as Grafana's format "regex" does.
+// regexOf formats an account's name like Grafana's format "regex".
 func regexOf(name string) string {
 	var b strings.Builder
 	for _, r := range name {

@@ -12,7 +12,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// frame draws scale, threshold and legend of a graph, and returns what is left for it.
+// frame draws the scale, the threshold and the legend of a graph, and returns the area that is left.
 func (d drawing) frame(top float64, names []string) area {
 	in := area{d.x + 50, d.y, d.w - 50, d.h - 2*textHeight}
 	unit := d.FieldConfig.Defaults.Unit
@@ -103,7 +103,7 @@ func (d drawing) drawSeries() {
 	d.text(in.x, in.y+in.h+13, "label", stamp(from, d.span))
 	d.text(in.x+in.w, in.y+in.h+13, "end", stamp(to, d.span))
 	wide := in.w / float64(len(at))
-	place := func(t int64) float64 {
+	position := func(t int64) float64 {
 		if to == from {
 			return in.x
 		}
@@ -121,11 +121,11 @@ func (d drawing) drawSeries() {
 			}
 			height := in.h * (value - min(low, 0)) / (top - min(low, 0))
 			if bars {
-				d.rect(place(t), in.y+in.h-floor[t]-height, wide-1, height, d.color(s.name, i))
+				d.rect(position(t), in.y+in.h-floor[t]-height, wide-1, height, d.color(s.name, i))
 				floor[t] += height
 				continue
 			}
-			path.WriteString(step + short(place(t)) + " " + short(in.y+in.h-height))
+			path.WriteString(step + short(position(t)) + " " + short(in.y+in.h-height))
 			step = "L"
 		}
 		if path.Len() > 0 {
@@ -134,7 +134,7 @@ func (d drawing) drawSeries() {
 	}
 }
 
-// stamp writes a time: the day, or where only minutes are shown, the time of day in China.
+// stamp formats a time: the day, or the time of day in China if the range is shorter than a day.
 func stamp(at int64, s span) string {
 	if s.to.Sub(s.from) < 24*time.Hour {
 		return time.Unix(at, 0).In(datacube.China).Format("15:04:05")
@@ -173,8 +173,8 @@ func (d drawing) drawHeat() {
 	d.text(in.x+in.w, in.y+in.h+13, "end", "…"+stamp(at[len(at)-1], d.span)+", the darkest: "+d.format(d.FieldConfig.Defaults.Unit, top))
 }
 
-// drawTable draws the rows that a table's transformations make of what was found: by account, by account and
-// hour, or by week and month.
+// drawTable draws the rows that a table's transformations produce: by account, by account and hour, or by week and
+// month.
 func (d drawing) drawTable() {
 	switch by := d.Transformations[0].Options.ByField; by {
 	case "account":
@@ -207,7 +207,7 @@ func (d drawing) unitOf(column string) string {
 	return d.FieldConfig.Defaults.Unit
 }
 
-// mapped returns what a column's mappings show instead of a value.
+// mapped returns the text that a column's mappings show for a value.
 func (d drawing) mapped(column, text string) string {
 	for _, o := range d.FieldConfig.Overrides {
 		for _, property := range o.Properties {
@@ -224,7 +224,7 @@ func (d drawing) mapped(column, text string) string {
 	return text
 }
 
-// drawAccounts draws a line for each account, with the columns in the order that the panel gives them.
+// drawAccounts draws a line for each account, with the columns in the order of the panel.
 func (d drawing) drawAccounts() {
 	order := d.Transformations[len(d.Transformations)-1].Options
 	columns := slices.SortedFunc(maps.Keys(order.RenameByName), func(a, b string) int {
@@ -280,7 +280,7 @@ func (d drawing) drawMatrix() {
 	}
 }
 
-// drawPeriods adds the days of a table up to weeks or months, as its transformations do in Grafana.
+// drawPeriods sums the days of a table by week or month, as its transformations do in Grafana.
 func (d drawing) drawPeriods() {
 	order := d.Transformations[len(d.Transformations)-1].Options
 	title := order.RenameByName["Time"]
@@ -314,7 +314,7 @@ func (d drawing) drawPeriods() {
 	}
 }
 
-// format writes a value in a unit of Grafana.
+// format formats a value in a unit of Grafana.
 func (d drawing) format(unit string, v float64) string {
 	switch unit {
 	case "percentunit":

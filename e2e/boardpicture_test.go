@@ -20,9 +20,9 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// The pictures of the boards in docs are drawn from what the boards' own queries find in the demonstration. They
-// are plain drawings of the content, and say that they are not Grafana's. E2E_UPDATE=1 draws them anew; without
-// it they are among the artifacts.
+// The pictures of the boards in docs are drawn from the results of the boards' own queries in the demonstration. They
+// are simple drawings of the content, and say that they are not screenshots of Grafana. E2E_UPDATE=1 updates them;
+// without it they are written to the artifacts.
 
 const (
 	cellWidth, cellHeight = 50, 34 // of Grafana's grid, in pixels
@@ -30,13 +30,13 @@ const (
 	textHeight            = 15
 )
 
-// draw draws all boards and fails if a picture is not a SVG or lacks a panel.
+// draw draws all boards, and fails if a picture is not an SVG or lacks a panel.
 func draw(t *testing.T, p prometheus, boards map[string]board, subtest string) {
 	t.Helper()
 	for name, b := range boards {
 		accounts, caption := everything, "of all accounts"
 		if name != "weixin-overview" {
-			accounts, caption = "support-bot", "of the account support-bot; what was scraped a day before is made up"
+			accounts, caption = "support-bot", "of the account support-bot; what was scraped a day before is invented"
 		}
 		picture := drawBoard(t, p, b, accounts, caption)
 		checkPicture(t, b, picture)
@@ -87,7 +87,7 @@ func checkPicture(t *testing.T, b board, picture string) {
 // canvas collects the elements of a picture.
 type canvas struct{ strings.Builder }
 
-// short writes a number with one digit at most behind the point.
+// short formats a number with at most one decimal.
 func short(x float64) string { return strconv.FormatFloat(math.Round(x*10)/10, 'f', -1, 64) }
 
 func (c *canvas) rect(x, y, w, h float64, fill string) {
@@ -105,10 +105,10 @@ func (c *canvas) dashed(x, y, w float64) {
 	fmt.Fprintf(c, `<path d="M%s %sh%s" stroke="#d33" stroke-dasharray="5 4"/>`+"\n", short(x), short(y), short(w))
 }
 
-// area is where a panel's content goes.
+// area is the position and size of a panel's content.
 type area struct{ x, y, w, h float64 }
 
-// drawing is a panel with what its queries found.
+// drawing is a panel with the results of its queries.
 type drawing struct {
 	*canvas
 	panel
@@ -166,13 +166,13 @@ func (d drawing) draw() {
 	}
 }
 
-// named is a series with the name that the panel gives it.
+// named is a series with its name in the panel.
 type named struct {
 	name, ref string
 	line
 }
 
-// series returns all that was found, in the order of the queries and of the names.
+// series returns all results, in the order of the queries and names.
 func (d drawing) series() []named {
 	var all []named
 	for _, q := range d.Targets {
@@ -190,7 +190,7 @@ func (d drawing) series() []named {
 	return all
 }
 
-// last returns the latest value of a series, false if it has none that is a number.
+// last returns the latest value of a series that is a number; false if there is none.
 func (l line) last() (float64, bool) {
 	latest := int64(math.MinInt64)
 	for at, value := range l.points {
@@ -240,7 +240,7 @@ func (d drawing) drawGauge() {
 	}
 }
 
-// top returns the largest value of all, or of a threshold that is drawn; 1 if there is nothing to draw.
+// top returns the largest of all values and of a threshold that is drawn; 1 if there is nothing to draw.
 func (d drawing) top(all []named) float64 {
 	var top float64
 	for _, s := range all {
@@ -275,7 +275,7 @@ func (d drawing) thresholdColor(value float64) string {
 	return map[string]string{"green": "#5a5", "orange": "#e90", "red": "#d33"}[color]
 }
 
-// color returns what an override says for a name, or the i-th of a palette.
+// color returns the color of an override for a name, or the i-th of a palette.
 func (d drawing) color(name string, i int) string {
 	colors := map[string]string{"blue": "#46c", "red": "#d33", "orange": "#e90", "semi-dark-purple": "#a7c"}
 	for _, o := range d.FieldConfig.Overrides {
@@ -292,7 +292,7 @@ func (d drawing) color(name string, i int) string {
 	return palette[i%len(palette)]
 }
 
-// renamed returns the name that the panel's transformations give to the values of a query.
+// renamed returns the name of a query's values after the panel's transformations.
 func (d drawing) renamed(ref string) string {
 	for _, transformation := range d.Transformations {
 		if name, ok := transformation.Options.RenameByName["Value #"+ref]; ok {

@@ -15,18 +15,18 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// emptyQueries are those that have no series in the demonstration, and why.
+// emptyQueries returns the queries without series in the demonstration, and why they have none.
 func emptyQueries() map[string]string {
 	return map[string]string{
-		"weixin-overview, Share of calls left today, A": "the demonstration does not ask for the quota",
+		"weixin-overview, Share of calls left today, A": "the demonstration does not request the quota",
 	}
 }
 
-// everything is what a variable stands for if all accounts, jobs or instances are chosen.
+// everything is the value of a variable if all accounts, jobs or instances are selected.
 const everything = ".*"
 
-// Every query of every board, against a real Prometheus that scrapes the demonstration, has what it
-// scraped a day ago, and receives the history at its own time.
+// Every query of every board is evaluated by a real Prometheus that scrapes the demonstration, has samples of the
+// day before, and receives the history.
 func TestBoards(t *testing.T) {
 	t.Parallel()
 	boards := readBoards(t)
@@ -37,7 +37,7 @@ func TestBoards(t *testing.T) {
 			p.waitDemo(t)
 			empty := emptyQueries()
 			for _, b := range boards {
-				checkChoice(t, p, b)
+				checkVariables(t, p, b)
 				for _, panel := range b.Panels {
 					for _, q := range panel.Targets {
 						key := b.UID + ", " + panel.Title + ", " + q.RefID
@@ -47,7 +47,7 @@ func TestBoards(t *testing.T) {
 				}
 			}
 			for key := range empty {
-				t.Errorf("%s is said to be empty, and does not exist", key)
+				t.Errorf("%s is listed as empty, but does not exist", key)
 			}
 			checkHistory(t, p, boards["weixin-history"], x.metrics(t))
 			checkDayBefore(t, p, boards["weixin-account"])
@@ -57,7 +57,7 @@ func TestBoards(t *testing.T) {
 }
 
 // checkQuery evaluates a query as Grafana would: for all accounts, for two of them, and for one whose name
-// is awkward.
+// needs escaping.
 func checkQuery(t *testing.T, p prometheus, b board, in panel, q target, key, whyEmpty string) {
 	t.Helper()
 	eventually(t, key, func() error {
@@ -68,7 +68,7 @@ func checkQuery(t *testing.T, p prometheus, b board, in panel, q target, key, wh
 		case whyEmpty == "" && len(found) == 0:
 			return errors.New("no series")
 		case whyEmpty != "" && len(found) > 0:
-			t.Errorf("%s has %d series, though %s", key, len(found), whyEmpty)
+			t.Errorf("%s has %d series, although %s", key, len(found), whyEmpty)
 		}
 		return nil
 	})
@@ -80,12 +80,12 @@ func checkQuery(t *testing.T, p prometheus, b board, in panel, q target, key, wh
 		t.Errorf("%s, two accounts: %d series, %v", key, len(found), err)
 	}
 	if _, err := p.show(t, b, in, q, regexOf(`客服 "机器人" \ №2 (a.b|c/d) '`)); err != nil {
-		t.Errorf("%s, an account with an awkward name: %v", key, err)
+		t.Errorf("%s, an account whose name needs escaping: %v", key, err)
 	}
 }
 
-// checkChoice asks for what a board lets choose, and for its annotations, as Grafana does.
-func checkChoice(t *testing.T, p prometheus, b board) {
+// checkVariables queries the values of a board's variables and its annotations, as Grafana does.
+func checkVariables(t *testing.T, p prometheus, b board) {
 	t.Helper()
 	for _, v := range b.Templating.List {
 		if v.Definition == "" {
@@ -93,10 +93,10 @@ func checkChoice(t *testing.T, p prometheus, b board) {
 		}
 		definition := target{Expr: v.Definition}.expression(time.Minute, everything)
 		metric, label, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(definition, "label_values("), ")"), ", ")
-		var answer struct{ Data []string }
+		var response struct{ Data []string }
 		s := b.spanOf(clock())
 		text := p.get(t, fmt.Sprintf("/api/v1/label/%s/values?match[]=%s&start=%d&end=%d", label, url.QueryEscape(metric), s.from.Unix(), s.to.Unix())).body
-		if err := json.Unmarshal([]byte(text), &answer); err != nil {
+		if err := json.Unmarshal([]byte(text), &response); err != nil {
 			t.Fatalf("%s: %v: %s", v.Definition, err, text)
 		}
 		known, refused := demoAccounts()
@@ -105,11 +105,11 @@ func checkChoice(t *testing.T, p prometheus, b board) {
 			slices.Sort(known)
 		}
 		switch {
-		case v.Name == "job" && slices.Equal(answer.Data, []string{"demo"}):
-		case v.Name == "instance" && len(answer.Data) == 1:
-		case v.Name == "account" && slices.Equal(answer.Data, known):
+		case v.Name == "job" && slices.Equal(response.Data, []string{"demo"}):
+		case v.Name == "instance" && len(response.Data) == 1:
+		case v.Name == "account" && slices.Equal(response.Data, known):
 		default:
-			t.Errorf("%s lets choose the %s %q", b.UID, v.Name, answer.Data)
+			t.Errorf("the variable %[2]s of %[1]s has the values %[3]q", b.UID, v.Name, response.Data)
 		}
 	}
 	for _, a := range b.Annotations.List {
@@ -122,13 +122,13 @@ func checkChoice(t *testing.T, p prometheus, b board) {
 	}
 }
 
-// line is a series that a panel shows: its values by Unix time.
+// line is a series in a panel, with its values by Unix time.
 type line struct {
 	labels map[string]string
 	points map[int64]float64
 }
 
-// show evaluates a query over the time that the board shows, and takes any remark of Prometheus for an error.
+// show evaluates a query over the time range of the board. Warnings and infos of Prometheus are errors.
 func (p prometheus) show(t *testing.T, b board, in panel, q target, accounts string) ([]line, error) {
 	t.Helper()
 	s := b.spanOf(clock())
@@ -146,7 +146,7 @@ func (p prometheus) show(t *testing.T, b board, in panel, q target, accounts str
 	default:
 		return nil, errors.New("neither an instant query nor one over a range")
 	}
-	var answer struct {
+	var response struct {
 		Status, Error   string
 		Warnings, Infos []string
 		Data            struct {
@@ -158,14 +158,14 @@ func (p prometheus) show(t *testing.T, b board, in panel, q target, accounts str
 		}
 	}
 	reply := p.ask(t, http.MethodGet, path+"?"+form.Encode())
-	if err := json.Unmarshal([]byte(reply.body), &answer); err != nil {
+	if err := json.Unmarshal([]byte(reply.body), &response); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, reply.body)
 	}
-	if remarks := append(answer.Warnings, answer.Infos...); answer.Status != "success" || len(remarks) > 0 {
-		return nil, fmt.Errorf("%s %q %s", answer.Error, remarks, form.Get("query"))
+	if remarks := append(response.Warnings, response.Infos...); response.Status != "success" || len(remarks) > 0 {
+		return nil, fmt.Errorf("%s %q %s", response.Error, remarks, form.Get("query"))
 	}
-	lines := make([]line, len(answer.Data.Result))
-	for i, result := range answer.Data.Result {
+	lines := make([]line, len(response.Data.Result))
+	for i, result := range response.Data.Result {
 		lines[i] = line{result.Metric, map[int64]float64{}}
 		if result.Value != nil {
 			result.Values = append(result.Values, result.Value)
@@ -181,7 +181,7 @@ func (p prometheus) show(t *testing.T, b board, in panel, q target, accounts str
 	return lines, nil
 }
 
-// point reads a pair of time and value.
+// point parses a pair of time and value.
 func point(pair json.RawMessage) (int64, float64, error) {
 	var at float64
 	var text string
@@ -192,7 +192,7 @@ func point(pair json.RawMessage) (int64, float64, error) {
 	return int64(at), value, err
 }
 
-// only shows a query that has one series.
+// only returns the points of a query that has one series.
 func (p prometheus) only(t *testing.T, b board, title, ref string) map[int64]float64 {
 	t.Helper()
 	in, q := b.find(t, title, ref)
@@ -203,8 +203,7 @@ func (p prometheus) only(t *testing.T, b board, title, ref string) map[int64]flo
 	return lines[0].points
 }
 
-// checkHistory compares what the history board shows of the latest known day with what is scraped, each in
-// its place.
+// checkHistory compares the latest day on the history board with what is scraped.
 func checkHistory(t *testing.T, p prometheus, b board, scraped samples) {
 	t.Helper()
 	start := int64(scraped[series("weixin_interface_hourly_data_timestamp_seconds", "account", "shop")])
@@ -229,7 +228,7 @@ func checkHistory(t *testing.T, p prometheus, b board, scraped samples) {
 		callbacks := of("weixin_interface_hourly_callbacks", "hour", name)
 		ref := string(rune('A' + h))
 		want("hour "+name, hours, start+int64(h)*hour, callbacks)
-		// A heat map takes a point for the end of its cell.
+		// In a heat map, a point is at the end of its cell.
 		want("the cell of hour "+name, p.only(t, b, "Callbacks, hour × day", ref), start+day, callbacks)
 		want("the failures' cell of hour "+name, p.only(t, b, "Failure ratio, hour × day", ref), start+day,
 			of("weixin_interface_hourly_failures", "hour", name)/callbacks)
@@ -255,7 +254,7 @@ func checkHistory(t *testing.T, p prometheus, b board, scraped samples) {
 	}
 }
 
-// checkDayBefore looks for the figures that were scraped a day ago beside those of now.
+// checkDayBefore compares the figures that were scraped a day ago with the current ones.
 func checkDayBefore(t *testing.T, p prometheus, b board) {
 	t.Helper()
 	in, now := b.find(t, "Callbacks, against the day before", "A")

@@ -18,7 +18,7 @@ import (
 )
 
 // prometheuses returns the commands that evaluate the boards: the Prometheus of all tests, with classic and with
-// native histograms, and where $PROMETHEUS3 names one a later version, which has more to remark on queries.
+// native histograms, and a later version, which reports more about queries, if $PROMETHEUS3 names one.
 func prometheuses(t *testing.T) map[string][]string {
 	t.Helper()
 	binary := program(t, "PROMETHEUS", "prometheus")
@@ -88,8 +88,8 @@ func (p prometheus) waitDemo(t *testing.T) {
 	}
 }
 
-// scrapedYesterday returns what a Prometheus would have scraped around this time of yesterday: the hours that an
-// exporter shows, of the day before and with three quarters of the figures.
+// scrapedYesterday returns what a Prometheus would have scraped around this time yesterday: the hours that an
+// exporter shows, but for the day before and with three quarters of the figures.
 func scrapedYesterday(t *testing.T, x *exporter) []string {
 	t.Helper()
 	var samples []string
@@ -115,11 +115,11 @@ func scrapedYesterday(t *testing.T, x *exporter) []string {
 	return samples
 }
 
-// makeBlocks puts samples into the folder of a Prometheus that is yet to be started.
+// makeBlocks creates blocks of samples for a Prometheus that is not started yet.
 func makeBlocks(t *testing.T, folder, data string, samples []string) {
 	t.Helper()
 	promtool := program(t, "PROMTOOL", "promtool")
-	// The samples of a metric have to be together.
+	// The samples of a metric must be grouped.
 	slices.SortStableFunc(samples, func(a, b string) int {
 		nameA, _, _ := strings.Cut(a, "{")
 		nameB, _, _ := strings.Cut(b, "{")

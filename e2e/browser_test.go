@@ -21,15 +21,14 @@ import (
 //go:embed testdata/look.js
 var lookScript string
 
-// look is what testdata/look.js finds out about a page.
+// look is the result of testdata/look.js for a page.
 type look struct {
 	Title, Text, HTML string
-	// Overflow is how many pixels the page is wider than the window.
+	// Overflow is by how many pixels the page is wider than the window.
 	Overflow int
-	// Accounts are the names that can be seen in the rows of the table, Troubles and Advice the texts
-	// of what is wrong.
+	// Accounts are the names in the visible rows of the table, Troubles and Advice the texts about problems.
 	Accounts, Troubles, Advice []string
-	// Faint are texts whose contrast is below 4.5 : 1; Texts is the number of all.
+	// Faint are texts with a contrast below 4.5:1; Texts is the number of all texts.
 	Faint []string
 	Texts int
 }
@@ -47,9 +46,9 @@ func TestLandingPageInABrowser(t *testing.T) {
 			})
 		}
 	}
-	t.Run("accounts with awkward names", func(t *testing.T) {
+	t.Run("accounts whose names need escaping", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, someAccounts()...)
+		w := newFixture(t, someAccounts()...)
 		served := serve(t, w.config)
 		w.waitComplete(t, served.web, w.accounts...)
 		found := b.open(t, served.base.String()+"/", "light", 400)
@@ -64,8 +63,8 @@ func TestLandingPageInABrowser(t *testing.T) {
 	})
 }
 
-// browser is a running one; its tabs are made from its life.
-type browser struct{ life context.Context }
+// browser is a running browser. Its tabs are derived from its context.
+type browser struct{ ctx context.Context }
 
 // startBrowser starts a browser that ends with the test.
 func startBrowser(t *testing.T) browser {
@@ -74,7 +73,7 @@ func startBrowser(t *testing.T) browser {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.UserDataDir(t.TempDir()),
-		chromedp.NoSandbox, // containers have none
+		chromedp.NoSandbox, // not available in containers
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-quic", true),
@@ -85,15 +84,15 @@ func startBrowser(t *testing.T) browser {
 	)
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
-	life, cancelBrowser := chromedp.NewContext(allocator)
+	ctx, cancelBrowser := chromedp.NewContext(allocator)
 	t.Cleanup(cancelBrowser)
-	if err := chromedp.Do(life); err != nil {
+	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("starting the browser: %v", err)
 	}
-	return browser{life}
+	return browser{ctx}
 }
 
-// complaints collects what a browser complains about.
+// complaints collects the errors and warnings of a browser.
 type complaints struct {
 	mu   sync.Mutex
 	list []string
@@ -122,12 +121,12 @@ func (c *complaints) listen(event any) {
 	}
 }
 
-// open shows a page in a tab of its own, fails on any complaint of the browser, leaves a
-// screenshot where artifacts are wanted, and returns what there is to see.
+// open shows a page in a new tab and returns its content. Errors and warnings of the browser fail the test. A
+// screenshot is written to the artifacts.
 func (b browser) open(t *testing.T, address, scheme string, width int64) look {
 	t.Helper()
 	var seen complaints
-	tab, cancelTab := chromedp.NewContext(b.life, chromedp.WithListener(seen.listen))
+	tab, cancelTab := chromedp.NewContext(b.ctx, chromedp.WithListener(seen.listen))
 	defer cancelTab()
 	if err := prepareTab(tab, scheme, width); err != nil {
 		t.Fatalf("opening a tab: %v", err)
@@ -146,7 +145,7 @@ func (b browser) open(t *testing.T, address, scheme string, width int64) look {
 	if err != nil {
 		t.Fatalf("showing %s: %v", address, err)
 	}
-	suite.kept.keep(t.Name(), "the page in the browser", found.HTML)
+	suite.recorder.record(t.Name(), "the page in the browser", found.HTML)
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	for _, complaint := range seen.list {
@@ -164,7 +163,7 @@ func (b browser) open(t *testing.T, address, scheme string, width int64) look {
 	return found
 }
 
-// prepareTab makes a tab tell of all that happens in it, and sets what its pages are shown on.
+// prepareTab enables the events of a tab, and sets its color scheme and size.
 func prepareTab(tab context.Context, scheme string, width int64) error {
 	if err := chromedp.Do(tab); err != nil {
 		return err
@@ -193,23 +192,23 @@ func checkLook(t *testing.T, found look) {
 	known, refused := demoAccounts()
 	for _, name := range append(known, refused) {
 		if !strings.Contains("\n"+strings.Join(found.Accounts, "\n")+"\n", "\n"+name+"\n") {
-			t.Errorf("%s cannot be seen in the table: %q", name, found.Accounts)
+			t.Errorf("%s is not visible in the table: %q", name, found.Accounts)
 		}
 	}
 	troubles := strings.Join(found.Troubles, "\n")
 	for _, text := range []string{refused, "errcode 48001", "api unauthorized"} {
 		if !strings.Contains(troubles, text) {
-			t.Errorf("%q cannot be seen among the troubles: %q", text, troubles)
+			t.Errorf("%q is not visible among the problems: %q", text, troubles)
 		}
 	}
 	if advice := strings.Join(found.Advice, "\n"); !strings.Contains(advice, "verified") {
-		t.Errorf("no advice on the account that is not verified: %q", advice)
+		t.Errorf("no advice about the account that is not verified: %q", advice)
 	}
 	if !strings.Contains(found.Text, stampedVersion) {
 		t.Error("the version is not shown")
 	}
 	if found.Texts < 50 {
-		t.Errorf("only %d texts were looked at", found.Texts)
+		t.Errorf("only %d texts were checked", found.Texts)
 	}
 	for _, text := range found.Faint {
 		t.Errorf("too little contrast: %s", mask(text))

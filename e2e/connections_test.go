@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// TestWorkersKeepTheirConnections: as many connections to Weixin as there are workers, not one for each
-// call. While a connection is being made another may become free, so there can be a few more.
+// There are as many connections to Weixin as workers, not one for each call. While a connection is opened another
+// may become idle, so there can be a few more.
 func TestWorkersKeepTheirConnections(t *testing.T) {
 	const workers = 8 // of the settings
 	var accounts []account
 	for i := range 2 * workers {
 		accounts = append(accounts, newAccount(fmt.Sprintf("account%02d", i), 100+i, 1000))
 	}
-	w := newWorld(t, accounts...)
+	w := newFixture(t, accounts...)
 	var opened atomic.Int64
 	server := httptest.NewUnstartedServer(w.sim)
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {

@@ -13,12 +13,12 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// The accounts of the demonstration that have figures, and the one that has none.
+// demoAccounts returns the accounts of the demonstration with figures, and the one without.
 func demoAccounts() ([]string, string) {
 	return []string{"corner-cafe", "news", "shop", "support-bot"}, "not-verified"
 }
 
-// runDemo starts the demonstration, with further flags if need be, and waits until all it can show is there.
+// runDemo starts the demonstration, with optional flags, and waits until it is complete.
 func runDemo(t *testing.T, args ...string) *exporter {
 	t.Helper()
 	x := runExporter(t, append([]string{"demo"}, args...)...)
@@ -88,7 +88,7 @@ Stop it with Ctrl-C; nothing is left behind.
 	}
 	for key := range got {
 		if strings.HasPrefix(key, "weixin_interface_") && strings.Contains(key, refused) {
-			t.Errorf("the account that is not authorised has %s", key)
+			t.Errorf("the account that is not authorized has %s", key)
 		}
 	}
 	if got[series("weixin_api_requests_total", "api", "daily", "errcode", "48001")] != 1 {
@@ -99,10 +99,10 @@ Stop it with Ctrl-C; nothing is left behind.
 	checkEmpty(t, x.cmd.Dir)
 }
 
-// The demonstration says where to look once, however many addresses it has, and behind what it logs of its start.
-func TestDemoSaysLastAndOnceWhereToLook(t *testing.T) {
+// The demonstration prints its URLs once, for all addresses, and after the log of its start.
+func TestDemoPrintsItsURLsLast(t *testing.T) {
 	t.Parallel()
-	// Both streams in one, as on a terminal.
+	// Both streams are combined, as on a terminal.
 	all := newStream()
 	cmd := exec.CommandContext(t.Context(), suite.binary, "demo", "--web.route-prefix=weixin",
 		"--web.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.2:0")
@@ -111,7 +111,7 @@ func TestDemoSaysLastAndOnceWhereToLook(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "where to look", func() error {
+	eventually(t, "the URLs", func() error {
 		if !strings.Contains(all.String(), "Stop it with Ctrl-C") {
 			return errNotYet
 		}
@@ -120,11 +120,11 @@ func TestDemoSaysLastAndOnceWhereToLook(t *testing.T) {
 	log, banner, _ := strings.Cut(all.String(), "A simulated Weixin")
 	for part, want := range map[string]int{"Listening on": 2, "figures of yesterday received": 8, "errcode=48001": 1} {
 		if n := strings.Count(log, part); n < want {
-			t.Errorf("%d lines with %q come before it, want %d:\n%s", n, part, want, mask(log))
+			t.Errorf("%d lines with %q precede the URLs, want %d:\n%s", n, part, want, mask(log))
 		}
 	}
 	if !regexp.MustCompile(`  Overview   http://127\.0\.0\.1:\d+/weixin/\n  Metrics    http://127\.0\.0\.1:\d+/weixin/metrics\n  Overview   http://127\.0\.0\.2:`).MatchString(banner) {
-		t.Errorf("it does not name both addresses:\n%s", banner)
+		t.Errorf("the URLs of both addresses are not printed:\n%s", banner)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -133,11 +133,11 @@ func TestDemoSaysLastAndOnceWhereToLook(t *testing.T) {
 		t.Error(err)
 	}
 	if n := strings.Count(all.String(), "A simulated Weixin"); n != 1 {
-		t.Errorf("it is there %d times", n)
+		t.Errorf("the URLs are printed %d times", n)
 	}
 }
 
-// checkEmpty fails if there is anything in a folder.
+// checkEmpty fails unless a folder is empty.
 func checkEmpty(t *testing.T, folder string) {
 	t.Helper()
 	entries, err := os.ReadDir(folder)
@@ -149,17 +149,17 @@ func checkEmpty(t *testing.T, folder string) {
 	}
 }
 
-// lintFound is the exit code of promtool for an exposition that is valid and gets a remark.
+// lintFound is the exit code of promtool for a valid exposition with lint problems.
 const lintFound = 3
 
-func TestPromtoolFindsNothingToSay(t *testing.T) {
+func TestPromtoolFindsNoProblems(t *testing.T) {
 	t.Parallel()
 	promtool := program(t, "PROMTOOL", "promtool")
 	x := runDemo(t)
 	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
 	cmd.Stdin = strings.NewReader(x.get(t, "/metrics").body)
 	out, err := cmd.CombinedOutput()
-	// The metric counts days, which promtool takes for a unit.
+	// The metric counts days, which promtool takes to be a unit.
 	remarks := strings.TrimSpace(strings.ReplaceAll(string(out), `weixin_refresh_inconsistent_days use base unit "seconds" instead of "days"`, ""))
 	if remarks != "" {
 		t.Errorf("promtool check metrics: %v\n%s", err, mask(remarks))

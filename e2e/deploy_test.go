@@ -14,12 +14,12 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// What is below deploy/ is checked here as far as that goes without Docker, systemd as the first process, and
-// a cluster. A module of its own below tools/ has the types that Docker Compose and Kubernetes read it with.
+// The files in deploy/ are checked here as far as possible without Docker, systemd as the first process, and
+// a cluster. A separate module in tools/ has the types with which Docker Compose and Kubernetes parse them.
 
 const deploy = "../deploy"
 
-// composeFile is what is looked at of a compose file.
+// composeFile is the part of a compose file that is checked.
 type composeFile struct {
 	Services map[string]struct {
 		Image       string
@@ -31,7 +31,7 @@ type composeFile struct {
 	Volumes map[string]any
 }
 
-// readYAML reads a file into a type that may lack keys of it.
+// readYAML reads a file into a type that may lack some of its keys.
 func readYAML(t *testing.T, path string, into any) {
 	t.Helper()
 	if err := yaml.Unmarshal([]byte(readFile(t, path)), into); err != nil {
@@ -58,8 +58,8 @@ func readCompose(t *testing.T, name string) composeFile {
 	return file
 }
 
-// mounts returns what a service of compose.yml mounts from this repository: where it is in the container,
-// and where here.
+// mounts returns what a service of compose.yml mounts from this repository: the path in this repository by the path
+// in the container.
 func (f composeFile) mounts(service string) map[string]string {
 	mounted := map[string]string{}
 	for _, volume := range f.Services[service].Volumes {
@@ -71,7 +71,7 @@ func (f composeFile) mounts(service string) map[string]string {
 	return mounted
 }
 
-// mirror lays out a service's files below a folder as its container has them.
+// mirror copies a service's files into a folder, as its container has them.
 func (f composeFile) mirror(t *testing.T, service string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -97,7 +97,7 @@ func (f composeFile) mirror(t *testing.T, service string) string {
 	return root
 }
 
-// output runs a program to its end, which must be a good one, and returns all that it wrote.
+// output runs a program that must succeed, and returns everything it wrote.
 func output(t *testing.T, path string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
@@ -114,7 +114,7 @@ func TestComposeMountsWhatExists(t *testing.T) {
 		for service, s := range file.Services {
 			for inside, here := range file.mounts(service) {
 				if name == "compose.real.yml" && filepath.Ext(here) != "" {
-					t.Errorf("%s: %s mounts the file %s, of which a reload would read the old one", name, service, here)
+					t.Errorf("%s: %s mounts the file %s, of which a reload would read the old content", name, service, here)
 				}
 				_, err := os.Stat(here)
 				if yours := name == "compose.real.yml" && filepath.Base(here) == "config"; err != nil && !yours {
@@ -129,7 +129,7 @@ func TestComposeMountsWhatExists(t *testing.T) {
 			}
 			for _, port := range s.Ports {
 				if !strings.HasPrefix(port, "127.0.0.1:") {
-					t.Errorf("%s: %s opens %s to the world", name, service, port)
+					t.Errorf("%s: %s publishes %s on all interfaces", name, service, port)
 				}
 			}
 			if pinned := regexp.MustCompile(`^[a-z/_]+:(v?\d+\.\d+\.\d+|\$\{VERSION:-devel\})$`); s.Image != "" && !pinned.MatchString(s.Image) {
@@ -139,7 +139,7 @@ func TestComposeMountsWhatExists(t *testing.T) {
 	}
 }
 
-// The exporter starts with the very command line of the stack.
+// The exporter starts with the command line of the stack.
 func TestComposeExporterStarts(t *testing.T) {
 	t.Parallel()
 	x := runExporter(t, readCompose(t, "compose.yml").Services["weixin_exporter"].Command...)
@@ -151,15 +151,15 @@ func TestComposePrometheus(t *testing.T) {
 	file := readCompose(t, "compose.yml")
 	promtool := program(t, "PROMTOOL", "promtool")
 	config := filepath.Join(file.mirror(t, "prometheus"), "etc/prometheus/prometheus.yml")
-	said := output(t, promtool, "check", "config", config)
-	if !strings.Contains(said, "1 rule files found") || !strings.Contains(said, "rules found") {
-		t.Errorf("promtool check config does not find the rules:\n%s", said)
+	text := output(t, promtool, "check", "config", config)
+	if !strings.Contains(text, "1 rule files found") || !strings.Contains(text, "rules found") {
+		t.Errorf("promtool check config does not find the rules:\n%s", text)
 	}
 	checkFlags(t, program(t, "PROMETHEUS", "prometheus"), file.Services["prometheus"].Command)
 	if os.Getenv("PROMETHEUS3") != "" {
 		checkFlags(t, program(t, "PROMETHEUS3", "prometheus3"), file.Services["prometheus"].Command)
 	}
-	// As a module, 3.16.0 is called 0.316.0.
+	// The version of the module for 3.16.0 is 0.316.0.
 	tested := regexp.MustCompile(`prometheus/prometheus v0\.(\d)(\d+)\.(\d+)`).FindStringSubmatch(readFile(t, "../tools/prometheus/go.mod"))
 	if tested == nil || file.Services["prometheus"].Image != fmt.Sprintf("prom/prometheus:v%s.%s.%s", tested[1], tested[2], tested[3]) {
 		t.Errorf("the stack has the image %s, the tests run %q", file.Services["prometheus"].Image, tested)
@@ -216,7 +216,7 @@ func TestComposeAlertmanager(t *testing.T) {
 	checkSame(t, "the routing of docs/alerts.md", shown, delivered)
 }
 
-// checkSame compares two values by what they are as YAML.
+// checkSame compares two values as YAML.
 func checkSame(t *testing.T, what string, got, want any) {
 	t.Helper()
 	one, err := yaml.Marshal(got)
@@ -232,7 +232,7 @@ func checkSame(t *testing.T, what string, got, want any) {
 	}
 }
 
-// checkFlags looks for the flags of a command line in the help of the program.
+// checkFlags fails for flags of a command line that are not in the help of the program.
 func checkFlags(t *testing.T, path string, args []string) {
 	t.Helper()
 	help := output(t, path, "--help")
@@ -242,7 +242,7 @@ func checkFlags(t *testing.T, path string, args []string) {
 	for _, arg := range args {
 		flag, _, _ := strings.Cut(arg, "=")
 		if !regexp.MustCompile(`(?m)^ +--(\[no-\])?` + regexp.QuoteMeta(strings.TrimPrefix(flag, "--")) + `\b`).MatchString(help) {
-			t.Errorf("%s does not know %s", path, flag)
+			t.Errorf("%s does not have the flag %s", path, flag)
 		}
 	}
 }
@@ -280,11 +280,11 @@ func TestComposeGrafana(t *testing.T) {
 	}
 	home := file.Services["grafana"].Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
 	if !slices.Contains(found, filepath.Join(container, home)) {
-		t.Errorf("the first page, %s, is none of the boards %q", home, found)
+		t.Errorf("the home page, %s, is not among the boards %q", home, found)
 	}
 }
 
-// The unit is what systemd understands, and it leaves little open.
+// systemd accepts the unit, which is well secured.
 func TestSystemdUnit(t *testing.T) {
 	t.Parallel()
 	analyze := program(t, "SYSTEMD_ANALYZE", "systemd-analyze")
@@ -298,10 +298,10 @@ func TestSystemdUnit(t *testing.T) {
 	if said := output(t, analyze, "verify", unit); strings.TrimSpace(said) != "" {
 		t.Errorf("systemd-analyze verify says\n%s", said)
 	}
-	// In tenths: 1.5, where 10 is wide open.
+	// The threshold is in tenths: 1.5 of 10, where 10 is unprotected.
 	output(t, analyze, "security", "--offline=true", "--threshold=15", unit)
 
-	// The folder that it may write to is the one that README.md beside it tells of.
+	// README.md next to it names these.
 	for _, want := range []string{"StateDirectory=weixin_exporter", "User=weixin_exporter"} {
 		if !strings.Contains(text, "\n"+want+"\n") {
 			t.Errorf("the unit lacks %s", want)
@@ -309,7 +309,7 @@ func TestSystemdUnit(t *testing.T) {
 	}
 }
 
-// The rules for the operator are the rules.
+// The rules for the Prometheus operator are the same rules.
 func TestKubernetesRules(t *testing.T) {
 	t.Parallel()
 	head, spec, _ := strings.Cut(readFile(t, filepath.Join(deploy, "kubernetes/prometheusrule.yml")), "\nspec:\n")
@@ -318,11 +318,11 @@ func TestKubernetesRules(t *testing.T) {
 	}
 	want := regexp.MustCompile(`(?m)^(.)`).ReplaceAllString(readFile(t, rulesFile), "  $1")
 	if spec != want {
-		t.Error("prometheusrule.yml does not have what alerts/weixin.rules.yml has: see deploy/kubernetes/README.md")
+		t.Error("prometheusrule.yml differs from alerts/weixin.rules.yml: see deploy/kubernetes/README.md")
 	}
 }
 
-// The configuration that the manifests bring is one, and its files are where the pod has them.
+// The configuration in the manifests is valid, and its files are where the pod has them.
 func TestKubernetesConfiguration(t *testing.T) {
 	t.Parallel()
 	var manifest struct{ Data map[string]string }

@@ -21,8 +21,8 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// export runs the export command to its end and returns what it writes to standard output.
-func (w *world) export(t *testing.T, args ...string) string {
+// export runs the export command and returns its standard output.
+func (w *fixture) export(t *testing.T, args ...string) string {
 	t.Helper()
 	x := start(t, suite.binary, append([]string{"export", "--config.file=" + w.config}, args...)...)
 	<-x.ended
@@ -32,15 +32,15 @@ func (w *world) export(t *testing.T, args ...string) string {
 	return x.stdout.String()
 }
 
-// knownDays returns, for each account, the known days of both calls, as the store has them. It fails
-// unless they are what the simulated Weixin says.
-func (w *world) knownDays(t *testing.T) map[string][datacube.APIs][]datacube.Date {
+// knownDays returns the days of both calls in the store, by account. It fails unless their figures are those of the
+// simulated Weixin.
+func (w *fixture) knownDays(t *testing.T) map[string][datacube.APIs][]datacube.Date {
 	t.Helper()
 	known, err := store.OpenReadOnly(t.Context(), filepath.Join(w.folder, "store.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = known.Close() }() // it only reads
+	defer func() { _ = known.Close() }() // it was only read
 	days := map[string][datacube.APIs][]datacube.Date{}
 	err = known.ReadFigures(t.Context(), func(figures *store.FigureReader) error {
 		for _, a := range w.accounts {
@@ -71,19 +71,19 @@ func (w *world) knownDays(t *testing.T) map[string][datacube.APIs][]datacube.Dat
 	return days
 }
 
-// TestExportMakesBlocks: promtool makes blocks of an export, a Prometheus serves them, and its
-// answers are what the store knows. The exporter serves and refreshes all the while.
-func TestExportMakesBlocks(t *testing.T) {
+// promtool creates blocks of an export, a Prometheus serves them, and they have the figures in the store. The exporter
+// is running all the time.
+func TestExportToBlocks(t *testing.T) {
 	t.Parallel()
 	promtool := program(t, "PROMTOOL", "promtool")
 	program(t, "PROMETHEUS", "prometheus") // before anything is started
-	w := newWorld(t, someAccounts()...)
+	w := newFixture(t, someAccounts()...)
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
 
 	output := filepath.Join(t.TempDir(), "history.om")
 	if text := w.export(t, "--format=openmetrics", "--output="+output); text != "" {
-		t.Errorf("beside the file it wrote %q", text)
+		t.Errorf("it also wrote %q to stdout", text)
 	}
 	data := filepath.Join(t.TempDir(), "data")
 	blocks := exec.CommandContext(t.Context(), promtool, "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=486h", output, data)
@@ -114,7 +114,7 @@ func servePrometheus(t *testing.T, data string) prometheus {
 	return p
 }
 
-// byAccount returns what an expression gives, by account.
+// byAccount returns the values of an expression by account.
 func (p prometheus) byAccount(t *testing.T, expression string) map[string]float64 {
 	t.Helper()
 	values := map[string]float64{}
@@ -124,9 +124,9 @@ func (p prometheus) byAccount(t *testing.T, expression string) map[string]float6
 	return values
 }
 
-// dayWindows returns the ranges that hold the 24 samples of a day at its end. Up to Prometheus 2 a
-// range has the sample at its very beginning, too, and [1d] so that of the midnight before; one that
-// is shorter by a minute is right everywhere.
+// dayWindows returns the ranges that select the 24 samples of a day at its end. Up to Prometheus 2 a range includes
+// its start, so that [1d] also selects the sample of the midnight before; a range that is a minute shorter works
+// everywhere.
 func (p prometheus) dayWindows(t *testing.T) []string {
 	t.Helper()
 	if both := p.query(t, "count_over_time(vector(1)[1m:1m] @ 60)"); len(both) != 1 || both[0].value != 1 {
@@ -135,9 +135,9 @@ func (p prometheus) dayWindows(t *testing.T) []string {
 	return []string{"23h59m", "1d"}
 }
 
-// checkDays compares the daily series, and the hourly ones summed up at the end of the day, with the
-// truth. Days that are not known must have neither.
-func (w *world) checkDays(t *testing.T, p prometheus, days map[string][datacube.APIs][]datacube.Date) {
+// checkDays compares the daily series, and the sums of the hourly ones at the end of the day, with the simulated
+// Weixin. Unknown days must have neither.
+func (w *fixture) checkDays(t *testing.T, p prometheus, days map[string][datacube.APIs][]datacube.Date) {
 	t.Helper()
 	today := datacube.DateOf(clock())
 	want := map[datacube.Date]map[string]map[string]float64{} // by day, expression and account
@@ -186,8 +186,8 @@ func (w *world) checkDays(t *testing.T, p prometheus, days map[string][datacube.
 	}
 }
 
-// checkHours compares the hours of the latest day and their number on each day with the truth.
-func (w *world) checkHours(t *testing.T, p prometheus, days map[string][datacube.APIs][]datacube.Date) {
+// checkHours compares the hours of the latest day, and their number on each day, with the simulated Weixin.
+func (w *fixture) checkHours(t *testing.T, p prometheus, days map[string][datacube.APIs][]datacube.Date) {
 	t.Helper()
 	for _, a := range w.accounts {
 		known := days[a.name][datacube.Hourly]
@@ -209,15 +209,15 @@ func (w *world) checkHours(t *testing.T, p prometheus, days map[string][datacube
 	}
 }
 
-// rowKey is what tells a row from others: account, app id, period, day, hour and the end in Unix seconds.
+// rowKey identifies a row: account, app id, period, day, hour and the end in Unix seconds.
 func rowKey(account, appID, period, date, hour, end any) string {
 	return fmt.Sprintln(account, appID, period, date, hour, end)
 }
 
-// TestExportRows compares CSV and NDJSON with the truth, with an exporter that serves beside them.
+// CSV and NDJSON have the figures of the simulated Weixin, while an exporter is running.
 func TestExportRows(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, someAccounts()...)
+	w := newFixture(t, someAccounts()...)
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
 	days := w.knownDays(t)
@@ -291,10 +291,10 @@ func TestExportRows(t *testing.T) {
 	}
 }
 
-// bigWorld has a store whose export does not fit a pipe, and has to be spooled.
-func bigWorld(t *testing.T) *world {
+// newBigFixture returns a fixture with a store whose export does not fit into a pipe and must be spooled.
+func newBigFixture(t *testing.T) *fixture {
 	t.Helper()
-	w := newWorld(t, newAccount("shop", 1, 1000))
+	w := newFixture(t, newAccount("shop", 1, 1000))
 	known, err := store.Open(t.Context(), filepath.Join(w.folder, "store.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -315,10 +315,10 @@ func bigWorld(t *testing.T) *world {
 	return w
 }
 
-// bigExport starts an export whose text does not fit a pipe, with its standard output in one.
+// bigExport starts an export that does not fit into a pipe, with its standard output in one.
 func bigExport(t *testing.T) (*process, *os.File) {
 	t.Helper()
-	w := bigWorld(t)
+	w := newBigFixture(t)
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -328,10 +328,10 @@ func bigExport(t *testing.T) (*process, *os.File) {
 	return startTo(t, writer, suite.binary, "export", "--format=openmetrics", "--config.file="+w.config), reader
 }
 
-// TestExportWithoutTemporaryFolder: the image has none.
+// The container image has no temporary folder.
 func TestExportWithoutTemporaryFolder(t *testing.T) {
 	t.Parallel()
-	w := bigWorld(t)
+	w := newBigFixture(t)
 	cmd := exec.CommandContext(t.Context(), suite.binary, "export", "--format=openmetrics", "--config.file="+w.config)
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(environment(t.TempDir()), "TMPDIR=/nowhere/at/all")
@@ -341,12 +341,12 @@ func TestExportWithoutTemporaryFolder(t *testing.T) {
 		t.Errorf("%v with %q after %d bytes", err, mask(stderr.String()), stdout.Len())
 	}
 	if spools, err := filepath.Glob(filepath.Join(w.folder, ".*")); err != nil || len(spools) > 0 {
-		t.Errorf("there is left %v (%v)", spools, err)
+		t.Errorf("%v was left behind (%v)", spools, err)
 	}
 }
 
-// TestExportIntoHead: whoever reads may stop to.
-func TestExportIntoHead(t *testing.T) {
+// The reader of a pipe may stop reading.
+func TestExportToAClosedPipe(t *testing.T) {
 	t.Parallel()
 	x, reader := bigExport(t)
 	line, err := bufio.NewReader(reader).ReadString('\n')
@@ -362,7 +362,7 @@ func TestExportIntoHead(t *testing.T) {
 	}
 }
 
-// TestExportStopped while nobody reads what it writes.
+// A signal stops an export whose output is not read.
 func TestExportStopped(t *testing.T) {
 	t.Parallel()
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {

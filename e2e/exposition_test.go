@@ -11,17 +11,16 @@ import (
 	"testing"
 )
 
-// What is compressed once and what is compressed for each scrape are one gzip member, which all
-// readers take for one.
-func TestJoinedGzipIsReadByAll(t *testing.T) {
+// The cached part and the part of each scrape form a single gzip member, which all readers accept.
+func TestGzipMember(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, someAccounts()...)
+	w := newFixture(t, someAccounts()...)
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
-	whole := func(t *testing.T, text string) {
+	complete := func(t *testing.T, text string) {
 		t.Helper()
 		if !strings.HasPrefix(text, "# HELP weixin_account_info ") || !strings.Contains(text, "\ngo_goroutines ") || !strings.HasSuffix(text, "\n# EOF\n") {
-			t.Errorf("not the whole of the metrics:\n%s", mask(text))
+			t.Errorf("the metrics are not complete:\n%s", mask(text))
 		}
 	}
 	for _, query := range []string{"", "?shard=1/1"} {
@@ -38,7 +37,7 @@ func TestJoinedGzipIsReadByAll(t *testing.T) {
 			if err != nil || source.Len() > 0 {
 				t.Fatalf("%v; %d bytes follow the first member", err, source.Len())
 			}
-			whole(t, string(plain))
+			complete(t, string(plain))
 		})
 		t.Run("curl", func(t *testing.T) {
 			t.Parallel()
@@ -47,7 +46,7 @@ func TestJoinedGzipIsReadByAll(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			whole(t, string(out))
+			complete(t, string(out))
 		})
 		t.Run("gzip", func(t *testing.T) {
 			t.Parallel()
@@ -61,15 +60,15 @@ func TestJoinedGzipIsReadByAll(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			whole(t, string(out))
+			complete(t, string(out))
 		})
 		t.Run("Python", func(t *testing.T) {
 			t.Parallel()
 			python, err := exec.LookPath("python3")
 			if err != nil {
-				t.Skip("Python is not installed, and nothing else needs it")
+				t.Skip("Python is not installed; nothing else needs it")
 			}
-			// A decompressor for one member, as the HTTP clients of Python have it.
+			// A decompressor for one member, as in the HTTP clients of Python.
 			cmd := exec.Command(python, "-c", "import sys, zlib\n"+
 				"d = zlib.decompressobj(31)\n"+
 				"sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read()))\n"+
@@ -81,15 +80,15 @@ func TestJoinedGzipIsReadByAll(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v: %s", err, &stderr)
 			}
-			whole(t, string(out))
+			complete(t, string(out))
 		})
 	}
 }
 
-// Compressed or not, the figures are the same.
-func TestEncodingsShowTheSame(t *testing.T) {
+// The figures are the same with and without compression.
+func TestEncodingsAreEqual(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, someAccounts()...)
+	w := newFixture(t, someAccounts()...)
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
 	for _, accept := range []string{asText, asOpenMetrics} {

@@ -13,9 +13,9 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-func TestMetricsAreTheTruth(t *testing.T) {
+func TestMetrics(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, someAccounts()...)
+	w := newFixture(t, someAccounts()...)
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
 
@@ -41,7 +41,7 @@ func TestMetricsAreTheTruth(t *testing.T) {
 	}
 }
 
-// checkWork looks at the series of an exporter whose every attempt succeeded.
+// checkWork checks the metrics of refreshes if every attempt succeeded.
 func checkWork(t *testing.T, got samples, accounts []account) {
 	t.Helper()
 	now := float64(clock().Unix())
@@ -58,10 +58,10 @@ func checkWork(t *testing.T, got samples, accounts []account) {
 				t.Errorf("%s, %s: weixin_refresh_success is %v, want 1", a.name, api, value)
 			}
 			if at, _ := of("weixin_refresh_last_success_timestamp_seconds"); at < now-patience.Seconds()*2 || at > now+1 {
-				t.Errorf("%s, %s: last success at %v, and it is %v", a.name, api, at, now)
+				t.Errorf("%s, %s: last success at %v, the time is %v", a.name, api, at, now)
 			}
 			if value, ok := of("weixin_refresh_revisions_total"); value != 0 || !ok {
-				t.Errorf("%s, %s: weixin_refresh_revisions_total is %v (there: %v), want 0", a.name, api, value, ok)
+				t.Errorf("%s, %s: weixin_refresh_revisions_total is %v (exists: %v), want 0", a.name, api, value, ok)
 			}
 			for _, reason := range []string{"out_of_range", "duplicate", "bad_hour", "bad_value"} {
 				if value, ok := of("weixin_refresh_rows_rejected_total", "reason", reason); ok {
@@ -72,7 +72,7 @@ func checkWork(t *testing.T, got samples, accounts []account) {
 				value, ok := of("weixin_refresh_failures_total", "reason", reason.String())
 				starts := slices.Contains([]string{"busy", "rate", "store"}, reason.String())
 				if value != 0 || ok != starts {
-					t.Errorf("%s, %s: failures for %s: %v (there: %v), want 0 (there: %v)", a.name, api, reason, value, ok, starts)
+					t.Errorf("%s, %s: failures for %s: %v (exists: %v), want 0 (exists: %v)", a.name, api, reason, value, ok, starts)
 				}
 			}
 		}
@@ -80,31 +80,31 @@ func checkWork(t *testing.T, got samples, accounts []account) {
 	for _, api := range append(apis(), "token") {
 		calls := got[series("weixin_api_requests_total", "api", api, "errcode", "0")]
 		if timed := got[series("weixin_api_request_duration_seconds_count", "api", api)]; calls < float64(len(accounts)) || timed != calls {
-			t.Errorf("%s: %v requests, %v of them timed, want the same and at least one for each account", api, calls, timed)
+			t.Errorf("%s: %v requests, %v durations, want the same number and at least one for each account", api, calls, timed)
 		}
 		if value, ok := got[series("weixin_api_requests_total", "api", api, "errcode", "http")]; value != 0 || !ok {
-			t.Errorf("%s: requests that broke: %v (there: %v), want 0", api, value, ok)
+			t.Errorf("%s: failed requests: %v (exists: %v), want 0", api, value, ok)
 		}
 	}
 	if got["weixin_exporter_config_last_reload_successful"] != 1 {
 		t.Error("weixin_exporter_config_last_reload_successful is not 1")
 	}
 	if at := got["weixin_exporter_config_last_reload_success_timestamp_seconds"]; at > now+1 || at < now-2*patience.Seconds() {
-		t.Errorf("the configuration was last read at %v, and it is %v", at, now)
+		t.Errorf("the configuration was last loaded at %v, the time is %v", at, now)
 	}
 }
 
 func TestFormatsAndEncodings(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, someAccounts()...)
+	w := newFixture(t, someAccounts()...)
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
 	for _, c := range []struct{ name, accept, contentType, end string }{
-		{"nothing asked for", "", "text/plain; version=0.0.4; charset=utf-8", "\n"},
+		{"no header", "", "text/plain; version=0.0.4; charset=utf-8", "\n"},
 		{"text", asText, "text/plain; version=0.0.4; charset=utf-8", "\n"},
 		{"OpenMetrics", asOpenMetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8", "\n# EOF\n"},
 		{"protobuf", asProtobuf, "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited", ""},
-		{"what nobody has", "application/json", "text/plain; version=0.0.4; charset=utf-8", "\n"},
+		{"unsupported", "application/json", "text/plain; version=0.0.4; charset=utf-8", "\n"},
 	} {
 		for _, encoding := range []string{"gzip", "identity"} {
 			p := x.ask(t, http.MethodGet, "/metrics", "Accept", c.accept, "Accept-Encoding", encoding)
@@ -136,7 +136,7 @@ func TestFormatsAndEncodings(t *testing.T) {
 	}
 }
 
-// checkSameValues compares the figures of a text exposition with those of OpenMetrics, which writes
+// checkSameValues compares the figures in the text format with those in OpenMetrics, which formats
 // whole numbers with a fraction.
 func checkSameValues(t *testing.T, text, openMetrics string) {
 	t.Helper()
@@ -158,7 +158,7 @@ func checkSameValues(t *testing.T, text, openMetrics string) {
 
 func TestPaths(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, someAccounts()...)
+	w := newFixture(t, someAccounts()...)
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
 	const readOnly, notFound = "Only GET and HEAD are answered here.\n", "404 page not found\n"
@@ -205,9 +205,9 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-func TestConfigPageShowsWhatIsInForce(t *testing.T) {
+func TestConfigPage(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 500))
+	w := newFixture(t, newAccount("shop", 1, 500))
 	x := serve(t, w.config)
 	want := fmt.Sprintf(`accounts:
 - name: shop
@@ -240,22 +240,22 @@ store:
 
 func TestOtherTelemetryPath(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 500))
+	w := newFixture(t, newAccount("shop", 1, 500))
 	x := serve(t, w.config, "--web.telemetry-path=/statistics")
 	if got := parse(t, x.get(t, "/statistics")); len(accountsIn(got)) != 1 {
 		t.Errorf("accounts %q, want one", accountsIn(got))
 	}
 	if p := x.ask(t, http.MethodGet, "/metrics"); p.status != http.StatusNotFound {
-		t.Errorf("/metrics is answered with %d, want 404", p.status)
+		t.Errorf("/metrics: status %d, want 404", p.status)
 	}
 	if !strings.Contains(x.get(t, "/").body, `href="./statistics"`) {
-		t.Error("the landing page does not lead to the metrics")
+		t.Error("the landing page does not link to the metrics")
 	}
 }
 
 func TestSeveralAddresses(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 500))
+	w := newFixture(t, newAccount("shop", 1, 500))
 	x := serve(t, w.config, "--web.listen-address=127.0.0.1:0")
 	addresses := map[string]bool{}
 	eventually(t, "two addresses", func() error {
@@ -278,11 +278,11 @@ func TestSeveralAddresses(t *testing.T) {
 	}
 }
 
-// A simulated Weixin with rows that do not belong into its answers: the figures stay right, and what
-// was left out is counted.
-func TestStrayRowsAreLeftOutAndCounted(t *testing.T) {
+// If the responses of the simulated Weixin have rows that do not belong there, the figures are still correct, and the
+// rejected rows are counted.
+func TestStrayRows(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 90_000))
+	w := newFixture(t, newAccount("shop", 1, 90_000))
 	w.sim.Inject(strayRows())
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
@@ -301,9 +301,9 @@ func TestStrayRowsAreLeftOutAndCounted(t *testing.T) {
 	x.logged(t, "rows of the response skipped", "reason=out_of_range", "account=shop")
 }
 
-func TestHistoryIsAskedForInFewCalls(t *testing.T) {
+func TestHistoryTakesFewCalls(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 500))
+	w := newFixture(t, newAccount("shop", 1, 500))
 	begun := clock()
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
@@ -312,9 +312,9 @@ func TestHistoryIsAskedForInFewCalls(t *testing.T) {
 		counts[c.API]++
 	}
 	if clock().Sub(begun) > time.Hour {
-		t.Skip("the test was suspended: more calls may be due")
+		t.Skip("the test was suspended, so more calls may be due")
 	}
-	// One more of each day if it becomes midnight in China meanwhile.
+	// There is one more call for each if midnight in China passes during the test.
 	if counts["stable_token"] != 1 || counts["daily"] > 3 || counts["hourly"] > history+1 || len(counts) != 3 {
 		t.Errorf("calls: %v; want 1 for a token, 2 daily and %d hourly ones", counts, history)
 	}

@@ -2,15 +2,15 @@ package e2e_test
 
 import "testing"
 
-// TestMetricsOfTheProcessCanBeLeftOut: all others stay.
-func TestMetricsOfTheProcessCanBeLeftOut(t *testing.T) {
+// All metrics but those of Go and the process remain.
+func TestDisableExporterMetrics(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, someAccounts()...)
+	w := newFixture(t, someAccounts()...)
 	x := serve(t, w.config, "--web.disable-exporter-metrics")
 	got := x.metrics(t)
 	for _, name := range []string{"go_goroutines", "process_start_time_seconds"} {
 		if _, ok := got[name]; ok {
-			t.Errorf("%s is there", name)
+			t.Errorf("%s exists", name)
 		}
 	}
 	for _, name := range []string{

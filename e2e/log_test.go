@@ -16,7 +16,7 @@ func TestJSONLog(t *testing.T) {
 	failing := newAccount("failing", 9, 50)
 	failing.Errcode = 48001
 	day := datacube.DateOf(clock())
-	w := newWorld(t, newAccount("小店", 1, 9000), failing)
+	w := newFixture(t, newAccount("小店", 1, 9000), failing)
 	x := serve(t, w.config, "--log.format=json")
 	w.waitComplete(t, x.web, w.accounts[0])
 	x.stop(t, syscall.SIGTERM)
@@ -25,28 +25,28 @@ func TestJSONLog(t *testing.T) {
 	for _, line := range x.stderr.lines() {
 		var fields struct{ TS, Level, Msg, Caller, Account, Reason, Err, Next, Advice string }
 		if err := json.Unmarshal([]byte(line), &fields); err != nil {
-			t.Errorf("no JSON object: %s", mask(line))
+			t.Errorf("not a JSON object: %s", mask(line))
 			continue
 		}
 		if !inOrder.MatchString(line) {
-			t.Errorf("the keys do not begin with ts, level, caller and msg: %s", mask(line))
+			t.Errorf("the first keys are not ts, level, caller and msg: %s", mask(line))
 		}
 		if _, err := time.Parse(time.RFC3339Nano, fields.TS); err != nil || fields.Level == "" || fields.Msg == "" || fields.Caller == "" {
 			t.Errorf("ts, level, msg or caller is missing: %s", mask(line))
 		}
 		if fields.Msg == "refresh failed" && (fields.Level != "error" || fields.Account != "failing" || fields.Reason != "permission" ||
 			fields.Err == "" || fields.Next == "" || fields.Advice == "") {
-			t.Errorf("a failure that does not say all: %s", mask(line))
+			t.Errorf("a failure with missing keys: %s", mask(line))
 		}
 		messages[fields.Msg]++
 	}
-	// A line for each of the two calls that works, one for what both fail for, and none for each of the
-	// history's days.
+	// There is a line for each of the two calls that succeed, one for the common reason of those that fail, and
+	// none for single days of the history.
 	for msg, want := range map[string]int{
 		"starting weixin_exporter": 1, "Listening on": 1, "figures of yesterday received": 2, "refresh failed": 1,
 		"stopping; running requests may end": 1, "stopped": 1, "days stored": 0,
 	} {
-		if got := messages[msg]; got != want && day == datacube.DateOf(clock()) { // another day begins with further lines
+		if got := messages[msg]; got != want && day == datacube.DateOf(clock()) { // a new day has further lines
 			t.Errorf("%d lines %q, want %d", got, msg, want)
 		}
 	}
@@ -57,7 +57,7 @@ func TestLogLevels(t *testing.T) {
 	level := regexp.MustCompile(`(?:^| )level=(\w+) `)
 	for _, c := range []struct {
 		level  string
-		levels []string // that occur, from the lowest
+		levels []string // the levels that occur, from the lowest
 	}{
 		{"debug", []string{"debug", "info", "error"}},
 		{"info", []string{"info", "error"}},
@@ -68,7 +68,7 @@ func TestLogLevels(t *testing.T) {
 			t.Parallel()
 			failing := newAccount("failing", 9, 50)
 			failing.Errcode = 48001
-			w := newWorld(t, newAccount("shop", 1, 9000), failing)
+			w := newFixture(t, newAccount("shop", 1, 9000), failing)
 			p := start(t, suite.binary, "--config.file="+w.config, "--web.listen-address=127.0.0.1:0", "--log.level="+c.level)
 			p.logged(t, "refresh failed", "account=failing")
 			eventually(t, "days of the history", func() error {
@@ -99,10 +99,10 @@ func TestLogLevels(t *testing.T) {
 	}
 }
 
-// Each line carries its time, its level, its place in the program and a message, once.
-func TestLogLinesSayWhenAndWhereOnce(t *testing.T) {
+// Each line has a time, a level, a place in the program and a message, once.
+func TestLogKeys(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 500))
+	w := newFixture(t, newAccount("shop", 1, 500))
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
 	x.stop(t, syscall.SIGTERM)
@@ -110,14 +110,14 @@ func TestLogLinesSayWhenAndWhereOnce(t *testing.T) {
 	for _, line := range x.stderr.lines() {
 		for _, key := range []string{"ts", "level", "caller", "msg"} {
 			if n := strings.Count(" "+line, " "+key+"="); n != 1 {
-				t.Errorf("%s is there %d times: %s", key, n, mask(line))
+				t.Errorf("%s occurs %d times: %s", key, n, mask(line))
 			}
 		}
 		if !inOrder.MatchString(line) {
-			t.Errorf("the keys do not begin with ts, level, caller and msg: %s", mask(line))
+			t.Errorf("the first keys are not ts, level, caller and msg: %s", mask(line))
 		}
 		if strings.Contains(" "+line, " time=") {
-			t.Errorf("another time beside ts: %s", mask(line))
+			t.Errorf("another time in addition to ts: %s", mask(line))
 		}
 	}
 	if out := x.stdout.String(); out != "" {

@@ -1,6 +1,5 @@
-// Package e2e_test talks to the real binary from outside: its command line, its pages, its
-// signals and its log, with a simulated Weixin behind it and, where they are installed, a
-// Prometheus and a browser in front of it.
+// Package e2e_test tests the binary from outside: its command line, pages, signals and log, with a simulated Weixin
+// and, if they are installed, a Prometheus and a browser.
 package e2e_test
 
 import (
@@ -13,22 +12,21 @@ import (
 	"testing"
 )
 
-// What the binary says of itself with --version and on its pages.
+// The version of the binary, as shown by --version and on its pages.
 const (
 	stampedVersion  = "1.2.3-e2e"
 	stampedRevision = "0123456789abcdef"
 )
 
-// suite is what the tests of this folder share. TestMain sets it before the first of them runs; what
-// changes afterwards is guarded by the keeper itself.
+// suite is shared by all tests. TestMain sets it before the first test runs; the recorder is safe for concurrent use.
 var suite struct {
-	binary string // the program under test
-	kept   *keeper
+	binary   string // the program under test
+	recorder *recorder
 }
 
 func TestMain(m *testing.M) { os.Exit(runSuite(m)) }
 
-// runSuite builds the binary, runs the tests and then looks for secrets in all that was kept.
+// runSuite builds the binary, runs the tests and then searches all recorded output for secrets.
 func runSuite(m *testing.M) int {
 	folder, err := os.MkdirTemp("", "weixin_exporter-e2e-")
 	if err != nil {
@@ -37,25 +35,24 @@ func runSuite(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	suite.binary = filepath.Join(folder, "weixin_exporter")
-	suite.kept = &keeper{}
+	suite.recorder = &recorder{}
 	if err := build(suite.binary); err != nil {
 		fmt.Fprintln(os.Stderr, "end-to-end tests:", err)
 		return 1
 	}
 	code := m.Run()
-	if err := suite.kept.save(artifacts("e2e")); err != nil {
+	if err := suite.recorder.save(artifacts("e2e")); err != nil {
 		fmt.Fprintln(os.Stderr, "end-to-end tests:", err)
 		code = 1
 	}
-	for _, finding := range suite.kept.findings() {
+	for _, finding := range suite.recorder.findings() {
 		fmt.Fprintln(os.Stderr, "--- FAIL: leak check:", finding)
 		code = 1
 	}
 	return code
 }
 
-// build makes the binary: with the race detector if this test has it, and with coverage if
-// GOCOVERDIR says where to put it.
+// build builds the binary: with the race detector if the tests use it, and with coverage if GOCOVERDIR is set.
 func build(target string) error {
 	const version = "github.com/prometheus/common/version."
 	args := []string{"build", "-o", target, "-ldflags",
@@ -86,8 +83,8 @@ func withRaceDetector() bool {
 	return false
 }
 
-// program returns the path of a program that a test needs: what the environment variable names,
-// or what PATH has. Without it the test is skipped, or fails where E2E_REQUIRED is set.
+// program returns the path of a program that a test needs: that in the environment variable, or the one in
+// PATH. Without it the test is skipped, or fails if E2E_REQUIRED is set.
 func program(t *testing.T, variable, name string) string {
 	t.Helper()
 	wanted := name
@@ -109,8 +106,8 @@ func program(t *testing.T, variable, name string) string {
 	return ""
 }
 
-// artifacts returns where a test may leave something for people, "" if nowhere: a place in the
-// folder that ARTIFACTS names, relative to the top of the repository.
+// artifacts returns the folder for files that a test produces, "" if they are not wanted. It is in the folder
+// ARTIFACTS, which is relative to the root of the repository.
 func artifacts(elements ...string) string {
 	folder := os.Getenv("ARTIFACTS")
 	if folder == "" {
@@ -122,5 +119,5 @@ func artifacts(elements ...string) string {
 	return filepath.Join(append([]string{folder}, elements...)...)
 }
 
-// platform is how the binary names what it was built for.
+// platform returns the platform as the binary shows it.
 func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }

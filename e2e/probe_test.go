@@ -70,7 +70,7 @@ func callbackCases() []callbackCase {
 }
 
 // serveCallback starts the server of a case, and returns its URL and the file of the authority to trust.
-func (w *world) serveCallback(t *testing.T, c callbackCase, appID string) (*weixintest.Callback, string, string) {
+func (w *fixture) serveCallback(t *testing.T, c callbackCase, appID string) (*weixintest.Callback, string, string) {
 	t.Helper()
 	key := ""
 	if strings.Contains(c.more, "aes_key_file") {
@@ -126,7 +126,7 @@ func TestProbes(t *testing.T) {
 		accounts = append(accounts, newAccount(c.name, 700+i, 100))
 	}
 	accounts = append(accounts, newAccount("without", 799, 100))
-	w := newWorld(t, accounts...)
+	w := newFixture(t, accounts...)
 	writeFile(t, filepath.Join(w.folder, "callback-token"), callbackToken+"\n")
 	writeFile(t, filepath.Join(w.folder, "aes-key"), callbackKey+"\n")
 	var entries strings.Builder
@@ -258,7 +258,7 @@ func TestAThousandProbesAtOnce(t *testing.T) {
 	for i := range most {
 		accounts = append(accounts, newAccount(fmt.Sprintf("account%04d", i), 2000+i, 100))
 	}
-	w := newWorld(t, accounts...)
+	w := newFixture(t, accounts...)
 	callbacks := newGathering(most)
 	server := httptest.NewServer(callbacks)
 	t.Cleanup(server.Close)

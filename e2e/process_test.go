@@ -16,17 +16,17 @@ import (
 )
 
 const (
-	// patience bounds each wait for something to happen. Nothing takes nearly as long, not even where
-	// twenty other processes want the same two processors.
+	// patience limits each wait. Nothing takes nearly as long, not even with twenty other processes on the same
+	// two processors.
 	patience = 5 * time.Minute
-	// exitTime is how long the exporter may take to end: far less than a call that hangs for patience.
+	// exitTime is how long the exporter may take to exit: far less than a call that hangs for patience.
 	exitTime = time.Minute
 )
 
-// clock is the one of the programs under test: they run in real time.
+// clock is the clock of the programs under test, which run in real time.
 func clock() time.Time { return time.Now() }
 
-// eventually tries until there is no error, and fails the test if that takes too long.
+// eventually calls try until it returns no error, and fails the test if that takes too long.
 func eventually(tb testing.TB, what string, try func() error) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), patience)
@@ -46,7 +46,7 @@ func eventually(tb testing.TB, what string, try func() error) {
 	}
 }
 
-// stream is what a process writes, to be read while it runs.
+// stream is the output of a process, which can be read while it runs.
 type stream struct {
 	mu      sync.Mutex
 	text    strings.Builder
@@ -64,7 +64,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// read returns what is there, and a channel that is closed when there is more.
+// read returns the text so far, and a channel that is closed when there is more.
 func (s *stream) read() (string, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *stream) String() string {
 	return text
 }
 
-// lines returns the whole lines that are there.
+// lines returns the complete lines so far.
 func (s *stream) lines() []string {
 	text := s.String()
 	end := strings.LastIndex(text, "\n")
@@ -90,17 +90,17 @@ func (s *stream) lines() []string {
 type process struct {
 	cmd            *exec.Cmd
 	stdout, stderr *stream
-	ended          chan struct{} // closed once it has ended and all it wrote is there
+	ended          chan struct{} // closed when it has exited and all output was read
 	killed         bool          // by the test, so that it has no exit code
 }
 
-// start runs a program in an empty folder and with an environment of its own; it is ended with the test.
+// start runs a program in an empty folder and with its own environment. It is stopped at the end of the test.
 func start(tb testing.TB, path string, args ...string) *process {
 	tb.Helper()
 	return startTo(tb, nil, path, args...)
 }
 
-// startTo is start with a file as the program's standard output; nil keeps it in the stream.
+// startTo is start with a file as the program's standard output; nil means the stream.
 func startTo(tb testing.TB, stdout *os.File, path string, args ...string) *process {
 	tb.Helper()
 	p := &process{cmd: exec.Command(path, args...), stdout: newStream(), stderr: newStream(), ended: make(chan struct{})}
@@ -115,20 +115,20 @@ func startTo(tb testing.TB, stdout *os.File, path string, args ...string) *proce
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // the state says how it ended
-		suite.kept.keep(tb.Name(), "stdout", p.stdout.String())
-		suite.kept.keep(tb.Name(), "stderr", p.stderr.String())
+		_ = p.cmd.Wait() // the error is in its state
+		suite.recorder.record(tb.Name(), "stdout", p.stdout.String())
+		suite.recorder.record(tb.Name(), "stderr", p.stderr.String())
 	}()
 	tb.Cleanup(func() { p.cleanUp(tb) })
 	return p
 }
 
-// environment is what a program under test finds: nothing of the developer's settings.
+// environment returns the environment of the programs under test, without the developer's settings.
 func environment(home string) []string {
 	env := []string{
 		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + home,
-		"WEIXIN_EXPORTER_WEB_LISTEN_ADDRESS=127.0.0.1:0", // the default may be taken on this machine
-		// By default the race detector keeps a program for a second at its end.
+		"WEIXIN_EXPORTER_WEB_LISTEN_ADDRESS=127.0.0.1:0", // the default port may be in use on this machine
+		// By default, the race detector delays the exit of a program by a second.
 		"GORACE=atexit_sleep_ms=10",
 	}
 	if folder := os.Getenv("GOCOVERDIR"); folder != "" {
@@ -137,10 +137,10 @@ func environment(home string) []string {
 	return env
 }
 
-// cleanUp ends the process if the test has not.
+// cleanUp stops the process if the test has not.
 func (p *process) cleanUp(tb testing.TB) {
 	tb.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have exited
 	timer := time.NewTimer(2 * exitTime)
 	defer timer.Stop()
 	select {
@@ -148,10 +148,10 @@ func (p *process) cleanUp(tb testing.TB) {
 	case <-timer.C:
 		_ = p.cmd.Process.Kill()
 		<-p.ended
-		tb.Errorf("%s did not end:\n%s", p.cmd.Path, mask(p.stderr.String()))
+		tb.Errorf("%s did not exit:\n%s", p.cmd.Path, mask(p.stderr.String()))
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 && !p.killed {
-		tb.Errorf("%s ended with code %d:\n%s", p.cmd.Path, code, mask(p.stderr.String()))
+		tb.Errorf("%s exited with code %d:\n%s", p.cmd.Path, code, mask(p.stderr.String()))
 	}
 }
 
@@ -163,7 +163,7 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// stop ends the process with a signal and fails unless it ends in time and with code 0.
+// stop sends a signal, and fails unless the process exits in time and with code 0.
 func (p *process) stop(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	p.signal(t, s)
@@ -179,7 +179,7 @@ func (p *process) stop(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// kill ends the process on the spot, as a machine that loses its power does.
+// kill kills the process, like a power failure.
 func (p *process) kill(t *testing.T) {
 	t.Helper()
 	p.killed = true
@@ -189,7 +189,7 @@ func (p *process) kill(t *testing.T) {
 	<-p.ended
 }
 
-// waitLine returns the first line of a stream, from the given one on, that holds all of the parts.
+// waitLine waits for a line of a stream, from the given one on, that contains all of the parts, and returns it.
 func (p *process) waitLine(tb testing.TB, s *stream, from int, parts ...string) string {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), patience)
@@ -210,18 +210,18 @@ func (p *process) waitLine(tb testing.TB, s *stream, from int, parts ...string) 
 			}
 		}
 		if ended {
-			tb.Fatalf("%s ended, and no line holds %q:\n%s", p.cmd.Path, parts, mask(s.String()))
+			tb.Fatalf("%s has exited, and no line contains %q:\n%s", p.cmd.Path, parts, mask(s.String()))
 		}
 		select {
 		case <-more:
 		case <-p.ended:
 		case <-ctx.Done():
-			tb.Fatalf("no line holds %q:\n%s", parts, mask(s.String()))
+			tb.Fatalf("no line contains %q:\n%s", parts, mask(s.String()))
 		}
 	}
 }
 
-// logged waits for a line of the log that holds all of the parts.
+// logged waits for a line of the log that contains all of the parts.
 func (p *process) logged(tb testing.TB, parts ...string) string {
 	tb.Helper()
 	return p.waitLine(tb, p.stderr, 0, parts...)
@@ -236,7 +236,7 @@ func containsAll(text string, parts []string) bool {
 	return true
 }
 
-// listensOn returns the address that a program says it listens on.
+// listensOn waits until a program logs that it listens, and returns the address.
 func (p *process) listensOn(tb testing.TB) string {
 	tb.Helper()
 	line := p.logged(tb, "Listening on", "address")
@@ -253,8 +253,8 @@ type exporter struct {
 	web
 }
 
-// runExporter starts a command of the exporter on a free port of the loopback interface and
-// waits until it listens.
+// runExporter starts a command of the exporter on a free port of the loopback interface and waits until it
+// listens.
 func runExporter(t *testing.T, args ...string) *exporter {
 	t.Helper()
 	p := start(t, suite.binary, append(args, "--web.listen-address=127.0.0.1:0")...)
@@ -269,7 +269,7 @@ func serve(t *testing.T, configFile string, args ...string) *exporter {
 	return x
 }
 
-// exitCode returns how a finished command ended, and an error where it was not by itself.
+// exitCode returns the exit code of a command, or an error if it did not exit by itself.
 func exitCode(err error) (int, error) {
 	var exit *exec.ExitError
 	switch {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// contractMetrics are the names that users rely on, apart from those of Go and the process.
+// contractMetrics returns the names of metrics that users rely on.
 func contractMetrics() []string {
 	var names []string
 	for _, period := range []string{"hourly", "daily"} {
@@ -43,7 +43,7 @@ func contractMetrics() []string {
 // prometheus is a running Prometheus.
 type prometheus struct{ web }
 
-// startPrometheus starts one with the given configuration.
+// startPrometheus starts a Prometheus with the given configuration.
 func startPrometheus(t *testing.T, config string, args ...string) prometheus {
 	t.Helper()
 	binary := program(t, "PROMETHEUS", "prometheus")
@@ -57,7 +57,7 @@ func startPrometheus(t *testing.T, config string, args ...string) prometheus {
 	return made
 }
 
-// runPrometheus starts one that scrapes the given exporters, by job.
+// runPrometheus starts a Prometheus that scrapes the given exporters, by job.
 func runPrometheus(t *testing.T, targets map[string]*exporter, args ...string) prometheus {
 	t.Helper()
 	var config strings.Builder
@@ -77,16 +77,16 @@ func runPrometheus(t *testing.T, targets map[string]*exporter, args ...string) p
 	return made
 }
 
-// sample is one element of an instant vector.
+// sample is an element of an instant vector.
 type sample struct {
 	labels map[string]string
 	value  float64
 }
 
-// query evaluates an expression that gives an instant vector.
+// query evaluates an expression whose result is an instant vector.
 func (p prometheus) query(t *testing.T, expression string) []sample {
 	t.Helper()
-	var answer struct {
+	var response struct {
 		Status, Error string
 		Warnings      []string
 		Data          struct {
@@ -98,11 +98,11 @@ func (p prometheus) query(t *testing.T, expression string) []sample {
 		}
 	}
 	text := p.get(t, "/api/v1/query?query="+url.QueryEscape(expression)).body
-	if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Status != "success" || len(answer.Warnings) > 0 || answer.Data.ResultType != "vector" {
+	if err := json.Unmarshal([]byte(text), &response); err != nil || response.Status != "success" || len(response.Warnings) > 0 || response.Data.ResultType != "vector" {
 		t.Fatalf("query %s: %v: %s", expression, err, mask(text))
 	}
-	samples := make([]sample, 0, len(answer.Data.Result))
-	for _, r := range answer.Data.Result {
+	samples := make([]sample, 0, len(response.Data.Result))
+	for _, r := range response.Data.Result {
 		value, err := strconv.ParseFloat(fmt.Sprint(r.Value[1]), 64)
 		if err != nil {
 			t.Fatalf("query %s: %v", expression, err)
@@ -112,19 +112,19 @@ func (p prometheus) query(t *testing.T, expression string) []sample {
 	return samples
 }
 
-// A real Prometheus scrapes both a configured exporter and the demonstration: once in the text
-// format of OpenMetrics, and once in protobuf with native histograms.
+// A real Prometheus scrapes a configured exporter and the demonstration: once in OpenMetrics, and once in protobuf
+// with native histograms.
 func TestPrometheusScrapes(t *testing.T) {
 	t.Parallel()
-	program(t, "PROMETHEUS", "prometheus") // before anything is started
-	w := newWorld(t, someAccounts()...)
+	program(t, "PROMETHEUS", "prometheus") // skips before anything is started
+	w := newFixture(t, someAccounts()...)
 	served := serve(t, w.config)
 	w.waitComplete(t, served.web, w.accounts...)
 	jobs := map[string]*exporter{"serve": served, "demo": runDemo(t)}
 	for _, c := range []struct {
 		name      string
 		args      []string
-		histogram string // how its number of observations is asked for
+		histogram string // the expression for its number of observations
 	}{
 		{"text", nil, "weixin_api_request_duration_seconds_count"},
 		{"protobuf", []string{"--enable-feature=native-histograms"}, "histogram_count(weixin_api_request_duration_seconds)"},
@@ -152,7 +152,7 @@ func TestPrometheusScrapes(t *testing.T) {
 	}
 }
 
-// checkScraped compares what Prometheus has of an exporter with what the exporter shows.
+// checkScraped compares the series of an exporter in Prometheus with those the exporter shows.
 func checkScraped(t *testing.T, p prometheus, job string, shown samples) {
 	t.Helper()
 	for _, name := range contractMetrics() {
@@ -162,7 +162,7 @@ func checkScraped(t *testing.T, p prometheus, job string, shown samples) {
 				want++
 			}
 		}
-		// Over time, because on a busy machine a later scrape may have run out of time.
+		// A later scrape may have timed out on a busy machine.
 		got := p.query(t, fmt.Sprintf(`last_over_time(%s{job=%q}[5m])`, name, job))
 		if want == 0 || len(got) != want {
 			t.Errorf("%s of %s: %d series in Prometheus, %d at the exporter", name, job, len(got), want)
@@ -176,20 +176,20 @@ func checkScraped(t *testing.T, p prometheus, job string, shown samples) {
 				labels = append(labels, "hour", hour)
 			}
 			if value, ok := shown[series(name, labels...)]; !ok || value != s.value {
-				t.Errorf("%s %v of %s: %v in Prometheus, %v (there: %v) at the exporter", name, s.labels, job, s.value, value, ok)
+				t.Errorf("%s %v of %s: %v in Prometheus, %v (exists: %v) at the exporter", name, s.labels, job, s.value, value, ok)
 			}
 		}
 	}
 }
 
-// checkNames asks for accounts by their names, however these are written.
-func checkNames(t *testing.T, p prometheus, w *world) {
+// checkNames queries accounts by name, including those whose names need escaping.
+func checkNames(t *testing.T, p prometheus, w *fixture) {
 	t.Helper()
 	for _, a := range w.accounts {
 		got := p.query(t, fmt.Sprintf(`sum without (hour) (last_over_time(weixin_interface_hourly_callbacks{job="serve",account=%q}[5m]))`, a.name))
 		daily := p.query(t, fmt.Sprintf(`last_over_time(weixin_interface_daily_callbacks{job="serve",account=%q}[5m])`, a.name))
 		if len(got) != 1 || len(daily) != 1 || got[0].value != daily[0].value || got[0].labels["account"] != a.name {
-			t.Errorf("%s: the hours sum up to %v, the day is %v", a.name, got, daily)
+			t.Errorf("%s: the sum of the hours is %v, the day is %v", a.name, got, daily)
 		}
 	}
 }

@@ -9,7 +9,7 @@ func TestQuotaMetrics(t *testing.T) {
 	t.Parallel()
 	shop, unverified := newAccount("shop", 1, 9000), newAccount("unverified", 2, 700)
 	shop.Quota, unverified.Errcode = 500, 48001
-	w := newWorld(t, shop, unverified)
+	w := newFixture(t, shop, unverified)
 	off := w.list(sourced{shop, "app_secret: " + shop.AppSecret}, sourced{unverified, "app_secret: " + unverified.AppSecret})
 	on := strings.Replace(off, "weixin:\n", "weixin:\n  quota: true\n", 1)
 	w.write(t, off)
@@ -17,7 +17,7 @@ func TestQuotaMetrics(t *testing.T) {
 	w.waitDays(t, x.web, 2, shop)
 	checkNoQuota(t, x.metrics(t))
 	if n := w.count("quota", shop.AppID); n != 0 {
-		t.Errorf("%d quota calls, although they are off by default", n)
+		t.Errorf("%d quota calls, although they are disabled by default", n)
 	}
 
 	w.write(t, on)
@@ -40,15 +40,15 @@ func TestQuotaMetrics(t *testing.T) {
 		used := float64(w.count(api, shop.AppID))
 		for name, want := range map[string]float64{"limit": 500, "used": used, "remaining": 500 - used} {
 			if value, ok := got[series("weixin_api_quota_"+name, "account", "shop", "api", api)]; value != want || !ok {
-				t.Errorf("%s: weixin_api_quota_%s is %v (there: %v), want %v", api, name, value, ok, want)
+				t.Errorf("%s: weixin_api_quota_%s is %v (exists: %v), want %v", api, name, value, ok, want)
 			}
 		}
 		if got[series("weixin_refresh_success", "account", "shop", "api", api)] != 1 {
-			t.Errorf("%s: asking for the quota changed weixin_refresh_success", api)
+			t.Errorf("%s: quota calls changed weixin_refresh_success", api)
 		}
 	}
 	if n := got[series("weixin_api_requests_total", "api", "quota", "errcode", "0")]; n < 2 {
-		t.Errorf("%v quota requests are counted, want one for each of the two calls at least", n)
+		t.Errorf("%v quota requests are counted, want at least one for each of the two calls", n)
 	}
 
 	x.reload(t)
@@ -69,7 +69,7 @@ func checkNoQuota(t *testing.T, got samples) {
 	t.Helper()
 	for key := range got {
 		if strings.HasPrefix(key, "weixin_api_quota") {
-			t.Errorf("%s is there, although quotas are not asked for", key)
+			t.Errorf("%s exists, although quotas are not requested", key)
 		}
 	}
 }

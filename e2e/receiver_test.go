@@ -25,15 +25,15 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// database is a receiver of remote write that can be asked like Prometheus and started again.
+// database is a remote write receiver with the query API of Prometheus, which can be restarted.
 type database struct {
 	web
 	process *process
 	run     func() *process
-	write   string // where it takes samples
+	write   string // the URL for samples
 }
 
-// freeAddress returns a loopback address that nobody listens on.
+// freeAddress returns a free address of the loopback interface.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", loopback+":0")
@@ -44,7 +44,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// newDatabase starts one; ready is the path that says so.
+// newDatabase starts a database. ready is the path of its readiness check.
 func newDatabase(t *testing.T, ready string, run func(address string) *process) *database {
 	t.Helper()
 	address := freeAddress(t)
@@ -71,7 +71,7 @@ func newDatabase(t *testing.T, ready string, run func(address string) *process) 
 	return d
 }
 
-// prometheusReceiver starts a Prometheus that takes samples as far back as the window; "" is none.
+// prometheusReceiver starts a Prometheus that accepts samples up to the age of the window; "" means no window.
 func prometheusReceiver(t *testing.T, variable, window string) *database {
 	t.Helper()
 	binary := program(t, variable, strings.ToLower(variable))
@@ -87,7 +87,7 @@ func prometheusReceiver(t *testing.T, variable, window string) *database {
 	})
 }
 
-// victoriaMetrics starts one.
+// victoriaMetrics starts a VictoriaMetrics.
 func victoriaMetrics(t *testing.T) *database {
 	t.Helper()
 	binary := program(t, "VICTORIA_METRICS", "victoria-metrics")
@@ -104,14 +104,13 @@ func (d *database) stop(t *testing.T) {
 	<-d.process.ended
 }
 
-func (d *database) startAgain() { d.process = d.run() }
+func (d *database) restart() { d.process = d.run() }
 
-// samplesOf returns all samples of the history that there are, by series and time; a time
-// that is there twice fails the test.
+// samples returns all samples of the history, by series and time. A repeated time fails the test.
 func (d *database) samples(t *testing.T) map[string]map[int64]float64 {
 	t.Helper()
 	got := map[string]map[int64]float64{}
-	for _, r := range d.ask(t, "/api/v1/query", "query", `{__name__=~"weixin_history_.+"}[60d]`) {
+	for _, r := range d.matrix(t, "/api/v1/query", "query", `{__name__=~"weixin_history_.+"}[60d]`) {
 		name := r.Metric["__name__"]
 		delete(r.Metric, "__name__")
 		key := series(name, "account", r.Metric["account"])
@@ -136,21 +135,21 @@ func (r row) values(t *testing.T) map[int64]float64 {
 		at, ok := v[0].(float64)
 		value, err := strconv.ParseFloat(fmt.Sprint(v[1]), 64)
 		if _, twice := values[int64(at)]; !ok || err != nil || twice {
-			t.Errorf("%v: %v (twice: %v): %v", r.Metric, v, twice, err)
+			t.Errorf("%v: %v (repeated: %v): %v", r.Metric, v, twice, err)
 		}
 		values[int64(at)] = value
 	}
 	return values
 }
 
-// ask makes a query whose result is a matrix.
-func (d *database) ask(t *testing.T, path string, parameters ...string) []row {
+// matrix evaluates a query whose result is a matrix.
+func (d *database) matrix(t *testing.T, path string, parameters ...string) []row {
 	t.Helper()
 	values := url.Values{}
 	for i := 0; i+1 < len(parameters); i += 2 {
 		values.Set(parameters[i], parameters[i+1])
 	}
-	var answer struct {
+	var response struct {
 		Status string
 		Data   struct {
 			ResultType string
@@ -158,14 +157,14 @@ func (d *database) ask(t *testing.T, path string, parameters ...string) []row {
 		}
 	}
 	text := d.get(t, path+"?"+values.Encode()).body
-	if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Status != "success" || answer.Data.ResultType != "matrix" {
+	if err := json.Unmarshal([]byte(text), &response); err != nil || response.Status != "success" || response.Data.ResultType != "matrix" {
 		t.Fatalf("%v: %v: %s", parameters, err, mask(text))
 	}
-	return answer.Data.Result
+	return response.Data.Result
 }
 
-// historyOf returns the samples that a receiver is to have of the accounts for the days from first to last.
-func (w *world) historyOf(first, last datacube.Date, accounts ...account) map[string]map[int64]float64 {
+// historyOf returns the samples of the accounts for the days from first to last.
+func (w *fixture) historyOf(first, last datacube.Date, accounts ...account) map[string]map[int64]float64 {
 	want := map[string]map[int64]float64{}
 	for _, a := range accounts {
 		for _, family := range past.Families() {
@@ -200,11 +199,11 @@ func lastDay(t *testing.T, x *exporter, accounts ...account) datacube.Date {
 	return last
 }
 
-// waitSent waits until an exporter has nothing pending for a receiver and has sent or given up
-// the number of samples.
+// waitSent waits until an exporter has no pending samples for a receiver, and has sent and given up so many; -1 means
+// any number.
 func waitSent(t *testing.T, x *exporter, endpoint string, sent, failed int) {
 	t.Helper()
-	eventually(t, "all samples to be at "+endpoint, func() error {
+	eventually(t, "all samples to be sent to "+endpoint, func() error {
 		got := x.metrics(t)
 		lost := 0.0
 		for key, value := range got {
@@ -215,13 +214,13 @@ func waitSent(t *testing.T, x *exporter, endpoint string, sent, failed int) {
 		count := got[series("weixin_remote_write_samples_total", "endpoint", endpoint)]
 		pending, ok := got[series("weixin_remote_write_pending_samples", "endpoint", endpoint)]
 		if !ok || pending != 0 || sent >= 0 && count != float64(sent) || failed >= 0 && lost != float64(failed) {
-			return fmt.Errorf("%v samples sent, %v given up, %v pending (there: %v); want %d and %d", count, lost, pending, ok, sent, failed)
+			return fmt.Errorf("%v samples sent, %v given up, %v pending (exists: %v); want %d and %d", count, lost, pending, ok, sent, failed)
 		}
 		return nil
 	})
 }
 
-// endpointOf returns how an exporter calls a receiver.
+// endpointOf returns an exporter's name of a receiver.
 func endpointOf(write string) string { return strings.TrimPrefix(write, "http://") }
 
 // listener is a receiver that stores what it gets, by remote write 1.0 and 2.0.
@@ -267,7 +266,7 @@ func (l *listener) store(request *remotewritetest.Request) {
 	}
 }
 
-// once returns the samples, each of which must have come once.
+// once returns the samples. Each must have arrived once.
 func (l *listener) once(t *testing.T) map[string]map[int64]float64 {
 	t.Helper()
 	l.mu.Lock()
@@ -275,11 +274,11 @@ func (l *listener) once(t *testing.T) map[string]map[int64]float64 {
 	got := map[string]map[int64]float64{}
 	for key, values := range l.samples {
 		got[key] = map[int64]float64{}
-		for at, came := range values {
-			if len(came) != 1 {
-				t.Errorf("%s at %d came %d times", key, at, len(came))
+		for at, arrived := range values {
+			if len(arrived) != 1 {
+				t.Errorf("%s at %d arrived %d times", key, at, len(arrived))
 			}
-			got[key][at] = came[0]
+			got[key][at] = arrived[0]
 		}
 	}
 	return got
@@ -289,7 +288,7 @@ func (l *listener) once(t *testing.T) map[string]map[int64]float64 {
 func mustEqual(t *testing.T, what string, want, got map[string]map[int64]float64) {
 	t.Helper()
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Abs(b) })); diff != "" {
-		t.Errorf("%s: samples differ (-truth +there):\n%.2000s", what, diff)
+		t.Errorf("%s: samples differ (-want +got):\n%.2000s", what, diff)
 	}
 }
 

@@ -15,9 +15,9 @@ import (
 
 func TestStartsWhileWeixinIsDownAndRecovers(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
-	door := closedDoor(t)
-	w.url = "http://" + door.address
+	w := newFixture(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
+	port := closedPort(t)
+	w.url = "http://" + port.address
 	w.write(t, w.yaml(w.accounts...))
 	x := serve(t, w.config)
 
@@ -39,23 +39,23 @@ func TestStartsWhileWeixinIsDownAndRecovers(t *testing.T) {
 		return nil
 	})
 	if page := x.get(t, "/").body; !strings.Contains(page, "What is wrong") || !strings.Contains(page, "connection refused") {
-		t.Error("the landing page does not say what is wrong")
+		t.Error("the landing page does not show the problem")
 	}
 
-	server := &httptest.Server{Listener: door.open(t), Config: &http.Server{Handler: w.sim}}
+	server := &httptest.Server{Listener: port.listen(t), Config: &http.Server{Handler: w.sim}}
 	server.Start()
 	t.Cleanup(server.Close)
 	w.waitComplete(t, x.web, w.accounts...)
 	w.checkFigures(t, x.metrics(t), w.accounts...)
 	x.logged(t, "level=info", "refresh recovered", "failing_since=")
 	if page := x.get(t, "/").body; strings.Contains(page, "What is wrong") {
-		t.Error("the landing page still says that something is wrong")
+		t.Error("the landing page still shows a problem")
 	}
 }
 
-func TestWrongSecretIsToldAndMended(t *testing.T) {
+func TestWrongSecret(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
+	w := newFixture(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
 	shop, bot := w.accounts[0], w.accounts[1]
 	wrong := shop
 	wrong.AppSecret = secretMarker + "wrong"
@@ -77,15 +77,15 @@ func TestWrongSecretIsToldAndMended(t *testing.T) {
 	got = x.metrics(t)
 	w.checkFigures(t, got, shop, bot)
 	if got[failures] != 1 || got[series("weixin_refresh_success", "account", "shop", "api", "daily")] != 1 {
-		t.Errorf("after mending: %s is %v, want still 1, and success", failures, got[failures])
+		t.Errorf("after the correction: %s is %v, want still 1, and success", failures, got[failures])
 	}
 	x.logged(t, "account=shop", "refresh recovered")
 }
 
-// The secret in a file of its own is read again with each reload.
+// A file with a secret is read again with each reload.
 func TestSecretFileIsReadAgain(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000))
+	w := newFixture(t, newAccount("shop", 1, 9000))
 	secret := filepath.Join(w.folder, "shop.secret")
 	text := strings.Replace(w.yaml(w.accounts...), "app_secret: "+w.accounts[0].AppSecret, "app_secret_file: shop.secret", 1)
 	w.write(t, text)
@@ -104,7 +104,7 @@ func TestSecretFileIsReadAgain(t *testing.T) {
 
 func TestLegacyTokenWarnsAndWorks(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000))
+	w := newFixture(t, newAccount("shop", 1, 9000))
 	shop := w.accounts[0]
 	w.write(t, strings.Replace(w.yaml(shop), "app_secret: "+shop.AppSecret, "app_secret: "+shop.AppSecret+"\n    token: {type: token}", 1))
 	x := serve(t, w.config)
@@ -125,9 +125,9 @@ func TestLegacyTokenWarnsAndWorks(t *testing.T) {
 	}
 }
 
-func TestRestartAsksForNothingThatIsKnown(t *testing.T) {
+func TestRestartRequestsNoKnownDay(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700), newAccount("cafe", 3, 30))
+	w := newFixture(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700), newAccount("cafe", 3, 30))
 	shop, bot, cafe := w.accounts[0], w.accounts[1], w.accounts[2]
 	w.write(t, w.yaml(shop, bot))
 	first := serve(t, w.config)
@@ -136,16 +136,16 @@ func TestRestartAsksForNothingThatIsKnown(t *testing.T) {
 	first.stop(t, syscall.SIGTERM)
 	calls := len(w.sim.Calls())
 
-	// The further account shows when all that is due has been asked for.
+	// When the further account is complete, everything that is due has been requested.
 	w.write(t, w.yaml(shop, bot, cafe))
 	second := serve(t, w.config)
 	got := second.metrics(t)
 	w.checkFigures(t, withoutAccount(got, "cafe"), shop, bot)
 	w.waitComplete(t, second.web, shop, bot, cafe)
 	w.checkFigures(t, second.metrics(t), shop, bot, cafe)
-	w.checkNothingKnownWasAsked(t, known, calls, shop, bot)
+	w.checkNoKnownDayRequested(t, known, calls, shop, bot)
 	if len(w.callsFor(cafe, calls)) == 0 {
-		t.Error("nothing was asked for the account that is not known")
+		t.Error("nothing was requested for the new account")
 	}
 }
 
@@ -159,13 +159,13 @@ func withoutAccount(got samples, name string) samples {
 	return rest
 }
 
-func TestRestartInTheMiddleOfTheHistory(t *testing.T) {
+func TestRestartDuringTheHistory(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000))
+	w := newFixture(t, newAccount("shop", 1, 9000))
 	shop := w.accounts[0]
 	remove := w.sim.Inject(weixintest.Fault{API: "hourly", Delay: patience})
 	first := serve(t, w.config)
-	eventually(t, "an hourly call under way", func() error {
+	eventually(t, "an hourly call", func() error {
 		for _, c := range w.callsFor(shop, 0) {
 			if c.API == "hourly" {
 				return nil
@@ -180,13 +180,13 @@ func TestRestartInTheMiddleOfTheHistory(t *testing.T) {
 	w.waitComplete(t, second.web, shop)
 	w.checkFigures(t, second.metrics(t), shop)
 	if asked := len(w.callsFor(shop, calls)); asked > history+4 {
-		t.Errorf("%d calls after the restart, want one for each hour's day that is not known, two daily ones at most, and a token", asked)
+		t.Errorf("%d calls after the restart, want one for each unknown day by the hour, at most two daily ones, and a token", asked)
 	}
 }
 
 func TestSecondExporterOnTheSameStore(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
+	w := newFixture(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
 	first := serve(t, w.config)
 	w.waitComplete(t, first.web, w.accounts...)
 	known := first.metrics(t)
@@ -197,14 +197,14 @@ func TestSecondExporterOnTheSameStore(t *testing.T) {
 	}
 	w.checkFigures(t, first.metrics(t), w.accounts...)
 	first.kill(t)
-	// The lock ends with the process.
+	// The lock is released with the process.
 	second := serve(t, w.config)
 	w.checkFigures(t, second.metrics(t), w.accounts...)
-	w.checkNothingKnownWasAsked(t, known, calls, w.accounts...)
+	w.checkNoKnownDayRequested(t, known, calls, w.accounts...)
 	second.stop(t, syscall.SIGTERM)
 }
 
-func TestOneAccountsFaultsLeaveTheOthersAlone(t *testing.T) {
+func TestFailuresOfOneAccountAffectNoOther(t *testing.T) {
 	t.Parallel()
 	accounts := []account{newAccount("good", 1, 9000), newAccount("fine", 2, 700)}
 	for i, reason := range []string{"permission", "account", "quota", "allow_list", "retired", "unknown"} {
@@ -212,7 +212,7 @@ func TestOneAccountsFaultsLeaveTheOthersAlone(t *testing.T) {
 		a.Errcode = []int{48001, 50002, 45009, 40164, 47009, 12345}[i]
 		accounts = append(accounts, a)
 	}
-	w := newWorld(t, accounts...)
+	w := newFixture(t, accounts...)
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, accounts[:2]...)
 	eventually(t, "every failure", func() error {
@@ -237,7 +237,7 @@ func TestOneAccountsFaultsLeaveTheOthersAlone(t *testing.T) {
 
 func TestHangingWeixinDoesNotDelayAScrape(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000))
+	w := newFixture(t, newAccount("shop", 1, 9000))
 	w.sim.Inject(weixintest.Fault{Delay: patience})
 	x := serve(t, w.config)
 	eventually(t, "a call that hangs", func() error {

@@ -25,7 +25,7 @@ func TestReload(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		args []string
-		// reload asks for it and waits until it is done; it is told what to expect.
+		// reload reloads the configuration and waits for the result; reason is the expected error, if any.
 		reload func(t *testing.T, x *exporter, reason string)
 	}{
 		{"by POST", []string{"--web.enable-lifecycle"}, func(t *testing.T, x *exporter, reason string) {
@@ -54,7 +54,7 @@ func TestReload(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700), newAccount("cafe", 3, 30))
+			w := newFixture(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700), newAccount("cafe", 3, 30))
 			shop, bot, cafe := w.accounts[0], w.accounts[1], w.accounts[2]
 			w.write(t, w.yaml(shop, bot))
 			x := serve(t, w.config, c.args...)
@@ -87,15 +87,15 @@ func TestReload(t *testing.T) {
 			w.waitComplete(t, x.web, shop, cafe)
 			w.checkFigures(t, x.metrics(t), shop, cafe)
 			if text := x.get(t, "/config").body; !strings.Contains(text, "name: cafe") || strings.Contains(text, "name: bot") {
-				t.Error("/config does not show the accounts of the configuration in force")
+				t.Error("/config does not show the current accounts")
 			}
 		})
 	}
 }
 
-func TestReloadKeepsWhatIsKnown(t *testing.T) {
+func TestReloadKeepsKnownDays(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
+	w := newFixture(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
 	shop, bot := w.accounts[0], w.accounts[1]
 	x := serve(t, w.config, "--web.enable-lifecycle")
 	w.waitComplete(t, x.web, w.accounts...)
@@ -113,12 +113,12 @@ func TestReloadKeepsWhatIsKnown(t *testing.T) {
 		t.Fatalf("status %d", p.status)
 	}
 	w.checkFigures(t, x.metrics(t), shop, bot)
-	w.checkNothingKnownWasAsked(t, known, calls, shop, bot)
+	w.checkNoKnownDayRequested(t, known, calls, shop, bot)
 }
 
 func TestReloadCannotMoveTheStore(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 500))
+	w := newFixture(t, newAccount("shop", 1, 500))
 	x := serve(t, w.config, "--web.enable-lifecycle")
 	w.write(t, strings.Replace(w.yaml(w.accounts...), "store.db", "other.db", 1))
 	p := x.ask(t, http.MethodPost, "/-/reload")
@@ -129,13 +129,13 @@ func TestReloadCannotMoveTheStore(t *testing.T) {
 		t.Errorf("status %d with\n%s\nwant 500 with\n%s", p.status, mask(p.body), want)
 	}
 	if _, err := os.Stat(filepath.Join(w.folder, "other.db")); err == nil {
-		t.Error("the other store was made")
+		t.Error("the other store was created")
 	}
 }
 
 func TestReloadWithoutFile(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 500))
+	w := newFixture(t, newAccount("shop", 1, 500))
 	x := serve(t, w.config, "--web.enable-lifecycle")
 	if err := os.Remove(w.config); err != nil {
 		t.Fatal(err)
@@ -153,7 +153,7 @@ func TestReloadWithoutFile(t *testing.T) {
 
 func TestReloadFromAnotherSiteIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 500))
+	w := newFixture(t, newAccount("shop", 1, 500))
 	x := serve(t, w.config, "--web.enable-lifecycle")
 	before := x.metrics(t)[reloadTime]
 	for _, headers := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "http://elsewhere.example"}} {
@@ -169,9 +169,9 @@ func TestReloadFromAnotherSiteIsRefused(t *testing.T) {
 	}
 }
 
-// checkNothingKnownWasAsked fails if, from a certain call on, Weixin was asked for a day that an
-// exporter with the given metrics knew already.
-func (w *world) checkNothingKnownWasAsked(t *testing.T, known samples, from int, accounts ...account) {
+// checkNoKnownDayRequested fails if Weixin was asked, from the call with the given index on, for a day that an
+// exporter with the given metrics had already.
+func (w *fixture) checkNoKnownDayRequested(t *testing.T, known samples, from int, accounts ...account) {
 	t.Helper()
 	for _, a := range accounts {
 		latest, ok := dateOf(known, "daily", a)
@@ -181,18 +181,18 @@ func (w *world) checkNothingKnownWasAsked(t *testing.T, known samples, from int,
 		}
 		latest = min(latest, hourly)
 		calls := w.callsFor(a, from)
-		asked := 0
+		requested := 0
 		for _, c := range calls {
 			if c.Begin == 0 {
 				continue // for a token
 			}
-			asked++
+			requested++
 			if c.Begin <= latest {
-				t.Errorf("%s: a call for %v to %v, although all up to %v was known", a.name, c.Begin, c.End, latest)
+				t.Errorf("%s: a call for %v to %v, although all days up to %v were known", a.name, c.Begin, c.End, latest)
 			}
 		}
-		if asked == 0 && len(calls) > 0 {
-			t.Errorf("%s: %d calls for a token that nobody needs", a.name, len(calls))
+		if requested == 0 && len(calls) > 0 {
+			t.Errorf("%s: %d calls for a token that is not needed", a.name, len(calls))
 		}
 	}
 }

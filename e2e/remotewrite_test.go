@@ -21,12 +21,12 @@ import (
 const (
 	writeV1 = "prometheus.WriteRequest"
 	writeV2 = "io.prometheus.write.v2.Request"
-	// daySamples is how many samples one day of an account has: four figures of 24 hours and of the day.
+	// daySamples is how many samples a day of an account has: four figures of 24 hours and of the day.
 	daySamples = 4*datacube.HoursPerDay + 4
 )
 
-// yamlWith returns the world's configuration with so many days and entries of remote_write.
-func (w *world) yamlWith(days int, endpoints ...string) string {
+// yamlWith returns the fixture's configuration with a history of so many days and with remote write endpoints.
+func (w *fixture) yamlWith(days int, endpoints ...string) string {
 	text := strings.Replace(w.yaml(w.accounts...), fmt.Sprintf("history: %dd", history), fmt.Sprintf("history: %dd", days), 1)
 	if len(endpoints) == 0 {
 		return text
@@ -34,15 +34,15 @@ func (w *world) yamlWith(days int, endpoints ...string) string {
 	return text + "remote_write:\n  - {" + strings.Join(endpoints, "}\n  - {") + "}\n"
 }
 
-// A receiver gets what is known, is away while more becomes known, and has everything once
-// it is back: each sample once and with the right value.
+// A receiver gets the history, is down while there is more, and has everything after it is up again: each sample
+// once and with the right value.
 func TestRemoteWriteSurvivesOutage(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, message string
 		start         func(t *testing.T) *database
-		falls         bool
-		day           string // the range that is exactly one day: before Prometheus 3 it began with its first instant
+		fallback      bool
+		day           string // the range of exactly one day: before Prometheus 3, ranges included their start
 	}{
 		{"Prometheus 3, 1.0", writeV1, func(t *testing.T) *database { t.Helper(); return prometheusReceiver(t, "PROMETHEUS3", "35d") }, false, "1d"},
 		{"Prometheus 3, 2.0", writeV2, func(t *testing.T) *database { t.Helper(); return prometheusReceiver(t, "PROMETHEUS3", "35d") }, false, "1d"},
@@ -54,7 +54,7 @@ func TestRemoteWriteSurvivesOutage(t *testing.T) {
 			t.Parallel()
 			d := c.start(t)
 			endpoint := endpointOf(d.write)
-			w := newWorld(t, newAccount("shop", 1, 90_000), newAccount(`小店 "2"`, 2, 12))
+			w := newFixture(t, newAccount("shop", 1, 90_000), newAccount(`小店 "2"`, 2, 12))
 			entry := fmt.Sprintf("url: %q, protobuf_message: %s, max_samples_per_send: 500", d.write, c.message)
 			w.write(t, w.yamlWith(10, entry))
 			x := serve(t, w.config, "--web.enable-lifecycle")
@@ -67,7 +67,7 @@ func TestRemoteWriteSurvivesOutage(t *testing.T) {
 			}
 			x.logged(t, "remote write is failing", "connection refused", endpoint)
 			w.waitComplete(t, x.web, w.accounts...)
-			d.startAgain()
+			d.restart()
 			x.logged(t, "remote write has recovered", endpoint)
 			waitSent(t, x, endpoint, 2*history*daySamples, 0)
 
@@ -81,19 +81,19 @@ func TestRemoteWriteSurvivesOutage(t *testing.T) {
 			})
 			mustEqual(t, c.name, want, d.samples(t))
 			w.checkDaySums(t, d, c.day, last)
-			if fell := strings.Contains(x.stderr.String(), "the receiver does not support remote write 2.0"); fell != c.falls {
-				t.Errorf("fallback to 1.0: %v, want %v", fell, c.falls)
+			if fallback := strings.Contains(x.stderr.String(), "the receiver does not support remote write 2.0"); fallback != c.fallback {
+				t.Errorf("fallback to 1.0: %v, want %v", fallback, c.fallback)
 			}
 		})
 	}
 }
 
-// checkDaySums asks for the sum of each day's hours as the documents show it.
-func (w *world) checkDaySums(t *testing.T, d *database, day string, last datacube.Date) {
+// checkDaySums queries the sum of the hours of each day as in the documentation.
+func (w *fixture) checkDaySums(t *testing.T, d *database, day string, last datacube.Date) {
 	t.Helper()
 	first := last - history + 1
 	for _, a := range w.accounts {
-		rows := d.ask(t, "/api/v1/query_range",
+		rows := d.matrix(t, "/api/v1/query_range",
 			"query", fmt.Sprintf("sum_over_time(weixin_history_hourly_callbacks{account=%q}[%s])", a.name, day),
 			"start", strconv.FormatInt(first.End().Unix(), 10), "end", strconv.FormatInt(last.End().Unix(), 10), "step", "86400")
 		if len(rows) != 1 {
@@ -102,7 +102,7 @@ func (w *world) checkDaySums(t *testing.T, d *database, day string, last datacub
 		sums := rows[0].values(t)
 		for date := first; date <= last; date++ {
 			if got, want := sums[date.End().Unix()], w.sim.Day(a.AppID, date).Callbacks; got != float64(want) {
-				t.Errorf("%s, %v: the hours sum up to %v, the day is %d", a.name, date, got, want)
+				t.Errorf("%s, %v: the sum of the hours is %v, the day is %d", a.name, date, got, want)
 			}
 		}
 	}
@@ -114,7 +114,7 @@ func TestRemoteWriteGivesUpWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, variable, window string
-		days                   int // without a window each series takes requests of its own, with pauses
+		days                   int // without a window, each series takes requests with pauses between them
 	}{
 		{"Prometheus 2 with a window", "PROMETHEUS", "10d", history},
 		{"Prometheus 2 without", "PROMETHEUS", "", 3},
@@ -125,12 +125,14 @@ func TestRemoteWriteGivesUpWhatIsRefused(t *testing.T) {
 			t.Parallel()
 			d := prometheusReceiver(t, c.variable, c.window)
 			endpoint := endpointOf(d.write)
-			w := newWorld(t, newAccount("shop", 1, 90_000), newAccount("bot", 2, 700))
+			w := newFixture(t, newAccount("shop", 1, 90_000), newAccount("bot", 2, 700))
 			w.write(t, w.yamlWith(c.days))
 			x := serve(t, w.config, "--web.enable-lifecycle")
 			w.waitDays(t, x.web, c.days, w.accounts...)
 			other := newListener(t)
-			w.write(t, w.yamlWith(c.days, fmt.Sprintf("url: %q", d.write), fmt.Sprintf("url: %q, protobuf_message: %s", other.URL, writeV2)))
+			w.write(t, w.yamlWith(c.days,
+				fmt.Sprintf("url: %q, max_samples_per_send: %d", d.write, min(2000, c.days*daySamples)), // several requests
+				fmt.Sprintf("url: %q, protobuf_message: %s", other.URL, writeV2)))
 			x.reload(t)
 			waitSent(t, x, endpointOf(other.URL), 2*c.days*daySamples, 0)
 			waitSent(t, x, endpoint, -1, -1)
@@ -150,21 +152,21 @@ func TestRemoteWriteGivesUpWhatIsRefused(t *testing.T) {
 			for key, values := range got {
 				for at, value := range values {
 					if want, ok := truth[key][at]; !ok || !near(want, value) {
-						t.Errorf("%s at %d is %v, want %v (there: %v)", key, at, value, want, ok)
+						t.Errorf("%s at %d is %v, want %v (exists: %v)", key, at, value, want, ok)
 					}
 				}
 			}
 			if c.window == "" {
-				return // what is accepted depends on what came before
+				return // which samples are accepted depends on their order
 			}
-			// Exactly what the window leaves out is missing.
+			// Exactly the samples outside the window are missing.
 			if n := total(got); float64(n) != sent {
-				t.Errorf("%d samples are there, %v were accepted", n, sent)
+				t.Errorf("%d samples exist, %v were accepted", n, sent)
 			}
 			for key, values := range truth {
 				for at := range values {
 					if _, ok := got[key][at]; ok != (at >= (last - 10).End().Unix()) {
-						t.Errorf("%s at %d is there: %v", key, at, ok)
+						t.Errorf("%s at %d exists: %v", key, at, ok)
 					}
 				}
 			}
@@ -172,11 +174,11 @@ func TestRemoteWriteGivesUpWhatIsRefused(t *testing.T) {
 	}
 }
 
-// A restart sends nothing again.
+// A restart sends no sample again.
 func TestRemoteWriteRestart(t *testing.T) {
 	t.Parallel()
 	l := newListener(t)
-	w := newWorld(t, newAccount("shop", 1, 90_000), newAccount("bot", 2, 700))
+	w := newFixture(t, newAccount("shop", 1, 90_000), newAccount("bot", 2, 700))
 	entry := fmt.Sprintf("url: %q, protobuf_message: %s", l.URL, writeV2)
 	w.write(t, w.yamlWith(10, entry))
 	x := serve(t, w.config)
@@ -184,13 +186,13 @@ func TestRemoteWriteRestart(t *testing.T) {
 	x.kill(t)
 	w.write(t, w.yamlWith(12, entry))
 	x = serve(t, w.config)
-	// Only the two days that are new are sent.
+	// Only the two new days are sent.
 	waitSent(t, x, endpointOf(l.URL), 2*2*daySamples, 0)
 	last := lastDay(t, x, w.accounts...)
 	mustEqual(t, "after a restart", w.historyOf(last-11, last, w.accounts...), l.once(t))
 }
 
-// A receiver that does not answer holds up neither another one nor the refresh nor the end.
+// A receiver that does not respond delays neither another one nor the refresh nor the shutdown.
 func TestRemoteWriteSlowReceiver(t *testing.T) {
 	t.Parallel()
 	hang := make(chan struct{})
@@ -203,21 +205,21 @@ func TestRemoteWriteSlowReceiver(t *testing.T) {
 	defer slow.Close()
 	defer close(hang)
 	fast := newListener(t)
-	w := newWorld(t, newAccount("shop", 1, 90_000))
+	w := newFixture(t, newAccount("shop", 1, 90_000))
 	w.write(t, w.yamlWith(history, fmt.Sprintf("url: %q", slow.URL), fmt.Sprintf("url: %q, protobuf_message: %s", fast.URL, writeV2)))
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
 	waitSent(t, x, endpointOf(fast.URL), history*daySamples, 0)
 	if sent, ok := x.metrics(t)[series("weixin_remote_write_samples_total", "endpoint", endpointOf(slow.URL))]; sent != 0 || !ok {
-		t.Errorf("the slow receiver accepted %v samples (there: %v)", sent, ok)
+		t.Errorf("the slow receiver accepted %v samples (exists: %v)", sent, ok)
 	}
 	x.stop(t, 15)
 }
 
-// What goes on about an endpoint is not disturbed by a reload that changes others.
-func TestRemoteWriteGoesOnOverReload(t *testing.T) {
+// A reload that changes other endpoints does not affect a request in flight.
+func TestRemoteWriteDuringReload(t *testing.T) {
 	t.Parallel()
-	took, released := make(chan struct{}, 1), make(chan struct{})
+	received, released := make(chan struct{}, 1), make(chan struct{})
 	release := sync.OnceFunc(func() { close(released) })
 	var requests atomic.Int32
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -228,17 +230,17 @@ func TestRemoteWriteGoesOnOverReload(t *testing.T) {
 			t.Errorf("request %d", n)
 			return
 		}
-		took <- struct{}{}
+		received <- struct{}{}
 		select {
 		case <-released:
 			w.WriteHeader(http.StatusNoContent)
 		case <-r.Context().Done():
-			t.Error("the request was broken off")
+			t.Error("the request was canceled")
 		}
 	}))
 	defer slow.Close()
 	defer release()
-	w := newWorld(t, newAccount("shop", 1, 90_000))
+	w := newFixture(t, newAccount("shop", 1, 90_000))
 	w.write(t, w.yamlWith(10))
 	x := serve(t, w.config, "--web.enable-lifecycle")
 	eventually(t, "all days to be known", func() error {
@@ -258,13 +260,13 @@ func TestRemoteWriteGoesOnOverReload(t *testing.T) {
 		}
 		switch i {
 		case 0:
-			<-took
+			<-received
 		case 1:
 			waitSent(t, x, endpointOf(other.URL), 10*daySamples, 0)
 		default:
-			eventually(t, "the other endpoint to be gone", func() error {
+			eventually(t, "the other endpoint to be removed", func() error {
 				if _, ok := x.metrics(t)[series("weixin_remote_write_samples_total", "endpoint", endpointOf(other.URL))]; ok {
-					return errors.New("it is there")
+					return errors.New("it exists")
 				}
 				return nil
 			})
@@ -274,7 +276,7 @@ func TestRemoteWriteGoesOnOverReload(t *testing.T) {
 	waitSent(t, x, endpointOf(slow.URL), 10*daySamples, 0)
 }
 
-// The demonstration sends its history, too.
+// The demonstration sends its history as well.
 func TestRemoteWriteOfDemo(t *testing.T) {
 	t.Parallel()
 	one, two := newListener(t), newListener(t)
@@ -295,7 +297,7 @@ func TestRemoteWriteOfDemo(t *testing.T) {
 			t.Fatalf("%s has no latest day", name)
 		}
 		checkShown(t, shown, sent, name, last)
-		// Earlier days are no longer shown; the simulator's hours sum up to its days.
+		// Earlier days are no longer shown; in the simulator, the hours of a day add up to the day.
 		hours := sent[series("weixin_history_hourly_callbacks", "account", name)]
 		for date := last - history + 1; date <= last; date++ {
 			sum := 0.0
@@ -303,7 +305,7 @@ func TestRemoteWriteOfDemo(t *testing.T) {
 				sum += hours[past.HourTime(date, hour).Unix()]
 			}
 			if day, ok := sent[series("weixin_history_daily_callbacks", "account", name)][past.DayTime(date).Unix()]; !ok || day != sum || sum == 0 {
-				t.Errorf("%s, %v: the hours sum up to %v, the day is %v (there: %v)", name, date, sum, day, ok)
+				t.Errorf("%s, %v: the sum of the hours is %v, the day is %v (exists: %v)", name, date, sum, day, ok)
 			}
 		}
 	}
@@ -312,7 +314,7 @@ func TestRemoteWriteOfDemo(t *testing.T) {
 	}
 }
 
-// checkShown compares what was sent of an account's latest day with what is shown of it.
+// checkShown compares the samples of an account's latest day with the metrics.
 func checkShown(t *testing.T, shown samples, sent map[string]map[int64]float64, name string, last datacube.Date) {
 	t.Helper()
 	for _, family := range past.Families() {
@@ -321,20 +323,20 @@ func checkShown(t *testing.T, shown samples, sent map[string]map[int64]float64, 
 		if family.API == datacube.Daily {
 			want, ok := shown[series(gauge, "account", name)]
 			if value, there := got[past.DayTime(last).Unix()]; !ok || !there || !near(want, value) {
-				t.Errorf("%s of %s is %v, want %v (there: %v)", family.Name, name, value, want, there)
+				t.Errorf("%s of %s is %v, want %v (exists: %v)", family.Name, name, value, want, there)
 			}
 			continue
 		}
 		for hour := range datacube.HoursPerDay {
 			want, ok := shown[series(gauge, "account", name, "hour", fmt.Sprintf("%02d", hour))]
 			if value, there := got[past.HourTime(last, hour).Unix()]; !ok || !there || !near(want, value) {
-				t.Errorf("%s of %s at %d is %v, want %v (there: %v)", family.Name, name, hour, value, want, there)
+				t.Errorf("%s of %s at %d is %v, want %v (exists: %v)", family.Name, name, hour, value, want, there)
 			}
 		}
 	}
 }
 
-// What was given up is sent again on demand, beside the exporter that serves, and under the same name.
+// Samples that were given up are sent again on request, by the running exporter and under the same name.
 func TestRemoteWriteResend(t *testing.T) {
 	t.Parallel()
 	var refuses atomic.Bool
@@ -345,18 +347,18 @@ func TestRemoteWriteResend(t *testing.T) {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(target)
-	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if refuses.Load() {
 			http.Error(w, "out of bounds", http.StatusBadRequest)
 			return
 		}
 		proxy.ServeHTTP(w, r)
 	}))
-	defer door.Close()
-	w := newWorld(t, newAccount("shop", 1, 90_000), newAccount("bot", 2, 700))
-	w.write(t, w.yamlWith(10, fmt.Sprintf("url: %q, name: main", door.URL)))
+	defer front.Close()
+	w := newFixture(t, newAccount("shop", 1, 90_000), newAccount("bot", 2, 700))
+	w.write(t, w.yamlWith(10, fmt.Sprintf("url: %q, name: main", front.URL)))
 	x := serve(t, w.config)
-	endpoint := endpointOf(door.URL)
+	endpoint := endpointOf(front.URL)
 	eventually(t, "all samples to be given up", func() error {
 		shown := x.metrics(t)
 		if lost := shown[series("weixin_remote_write_samples_failed_total", "endpoint", endpoint, "reason", "too_old")]; lost < 2*10*daySamples {
@@ -382,7 +384,7 @@ func TestRemoteWriteResend(t *testing.T) {
 	waitAccepted(t, x, endpoint, (2+16)*daySamples)
 	for _, c := range []struct {
 		code int
-		says string
+		text string
 		args []string
 	}{
 		{2, "--endpoint=other: wrong usage: the endpoints of", []string{"--since=2026-01-01", "--endpoint=other"}},
@@ -390,13 +392,13 @@ func TestRemoteWriteResend(t *testing.T) {
 		{2, "it is after the last day", []string{"--since=2026-01-02", "--until=2026-01-01"}},
 		{2, "since", nil},
 	} {
-		if got := resend(c.args...); got.code != c.code || !strings.Contains(got.stderr, c.says) {
+		if got := resend(c.args...); got.code != c.code || !strings.Contains(got.stderr, c.text) {
 			t.Errorf("%q: exit code %d, stderr %q", c.args, got.code, mask(got.stderr))
 		}
 	}
 }
 
-// waitAccepted waits until the endpoint has accepted so many samples and none is pending.
+// waitAccepted waits until an endpoint has accepted so many samples and none are pending.
 func waitAccepted(t *testing.T, x *exporter, endpoint string, samples int) {
 	t.Helper()
 	eventually(t, "samples to be sent again", func() error {

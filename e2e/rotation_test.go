@@ -12,11 +12,11 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// platformWorld has accounts that have authorised the platform, whose refresh tokens rotate with
-// each exchange, and an exporter's configuration that keeps nothing but them.
-func platformWorld(t *testing.T, accounts ...account) *world {
+// newPlatformFixture returns a fixture with accounts that have authorized the platform, whose refresh tokens rotate with
+// each exchange, and with a configuration that stores nothing but them.
+func newPlatformFixture(t *testing.T, accounts ...account) *fixture {
 	t.Helper()
-	w := newWorldWith(t, platforms(), accounts...)
+	w := newFixtureWith(t, platforms(), accounts...)
 	w.sim.RotateRefreshTokens(true)
 	server := w.tokenServer(t, false)
 	var all []sourced
@@ -30,9 +30,8 @@ func platformWorld(t *testing.T, accounts ...account) *world {
 	return w
 }
 
-// checkRefreshToken fails unless the file holds the refresh token that Weixin gave last and nobody
-// but its owner may read it.
-func (w *world) checkRefreshToken(t *testing.T, a account) {
+// checkRefreshToken fails unless the file has the latest refresh token of Weixin and only its owner can read it.
+func (w *fixture) checkRefreshToken(t *testing.T, a account) {
 	t.Helper()
 	path := w.path("tokens-" + a.name)
 	content, err := os.ReadFile(path)
@@ -40,7 +39,7 @@ func (w *world) checkRefreshToken(t *testing.T, a account) {
 		t.Fatal(err)
 	}
 	if strings.TrimSpace(string(content)) != w.sim.RefreshToken(a.AppID) {
-		t.Errorf("%s: the file does not hold the latest refresh token", a.name)
+		t.Errorf("%s: the file does not have the latest refresh token", a.name)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -51,8 +50,8 @@ func (w *world) checkRefreshToken(t *testing.T, a account) {
 	}
 }
 
-// checkNoLeftovers fails if there is anything in the folder beside the files of the test.
-func (w *world) checkNoLeftovers(t *testing.T) {
+// checkNoLeftovers fails if there are temporary files in the folder.
+func (w *fixture) checkNoLeftovers(t *testing.T) {
 	t.Helper()
 	entries, err := os.ReadDir(w.folder)
 	if err != nil {
@@ -68,7 +67,7 @@ func (w *world) checkNoLeftovers(t *testing.T) {
 func TestRefreshTokenRotates(t *testing.T) {
 	t.Parallel()
 	shop := authorized("shop", 1)
-	w := platformWorld(t, shop)
+	w := newPlatformFixture(t, shop)
 	before := w.sim.RefreshToken(shop.AppID)
 	if err := os.Chmod(w.path("tokens-shop"), 0o644); err != nil {
 		t.Fatal(err)
@@ -91,7 +90,7 @@ func TestRefreshTokenRotates(t *testing.T) {
 		t.Error("the refresh token did not rotate with the restart")
 	}
 	if text := second.stderr.String(); strings.Contains(text, "level=warn") || strings.Contains(text, "level=error") {
-		t.Errorf("the restart has something to complain of:\n%s", mask(text))
+		t.Errorf("the restart has warnings or errors:\n%s", mask(text))
 	}
 	if n := w.count("authorizer", shop.AppID); n != 2 {
 		t.Errorf("%d exchanges of the refresh token, want one for each start", n)
@@ -99,14 +98,14 @@ func TestRefreshTokenRotates(t *testing.T) {
 	w.checkNoLeftovers(t)
 }
 
-// The tokens end again and again while the exporter works, which makes it exchange its refresh
-// tokens, and it is killed at any moment. Whenever it is started again, it gets figures.
+// The tokens expire again and again while the exporter works, so that it exchanges its refresh tokens, and it is
+// killed at any moment. It gets figures after every restart.
 func TestKilledWhileRefreshTokensRotate(t *testing.T) {
 	t.Parallel()
 	const rounds = 10
 	accounts := []account{authorized("shop", 1), authorized("bot", 2), authorized("cafe", 3), authorized("news", 4)}
-	w := platformWorld(t, accounts...)
-	remove := w.sim.Inject(weixintest.Fault{API: "hourly", Delay: 50 * time.Millisecond}) // there is work left to be killed in
+	w := newPlatformFixture(t, accounts...)
+	remove := w.sim.Inject(weixintest.Fault{API: "hourly", Delay: 50 * time.Millisecond}) // so that it is still working when it is killed
 	exchanges := func() int {
 		n := 0
 		for _, a := range accounts {
@@ -118,13 +117,13 @@ func TestKilledWhileRefreshTokensRotate(t *testing.T) {
 	for range rounds {
 		x := serve(t, w.config)
 		w.waitFigures(t, x.web, accounts...)
-		w.pass(2 * time.Hour) // all tokens end
+		w.pass(2 * time.Hour) // all tokens expire
 		if killAfter(t, x, exchanges, exchanges()+1+rand.IntN(len(accounts))) {
 			hits++
 		}
 	}
 	if hits < rounds/2 {
-		t.Errorf("only %d of %d kills came while tokens were exchanged", hits, rounds)
+		t.Errorf("only %d of %d kills were during an exchange of tokens", hits, rounds)
 	}
 	remove()
 	last := serve(t, w.config)
@@ -138,8 +137,8 @@ func TestKilledWhileRefreshTokensRotate(t *testing.T) {
 	}
 }
 
-// killAfter kills the exporter some moments after the counted thing has happened often enough. Where
-// that does not come, since all is known already, it kills it anyway and returns false.
+// killAfter kills the exporter a moment after count has reached a number. If that does not happen, because all days
+// are known, it kills it anyway and returns false.
 func killAfter(t *testing.T, x *exporter, count func() int, wanted int) bool {
 	t.Helper()
 	deadline := time.NewTimer(15 * time.Second)

@@ -21,16 +21,16 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// The benchmarks of this file run the real binary with many accounts and report what it takes:
-// processor time, user and system together, and the highest resident memory.
+// The benchmarks of this file run the binary with many accounts and report its CPU time, user and system, and its
+// peak resident memory.
 
-// BenchmarkStart starts over a full store, in which no call is due, until the first complete
-// scrape, and then scrapes it eight at a time, as a Prometheus does and as a person does.
+// BenchmarkStart starts with a full store, so that no call is due, until the first complete scrape, and then sends
+// eight concurrent scrapes, with and without compression.
 func BenchmarkStart(b *testing.B) {
 	for _, accounts := range []int{1000, 10_000} {
 		b.Run(fmt.Sprintf("accounts=%d", accounts), func(b *testing.B) {
 			if testing.Short() && accounts > 1000 {
-				b.Skip("takes two minutes to fill the store")
+				b.Skip("filling the store takes two minutes")
 			}
 			config := manyAccounts(b, accounts, "http://127.0.0.1:9", history, 4)
 			fillStore(b, config, accounts)
@@ -41,12 +41,12 @@ func BenchmarkStart(b *testing.B) {
 				metrics := "http://" + x.listensOn(b) + "/metrics"
 				x.waitSnapshot(b, metrics)
 				ready = ready.add(x.usage(b))
-				bytes = scrapeWhole(b, metrics, "gzip")
+				bytes = scrapeAll(b, metrics, "gzip")
 				toFirst = toFirst.add(x.usage(b))
 				for _, encoding := range []string{"gzip", "identity"} {
 					var clients sync.WaitGroup
 					for range 8 {
-						clients.Go(func() { scrapeWhole(b, metrics, encoding) })
+						clients.Go(func() { scrapeAll(b, metrics, encoding) })
 					}
 					clients.Wait()
 				}
@@ -62,8 +62,8 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// BenchmarkRound lets the program ask for yesterday of all accounts a Weixin that takes 50 ms for
-// each answer: a token call and two others for each account. The store is there, but empty.
+// BenchmarkRound requests yesterday for all accounts from a Weixin that takes 50 ms for each response: a token call
+// and two others for each account. The store is empty.
 func BenchmarkRound(b *testing.B) {
 	const latency = 50 * time.Millisecond
 	for _, c := range []struct{ accounts, workers int }{{500, 16}, {1000, 64}, {5000, 64}} {
@@ -100,13 +100,12 @@ func BenchmarkRound(b *testing.B) {
 	}
 }
 
-// BenchmarkClients lets 50 clients ask 10,000 accounts for a minute, in all formats and encodings,
-// for shards of different numbers, for single families and for pages; every fifth reads
-// slowly or not at all. It fails if a client that reads gets no answer, and reports the highest
-// memory of the program.
+// BenchmarkClients has 50 clients that request the metrics of 10,000 accounts for a minute, in all formats and
+// encodings, in shards of different counts, by family, and pages; every fifth reads slowly or not at all. It fails
+// if a client that reads gets no response, and reports the peak memory of the program.
 func BenchmarkClients(b *testing.B) {
 	if testing.Short() {
-		b.Skip("takes three minutes to fill the store")
+		b.Skip("filling the store takes three minutes")
 	}
 	const accounts, clients, duration = 10_000, 50, time.Minute
 	config := manyAccounts(b, accounts, "http://127.0.0.1:9", history, 4)
@@ -142,10 +141,10 @@ func BenchmarkClients(b *testing.B) {
 		x.end(b)
 	}
 	b.ReportMetric(peak, "MB-peak")
-	b.ReportMetric(float64(served.Load())/duration.Seconds()/float64(b.N), "answers/s")
+	b.ReportMetric(float64(served.Load())/duration.Seconds()/float64(b.N), "responses/s")
 }
 
-// mixed returns a request of which each client has another kind.
+// mixed returns a request that differs between clients.
 func mixed(ctx context.Context, base string, client int) (*http.Request, error) {
 	paths := []string{"/metrics", "/metrics?shard=%d/8", "/metrics", "/metrics?shard=1/3", "/metrics?name[]=weixin_interface_hourly_callbacks", "/config", "/metrics"}
 	path := paths[client%len(paths)]
@@ -161,7 +160,7 @@ func mixed(ctx context.Context, base string, client int) (*http.Request, error) 
 	return request, nil
 }
 
-// wellBehaved asks and reads as quickly as it can.
+// wellBehaved sends a request and reads the response as quickly as it can.
 func wellBehaved(ctx context.Context, transport http.RoundTripper, base string, client int) error {
 	request, err := mixed(ctx, base, client)
 	if err != nil {
@@ -179,7 +178,7 @@ func wellBehaved(ctx context.Context, transport http.RoundTripper, base string, 
 	return nil
 }
 
-// sluggish asks and reads next to nothing until it is cut off.
+// sluggish sends a request and reads very slowly until it is aborted.
 func sluggish(ctx context.Context, transport http.RoundTripper, base string, client int) {
 	request, err := mixed(ctx, base, client)
 	if err != nil {
@@ -218,8 +217,8 @@ func manyAccounts(b *testing.B, accounts int, url string, days, workers int) str
 	return path
 }
 
-// fillStore makes the store of a configuration and stores the whole history of the accounts the
-// way it comes in: day by day.
+// fillStore creates the store of a configuration with the whole history of the accounts, in the order in which it
+// arrives: day by day.
 func fillStore(b *testing.B, config string, accounts int) {
 	b.Helper()
 	s, err := store.Open(b.Context(), filepath.Join(filepath.Dir(config), "store.db"), store.Options{})
@@ -228,7 +227,7 @@ func fillStore(b *testing.B, config string, accounts int) {
 	}
 	defer s.Close()
 	today := datacube.DateOf(clock())
-	for date := today - history; date <= today; date++ { // the last of them for the case that it becomes midnight
+	for date := today - history; date <= today; date++ { // including today, in case midnight passes
 		asked := date.Start()
 		state := store.State{Status: store.Known, Asks: 1, AskedAt: asked, KnownAt: asked, Rechecked: true}
 		var records []store.Record
@@ -251,8 +250,8 @@ func fillStore(b *testing.B, config string, accounts int) {
 	}
 }
 
-// scrapeWhole asks for OpenMetrics, reads all of it and returns how much there is to read.
-func scrapeWhole(b *testing.B, url, encoding string) int64 {
+// scrapeAll requests OpenMetrics and returns the size of the response.
+func scrapeAll(b *testing.B, url, encoding string) int64 {
 	b.Helper()
 	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -273,7 +272,7 @@ func scrapeWhole(b *testing.B, url, encoding string) int64 {
 	return n
 }
 
-// waitSnapshot waits until the first snapshot stands.
+// waitSnapshot waits for the first snapshot.
 func (p *process) waitSnapshot(b *testing.B, metrics string) {
 	b.Helper()
 	ready := strings.TrimSuffix(metrics, "/metrics") + "/-/ready"
@@ -290,24 +289,24 @@ func (p *process) waitSnapshot(b *testing.B, metrics string) {
 	})
 }
 
-// end ends the process; the benchmark goes on.
+// end stops the process during a benchmark.
 func (p *process) end(b *testing.B) {
 	b.Helper()
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	<-p.ended
 }
 
-// usage is what a process has taken so far.
+// usage is the resource usage of a process.
 type usage struct {
-	seconds float64 // of processor time
-	peak    float64 // MB of resident memory, at the highest
+	seconds float64 // CPU time
+	peak    float64 // peak resident memory in MB
 }
 
 func (u usage) add(other usage) usage {
 	return usage{u.seconds + other.seconds, max(u.peak, other.peak)}
 }
 
-// usage reads what the kernel says of the process.
+// usage reads the resource usage of the process from the kernel.
 func (p *process) usage(b *testing.B) usage {
 	b.Helper()
 	folder := fmt.Sprintf("/proc/%d/", p.cmd.Process.Pid)
@@ -324,7 +323,7 @@ func (p *process) usage(b *testing.B) usage {
 	system, systemErr := strconv.ParseFloat(fields[12], 64)
 	highest := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
 	if err := errors.Join(userErr, systemErr); err != nil || highest == nil {
-		b.Fatalf("what the kernel says cannot be read: %v\n%s", err, status)
+		b.Fatalf("the resource usage cannot be read: %v\n%s", err, status)
 	}
 	kilobytes, err := strconv.ParseFloat(string(highest[1]), 64)
 	if err != nil {
@@ -333,12 +332,12 @@ func (p *process) usage(b *testing.B) usage {
 	return usage{seconds: (user + system) / 100, peak: kilobytes * 1024 / 1e6}
 }
 
-// slowWeixin answers each call with the same text after some time. It does less than
-// weixintest, so that it takes little of the processors that the program needs.
+// slowWeixin responds to each call with the same text after some time. It does less than weixintest, so that it
+// leaves the CPU to the program.
 type slowWeixin struct {
 	latency  time.Duration
-	calls    int64 // after as many it is done
-	answered chan struct{}
+	calls    int64         // the expected number
+	answered chan struct{} // closed after that number of calls
 
 	begun, seen, connections atomic.Int64
 	known                    sync.Map // connections, by address

@@ -12,18 +12,18 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	_ "modernc.org/sqlite" // as the exporter's own driver, to spoil its files
+	_ "modernc.org/sqlite" // the exporter's own driver, to modify its files
 
 	"weixin_exporter/internal/store"
 )
 
-// The command line, as scripts with the exact texts. Beside the usual commands of testscript they have:
+// TestScripts tests the command line with scripts and exact texts. In addition to the usual commands of testscript, they have:
 //
-//	exits CODE [ARG...]  runs the exporter with the arguments; it must end with the code
-//	listen VARIABLE      opens a port and puts its address into the variable
-//	database FILE        makes a store of the exporter
-//	newer FILE           makes a store as if a newer version had written it
-//	damage FILE FROM     overwrites the pages of a file from a certain one on; -1 is the last one
+//	exits CODE [ARG...]  runs the exporter with the arguments; it must exit with the code
+//	listen VARIABLE      opens a port and stores its address in the variable
+//	database FILE        creates a store of the exporter
+//	newer FILE           creates a store of a newer version
+//	damage FILE FROM     overwrites the pages of a file from the given one on; -1 is the last one
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -49,7 +49,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// exits runs the exporter in the script's folder and keeps what it says.
+// exits runs the exporter in the script's folder and records its output.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: exits CODE [ARG...]")
@@ -72,8 +72,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	stdout, stderr := newStream(), newStream()
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(stdout, ts.Stdout()), io.MultiWriter(stderr, ts.Stderr())
 	code, err := exitCode(cmd.Run())
-	suite.kept.keep("TestScripts/"+ts.Name(), "stdout", stdout.String())
-	suite.kept.keep("TestScripts/"+ts.Name(), "stderr", stderr.String())
+	suite.recorder.record("TestScripts/"+ts.Name(), "stdout", stdout.String())
+	suite.recorder.record("TestScripts/"+ts.Name(), "stderr", stderr.String())
 	ts.Check(err)
 	if code != want {
 		ts.Fatalf("exit code %d, want %d:\n%s", code, want, mask(stderr.String()))

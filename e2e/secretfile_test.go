@@ -10,15 +10,15 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// The app secret is reset in Weixin's console and its file rewritten while the exporter works. The next
-// time it needs a token it reads the file again, and nothing fails.
+// The app secret is reset in Weixin's console and its file is updated while the exporter works. It reads the
+// file again when it next needs a token, and nothing fails.
 func TestSecretRotatesWithoutRestart(t *testing.T) {
 	t.Parallel()
 	shop := newAccount("shop", 1, 9000)
-	w := newWorld(t, shop)
+	w := newFixture(t, shop)
 	w.put(t, "secret", shop.AppSecret+"\n")
 	w.write(t, strings.Replace(w.yaml(shop), "app_secret: "+shop.AppSecret, "app_secret_file: secret", 1))
-	remove := w.sim.Inject(weixintest.Fault{API: "hourly", Delay: 100 * time.Millisecond}) // there is work left
+	remove := w.sim.Inject(weixintest.Fault{API: "hourly", Delay: 100 * time.Millisecond}) // so that it is still working
 	x := serve(t, w.config)
 	w.waitFigures(t, x.web, shop)
 
@@ -26,7 +26,7 @@ func TestSecretRotatesWithoutRestart(t *testing.T) {
 	w.sim.SetSecret(shop.AppID, other)
 	w.put(t, "secret", other+"\n")
 	from := len(w.sim.Calls())
-	w.pass(2 * time.Hour) // the token ends
+	w.pass(2 * time.Hour) // the token expires
 	remove()
 	w.waitComplete(t, x.web, shop)
 	got := x.metrics(t)
@@ -47,11 +47,11 @@ func TestSecretRotatesWithoutRestart(t *testing.T) {
 	}
 }
 
-// Where the file is rewritten too late, the refusal is told, and a reload mends it at once.
+// If the file is updated too late, the refusal is logged, and a reload resolves it at once.
 func TestSecretRotatesWithReload(t *testing.T) {
 	t.Parallel()
 	shop := newAccount("shop", 1, 9000)
-	w := newWorld(t, shop)
+	w := newFixture(t, shop)
 	w.put(t, "secret", shop.AppSecret+"\n")
 	other := secretMarker + "after-the-reset"
 	w.sim.SetSecret(shop.AppID, other)
@@ -70,11 +70,11 @@ func TestSecretRotatesWithReload(t *testing.T) {
 	}
 }
 
-// A file with a secret that others may read gets a warning from check and from serve.
+// check and serve warn about a file with a secret that others can read.
 func TestSecretOpenToOthers(t *testing.T) {
 	t.Parallel()
 	shop, bot := newAccount("shop", 1, 9000), newAccount("bot", 2, 700)
-	w := newWorld(t, shop, bot)
+	w := newFixture(t, shop, bot)
 	w.put(t, "open", shop.AppSecret)
 	w.put(t, "closed", bot.AppSecret)
 	if err := os.Chmod(w.path("open"), 0o640); err != nil {

@@ -9,17 +9,17 @@ import (
 	"testing"
 )
 
-// The configuration in docs/large-platforms.md lets a real Prometheus find the shards by itself and scrape each
-// account once.
-func TestPrometheusFindsTheShards(t *testing.T) {
+// With the configuration in docs/large-platforms.md, a real Prometheus discovers the shards and scrapes each account
+// once.
+func TestPrometheusDiscoversShards(t *testing.T) {
 	t.Parallel()
-	program(t, "PROMETHEUS", "prometheus") // before anything is started
+	program(t, "PROMETHEUS", "prometheus") // skips before anything is started
 	const shards = 8
 	var accounts []account
 	for i := range 3 * shards {
 		accounts = append(accounts, newAccount(fmt.Sprintf("account-%d", i), i, int64(i*100)))
 	}
-	w := newWorld(t, accounts...)
+	w := newFixture(t, accounts...)
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, accounts...)
 
@@ -65,7 +65,7 @@ func TestPrometheusFindsTheShards(t *testing.T) {
 
 func TestShards(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, someAccounts()...)
+	w := newFixture(t, someAccounts()...)
 	x := serve(t, w.config, "--web.telemetry-path=/statistics")
 	got := map[string]int{}
 	for _, shard := range []string{"1/3", "2/3", "3/3"} {
@@ -87,9 +87,9 @@ func TestShards(t *testing.T) {
 			t.Errorf("%s: status %d, want 400", path, p.status)
 		}
 	}
-	// The scheme and the path are those of the job, which knows what stands in front of the exporter.
+	// Scheme and path are left to the scrape job, since there may be a proxy in front of the exporter.
 	if p := x.get(t, "/sd?shards=2"); !strings.Contains(p.body, x.base.Host) || !strings.Contains(p.body, `"__param_shard":"2/2"`) ||
 		strings.Contains(p.body, "__metrics_path__") || strings.Contains(p.body, "__scheme__") {
-		t.Errorf("/sd answers %s", p.body)
+		t.Errorf("the response of /sd is %s", p.body)
 	}
 }

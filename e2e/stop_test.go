@@ -11,13 +11,13 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// The exporter ends in time although calls to Weixin hang and a scraper is slow. Not parallel
-// with other tests, because the time is bounded.
-func TestSignalEndsItInTime(t *testing.T) { //nolint:tparallel // see above
+// The exporter exits in time although calls to Weixin hang and a scraper is slow. It does not run in parallel
+// with other tests, because the time is limited.
+func TestStopInTime(t *testing.T) { //nolint:tparallel // see above
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
+			w := newFixture(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
 			w.sim.Inject(weixintest.Fault{API: "hourly", Delay: patience})
 			w.sim.Inject(weixintest.Fault{API: "daily", AppID: w.accounts[1].AppID, Delay: patience})
 			x := serve(t, w.config)
@@ -38,11 +38,11 @@ func TestSignalEndsItInTime(t *testing.T) { //nolint:tparallel // see above
 				t.Fatal(err)
 			}
 			defer func() { _ = slow.Close() }()
-			// A body is announced and never comes, so the answer waits for it.
+			// The announced body never arrives, so the response waits for it.
 			if _, err := io.WriteString(slow, "GET /metrics HTTP/1.1\r\nHost: exporter\r\nContent-Length: 1\r\n\r\n"); err != nil {
 				t.Fatal(err)
 			}
-			x.get(t, "/-/healthy") // accepted later than the slow one
+			x.get(t, "/-/healthy") // accepted after the slow one
 			x.stop(t, s)
 			x.logged(t, `msg="stopping; running requests may end"`)
 			x.logged(t, `msg="some requests were cut off"`)
@@ -59,34 +59,34 @@ func TestSignalEndsItInTime(t *testing.T) { //nolint:tparallel // see above
 
 func TestSecondSignalChangesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000))
+	w := newFixture(t, newAccount("shop", 1, 9000))
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
 	x.signal(t, syscall.SIGINT)
 	x.stop(t, syscall.SIGTERM)
 }
 
-// A connection on which nothing is ever asked, as browsers open them in advance, delays nothing.
-func TestSpareConnectionDoesNotDelayTheEnd(t *testing.T) {
+// An unused connection, as browsers open them in advance, does not delay the shutdown.
+func TestUnusedConnectionDoesNotDelayTheShutdown(t *testing.T) {
 	t.Parallel()
 	x := runExporter(t, "demo")
-	spare, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", x.base.Host)
+	unused, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", x.base.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = spare.Close() }()
-	x.get(t, "/-/healthy") // accepted later than the spare one
+	defer func() { _ = unused.Close() }()
+	x.get(t, "/-/healthy") // accepted after the unused one
 	x.stop(t, syscall.SIGINT)
 	x.logged(t, "msg=stopped")
 	for _, line := range x.stderr.lines() {
 		if containsAll(line, []string{"cut off"}) {
-			t.Errorf("nothing was asked, but: %s", mask(line))
+			t.Errorf("there was no request, but: %s", mask(line))
 		}
 	}
 }
 
-// A terminal that is closed ends the demonstration, which has nothing to reload.
-func TestHangupEndsTheDemonstration(t *testing.T) {
+// Closing the terminal stops the demonstration, which has nothing to reload.
+func TestHangupStopsTheDemonstration(t *testing.T) {
 	t.Parallel()
 	x := runExporter(t, "demo")
 	x.stop(t, syscall.SIGHUP)
@@ -94,8 +94,8 @@ func TestHangupEndsTheDemonstration(t *testing.T) {
 	checkEmpty(t, x.cmd.Dir)
 }
 
-// A configuration that is never read to its end, on a network drive that hangs, say, does not keep a signal from
-// ending what waits for it.
+// A configuration whose reading hangs, for example on a network drive, does not prevent a signal from stopping the
+// command.
 func TestSignalWhileTheConfigurationIsRead(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -113,8 +113,8 @@ func TestSignalWhileTheConfigurationIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		x := start(t, suite.binary, append(c.args, "--config.file="+pipe)...)
-		x.killed = true // its code is looked at here
-		// Opening the pipe for writing waits until the program reads it.
+		x.killed = true // its code is checked here
+		// Opening the pipe for writing blocks until the program reads it.
 		writer, err := os.OpenFile(pipe, os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// storedDays opens a store, which examines it, and returns how many days it has of an account.
+// storedDays opens a store, which checks its integrity, and returns the number of days of an account.
 func storedDays(t *testing.T, path string, a account) int64 {
 	t.Helper()
 	known, err := store.Open(t.Context(), path, store.Options{})
@@ -31,7 +31,7 @@ func storedDays(t *testing.T, path string, a account) int64 {
 }
 
 // backup writes a copy of the store.
-func (w *world) backup(t *testing.T, path string) {
+func (w *fixture) backup(t *testing.T, path string) {
 	t.Helper()
 	f := finish(t, nil, "--config.file="+w.config, "store", "backup", path)
 	if want := path + ": a copy of " + filepath.Join(w.folder, "store.db"); f.code != 0 || !strings.HasPrefix(f.stdout, want) {
@@ -42,9 +42,8 @@ func (w *world) backup(t *testing.T, path string) {
 	}
 }
 
-// TestTheStoreChangesUnderTheExporter does to the files of a running exporter what people do, and then
-// kills it or stops it.
-func TestTheStoreChangesUnderTheExporter(t *testing.T) {
+// The files of a running exporter are deleted or replaced, and then it is killed or stopped.
+func TestStoreFilesChangeWhileOpen(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		do    func(path, backup string) error
@@ -71,7 +70,7 @@ func TestTheStoreChangesUnderTheExporter(t *testing.T) {
 			way := map[bool]string{true: "killed", false: "stopped"}[kill]
 			t.Run(name+", "+way, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, newAccount("shop", 1, 9000))
+				w := newFixture(t, newAccount("shop", 1, 9000))
 				path, backup := filepath.Join(w.folder, "store.db"), filepath.Join(t.TempDir(), "backup.db")
 				w.write(t, w.yaml(w.accounts...))
 				x := serve(t, w.config)
@@ -100,10 +99,10 @@ func TestTheStoreChangesUnderTheExporter(t *testing.T) {
 	}
 }
 
-// TestABackupIsMovedOverTheStoreOfAKilledExporter leaves what the exporter had beside it.
-func TestABackupIsMovedOverTheStoreOfAKilledExporter(t *testing.T) {
+// A backup replaces the store of a killed exporter, whose WAL file remains.
+func TestBackupReplacesTheStoreOfAKilledExporter(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 9000))
+	w := newFixture(t, newAccount("shop", 1, 9000))
 	path, backup := filepath.Join(w.folder, "store.db"), filepath.Join(t.TempDir(), "backup.db")
 	w.write(t, w.yaml(w.accounts...))
 	x := serve(t, w.config)
@@ -116,7 +115,7 @@ func TestABackupIsMovedOverTheStoreOfAKilledExporter(t *testing.T) {
 	x = serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
 	x.stop(t, syscall.SIGTERM)
-	storedDays(t, path, w.accounts[0]) // which finds damage
+	storedDays(t, path, w.accounts[0]) // fails if the store is damaged
 	if _, err := os.Stat(path + "-wal.stale"); err != nil {
 		t.Errorf("the WAL file of the killed exporter was not put aside: %v", err)
 	}

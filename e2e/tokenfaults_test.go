@@ -13,24 +13,24 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// tokenFault is what is wrong with where an account's token comes from.
+// tokenFault is a problem with the source of an account's token.
 type tokenFault struct {
 	sourced
 	reason string
-	source string   // how the fault is to name it
+	source string   // the name of the source in the error
 	logged []string // further parts of the log line
 	calls  map[string]int
-	heal   func() // nil: it cannot be healed without another configuration
+	fix    func() // nil: only another configuration fixes it
 }
 
-// strange returns a token that Weixin has never given to anybody.
+// strange returns a token that Weixin has never issued.
 func strange(n int) string { return fmt.Sprintf("%s%0150d", tokenMarker, n) }
 
-// Each fault of a source of tokens, in one exporter, beside an account that works. Each is told with the
-// name of the source, and not repeated in a loop; when it is mended, a reload is enough.
+// Every problem with a source of tokens, in one exporter with an account that works. Each is logged with the
+// name of the source and not repeated. After it is fixed, a reload is enough.
 func TestFaultsOfTokenSources(t *testing.T) {
 	t.Parallel()
-	const closed = "wxe2e0000000closed" // a platform that does not know the address of this machine
+	const closed = "wxe2e0000000closed" // a platform whose allow list lacks the address of this machine
 	o := platforms()
 	o.Platforms = append(o.Platforms, weixintest.Platform{AppID: closed, AllowList: []string{"198.51.100.1"}})
 	fine := newAccount("fine", 99, 700)
@@ -41,7 +41,7 @@ func TestFaultsOfTokenSources(t *testing.T) {
 		authorized("component-missing", 13), authorized("address", 14),
 	}
 	accounts[13].Platform = closed
-	w := newWorldWith(t, o, append(accounts, fine)...)
+	w := newFixtureWith(t, o, append(accounts, fine)...)
 	server := w.tokenServer(t, false)
 	faults := append(w.fileFaults(t, accounts[:5]), w.serverFaults(t, server, accounts[5:10])...)
 	faults = append(faults, w.platformFaults(t, accounts[10:])...)
@@ -66,7 +66,7 @@ func TestFaultsOfTokenSources(t *testing.T) {
 		}
 	}
 	if stale != 2 {
-		t.Errorf("%d calls with a token that is none of Weixin's or no longer; want one of each account that has one", stale)
+		t.Errorf("%d calls with a token that Weixin never issued or no longer accepts; want one of each account that has one", stale)
 	}
 	for _, f := range faults {
 		if n := got[series("weixin_refresh_failures_total", "account", f.name, "api", "daily", "reason", f.reason)]; n != 1 && f.reason != "busy" {
@@ -82,28 +82,28 @@ func TestFaultsOfTokenSources(t *testing.T) {
 		}
 	}
 
-	healed := []account{fine}
+	fixed := []account{fine}
 	for _, f := range faults {
-		if f.heal != nil {
-			f.heal()
-			healed = append(healed, f.account)
+		if f.fix != nil {
+			f.fix()
+			fixed = append(fixed, f.account)
 		}
 	}
 	x.reload(t)
-	w.waitFigures(t, x.web, healed...)
-	w.checkFigures(t, x.metrics(t), healed...)
-	for _, a := range healed[1:] {
+	w.waitFigures(t, x.web, fixed...)
+	w.checkFigures(t, x.metrics(t), fixed...)
+	for _, a := range fixed[1:] {
 		x.logged(t, "level=info", "account="+a.name+" ", "refresh recovered")
 	}
 }
 
-func (w *world) fileFaults(t *testing.T, accounts []account) []tokenFault {
+func (w *fixture) fileFaults(t *testing.T, accounts []account) []tokenFault {
 	t.Helper()
 	contents := []string{
 		"", "<!DOCTYPE html>\n<p>" + strange(1), strange(2) + " " + strange(3), strange(4),
 		`{"errcode": 40125, "errmsg": "invalid appsecret"}`,
 	}
-	said := []string{"no such file", "an HTML page", "2 words", "that Weixin refused", "a JSON object with errcode 40125"}
+	messages := []string{"no such file", "an HTML page", "2 words", "that Weixin refused", "a JSON object with errcode 40125"}
 	var faults []tokenFault
 	for i, a := range accounts {
 		if contents[i] != "" {
@@ -111,38 +111,38 @@ func (w *world) fileFaults(t *testing.T, accounts []account) []tokenFault {
 		}
 		faults = append(faults, tokenFault{
 			sourced: sourced{a, fromFile(a.name)},
-			reason:  "token", source: "the file " + w.path(a.name), logged: []string{"level=error", said[i]},
+			reason:  "token", source: "the file " + w.path(a.name), logged: []string{"level=error", messages[i]},
 			calls: map[string]int{"token": 0, "stable_token": 0, "daily": 0, "hourly": 0},
-			heal:  func() { w.put(t, a.name, w.tokenOf(t, a)) },
+			fix:   func() { w.put(t, a.name, w.tokenOf(t, a)) },
 		})
 	}
 	return faults
 }
 
-// serverFaults are those of token servers that are down, answer with 500, 403 and a page, and repeat
+// serverFaults returns the problems of token servers that are down, respond with 500, 403 or an HTML page, or repeat
 // a token that Weixin refuses.
-func (w *world) serverFaults(t *testing.T, server *url.URL, accounts []account) []tokenFault {
+func (w *fixture) serverFaults(t *testing.T, server *url.URL, accounts []account) []tokenFault {
 	t.Helper()
 	address := func(a account) *url.URL { return server.JoinPath("object", a.AppID) }
-	var heals []func()
+	var fixes []func()
 	inject := func(a account, f weixintest.Fault) {
 		f.API, f.AppID = "token_server", a.AppID
-		heals = append(heals, w.sim.Inject(f))
+		fixes = append(fixes, w.sim.Inject(f))
 	}
-	door := closedDoor(t)
-	heals = append(heals, func() { serveTokens(t, door.open(t), w.sim.TokenServer()) })
+	port := closedPort(t)
+	fixes = append(fixes, func() { serveTokens(t, port.listen(t), w.sim.TokenServer()) })
 	inject(accounts[1], weixintest.Fault{Status: http.StatusInternalServerError})
 	inject(accounts[2], weixintest.Fault{Status: http.StatusForbidden})
 	inject(accounts[3], weixintest.Fault{Body: []byte("<html><body>Sign in first " + strange(5))})
-	heals = append(heals, func() { w.sim.FreezeTokenServer(false) })
+	fixes = append(fixes, func() { w.sim.FreezeTokenServer(false) })
 	w.spoilToken(t, address(accounts[4]), accounts[4])
 	var faults []tokenFault
 	for i, a := range accounts {
 		u := address(a)
 		if i == 0 {
-			u.Host = door.address
+			u.Host = port.address
 		}
-		f := tokenFault{reason: "token", source: u.String(), heal: heals[i], calls: map[string]int{"token_server": 1, "hourly": 0}}
+		f := tokenFault{reason: "token", source: u.String(), fix: fixes[i], calls: map[string]int{"token_server": 1, "hourly": 0}}
 		switch i {
 		case 0:
 			f.reason, f.logged, f.calls = "busy", []string{"level=warn", "connection refused"}, nil
@@ -162,7 +162,7 @@ func (w *world) serverFaults(t *testing.T, server *url.URL, accounts []account) 
 	return faults
 }
 
-// serveTokens lets a token server answer behind a listener.
+// serveTokens runs a token server on a listener.
 func serveTokens(t *testing.T, listener net.Listener, handler http.Handler) {
 	t.Helper()
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: handler}}
@@ -170,30 +170,30 @@ func serveTokens(t *testing.T, listener net.Listener, handler http.Handler) {
 	t.Cleanup(server.Close)
 }
 
-// spoilToken makes the token server repeat a token for the account that Weixin no longer takes.
-func (w *world) spoilToken(t *testing.T, address *url.URL, a account) {
+// spoilToken makes the token server repeat a token of the account that Weixin no longer accepts.
+func (w *fixture) spoilToken(t *testing.T, address *url.URL, a account) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address.String(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.DefaultTransport.RoundTrip(request)
+	response, err := http.DefaultTransport.RoundTrip(request)
 	if err != nil {
 		t.Fatal(mask(err.Error()))
 	}
-	_ = answer.Body.Close()
+	_ = response.Body.Close()
 	w.sim.FreezeTokenServer(true)
 	w.tokenOf(t, a)
 	w.pass(5 * time.Minute)
 }
 
-func (w *world) platformFaults(t *testing.T, accounts []account) []tokenFault {
+func (w *fixture) platformFaults(t *testing.T, accounts []account) []tokenFault {
 	t.Helper()
 	for _, a := range accounts {
 		w.put(t, "refresh-"+a.name, w.sim.RefreshToken(a.AppID))
 	}
-	heal := func(file string) func() { return func() { w.put(t, file, w.sim.ComponentToken(agency)) } }
-	heal("component")()
+	fix := func(file string) func() { return func() { w.put(t, file, w.sim.ComponentToken(agency)) } }
+	fix("component")()
 	w.put(t, "refresh-revoked", tokenMarker+"refreshtoken@@@revoked")
 	w.put(t, "component-stale", strange(6))
 	w.put(t, "component-closed", w.sim.ComponentToken(accounts[3].Platform))
@@ -206,15 +206,15 @@ func (w *world) platformFaults(t *testing.T, accounts []account) []tokenFault {
 		{
 			sourced: from(0, "component"), reason: "permission", source: "errcode 61023", calls: once,
 			logged: []string{"level=error", "errcode=61023", "authorise the third-party platform again"},
-			heal:   func() { w.put(t, "refresh-revoked", w.sim.RefreshToken(accounts[0].AppID)) },
+			fix:    func() { w.put(t, "refresh-revoked", w.sim.RefreshToken(accounts[0].AppID)) },
 		},
 		{
 			sourced: from(1, "component-stale"), reason: "token", source: "the file " + w.path("component-stale"), calls: once,
-			logged: []string{"level=error", "still has the token that Weixin refused"}, heal: heal("component-stale"),
+			logged: []string{"level=error", "still has the token that Weixin refused"}, fix: fix("component-stale"),
 		},
 		{
 			sourced: from(2, "component-missing"), reason: "token", source: "the file " + w.path("component-missing"),
-			calls: map[string]int{"authorizer": 0, "daily": 0}, logged: []string{"level=error", "no such file"}, heal: heal("component-missing"),
+			calls: map[string]int{"authorizer": 0, "daily": 0}, logged: []string{"level=error", "no such file"}, fix: fix("component-missing"),
 		},
 		{
 			sourced: from(3, "component-closed"), reason: "permission", source: "errcode 61004", calls: once,

@@ -16,23 +16,22 @@ import (
 )
 
 const (
-	// agency is the third-party platform that accounts of these tests have authorised.
+	// agency is the third-party platform that the accounts have authorized.
 	agency = "wxe2e0000000agency"
-	// serverUser and serverPassword are what the guarded token server asks for.
+	// serverUser and serverPassword are the credentials for the protected token server.
 	serverUser     = "user-of-the-token-server"
 	serverPassword = secretMarker + "password-of-the-token-server"
-	// byteOrderMark is what some editors put in front of a text.
+	// byteOrderMark is what some editors add at the beginning of a file.
 	byteOrderMark = "\uFEFF"
 )
 
-// tokenServer starts the company's token server, guarded by user and password if so wanted, and
-// returns its URL.
-func (w *world) tokenServer(t *testing.T, guarded bool) *url.URL {
+// tokenServer starts the token server of the operator, with optional authentication, and returns its URL.
+func (w *fixture) tokenServer(t *testing.T, protected bool) *url.URL {
 	t.Helper()
 	inner := w.sim.TokenServer()
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
-		if guarded && (user != serverUser || password != serverPassword) {
+		if protected && (user != serverUser || password != serverPassword) {
 			http.Error(rw, "who are you?", http.StatusUnauthorized)
 			return
 		}
@@ -46,16 +45,16 @@ func (w *world) tokenServer(t *testing.T, guarded bool) *url.URL {
 	return base
 }
 
-// path returns where a file of the configuration's folder is.
-func (w *world) path(name string) string { return filepath.Join(w.folder, name) }
+// path returns the path of a file in the configuration's folder.
+func (w *fixture) path(name string) string { return filepath.Join(w.folder, name) }
 
-// put writes a file into the configuration's folder.
-func (w *world) put(t *testing.T, name, content string) {
+// put writes a file in the configuration's folder.
+func (w *fixture) put(t *testing.T, name, content string) {
 	t.Helper()
 	writeFile(t, w.path(name), content)
 }
 
-// reload asks the exporter to read its configuration again.
+// reload makes the exporter reload its configuration.
 func (x *exporter) reload(t *testing.T) {
 	t.Helper()
 	if p := x.ask(t, http.MethodPost, "/-/reload"); p.status != http.StatusOK {
@@ -63,17 +62,17 @@ func (x *exporter) reload(t *testing.T) {
 	}
 }
 
-// pass lets time pass at the simulated Weixin.
-func (w *world) pass(d time.Duration) { w.ahead.Add(int64(d)) }
+// pass lets time pass in the simulated Weixin.
+func (w *fixture) pass(d time.Duration) { w.ahead.Add(int64(d)) }
 
-// A service is another program that calls Weixin for an account.
+// service is another program that calls Weixin for an account.
 type service struct {
-	world   *world
+	fixture *fixture
 	account account
 	token   string
 }
 
-// takeToken gets a token as an old program does, with /cgi-bin/token.
+// takeToken gets a token like an old program, from /cgi-bin/token.
 func (s *service) takeToken(t *testing.T) {
 	t.Helper()
 	query := url.Values{"grant_type": {"client_credential"}, "appid": {s.account.AppID}, "secret": {s.account.AppSecret}}
@@ -83,7 +82,7 @@ func (s *service) takeToken(t *testing.T) {
 	}
 }
 
-// call asks for the daily figures and returns the errcode.
+// call requests the daily figures and returns the errcode.
 func (s *service) call(t *testing.T) int {
 	t.Helper()
 	yesterday := clock().In(time.FixedZone("China", 8*3600)).AddDate(0, 0, -1).Format(time.DateOnly)
@@ -91,7 +90,7 @@ func (s *service) call(t *testing.T) int {
 	return s.send(t, http.MethodPost, "/datacube/getinterfacesummary?access_token="+url.QueryEscape(s.token), body).Errcode
 }
 
-// reply is what matters of Weixin's answers to another service.
+// reply is the relevant part of Weixin's responses to another service.
 type reply struct {
 	Errcode int    `json:"errcode"`
 	Token   string `json:"access_token"`
@@ -99,35 +98,35 @@ type reply struct {
 
 func (s *service) send(t *testing.T, method, path, body string) reply {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, s.world.url+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), method, s.fixture.url+path, strings.NewReader(body))
 	if err != nil {
-		t.Fatal("another service's request cannot be made")
+		t.Fatal("the request of another service cannot be created")
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
-	answer, err := client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(mask(err.Error()))
 	}
-	defer func() { _ = answer.Body.Close() }()
-	content, err := io.ReadAll(answer.Body)
+	defer func() { _ = response.Body.Close() }()
+	content, err := io.ReadAll(response.Body)
 	var got reply
 	if err != nil || json.Unmarshal(content, &got) != nil {
-		t.Fatalf("another service's call: status %d: %v", answer.StatusCode, err)
+		t.Fatalf("another service's call: status %d: %v", response.StatusCode, err)
 	}
 	return got
 }
 
-// tokenOf returns a token of the account as another program leaves it for the exporter.
-func (w *world) tokenOf(t *testing.T, a account) string {
+// tokenOf returns a token of the account that another program obtained for the exporter.
+func (w *fixture) tokenOf(t *testing.T, a account) string {
 	t.Helper()
-	other := &service{world: w, account: a}
+	other := &service{fixture: w, account: a}
 	other.takeToken(t)
 	return other.token
 }
 
-// count returns how many calls of an api the simulated Weixin has seen for an account, or for the
-// platform whose token was asked for.
-func (w *world) count(api, appID string) int {
+// count returns the number of calls of an API that the simulated Weixin has seen for an account, or for the platform
+// whose token was requested.
+func (w *fixture) count(api, appID string) int {
 	n := 0
 	for _, c := range w.sim.Calls() {
 		if c.API == api && c.AppID == appID {
@@ -137,14 +136,14 @@ func (w *world) count(api, appID string) int {
 	return n
 }
 
-// sourced is an account with the key of the configuration that says where its token comes from.
+// sourced is an account and the configuration key of its token source.
 type sourced struct {
 	account
 	token string
 }
 
 // list returns the configuration of accounts with their token sources.
-func (w *world) list(list ...sourced) string {
+func (w *fixture) list(list ...sourced) string {
 	var b strings.Builder
 	b.WriteString("accounts:\n")
 	for _, s := range list {
@@ -157,7 +156,7 @@ func fromFile(path string) string { return fmt.Sprintf("token: {type: file, path
 
 func fromURL(address string) string { return fmt.Sprintf("token: {type: url, url: %q}", address) }
 
-// fromPlatform is an authorizer token, by the platform whose token comes from the given source.
+// fromPlatform configures an authorizer token, with the source of the platform's token.
 func fromPlatform(component, file string) string {
 	return fmt.Sprintf("token: {type: authorizer, component_app_id: %s, component_access_token: {%s}, refresh_token_file: %q}", agency, component, file)
 }
@@ -166,7 +165,7 @@ func platforms() weixintest.Options {
 	return weixintest.Options{Platforms: []weixintest.Platform{{AppID: agency}}}
 }
 
-// authorized returns an account that has authorised the platform.
+// authorized returns an account that has authorized the platform.
 func authorized(name string, n int) account {
 	a := newAccount(name, n, 700)
 	a.Platform, a.AppSecret = agency, ""
@@ -190,7 +189,7 @@ func TestTokenSources(t *testing.T) {
 		accounts = append(accounts, newAccount("file "+shape.name, 10+i, 700), newAccount("url "+shape.name, 30+i, 700),
 			authorized("platform by file "+shape.name, 50+i), authorized("platform by url "+shape.name, 70+i))
 	}
-	w := newWorldWith(t, platforms(), accounts...)
+	w := newFixtureWith(t, platforms(), accounts...)
 	server := w.tokenServer(t, false)
 	component := w.sim.ComponentToken(agency)
 	var all []sourced
@@ -218,7 +217,7 @@ func TestTokenSources(t *testing.T) {
 
 	for _, c := range w.sim.Calls()[before:] {
 		if c.API == "token" || c.API == "stable_token" || c.Errcode > 0 {
-			t.Errorf("a call %s for %s was answered with errcode %d; want neither token calls nor refusals", c.API, c.AppID, c.Errcode)
+			t.Errorf("a call %s for %s with errcode %d; want neither token calls nor errors", c.API, c.AppID, c.Errcode)
 		}
 	}
 	for i := range shapes {
@@ -228,15 +227,15 @@ func TestTokenSources(t *testing.T) {
 		}
 	}
 	if n := w.count("token_server", agency); n != 4 {
-		t.Errorf("the platform's token was asked for %d times, want once for each of the four URLs that accounts share", n)
+		t.Errorf("the platform's token was requested %d times, want once for each of the four URLs that accounts share", n)
 	}
 }
 
-// A token server with a user, a password and a key, none of which shows up anywhere.
-func TestGuardedTokenServer(t *testing.T) {
+// User, password and key of a token server are not shown anywhere.
+func TestProtectedTokenServer(t *testing.T) {
 	t.Parallel()
 	byBlock, byURL, refused := newAccount("block", 1, 700), newAccount("in-url", 2, 700), newAccount("refused", 3, 700)
-	w := newWorld(t, byBlock, byURL, refused)
+	w := newFixture(t, byBlock, byURL, refused)
 	server := w.tokenServer(t, true)
 	address := func(a account, user *url.Userinfo) string {
 		u := server.JoinPath("object-without-life", a.AppID)
@@ -272,15 +271,15 @@ func TestGuardedTokenServer(t *testing.T) {
 func TestTokenFileIsReadAgain(t *testing.T) {
 	t.Parallel()
 	shop := newAccount("shop", 1, 9000)
-	w := newWorld(t, shop)
+	w := newFixture(t, shop)
 	w.put(t, "token", w.tokenOf(t, shop))
-	remove := w.sim.Inject(weixintest.Fault{API: "hourly", Delay: 100 * time.Millisecond}) // there is work left
+	remove := w.sim.Inject(weixintest.Fault{API: "hourly", Delay: 100 * time.Millisecond}) // so that it is still working
 	w.write(t, strings.Replace(w.yaml(shop), "app_secret: "+shop.AppSecret, fromFile("token"), 1))
 	x := serve(t, w.config)
 	w.waitFigures(t, x.web, shop)
 	w.put(t, "token", w.tokenOf(t, shop))
 	replaced := len(w.sim.Calls())
-	w.pass(5 * time.Minute) // the token before is refused
+	w.pass(5 * time.Minute) // the previous token is refused
 	remove()
 	w.waitComplete(t, x.web, shop)
 	got := x.metrics(t)
@@ -291,6 +290,6 @@ func TestTokenFileIsReadAgain(t *testing.T) {
 		}
 	}
 	if len(w.sim.Calls()) == replaced {
-		t.Error("all was known before the token was replaced")
+		t.Error("all days were known before the token was replaced")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// A binary that was built with nothing but "go build" says what it is, with --version and to the servers that it calls.
+// A binary built with "go build" only has a version, in --version and in its User-Agent.
 func TestVersionOfAPlainBuild(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "weixin_exporter")
@@ -22,7 +22,7 @@ func TestVersionOfAPlainBuild(t *testing.T) {
 	<-x.ended
 	found := regexp.MustCompile(`^weixin_exporter, version (v\d\S*|[0-9a-f]{12}(?:-dirty)?|devel) `).FindStringSubmatch(x.stdout.String())
 	if found == nil {
-		t.Fatalf("--version says %q", x.stdout.String())
+		t.Fatalf("--version prints %q", x.stdout.String())
 	}
 
 	var agent atomic.Value

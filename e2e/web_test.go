@@ -15,14 +15,14 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Content types by which a scraper asks for a format.
+// Accept headers of scrapers.
 const (
 	asText        = "text/plain;version=0.0.4"
 	asOpenMetrics = "application/openmetrics-text;version=1.0.0"
 	asProtobuf    = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 )
 
-// web is a client of one exporter that keeps every answer.
+// web is a client of one exporter that records every response.
 type web struct {
 	base   *url.URL
 	client *http.Client
@@ -30,13 +30,13 @@ type web struct {
 
 func newWeb(t *testing.T, base *url.URL) web {
 	t.Helper()
-	// What the transport does by itself is done by the tests here, and seen.
+	// The tests decompress responses themselves.
 	transport := &http.Transport{DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return web{base: base, client: &http.Client{Transport: transport, Timeout: patience}}
 }
 
-// overTLS returns a client that speaks TLS with the same exporter.
+// overTLS returns a client of the same exporter with TLS.
 func (w web) overTLS(t *testing.T, config *tls.Config) web {
 	t.Helper()
 	transport := &http.Transport{DisableCompression: true, TLSClientConfig: config}
@@ -44,15 +44,15 @@ func (w web) overTLS(t *testing.T, config *tls.Config) web {
 	return web{base: &url.URL{Scheme: "https", Host: w.base.Host}, client: &http.Client{Transport: transport, Timeout: patience}}
 }
 
-// page is an answer.
-type page struct {
+// response is a response of an exporter.
+type response struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// ask sends a request with headers, given as names and values in turn.
-func (w web) ask(t *testing.T, method, path string, headers ...string) page {
+// ask sends a request and returns the response. headers are names and values in turn.
+func (w web) ask(t *testing.T, method, path string, headers ...string) response {
 	t.Helper()
 	p, err := w.try(t, method, path, headers...)
 	if err != nil {
@@ -61,32 +61,32 @@ func (w web) ask(t *testing.T, method, path string, headers ...string) page {
 	return p
 }
 
-func (w web) try(t *testing.T, method, path string, headers ...string) (page, error) {
+func (w web) try(t *testing.T, method, path string, headers ...string) (response, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, w.base.String()+path, nil)
 	if err != nil {
-		return page{}, err
+		return response{}, err
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	answer, err := w.client.Do(request)
+	got, err := w.client.Do(request)
 	if err != nil {
-		return page{}, err
+		return response{}, err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(answer.Body)
+	defer func() { _ = got.Body.Close() }()
+	body, err := io.ReadAll(got.Body)
 	if err != nil {
-		return page{}, err
+		return response{}, err
 	}
 	plain := body
-	if answer.Header.Get("Content-Encoding") == "gzip" && len(body) > 0 {
+	if got.Header.Get("Content-Encoding") == "gzip" && len(body) > 0 {
 		if plain, err = gunzip(body); err != nil {
-			return page{}, err
+			return response{}, err
 		}
 	}
-	suite.kept.keep(t.Name(), fmt.Sprintf("%s %s", method, path), fmt.Sprintf("%v %v\n%s", answer.Status, answer.Header, plain))
-	return page{answer.StatusCode, answer.Header, string(body)}, nil
+	suite.recorder.record(t.Name(), fmt.Sprintf("%s %s", method, path), fmt.Sprintf("%v %v\n%s", got.Status, got.Header, plain))
+	return response{got.StatusCode, got.Header, string(body)}, nil
 }
 
 func gunzip(b []byte) ([]byte, error) {
@@ -97,8 +97,8 @@ func gunzip(b []byte) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// get fetches a page that is to be answered with 200.
-func (w web) get(t *testing.T, path string) page {
+// get sends a GET request, and fails unless the status is 200.
+func (w web) get(t *testing.T, path string) response {
 	t.Helper()
 	p := w.ask(t, http.MethodGet, path)
 	if p.status != http.StatusOK {
@@ -118,7 +118,7 @@ func (w web) waitReady(t *testing.T) {
 	})
 }
 
-// samples are the values of series, by series as Prometheus writes them.
+// samples are values by series, as Prometheus formats them.
 type samples map[string]float64
 
 func (w web) metrics(t *testing.T) samples {
@@ -126,8 +126,8 @@ func (w web) metrics(t *testing.T) samples {
 	return parse(t, w.get(t, "/metrics"))
 }
 
-// parse reads an exposition in text or protobuf format.
-func parse(t *testing.T, p page) samples {
+// parse parses an exposition in text or protobuf format.
+func parse(t *testing.T, p response) samples {
 	t.Helper()
 	decoder := expfmt.SampleDecoder{
 		Dec:  expfmt.NewDecoder(bytes.NewReader([]byte(p.body)), expfmt.ResponseFormat(p.header)),
@@ -146,14 +146,14 @@ func parse(t *testing.T, p page) samples {
 		for _, s := range vector {
 			key := s.Metric.String()
 			if _, twice := found[key]; twice {
-				t.Errorf("series %s is there twice", key)
+				t.Errorf("series %s occurs twice", key)
 			}
 			found[key] = float64(s.Value)
 		}
 	}
 }
 
-// series writes a series as the keys of samples are; labels are names and values in turn.
+// series formats a series as in the keys of samples. labels are names and values in turn.
 func series(name string, labels ...string) string {
 	m := model.Metric{model.MetricNameLabel: model.LabelValue(name)}
 	for i := 0; i+1 < len(labels); i += 2 {

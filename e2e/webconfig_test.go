@@ -40,7 +40,7 @@ func TestWebConfig(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, newAccount("shop", 1, 500))
+			w := newFixture(t, newAccount("shop", 1, 500))
 			roots := writeCertificate(t, w.folder)
 			file := filepath.Join(w.folder, "web.yml")
 			writeFile(t, file, c.text)
@@ -48,7 +48,7 @@ func TestWebConfig(t *testing.T) {
 			client := x.web
 			if c.tls {
 				if p, err := x.try(t, http.MethodGet, "/-/healthy"); err == nil && p.status != http.StatusBadRequest {
-					t.Errorf("without TLS: status %d, want 400 or no answer", p.status)
+					t.Errorf("without TLS: status %d, want 400 or no response", p.status)
 				}
 				client = x.overTLS(t, &tls.Config{RootCAs: roots})
 			}
@@ -76,12 +76,12 @@ func TestWebConfig(t *testing.T) {
 				}
 				return nil
 			})
-			said := len(x.stderr.lines())
+			logged := len(x.stderr.lines())
 			checkHealth(t, x.base.Host, 0, "--web.config.file="+file)
-			client.ask(t, http.MethodGet, "/-/healthy", headers...) // accepted later
-			for _, line := range x.stderr.lines()[said:] {
+			client.ask(t, http.MethodGet, "/-/healthy", headers...) // accepted after the health check
+			for _, line := range x.stderr.lines()[logged:] {
 				if containsAll(line, []string{"handshake"}) {
-					t.Errorf("a health check that knows of TLS made the exporter log: %s", mask(line))
+					t.Errorf("a health check with TLS made the exporter log: %s", mask(line))
 				}
 			}
 			checkHealth(t, x.base.Host, 0)
@@ -89,7 +89,7 @@ func TestWebConfig(t *testing.T) {
 	}
 }
 
-// checkHealth runs the command that containers use.
+// checkHealth runs the health check of containers.
 func checkHealth(t *testing.T, address string, want int, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -97,19 +97,19 @@ func checkHealth(t *testing.T, address string, want int, args ...string) {
 	cmd := exec.CommandContext(ctx, suite.binary, append([]string{"healthcheck", "--web.listen-address=" + address}, args...)...)
 	cmd.Env = environment(t.TempDir())
 	out, err := cmd.CombinedOutput()
-	suite.kept.keep(t.Name(), "healthcheck", string(out))
+	suite.recorder.record(t.Name(), "healthcheck", string(out))
 	code, err := exitCode(err)
 	if err != nil || code != want {
-		t.Errorf("healthcheck ended with code %d (%v), want %d: %s", code, err, want, mask(string(out)))
+		t.Errorf("healthcheck exited with code %d (%v), want %d: %s", code, err, want, mask(string(out)))
 	}
 	if code == 0 && len(out) > 0 {
-		t.Errorf("a good healthcheck says %q", mask(string(out)))
+		t.Errorf("a successful healthcheck prints %q", mask(string(out)))
 	}
 }
 
 func TestHealthcheck(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, newAccount("shop", 1, 500))
+	w := newFixture(t, newAccount("shop", 1, 500))
 	x := serve(t, w.config)
 	_, port, err := net.SplitHostPort(x.base.Host)
 	if err != nil {
@@ -119,11 +119,11 @@ func TestHealthcheck(t *testing.T) {
 	checkHealth(t, net.JoinHostPort("localhost", port), 0)
 	checkHealth(t, ":"+port, 0)
 	checkHealth(t, "0.0.0.0:"+port, 0)
-	checkHealth(t, closedDoor(t).address, 1)
+	checkHealth(t, closedPort(t).address, 1)
 }
 
-// writeCertificate puts a certificate for the loopback address and its key into a folder and
-// returns the pool that trusts it.
+// writeCertificate writes a certificate for the loopback address and its key into a folder, and returns a pool with
+// the certificate.
 func writeCertificate(t *testing.T, folder string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -151,7 +151,7 @@ func writeCertificate(t *testing.T, folder string) *x509.CertPool {
 	writeFile(t, filepath.Join(folder, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(certificate) {
-		t.Fatal("the certificate cannot be read again")
+		t.Fatal("the certificate is invalid")
 	}
 	return pool
 }

@@ -18,24 +18,23 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// history is how many days the exporters under test keep filled, and quietDays how many of them are
-// known at once of an account without traffic: a day without rows is known to be empty only
-// 48 hours after its end.
+// history is the number of days that the exporters under test request, and quietDays how many of them are known at
+// once for an account without traffic: a day without rows is known to be empty only 48 hours after its end.
 const (
 	history   = 30
 	quietDays = history - 2
 )
 
-// loopback is the address that the simulated Weixin sees of the programs under test.
+// loopback is the address of the programs under test, as seen by the simulated Weixin.
 const loopback = "127.0.0.1"
 
-// account is one that the simulated Weixin knows, with the name that the exporter gives it.
+// account is an account of the simulated Weixin, with its name in the exporter.
 type account struct {
 	name string
 	weixintest.Account
 }
 
-// newAccount returns an account with an app id of its own.
+// newAccount returns an account with a unique app id.
 func newAccount(name string, n int, callbacks int64) account {
 	return account{name, weixintest.Account{
 		AppID:           fmt.Sprintf("wx%016x", 0xe2e000+n),
@@ -44,7 +43,7 @@ func newAccount(name string, n int, callbacks int64) account {
 	}}
 }
 
-// someAccounts are of different sizes and with names that are awkward to write.
+// someAccounts returns accounts of different sizes, some with names that need escaping.
 func someAccounts() []account {
 	return []account{
 		newAccount("shop", 1, 90_000),
@@ -54,8 +53,8 @@ func someAccounts() []account {
 	}
 }
 
-// world is a simulated Weixin on a loopback port, and a folder with the exporter's configuration.
-type world struct {
+// fixture is a simulated Weixin on a loopback port, and a folder with the exporter's configuration.
+type fixture struct {
 	sim      *weixintest.Server
 	url      string
 	folder   string
@@ -64,17 +63,17 @@ type world struct {
 	ahead    atomic.Int64 // how far the clock of the simulated Weixin is ahead, in nanoseconds
 }
 
-// newWorld makes a world whose figures are there as soon as their day is over, so that it does not
-// matter at which time of the day the test runs.
-func newWorld(t *testing.T, accounts ...account) *world {
+// newFixture returns a fixture whose figures are available as soon as their day is over, so that the tests do not depend
+// on the time of day.
+func newFixture(t *testing.T, accounts ...account) *fixture {
 	t.Helper()
-	return newWorldWith(t, weixintest.Options{}, accounts...)
+	return newFixtureWith(t, weixintest.Options{}, accounts...)
 }
 
-// newWorldWith is newWorld with options of the simulated Weixin beyond its clock and accounts.
-func newWorldWith(t *testing.T, o weixintest.Options, accounts ...account) *world {
+// newFixtureWith is newFixture with options of the simulated Weixin beyond its clock and accounts.
+func newFixtureWith(t *testing.T, o weixintest.Options, accounts ...account) *fixture {
 	t.Helper()
-	w := &world{accounts: accounts, folder: t.TempDir()}
+	w := &fixture{accounts: accounts, folder: t.TempDir()}
 	w.sim = newSim(o, func() time.Time { return clock().Add(time.Duration(w.ahead.Load())) }, accounts)
 	w.config = filepath.Join(w.folder, "config.yml")
 	server := httptest.NewServer(w.sim)
@@ -93,12 +92,12 @@ func newSim(o weixintest.Options, now func() time.Time, accounts []account) *wei
 		o.Ready = func(_ string, date datacube.Date) time.Time { return date.End() }
 	}
 	sim := weixintest.New(o)
-	suite.kept.know(sim)
+	suite.recorder.addSecrets(sim)
 	return sim
 }
 
-// yaml returns a configuration with the accounts and the settings that make a test quick.
-func (w *world) yaml(accounts ...account) string {
+// yaml returns a configuration with the accounts and with settings for quick tests.
+func (w *fixture) yaml(accounts ...account) string {
 	entries := make([]string, len(accounts))
 	for i, a := range accounts {
 		entries[i] = entry(a, "app_secret: "+a.AppSecret)
@@ -106,28 +105,28 @@ func (w *world) yaml(accounts ...account) string {
 	return "accounts:\n" + strings.Join(entries, "") + w.settings(history)
 }
 
-// entry returns an account in a list, with the key that says how its token is had.
+// entry returns an account in a list, with the key of its token source.
 func entry(a account, key string) string {
 	return fmt.Sprintf("  - name: %q\n    app_id: %s\n    %s\n", a.name, a.AppID, key)
 }
 
-// settings returns what makes a test quick, and keeps the given number of days filled.
-func (w *world) settings(days int) string {
+// settings returns settings for quick tests, with a history of the given number of days.
+func (w *fixture) settings(days int) string {
 	return fmt.Sprintf("weixin:\n  base_url: %s\n  requests_per_second: 1000\n  concurrency: 8\n", w.url) +
 		fmt.Sprintf("refresh:\n  ready_at: \"00:00\"\n  history: %dd\n", days) +
 		"store:\n  path: store.db\n"
 }
 
 // write replaces the configuration file.
-func (w *world) write(t *testing.T, text string) {
+func (w *fixture) write(t *testing.T, text string) {
 	t.Helper()
 	if err := os.WriteFile(w.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// waitComplete waits until an exporter knows all days of the accounts.
-func (w *world) waitComplete(t *testing.T, x web, accounts ...account) {
+// waitComplete waits until an exporter has all days of the accounts.
+func (w *fixture) waitComplete(t *testing.T, x web, accounts ...account) {
 	t.Helper()
 	eventually(t, "all days to be known", func() error {
 		got := x.metrics(t)
@@ -147,7 +146,7 @@ func (w *world) waitComplete(t *testing.T, x web, accounts ...account) {
 }
 
 // waitFigures waits until an exporter shows figures of both calls for the accounts.
-func (w *world) waitFigures(t *testing.T, x web, accounts ...account) {
+func (w *fixture) waitFigures(t *testing.T, x web, accounts ...account) {
 	t.Helper()
 	eventually(t, "figures of all accounts", func() error {
 		got := x.metrics(t)
@@ -164,14 +163,14 @@ func (w *world) waitFigures(t *testing.T, x web, accounts ...account) {
 
 func apis() []string { return []string{datacube.Daily.String(), datacube.Hourly.String()} }
 
-// dateOf returns the day that an account's figures describe; false if there are none.
+// dateOf returns the day of an account's figures; false if there are none.
 func dateOf(got samples, api string, a account) (datacube.Date, bool) {
 	start, ok := got[series("weixin_interface_"+api+"_data_timestamp_seconds", "account", a.name)]
 	return datacube.DateOf(time.Unix(int64(start), 0)), ok
 }
 
-// truth returns the series that an account is to have for the given days.
-func (w *world) truth(a account, daily, hourly datacube.Date) samples {
+// truth returns the correct series of an account for the given days.
+func (w *fixture) truth(a account, daily, hourly datacube.Date) samples {
 	want := samples{}
 	add := func(period string, f datacube.Figures, labels ...string) {
 		name := func(what string) string { return series("weixin_interface_"+period+"_"+what, labels...) }
@@ -192,9 +191,9 @@ func (w *world) truth(a account, daily, hourly datacube.Date) samples {
 	return want
 }
 
-// checkFigures compares all weixin_interface series with what the simulated Weixin knows of
-// exactly these accounts.
-func (w *world) checkFigures(t *testing.T, got samples, accounts ...account) {
+// checkFigures compares all weixin_interface series with the figures of exactly these accounts in the simulated
+// Weixin.
+func (w *fixture) checkFigures(t *testing.T, got samples, accounts ...account) {
 	t.Helper()
 	today := datacube.DateOf(clock())
 	want := samples{}
@@ -206,9 +205,9 @@ func (w *world) checkFigures(t *testing.T, got samples, accounts ...account) {
 			if a.CallbacksPerDay == 0 {
 				latest = today - 3
 			}
-			// The figures may be a day older if it has just become midnight in China.
+			// The figures may be a day older if midnight in China has just passed.
 			if !ok || date != latest && date != latest-1 {
-				t.Errorf("%s, %s: the figures are of %v (there: %v), want %v", a.name, api, date, ok, latest)
+				t.Errorf("%s, %s: the figures are of %v (exists: %v), want %v", a.name, api, date, ok, latest)
 			}
 			dates[api] = date
 		}
@@ -221,14 +220,14 @@ func (w *world) checkFigures(t *testing.T, got samples, accounts ...account) {
 		}
 	}
 	if diff := cmp.Diff(want, figures, cmp.Comparer(near)); diff != "" {
-		t.Errorf("figures differ from the truth (-want +got):\n%s", mask(diff))
+		t.Errorf("the figures are wrong (-want +got):\n%s", mask(diff))
 	}
 }
 
-// near allows for the rounding of the one division that average values take.
+// near allows for rounding in the division of averages.
 func near(a, b float64) bool { return a == b || max(a-b, b-a) < 1e-12*max(a, b) }
 
-// accountsIn returns the names of the accounts that any series has, in order.
+// accountsIn returns the names of all accounts, sorted.
 func accountsIn(got samples) []string {
 	names := map[string]bool{}
 	for key := range got {
@@ -239,15 +238,15 @@ func accountsIn(got samples) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// between returns the part of a text that two others enclose.
+// between returns the text between two others.
 func between(text, before, after string) string {
 	_, text, _ = strings.Cut(text, before)
 	text, _, _ = strings.Cut(text, after)
 	return text
 }
 
-// callsFor returns the calls of an account from a certain one on.
-func (w *world) callsFor(a account, from int) []weixintest.Call {
+// callsFor returns the calls of an account, from the call with the given index on.
+func (w *fixture) callsFor(a account, from int) []weixintest.Call {
 	var found []weixintest.Call
 	for _, c := range w.sim.Calls()[from:] {
 		if c.AppID == a.AppID {

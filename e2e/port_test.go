@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// errNotYet is for conditions that are waited for and need no further words.
+// errNotYet is the error of conditions that are waited for and need no details.
 var errNotYet = errors.New("not yet")
 
 func writeFile(t *testing.T, path, text string) {
@@ -19,14 +19,13 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-// door is a port of the loopback interface that nobody else can get. While it is closed, connections
-// to it are refused.
-type door struct {
+// port is a reserved port of the loopback interface. Until listen is called, connections to it are refused.
+type port struct {
 	address string
 	socket  int
 }
 
-func closedDoor(t *testing.T) door {
+func closedPort(t *testing.T) port {
 	t.Helper()
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
@@ -41,22 +40,22 @@ func closedDoor(t *testing.T) door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := bound.(*syscall.SockaddrInet4).Port
-	return door{address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), socket: socket}
+	number := bound.(*syscall.SockaddrInet4).Port
+	return port{address: net.JoinHostPort("127.0.0.1", strconv.Itoa(number)), socket: socket}
 }
 
-// open lets connections in.
-func (d door) open(t *testing.T) net.Listener {
+// listen accepts connections.
+func (p port) listen(t *testing.T) net.Listener {
 	t.Helper()
-	if err := syscall.Listen(d.socket, 128); err != nil {
+	if err := syscall.Listen(p.socket, 128); err != nil {
 		t.Fatal(err)
 	}
-	copied, err := syscall.Dup(d.socket)
+	copied, err := syscall.Dup(p.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := os.NewFile(uintptr(copied), "door")
-	defer func() { _ = file.Close() }() // the listener has a copy of its own
+	file := os.NewFile(uintptr(copied), "port")
+	defer func() { _ = file.Close() }() // the listener has its own copy
 	listener, err := net.FileListener(file)
 	if err != nil {
 		t.Fatal(err)

@@ -18,71 +18,71 @@ const (
 	tokenMarker  = "sim-token-"
 )
 
-// mask takes simulated secrets and tokens out of a text that is going to be printed.
+// mask removes simulated secrets and tokens from a text before it is printed.
 func mask(text string) string {
 	return regexp.MustCompile(`sim-(secret|token)-[A-Za-z0-9_-]*`).ReplaceAllString(text, "<masked>")
 }
 
-// keeper keeps all that the programs under test let out: logs, pages, results of queries. At the
+// recorder records all output of the programs under test: logs, pages, results of queries. At the
 // end of the run it is searched for secrets.
-type keeper struct {
-	mu   sync.Mutex
-	kept []statement
-	sims []*weixintest.Server
+type recorder struct {
+	mu      sync.Mutex
+	outputs []programOutput
+	sims    []*weixintest.Server
 }
 
-// statement is one thing that was let out.
-type statement struct{ test, source, text string }
+// programOutput is one output of a program.
+type programOutput struct{ test, source, text string }
 
-func (k *keeper) keep(test, source, text string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.kept = append(k.kept, statement{test, source, text})
+func (r *recorder) record(test, source, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outputs = append(r.outputs, programOutput{test, source, text})
 }
 
-// know adds the secrets of a simulated Weixin, later ones included, to those that are looked for.
-func (k *keeper) know(sim *weixintest.Server) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.sims = append(k.sims, sim)
+// addSecrets adds the secrets of a simulated Weixin, including later ones, to those that are searched for.
+func (r *recorder) addSecrets(sim *weixintest.Server) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sims = append(r.sims, sim)
 }
 
-// findings returns a line for each thing in which there is a secret, a token or a report of the race
-// detector. It quotes no secret.
-func (k *keeper) findings() []string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+// findings returns a line for each output with a secret, a token or a report of the race detector. It
+// quotes no secret.
+func (r *recorder) findings() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	wanted := []string{secretMarker, tokenMarker}
-	for _, sim := range k.sims {
+	for _, sim := range r.sims {
 		for _, secret := range sim.Secrets() {
-			// Its end alone, so that one whose beginning was cut off is found, too.
+			// Only its end, so that a secret whose beginning is missing is found as well.
 			wanted = append(wanted, secret[max(0, len(secret)-24):])
 		}
 	}
 	var findings []string
-	for _, s := range k.kept {
+	for _, s := range r.outputs {
 		if slices.ContainsFunc(wanted, func(secret string) bool { return strings.Contains(s.text, secret) }) {
 			findings = append(findings, fmt.Sprintf("a secret or a token in %s of %s", s.source, s.test))
 		}
 		if strings.Contains(s.text, "WARNING: DATA RACE") {
-			findings = append(findings, fmt.Sprintf("a data race, told in %s of %s:\n%s", s.source, s.test, mask(s.text)))
+			findings = append(findings, fmt.Sprintf("a data race in %s of %s:\n%s", s.source, s.test, mask(s.text)))
 		}
 	}
 	return findings
 }
 
-// save writes all that was kept into a folder, one file for each test; none if folder is "".
-func (k *keeper) save(folder string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+// save writes all outputs into a folder, one file for each test. It does nothing if folder is "".
+func (r *recorder) save(folder string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if folder == "" {
 		return nil
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("keeping what was said: %w", err)
+		return fmt.Errorf("saving the outputs: %w", err)
 	}
 	files := map[string]*strings.Builder{}
-	for _, s := range k.kept {
+	for _, s := range r.outputs {
 		name := strings.NewReplacer("/", "-", " ", "_").Replace(s.test) + ".txt"
 		if files[name] == nil {
 			files[name] = &strings.Builder{}
@@ -91,7 +91,7 @@ func (k *keeper) save(folder string) error {
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text.String()), 0o644); err != nil {
-			return fmt.Errorf("keeping what was said: %w", err)
+			return fmt.Errorf("saving the outputs: %w", err)
 		}
 	}
 	return nil
@@ -114,17 +114,17 @@ func TestLeakCheckFindsLeaks(t *testing.T) {
 		{"the end of a secret", "…ecret-without-the-marker", 1},
 		{"a data race", "WARNING: DATA RACE", 1},
 	} {
-		k := &keeper{}
-		k.know(sim)
-		k.keep("another test", "a page", "something harmless")
-		k.keep("a test", "a log", "first line\n"+c.text+"\nlast line")
-		findings := k.findings()
+		r := &recorder{}
+		r.addSecrets(sim)
+		r.record("another test", "a page", "something harmless")
+		r.record("a test", "a log", "first line\n"+c.text+"\nlast line")
+		findings := r.findings()
 		if len(findings) != c.findings {
 			t.Errorf("%s: %d findings, want %d", c.name, len(findings), c.findings)
 		}
 		for _, f := range findings {
 			if !strings.Contains(f, "a log of a test") || strings.Contains(f, secretMarker) || strings.Contains(f, tokenMarker) {
-				t.Errorf("%s: a finding that does not say where, or shows what", c.name)
+				t.Errorf("%s: a finding that does not name the place, or shows the secret", c.name)
 			}
 		}
 	}

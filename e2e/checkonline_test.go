@@ -23,13 +23,13 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// finished is how a command ended that ends by itself.
+// finished is the result of a command.
 type finished struct {
 	code           int
 	stdout, stderr string
 }
 
-// finish runs the exporter with variables of the environment until it ends.
+// finish runs the exporter with environment variables until it ends.
 func finish(t *testing.T, variables []string, args ...string) finished {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -40,22 +40,22 @@ func finish(t *testing.T, variables []string, args ...string) finished {
 	stdout, stderr := newStream(), newStream()
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	code, err := exitCode(cmd.Run())
-	suite.kept.keep(t.Name(), "stdout", stdout.String())
-	suite.kept.keep(t.Name(), "stderr", stderr.String())
+	suite.recorder.record(t.Name(), "stdout", stdout.String())
+	suite.recorder.record(t.Name(), "stderr", stderr.String())
 	if err != nil {
 		t.Fatalf("%v\n%s", err, mask(stderr.String()))
 	}
 	return finished{code, stdout.String(), stderr.String()}
 }
 
-// checkOnline runs the check.
-func (w *world) checkOnline(t *testing.T, args ...string) finished {
+// checkOnline runs check --online.
+func (w *fixture) checkOnline(t *testing.T, args ...string) finished {
 	t.Helper()
 	return finish(t, nil, append([]string{"check", "--online", "--config.file=" + w.config}, args...)...)
 }
 
-// golden compares a text with a file of testdata, in which what changes with each run has a name.
-func (w *world) golden(t *testing.T, name, got string, servers ...string) {
+// golden compares a text with a file in testdata, which has placeholders for what differs between runs.
+func (w *fixture) golden(t *testing.T, name, got string, servers ...string) {
 	t.Helper()
 	got = strings.ReplaceAll(got, w.folder, "FOLDER")
 	for _, server := range servers {
@@ -63,7 +63,7 @@ func (w *world) golden(t *testing.T, name, got string, servers ...string) {
 	}
 	for _, change := range [][2]string{
 		{`\b\d{4}-\d\d-\d\d\b`, "DATE"},
-		{` \(rid [0-9a-f-]+\)`, ""}, // not every answer has one
+		{` \(rid [0-9a-f-]+\)`, ""}, // not every response has one
 		{` +\n`, "\n"},
 		{`(\S) {2,}`, "$1  "}, // the width of columns
 		{`-{3,}`, "---"},
@@ -83,9 +83,9 @@ func (w *world) golden(t *testing.T, name, got string, servers ...string) {
 	}
 }
 
-// clinic returns a world in which each account has something else, with its configuration in place,
-// and the address of its token server.
-func clinic(t *testing.T) (*world, string) {
+// newFaultyFixture returns a fixture in which each account has a different state, with its configuration, and the address
+// of its token server.
+func newFaultyFixture(t *testing.T) (*fixture, string) {
 	t.Helper()
 	fine, file, server, platform := newAccount("fine", 1, 700), newAccount("by-file", 2, 700), newAccount("by-url", 3, 700), authorized("by-platform", 4)
 	address, unverified, wrong := newAccount("address", 5, 700), newAccount("unverified", 6, 700), newAccount("wrong-secret", 7, 700)
@@ -100,14 +100,14 @@ func clinic(t *testing.T) (*world, string) {
 		}
 		return date.End()
 	}
-	w := newWorldWith(t, o, fine, file, server, platform, address, unverified, wrong, usedUp, late, missing)
+	w := newFixtureWith(t, o, fine, file, server, platform, address, unverified, wrong, usedUp, late, missing)
 	base := w.tokenServer(t, false)
 	w.put(t, "token", w.tokenOf(t, file))
 	w.put(t, "refresh", w.sim.RefreshToken(platform.AppID))
-	other := &service{world: w, account: usedUp}
+	other := &service{fixture: w, account: usedUp}
 	other.takeToken(t)
 	if code := other.call(t); code != 0 {
-		t.Fatalf("using the quota up: errcode %d", code)
+		t.Fatalf("using up the quota: errcode %d", code)
 	}
 	bySecret := func(a account) sourced { return sourced{a, "app_secret: " + a.AppSecret} }
 	key := base.JoinPath("raw", server.AppID)
@@ -119,8 +119,8 @@ func clinic(t *testing.T) (*world, string) {
 	return w, base.Host
 }
 
-// checkFewCalls fails if the doctor made more calls for an account than it may.
-func (w *world) checkFewCalls(t *testing.T, from int, accounts ...account) {
+// checkFewCalls fails if check --online made too many calls for an account.
+func (w *fixture) checkFewCalls(t *testing.T, from int, accounts ...account) {
 	t.Helper()
 	for _, a := range accounts {
 		withToken, forToken := 0, 0
@@ -132,14 +132,14 @@ func (w *world) checkFewCalls(t *testing.T, from int, accounts ...account) {
 			}
 		}
 		if withToken > 4 || forToken > 1 {
-			t.Errorf("%s: %d calls with its token and %d to get it; want at most 4 and 1", a.name, withToken, forToken)
+			t.Errorf("%s: %d calls with its token and %d to obtain it; want at most 4 and 1", a.name, withToken, forToken)
 		}
 	}
 }
 
-func TestDoctor(t *testing.T) {
+func TestCheckOnline(t *testing.T) {
 	t.Parallel()
-	w, server := clinic(t)
+	w, server := newFaultyFixture(t)
 	const unhealthy = 5
 
 	from := len(w.sim.Calls())
@@ -149,11 +149,11 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("exit code %d, stderr %q; want 1, %q", table.code, mask(table.stderr), want)
 	}
 	if strings.Contains(table.stdout, "\x1b") {
-		t.Error("colours, although nobody looks at a terminal")
+		t.Error("colors, although stdout is not a terminal")
 	}
-	w.golden(t, "doctor/table.txt", table.stdout, server, strings.TrimPrefix(w.url, "http://"))
+	w.golden(t, "checkonline/table.txt", table.stdout, server, strings.TrimPrefix(w.url, "http://"))
 
-	w, server = clinic(t)
+	w, server = newFaultyFixture(t)
 	from = len(w.sim.Calls())
 	machine := w.checkOnline(t, "--output=json")
 	w.checkFewCalls(t, from, w.accounts...)
@@ -166,19 +166,19 @@ func TestDoctor(t *testing.T) {
 	if err := json.Unmarshal([]byte(machine.stdout), &report); err != nil || len(report.Accounts) != len(w.accounts) || machine.code != 1 {
 		t.Fatalf("exit code %d, %d accounts: %v", machine.code, len(report.Accounts), err)
 	}
-	ill := 0
+	unhealthyAccounts := 0
 	for i, r := range report.Accounts {
 		if r.Account != w.accounts[i].name {
-			t.Errorf("account %q in place %d, want %q", r.Account, i, w.accounts[i].name)
+			t.Errorf("account %q at index %d, want %q", r.Account, i, w.accounts[i].name)
 		}
 		if !r.Healthy {
-			ill++
+			unhealthyAccounts++
 		}
 	}
-	if ill != unhealthy {
-		t.Errorf("%d accounts with faults, want %d", ill, unhealthy)
+	if unhealthyAccounts != unhealthy {
+		t.Errorf("%d accounts with faults, want %d", unhealthyAccounts, unhealthy)
 	}
-	w.golden(t, "doctor/report.json", machine.stdout, server, strings.TrimPrefix(w.url, "http://"))
+	w.golden(t, "checkonline/report.json", machine.stdout, server, strings.TrimPrefix(w.url, "http://"))
 	for _, host := range []string{server, strings.TrimPrefix(w.url, "http://")} {
 		if strings.Contains(table.stdout+machine.stdout+machine.stderr, "@"+host) {
 			t.Error("the user of a URL is shown")
@@ -189,9 +189,9 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-func TestDoctorForOneAccount(t *testing.T) {
+func TestCheckOnlineOfOneAccount(t *testing.T) {
 	t.Parallel()
-	w, _ := clinic(t)
+	w, _ := newFaultyFixture(t)
 	from := len(w.sim.Calls())
 	for _, c := range []struct {
 		account, stderr string
@@ -214,18 +214,18 @@ func TestDoctorForOneAccount(t *testing.T) {
 		}
 	}
 	if got := w.checkOnline(t, "--output=xml"); got.code != 2 || !strings.Contains(got.stderr, "--output: must be text or json") {
-		t.Errorf("another output: exit code %d, stderr %q; want 2 and what is possible", got.code, got.stderr)
+		t.Errorf("an invalid output: exit code %d, stderr %q; want 2 and the allowed values", got.code, got.stderr)
 	}
 }
 
-// The accounts are examined side by side, but no more at once than is configured.
-func TestDoctorInParallel(t *testing.T) {
+// The accounts are checked in parallel, but not more at once than configured.
+func TestCheckOnlineInParallel(t *testing.T) {
 	t.Parallel()
 	var accounts []account
 	for i := range 50 {
 		accounts = append(accounts, newAccount(fmt.Sprintf("account-%02d", i), i, 700))
 	}
-	w := newWorld(t, accounts...)
+	w := newFixture(t, accounts...)
 	w.sim.Inject(weixintest.Fault{Delay: 10 * time.Millisecond})
 	var running, most atomic.Int64
 	counted := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -241,19 +241,19 @@ func TestDoctorInParallel(t *testing.T) {
 	if got.code != 0 || strings.Count(got.stdout, `"healthy": true`) != len(accounts) {
 		t.Errorf("exit code %d, %d healthy accounts; want 0, %d:\n%s", got.code, strings.Count(got.stdout, `"healthy": true`), len(accounts), mask(got.stderr))
 	}
-	// An account that is done frees its place a moment before the server is done with its last call.
+	// The next account begins a moment before the server has completed the last call.
 	if n := most.Load(); n < 2 || n > 8+8 {
-		t.Errorf("%d calls at once, want several, and not more than the concurrency of 8 allows", n)
+		t.Errorf("%d calls at once, want several, but not more than the concurrency of 8 allows", n)
 	}
 	w.checkFewCalls(t, 0, accounts...)
 }
 
-// A terminal gets colours unless NO_COLOR is set.
-func TestDoctorOnATerminal(t *testing.T) {
+// On a terminal there are colors, unless NO_COLOR is set.
+func TestCheckOnlineOnATerminal(t *testing.T) {
 	t.Parallel()
-	w, _ := clinic(t)
+	w, _ := newFaultyFixture(t)
 	testscript.Run(t, testscript.Params{
-		Files: []string{"testdata/doctor/terminal.txtar"},
+		Files: []string{"testdata/checkonline/terminal.txtar"},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("EXPORTER", suite.binary)
 			env.Setenv("CONFIG", w.config)
@@ -263,11 +263,11 @@ func TestDoctorOnATerminal(t *testing.T) {
 	})
 }
 
-// check --online asks each endpoint of remote write whether it accepts requests, and stores nothing there.
-func TestCheckOfRemoteWrite(t *testing.T) {
+// check --online reports whether each remote write endpoint accepts requests, without storing anything there.
+func TestCheckOnlineOfRemoteWrite(t *testing.T) {
 	t.Parallel()
 	shop := newAccount("shop", 1, 500)
-	w := newWorld(t, shop)
+	w := newFixture(t, shop)
 	tls := httptest.NewTLSServer(http.NotFoundHandler())
 	defer tls.Close()
 	plain := strings.Replace(tls.URL, "https://", "http://", 1)
