@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-kit/log"
 
@@ -324,8 +325,8 @@ func TestReasons(t *testing.T) {
 				f.wait(time.Hour)
 				f.mustCount("one", perDay-1, 0, map[string]int{c.want: 1})
 				for _, line := range f.log.Lines("given up") {
-					if len(line) > 1000 {
-						t.Errorf("a line of %d bytes", len(line))
+					if n := utf8.RuneCountInString(line); n > 1000 {
+						t.Errorf("a line of %d characters", n)
 					}
 				}
 			})
@@ -403,7 +404,7 @@ func FuzzResponse(f *testing.F) {
 		if got.RetryAfter < 0 || got.RetryAfter > time.Hour {
 			t.Errorf("wait %v", got.RetryAfter)
 		}
-		if len(got.Text) > 500 || strings.ContainsAny(got.Text, "\n\r\x00") || strings.ToValidUTF8(got.Text, "") != got.Text {
+		if utf8.RuneCountInString(got.Text) > 450 || strings.ContainsAny(got.Text, "\n\r\x00") || strings.ToValidUTF8(got.Text, "") != got.Text {
 			t.Errorf("text %q", got.Text)
 		}
 	})

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/klauspost/compress/snappy"
 
 	"weixin_exporter/internal/redirect"
+	"weixin_exporter/internal/text"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -117,11 +117,11 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) Re
 	}
 	defer func() { _ = response.Body.Close() }() // it was only read
 	// The body only explains the status, so a part of it is enough.
-	text, _ := io.ReadAll(io.LimitReader(response.Body, maxBody))
-	result := resultOf(response.StatusCode, response.Header, string(text), c.Now())
+	explanation, _ := io.ReadAll(io.LimitReader(response.Body, maxBody))
+	result := resultOf(response.StatusCode, response.Header, string(explanation), c.Now())
 	if result.Outcome != Accepted {
 		// The request of the response is the one to which the transport added the credentials.
-		result.Text = describe(response.StatusCode, c.masked(string(text), cmp.Or(response.Request, request)))
+		result.Text = describe(response.StatusCode, c.masked(string(explanation), cmp.Or(response.Request, request)))
 	}
 	if message == V2 && result.Outcome == Accepted {
 		if !written(response.Header) {
@@ -159,15 +159,13 @@ func written(header http.Header) bool {
 // failed returns the result of a request without a response. It omits URLs, which may hold secrets: the
 // receiver's, and that of the token endpoint nested in it.
 func (c *Client) failed(err error) Result {
-	for wrapped, ok := errors.AsType[*url.Error](err); ok; wrapped, ok = errors.AsType[*url.Error](err) {
-		err = wrapped.Err
-	}
+	err = text.WithoutURL(err)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return Result{Outcome: Later, Text: "no response within " + c.Timeout.String()}
 	}
 	if refused, ok := redirect.As(err); ok {
 		// A redirected POST mostly leads to a login page, whose status 200 would say nothing about samples.
-		return Result{Outcome: Unusable, Status: refused.Status, Text: oneLine(err.Error())}
+		return Result{Outcome: Unusable, Status: refused.Status, Text: text.Shorten(text.OneLine(err.Error()), maxText)}
 	}
-	return Result{Outcome: Later, Text: oneLine(err.Error())}
+	return Result{Outcome: Later, Text: text.Shorten(text.OneLine(err.Error()), maxText)}
 }

@@ -1,15 +1,14 @@
 package remotewrite
 
 import (
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-kit/log/level"
 
 	"weixin_exporter/internal/history"
+	"weixin_exporter/internal/text"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -67,6 +66,9 @@ func (l *loss) add(samples int64, account string) {
 	l.accounts[account] = true
 }
 
+// names returns the accounts, or some of many.
+func (l *loss) names() string { return text.List(slices.Sorted(maps.Keys(l.accounts))) }
+
 // logLosses logs the losses, in one line for each reason, and resets them.
 func (s *sender) logLosses() {
 	for reason := range Reasons {
@@ -74,21 +76,11 @@ func (s *sender) logLosses() {
 		switch {
 		case l.samples == 0:
 		case reason == MaxAge:
-			level.Info(s.logger).Log("msg", "samples were not sent: they are older than max_age", "samples", l.samples, "accounts", few(l.accounts))
+			level.Info(s.logger).Log("msg", "samples were not sent: they are older than max_age", "samples", l.samples, "accounts", l.names())
 		default:
 			level.Warn(s.logger).Log("msg", "samples were given up: the endpoint refuses them", "reason", reason, "samples", l.samples,
-				"accounts", few(l.accounts), "from", l.first, "until", l.last, "response", l.text, "advice", reason.advice())
+				"accounts", l.names(), "from", l.first, "until", l.last, "response", l.text, "advice", reason.advice())
 		}
 	}
 	s.losses = losses{}
-}
-
-// few returns the names, or some of many.
-func few(names map[string]bool) string {
-	const maxNames = 5
-	sorted := slices.Sorted(maps.Keys(names))
-	if len(sorted) > maxNames {
-		return fmt.Sprintf("%s and %d more", strings.Join(sorted[:maxNames], ", "), len(sorted)-maxNames)
-	}
-	return strings.Join(sorted, ", ")
 }

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"weixin_exporter/internal/text"
 )
 
 // Reason says why samples were given up. It is the label "reason".
@@ -98,7 +98,7 @@ func (r Result) advice() string {
 	}
 }
 
-// maxText limits how much of a response's text is kept, in bytes.
+// maxText limits how much of a response's text is kept, in characters.
 const maxText = 400
 
 // causes are the texts with which known receivers refuse single samples. Words that any program may use, such as
@@ -152,11 +152,11 @@ func namesSamples(body string) bool {
 
 // describe returns a response in one line.
 func describe(status int, body string) string {
-	text := fmt.Sprintf("HTTP status %d", status)
-	if line := oneLine(body); line != "" {
-		text += ": " + line
+	description := fmt.Sprintf("HTTP status %d", status)
+	if line := text.Shorten(text.OneLine(body), maxText); line != "" {
+		description += ": " + line
 	}
-	return text
+	return description
 }
 
 // resultOf returns what a response means, without its text. now is needed for a Retry-After that is a date.
@@ -189,33 +189,13 @@ func resultOf(status int, header http.Header, body string, now time.Time) Result
 }
 
 // retryAfter parses a Retry-After header, which is a number of seconds or a date. It returns 0 for anything else.
-func retryAfter(text string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
 		return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
 	}
-	at, err := http.ParseTime(text)
+	at, err := http.ParseTime(value)
 	if err != nil {
 		return 0
 	}
 	return min(max(at.Sub(now), 0), maxRetryAfter)
-}
-
-// oneLine returns the beginning of a text, with a space for each control character.
-func oneLine(text string) string {
-	text = strings.ToValidUTF8(text, "\ufffd")
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	text = strings.TrimSpace(text)
-	if len(text) <= maxText {
-		return text
-	}
-	end := maxText
-	for !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
 }
