@@ -16,11 +16,11 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// gate is an API that accepts some tokens and counts the calls made with each.
+// gate is an API that accepts some tokens and counts the calls with each.
 type gate struct {
 	mu       sync.Mutex
 	accepted map[string]bool
-	errcode  int // what the others get
+	errcode  int // the errcode for other tokens
 	calls    []string
 }
 
@@ -127,7 +127,7 @@ func TestFailedRenewalIsTheError(t *testing.T) {
 	}
 }
 
-// TestTokenIsRenewedBeforeItRunsOut looks when a token of a certain life is still used.
+// TestTokenIsRenewedBeforeItRunsOut checks until when a token of a given life is used.
 func TestTokenIsRenewedBeforeItRunsOut(t *testing.T) {
 	tests := []struct {
 		life, age time.Duration
@@ -163,7 +163,7 @@ func TestLifeCountsFromBeforeTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		numbers := &numbered{life: 100 * time.Second}
 		slow := sourceFunc(func(ctx context.Context) (weixin.AccessToken, error) {
-			<-time.After(50 * time.Second) // the clock of the bubble: a slow token call
+			<-time.After(50 * time.Second) // fake clock: a slow token call
 			return numbers.Fetch(ctx)
 		})
 		api := &gate{accepted: map[string]bool{"sim-token-1": true, "sim-token-2": true}}
@@ -172,7 +172,7 @@ func TestLifeCountsFromBeforeTheRequest(t *testing.T) {
 			if err := hour(t.Context(), account); err != nil {
 				t.Fatal(err)
 			}
-			<-time.After(41 * time.Second) // the clock of the bubble: 91 of 100 seconds are gone
+			<-time.After(41 * time.Second) // fake clock: 91 of 100 seconds have passed
 		}
 		if numbers.fetched() != 2 {
 			t.Errorf("%d token fetches, want 2: 9 of 100 seconds were left", numbers.fetched())
@@ -184,7 +184,7 @@ func TestOneFetchForAHundredCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		numbers := &numbered{life: 2 * time.Hour}
 		slow := sourceFunc(func(ctx context.Context) (weixin.AccessToken, error) {
-			<-time.After(time.Second) // the clock of the bubble: all others come meanwhile
+			<-time.After(time.Second) // fake clock: all others arrive meanwhile
 			return numbers.Fetch(ctx)
 		})
 		api := &gate{errcode: 40001, accepted: map[string]bool{"sim-token-1": true}}
@@ -205,7 +205,7 @@ func TestOneFetchForAHundredCalls(t *testing.T) {
 		if numbers.fetched() != 1 {
 			t.Errorf("%d token fetches, want 1", numbers.fetched())
 		}
-		// The token is void; a hundred refusals lead to one renewal.
+		// The token has become invalid; a hundred refusals lead to one renewal.
 		api.accepted = map[string]bool{"sim-token-2": true}
 		hundred("after the refusal")
 		if numbers.fetched() != 2 {
@@ -214,14 +214,14 @@ func TestOneFetchForAHundredCalls(t *testing.T) {
 	})
 }
 
-// TestLateRefusalLeavesTheRenewedTokenAlone has one call refused when another, which was
-// refused earlier, has renewed the token already.
+// TestLateRefusalLeavesTheRenewedTokenAlone has a call refused after another, which was refused earlier, has
+// already renewed the token.
 func TestLateRefusalLeavesTheRenewedTokenAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &gate{errcode: 40001, accepted: map[string]bool{"sim-token-2": true}}
 		slowForDaily := roundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Path == "/datacube/getinterfacesummary" {
-				<-time.After(time.Second) // the clock of the bubble: this refusal comes late
+				<-time.After(time.Second) // fake clock: this refusal arrives late
 			}
 			return api.RoundTrip(r)
 		})
@@ -250,7 +250,7 @@ func TestFailedFetchFailsThoseWhoWaitForIt(t *testing.T) {
 		var fetched atomic.Int32
 		account := clientOn(&gate{}).Account(sourceFunc(func(context.Context) (weixin.AccessToken, error) {
 			fetched.Add(1)
-			<-time.After(time.Second) // the clock of the bubble: all others come meanwhile
+			<-time.After(time.Second) // fake clock: all others arrive meanwhile
 			return weixin.AccessToken{}, refused
 		}))
 		var group sync.WaitGroup
@@ -266,13 +266,13 @@ func TestFailedFetchFailsThoseWhoWaitForIt(t *testing.T) {
 			t.Errorf("%d token fetches, want 1", fetched.Load())
 		}
 		if err := hour(t.Context(), account); !errors.Is(err, refused) || fetched.Load() != 2 {
-			t.Errorf("a later call got %v after %d fetches; it has to fetch by itself", err, fetched.Load())
+			t.Errorf("a later call got %v after %d fetches; want a fetch of its own", err, fetched.Load())
 		}
 	})
 }
 
-// TestEndOfOneWaitIsNobodyElses ends the contexts of the one who fetches and of one who waits.
-func TestEndOfOneWaitIsNobodyElses(t *testing.T) {
+// TestEndOfOneContextAffectsNoOtherCall ends the contexts of the call that fetches and of one that waits.
+func TestEndOfOneContextAffectsNoOtherCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		numbers := &numbered{life: 2 * time.Hour}
 		slow := sourceFunc(func(ctx context.Context) (weixin.AccessToken, error) {
@@ -328,7 +328,7 @@ func TestAdoptToken(t *testing.T) {
 	}
 	after.AdoptToken(before)
 	if err := hour(t.Context(), after); err != nil || source.fetched() != 1 {
-		t.Errorf("%v after %d token fetches; want the token of before", err, source.fetched())
+		t.Errorf("%v after %d token fetches; want the adopted token", err, source.fetched())
 	}
 
 	own := client.Account(sourceFunc(func(context.Context) (weixin.AccessToken, error) {
@@ -343,6 +343,6 @@ func TestAdoptToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	if last := api.calls[len(api.calls)-1]; last != "sim-token-own" {
-		t.Error("a token that was there was replaced by an adopted one")
+		t.Error("AdoptToken replaced a cached token")
 	}
 }

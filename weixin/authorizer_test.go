@@ -23,16 +23,16 @@ const (
 	firstRefresh = "sim-token-refresh@@@1"
 )
 
-// platform is an API on which an account's refresh token is exchanged, and its access tokens
-// work. Every exchange gives another pair.
+// platform is an API that exchanges an account's refresh token and accepts its access tokens. Every exchange
+// returns another pair.
 type platform struct {
 	mu        sync.Mutex
-	component string // which component access token is good
-	errcode   int    // what others get
-	refresh   string // which refresh token is good
-	number    int    // of the pairs given so far
-	keep      bool   // gives the same refresh token again
-	exchanges int    // calls, also refused ones
+	component string // the valid component access token
+	errcode   int    // the errcode for others
+	refresh   string // the valid refresh token
+	number    int    // of the pairs returned so far
+	keep      bool   // returns the same refresh token again
+	exchanges int    // calls, including refused ones
 }
 
 func (p *platform) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -65,14 +65,14 @@ func (p *platform) RoundTrip(r *http.Request) (*http.Response, error) {
 		p.number, p.refresh)), nil
 }
 
-// memory is a RefreshTokenStore that can be made to fail.
+// memory is a RefreshTokenStore in memory that can fail.
 type memory struct {
 	mu        sync.Mutex
 	text      string
 	loadErr   error
 	saveErr   error
 	saved     []string
-	keepAlike bool // a Save that fails has stored the token all the same
+	keepAlike bool // a failed Save has stored the token nevertheless
 }
 
 func (m *memory) Lock(context.Context) (func(), error) { return func() {}, nil }
@@ -93,7 +93,7 @@ func (m *memory) Save(refresh secret.Value) error {
 	return m.saveErr
 }
 
-// onPlatform returns a platform, a store with the first refresh token, and the client.
+// onPlatform returns a platform, a store with the first refresh token, and a client of both.
 func onPlatform() (*platform, *memory, *weixin.Client) {
 	api := &platform{component: "sim-token-1", errcode: 42001, refresh: firstRefresh}
 	return api, &memory{text: firstRefresh}, clientOn(api)
@@ -122,7 +122,7 @@ func TestAuthorizerToken(t *testing.T) {
 			t.Errorf("round %d: another token, or life %s", round, token.Life)
 		}
 		if len(store.saved) != round || store.text != api.refresh {
-			t.Errorf("round %d: %d refresh tokens saved, the last one good: %t", round, len(store.saved), store.text == api.refresh)
+			t.Errorf("round %d: %d refresh tokens saved, the last one valid: %t", round, len(store.saved), store.text == api.refresh)
 		}
 	}
 	if component.fetched() != 1 || api.exchanges != 3 {
@@ -274,13 +274,13 @@ func TestRefreshTokenThatCannotBeSaved(t *testing.T) {
 			"asking Weixin for an access token: saving the new refresh token, before which no new access token is used: no space left on device")
 		wantClean(t, err)
 		wantOrigin(t, err, "", "Make the file that the error names writable")
-		// It is the same one that is saved again, and Weixin is not asked for further ones.
+		// The same one is saved again, and no further ones are requested.
 		if !errors.Is(err, full) || len(store.saved) != round || store.saved[round-1] != "sim-token-refresh@@@2" || api.exchanges != 1 {
 			t.Errorf("round %d: %v, %d times saved, %d exchanges", round, err, len(store.saved), api.exchanges)
 		}
 	}
 
-	// A reload in between does not lose it.
+	// A reload does not lose it.
 	next := client.Account(authorizerOf(client, fixed("sim-token-1"), store))
 	next.AdoptToken(account)
 	store.saveErr = nil
@@ -299,7 +299,7 @@ func TestUnsavedRefreshTokenAndWhatIsStoredMeanwhile(t *testing.T) {
 	failing := errors.New("read-only file system")
 	tests := map[string]struct {
 		change    func(*memory)
-		exchanged string // with what the second exchange is made
+		exchanged string // the refresh token of the second exchange
 		saved     int
 	}{
 		"stored all the same": {func(m *memory) { m.text = "sim-token-refresh@@@2" }, "sim-token-refresh@@@2", 3},
@@ -344,10 +344,10 @@ func TestOneExchangeAtATime(t *testing.T) {
 			mu.Lock()
 			under++
 			if under > 1 {
-				t.Error("two exchanges at a time")
+				t.Error("two exchanges at the same time")
 			}
 			mu.Unlock()
-			<-time.After(time.Second) // the clock of the bubble: the others come meanwhile
+			<-time.After(time.Second) // fake clock: the others arrive meanwhile
 			mu.Lock()
 			under--
 			mu.Unlock()
@@ -391,13 +391,13 @@ func TestAdoptTokenOfAnAuthorizer(t *testing.T) {
 	if err := hour(t.Context(), after); err != nil || api.exchanges != 1 {
 		t.Errorf("%v, %d exchanges; want 1", err, api.exchanges)
 	}
-	api.number = 100 // the access token is void; the component's is kept
+	api.number = 100 // the access token has become invalid; the component access token is cached
 	if err := hour(t.Context(), after); err != nil || api.exchanges != 2 || component.fetched() != 1 {
 		t.Errorf("%v, %d exchanges, %d component tokens; want 2 and 1", err, api.exchanges, component.fetched())
 	}
 }
 
-// TestFilesOfAnAuthorizer has all of it in files, as an operator has.
+// TestFilesOfAnAuthorizer has all tokens in files, as an operator does.
 func TestFilesOfAnAuthorizer(t *testing.T) {
 	dir := t.TempDir()
 	component := write(t, filepath.Join(dir, "component"), `{"access_token":"sim-token-1","expires_in":7200}`)
@@ -409,7 +409,7 @@ func TestFilesOfAnAuthorizer(t *testing.T) {
 			t.Errorf("round %d: %v, %d exchanges", round, err, api.exchanges)
 		}
 		if read(t, refresh) != api.refresh+"\n" {
-			t.Errorf("round %d: the file does not hold the refresh token that is good", round)
+			t.Errorf("round %d: the file does not have the valid refresh token", round)
 		}
 	}
 	err := hour(t.Context(), client.Account(authorizerOf(client, weixin.FileToken(component, weixin.TokenFormat{}), weixin.NewRefreshTokenFile(component))))

@@ -42,7 +42,7 @@ func inGBK(tb testing.TB, text string) []byte {
 	return []byte(encoded)
 }
 
-// through returns a transport that changes the answers of another one on their way.
+// through returns a transport that changes the responses of another one.
 func through(inner http.RoundTripper, header http.Header, change func([]byte) []byte) roundTripper {
 	return func(r *http.Request) (*http.Response, error) {
 		response, err := inner.RoundTrip(r)
@@ -60,7 +60,7 @@ func through(inner http.RoundTripper, header http.Header, change func([]byte) []
 	}
 }
 
-// What proxies and old servers make of an answer on its way leaves its figures and its token the same.
+// The figures and the token of a response are read whatever proxies and old servers do to it.
 func TestAnswersInOddForms(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	account := weixintest.Account{AppID: theAppID, AppSecret: theSecret, CallbacksPerDay: 9000}
@@ -109,7 +109,7 @@ func TestAnswersInOddForms(t *testing.T) {
 	}
 }
 
-// An errmsg in GBK is shown in its own characters, whether its last byte is a backslash or not.
+// An errmsg in GBK is decoded, whether its last byte is a backslash or not.
 func TestErrmsgInGBK(t *testing.T) {
 	for _, errmsg := range []string{"接口未授权", "不誠"} {
 		body := `{"errcode":48001,"errmsg":"` + string(inGBK(t, errmsg)) + ` rid: 1-2-3"}`
@@ -120,7 +120,7 @@ func TestErrmsgInGBK(t *testing.T) {
 	wantReason(t, err, weixin.Permission, "errcode 48001: api unauthorized")
 }
 
-// A small answer that grows without end is not read to its end, and a broken one is an error that passes.
+// A response that expands without end is not read to its end, and a broken one is an error for the reason Busy.
 func TestBadGzip(t *testing.T) {
 	whole := gzipped(t, []byte(`{"list":[`+strings.Repeat(" ", 5<<20)+`]}`))
 	err := ask(t.Context(), clientOn(always(200, string(whole))))
@@ -129,8 +129,8 @@ func TestBadGzip(t *testing.T) {
 	wantReason(t, err, weixin.Busy, "decompressing the response: unexpected EOF")
 }
 
-// FuzzLegible: whatever an answer is put into, an errcode that it holds is found.
-func FuzzLegible(f *testing.F) {
+// FuzzNormalized checks that the errcode of a response is found in whatever encoding.
+func FuzzNormalized(f *testing.F) {
 	f.Add("api unauthorized", uint8(0))
 	f.Add("接口未授权", uint8(1))
 	f.Add("不誠", uint8(2))
@@ -143,13 +143,13 @@ func FuzzLegible(f *testing.F) {
 			return r
 		}, errmsg), "")) + `,"errcode":48001}`)
 		if bytes.ContainsAny(body, "\\") {
-			t.Skip() // strconv has escapes that JSON does not
+			t.Skip() // strconv has escapes that JSON lacks
 		}
 		switch form % 4 {
 		case 1:
 			encoded, err := simplifiedchinese.GBK.NewEncoder().Bytes(body)
 			if err != nil {
-				t.Skip() // it has characters that GBK has not
+				t.Skip() // it has characters that GBK lacks
 			}
 			body = encoded
 		case 2:
@@ -161,7 +161,7 @@ func FuzzLegible(f *testing.F) {
 	})
 }
 
-// FuzzForeign: whatever bytes come, reading them as any answer ends in a value or in one short line.
+// FuzzForeign checks that any bytes, read as any response, give a value or an error of one short line.
 func FuzzForeign(f *testing.F) {
 	seeds(f)
 	f.Add(gzipped(f, []byte(`{"list":[]}`)))

@@ -31,7 +31,7 @@ func wantReason(t *testing.T, err error, reason weixin.Reason, says string) {
 	t.Helper()
 	var fault *weixin.Error
 	if !errors.As(err, &fault) || fault.Reason != reason || !strings.Contains(err.Error(), says) {
-		t.Errorf("got %v of reason %s, want reason %s and %q in it", err, weixin.ReasonOf(err), reason, says)
+		t.Errorf("got %v for reason %s, want reason %s and %q in it", err, weixin.ReasonOf(err), reason, says)
 	}
 }
 
@@ -146,7 +146,7 @@ func TestOddAnswers(t *testing.T) {
 			if len(got) != 1 || got[0].API != "hourly" || got[0].Errcode != test.errcode {
 				t.Fatalf("observed %+v, want errcode %s", got, test.errcode)
 			}
-			// A page that is not the API's says nothing about the time.
+			// The Date header of a page of a proxy is ignored.
 			if got[0].Date.IsZero() != (test.errcode == "http") {
 				t.Errorf("observed the date %v with errcode %s", got[0].Date, test.errcode)
 			}
@@ -209,14 +209,14 @@ func TestOddTokenAnswers(t *testing.T) {
 			wantReason(t, err, weixin.Busy, says)
 			wantClean(t, err)
 			if !token.Text.IsZero() {
-				t.Errorf("%.60q: there is a token beside the error", body)
+				t.Errorf("%.60q: a token is returned with the error", body)
 			}
 		}
 	}
 	token, err := clientOn(always(200, `{"access_token":"`+theToken+`","expires_in":9223372036854775807}`)).
 		StableToken(credentials()).Fetch(t.Context())
 	if err != nil || token.Life != 365*24*time.Hour {
-		t.Errorf("a life without end: got %s, %v; want a year", token.Life, err)
+		t.Errorf("an infinite life: got %s, %v; want a year", token.Life, err)
 	}
 }
 
@@ -248,7 +248,7 @@ func TestTimeout(t *testing.T) {
 		client := clientOn(waitForTheEnd, func(o *weixin.Options) {
 			o.Now, o.Observe = time.Now, seen.observe
 			o.Limiter = limiterFunc(func(ctx context.Context) error {
-				<-time.After(time.Minute) // the clock of the bubble: waiting for the limiter is not part of the timeout
+				<-time.After(time.Minute) // fake clock: waiting for the limiter does not count towards the timeout
 				return ctx.Err()
 			})
 		})
@@ -263,7 +263,7 @@ func TestTimeout(t *testing.T) {
 			t.Errorf("observed %+v, want %+v", got, want)
 		}
 
-		// The answer begins, and then its body does not come.
+		// The header of the response arrives, but its body does not.
 		client = clientOn(roundTripper(func(r *http.Request) (*http.Response, error) {
 			response := respond(200, "")
 			response.Body = io.NopCloser(readerFunc(func([]byte) (int, error) {
@@ -284,7 +284,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestCallersContext ends the caller's context at every stage of a call.
+// TestCallersContext ends the caller's context at each stage of a call.
 func TestCallersContext(t *testing.T) {
 	hang := func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
 	stages := map[string]func(*weixin.Options) weixin.TokenSource{
@@ -332,7 +332,7 @@ func TestCallersContext(t *testing.T) {
 					t.Errorf("the calls went on for %s after the end of their contexts", took-2*time.Second)
 				}
 				if len(seen.all()) != 0 {
-					t.Errorf("observed %+v, which was no fault of Weixin", seen.all())
+					t.Errorf("observed %+v, want nothing", seen.all())
 				}
 			})
 		})
@@ -393,7 +393,7 @@ func TestLimiterThatRefuses(t *testing.T) {
 	}
 }
 
-// TestTransportFaults also looks for leaks: each of these errors quotes the request.
+// TestTransportFaults also checks for leaks, since each of these errors quotes the request.
 func TestTransportFaults(t *testing.T) {
 	quote := func(r *http.Request) string { return r.Method + " " + r.URL.String() + " " + bodyOf(r) }
 	faults := map[string]roundTripper{
@@ -436,7 +436,7 @@ func TestTransportFaults(t *testing.T) {
 					t.Errorf("reason %s, want busy", weixin.ReasonOf(err))
 				}
 				if errors.Is(err, context.DeadlineExceeded) {
-					t.Error("counts as the end of the caller's context")
+					t.Error("the error counts as the end of the caller's context")
 				}
 				wantClean(t, err)
 			}
@@ -450,7 +450,7 @@ func TestTransportFaults(t *testing.T) {
 	}
 }
 
-// TestLeaksInOtherSpellings has secrets that look different in a URL and in JSON.
+// TestLeaksInOtherSpellings has secrets that are escaped in URLs and in JSON.
 func TestLeaksInOtherSpellings(t *testing.T) {
 	const odd = `sim-secret-a/b c&d"e<f>`
 	quote := roundTripper(func(r *http.Request) (*http.Response, error) {

@@ -20,7 +20,7 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// What the process that crashes is told, and its points besides the steps of a Save.
+// The arguments of the process that crashes, and its points in addition to the steps of a Save.
 const (
 	crashAt   = "WEIXIN_TEST_CRASH_AT"
 	crashDir  = "WEIXIN_TEST_CRASH_DIR"
@@ -31,11 +31,11 @@ const (
 	crashAfterCall    = "call"
 )
 
-// crash ends this process as a loss of power would, if it is to end at point.
+// crash kills this process, as a loss of power would, if it should end at point.
 func crash(point string) {
 	if os.Getenv(crashAt) == point {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // the signal is on its way
+		select {} // until the signal arrives
 	}
 }
 
@@ -47,7 +47,7 @@ func platformSource(base, dir string, transport http.RoundTripper, step func(str
 	return client, authorizerFor(client, onPlatformID, weixin.FileToken(filepath.Join(dir, "component"), weixin.TokenFormat{}), file)
 }
 
-// useToken gets an access token and makes a call with it, between which there is a point.
+// useToken gets an access token and makes a call with it, with a point between the two.
 func useToken(t *testing.T, client *weixin.Client, source weixin.TokenSource, point func(string)) {
 	t.Helper()
 	token, err := source.Fetch(t.Context())
@@ -58,11 +58,11 @@ func useToken(t *testing.T, client *weixin.Client, source weixin.TokenSource, po
 	point(crashAfterSave)
 	day := date(t, "2026-11-19")
 	if _, err := client.Account(fixed(token.Text.Reveal())).InterfaceSummary(t.Context(), day, day); err != nil {
-		t.Error("the access token is no good:", err)
+		t.Error("the access token is refused:", err)
 	}
 }
 
-// TestProcessThatCrashes is not a test of its own: TestCrashDuringRotation runs it.
+// TestProcessThatCrashes is a part of TestCrashDuringRotation, which runs it in a process of its own.
 func TestProcessThatCrashes(t *testing.T) {
 	if os.Getenv(crashAt) == "" {
 		t.Skip("only within TestCrashDuringRotation")
@@ -78,8 +78,8 @@ func TestProcessThatCrashes(t *testing.T) {
 }
 
 // TestCrashDuringRotation ends a process between every two steps of getting an access token
-// that comes with another refresh token. Each time the file holds either token, whole, and the
-// next process gets along with it.
+// that comes with another refresh token. Each time the file has either token, complete, and the
+// next process works with it.
 func TestCrashDuringRotation(t *testing.T) {
 	t.Parallel()
 	points := slices.Concat([]string{crashBeforeAnswer}, saveSteps, []string{crashAfterSave, crashAfterCall})
@@ -99,30 +99,30 @@ func TestCrashDuringRotation(t *testing.T) {
 			child.Env = append(os.Environ(), crashAt+"="+point, crashDir+"="+dir, crashBase+"="+server.URL)
 			output, err := child.CombinedOutput()
 			if !killed(err) {
-				t.Fatalf("the process was to be killed; it ended with %v after %d bytes of output", err, len(output))
+				t.Fatalf("the process was not killed; it ended with %v after %d bytes of output", err, len(output))
 			}
 
 			after := s.RefreshToken(onPlatformID)
 			held := strings.TrimSpace(read(t, path))
 			renamed := slices.Index(points, point) > slices.Index(points, files.StepRename)
 			if after == before || held != before && held != after || (held == after) != renamed {
-				t.Errorf("the file holds the refresh token from before: %t, from after: %t", held == before, held == after)
+				t.Errorf("the file has the refresh token from before: %t, from after: %t", held == before, held == after)
 			}
 			for start := range 2 {
 				client, source := platformSource(server.URL, dir, http.DefaultTransport, nil)
 				useToken(t, client, source, func(string) {})
 				if read(t, path) != s.RefreshToken(onPlatformID)+"\n" {
-					t.Errorf("start %d: the file does not hold the last refresh token", start)
+					t.Errorf("start %d: the file does not have the last refresh token", start)
 				}
 			}
 			if got := names(t, dir); !slices.Equal(got, []string{"component", "refresh"}) {
-				t.Errorf("the folder holds %q", got)
+				t.Errorf("the folder has %q", got)
 			}
 		})
 	}
 }
 
-// TestProcessWithoutSpace is not a test of its own: TestNoSpaceForTheRefreshToken runs it.
+// TestProcessWithoutSpace is a part of TestNoSpaceForTheRefreshToken, which runs it in a process of its own.
 func TestProcessWithoutSpace(t *testing.T) {
 	dir := os.Getenv(crashDir)
 	if dir == "" || os.Getenv(crashAt) != "" {
@@ -144,7 +144,7 @@ func TestProcessWithoutSpace(t *testing.T) {
 		}
 	}
 	err := file.Save(secret.New(otherRefresh))
-	_ = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit) // for what the test binary itself writes at its end
+	_ = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit) // for what the test binary writes at its end
 	if !errors.Is(err, syscall.EFBIG) || !strings.HasSuffix(err.Error(), "refresh: write: file too large") {
 		t.Errorf("got %v", err)
 	}
@@ -161,7 +161,7 @@ func TestNoSpaceForTheRefreshToken(t *testing.T) {
 		t.Errorf("the process ended with %v:\n%s", err, output)
 	}
 	if read(t, path) != firstRefresh || len(names(t, dir)) != 1 {
-		t.Errorf("the old refresh token is lost, or the folder holds %q", names(t, dir))
+		t.Errorf("the old refresh token is lost, or the folder has %q", names(t, dir))
 	}
 }
 

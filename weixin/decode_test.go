@@ -158,7 +158,7 @@ func TestDecodeHourly(t *testing.T) {
 	}
 }
 
-// One row that is not understood damages the whole day, for its hour may have had any figures.
+// One invalid row damages the whole day, since the figures of its hour are unknown.
 func TestDecodeHourlyDamaged(t *testing.T) {
 	const ref = "2026-11-02"
 	day := date(t, ref)
@@ -202,8 +202,8 @@ func TestDecodeHourlyDamaged(t *testing.T) {
 	}
 }
 
-// noAnswers are bodies that are none of the API's answers, with what the error says of them.
-var noAnswers = map[string]string{
+// invalidBodies are bodies that are not responses of the API, with a part of the error.
+var invalidBodies = map[string]string{
 	"":                                     "the response is empty",
 	" \r\n\t":                              "the response is empty",
 	"<html>502</html>":                     "is not a JSON object",
@@ -235,14 +235,14 @@ var noAnswers = map[string]string{
 
 func TestDecodeNoAnswer(t *testing.T) {
 	day := date(t, "2026-11-02")
-	for body, says := range noAnswers {
+	for body, says := range invalidBodies {
 		_, daily := weixin.DecodeDaily([]byte(body), day, day)
 		_, hourly := weixin.DecodeHourly([]byte(body), day)
 		for api, err := range map[string]error{"daily": daily, "hourly": hourly} {
 			var fault *weixin.Error
 			if !errors.As(err, &fault) || fault.Reason != weixin.Busy || fault.Errcode != 0 || fault.API != weixin.API(api) ||
 				!strings.Contains(err.Error(), says) {
-				t.Errorf("%.40q: got %v, want one of reason busy that says %q", body, err, says)
+				t.Errorf("%.40q: got %v, want an error for the reason busy that contains %q", body, err, says)
 			}
 		}
 	}
@@ -267,22 +267,22 @@ func seeds(f *testing.F) {
 	f.Add([]byte(`{"errcode":40164,"errmsg":"invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 5f9b-0ba7"}`))
 	f.Add([]byte(`{"errcode":"45009","errmsg":"reach max api daily quota limit hint: [x], more details at https://x.example/y"}`))
 	f.Add([]byte(`{"access_token":"sim-token-1","expires_in":7200}`))
-	for _, body := range slices.Sorted(maps.Keys(noAnswers)) {
+	for _, body := range slices.Sorted(maps.Keys(invalidBodies)) {
 		if len(body) < 100 {
 			f.Add([]byte(body))
 		}
 	}
 }
 
-// checkError holds for every error that a decoder returns.
+// checkError checks an error of a decoder.
 func checkError(t *testing.T, err error) {
 	t.Helper()
 	var fault *weixin.Error
 	switch {
 	case !errors.As(err, &fault):
-		t.Fatalf("%T is no *Error", err)
+		t.Fatalf("%T is not an *Error", err)
 	case (fault.Errcode == 0) == (fault.Err == nil):
-		t.Fatalf("%q has both errcode and cause, or none", err)
+		t.Fatalf("%q has both errcode and cause, or neither", err)
 	case len([]rune(fault.Errmsg)) > 201 || strings.ContainsAny(err.Error(), "\r\n\x00\x1b"):
 		t.Fatalf("%q is not one short line", err)
 	case fault.Advice().String() == "":
@@ -319,10 +319,10 @@ func FuzzDecodeDaily(f *testing.F) {
 			t.Errorf("%d rows in other forms for %d days", got.Reformatted, len(got.Days))
 		}
 		if len(got.Damaged) == 0 && got.Rejected[weixin.BadValue] > 0 && len(got.Days) < 30 {
-			t.Error("a row that was not understood damages no day")
+			t.Error("an invalid row damages no day")
 		}
 		if again, _ := weixin.DecodeDaily(body, begin, end); !slices.Equal(again.Days, got.Days) {
-			t.Error("a second reading gives other days")
+			t.Error("decoding again gives other days")
 		}
 	})
 }
@@ -340,7 +340,7 @@ func FuzzDecodeHourly(f *testing.F) {
 			t.Errorf("%d rows, %d plain hours, %d in other forms", got.Rows, got.PlainHours, got.Reformatted)
 		}
 		if spoilt := got.Rejected[weixin.BadValue] + got.Rejected[weixin.BadHour]; spoilt > 0 && !got.Damaged || got.Damaged && got.Rows > 0 {
-			t.Errorf("%d rows not understood, damaged: %t, %d rows", spoilt, got.Damaged, got.Rows)
+			t.Errorf("%d invalid rows, damaged: %t, %d rows", spoilt, got.Damaged, got.Rows)
 		}
 		if got.Rows == 0 && got.Hours != (datacube.Hours{}) {
 			t.Error("hours without rows")
@@ -387,7 +387,7 @@ func BenchmarkDecodeHourly(b *testing.B) {
 	}
 }
 
-// Numbers are read exactly where they are whole, whatever their form, and refused where they are not.
+// Integers are read exactly in any form, and other numbers are refused.
 func FuzzDecodeNumber(f *testing.F) {
 	for _, number := range []string{
 		"0", "-0", "10", "10.0", "1e1", `"10"`, `"0900"`, "1.5e1", "9223372036854775807", "9223372036854775808", "1e18", "1e19",
@@ -412,7 +412,7 @@ func FuzzDecodeNumber(f *testing.F) {
 			text = strings.TrimSpace(text)
 		}
 		if i := strings.IndexAny(text, "eE"); i >= 0 && len(strings.TrimLeft(text[i+1:], "+-0")) > 3 {
-			return // the other way of reading it would take too long
+			return // big.Rat would take too long
 		}
 		exact, ok := new(big.Rat).SetString(text)
 		decimal := strings.Trim(text, "0123456789.eE+-") == ""

@@ -12,7 +12,7 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// refusalOf has Weixin answer the daily call, or a token call, with body.
+// refusalOf returns the error of the daily call, or of a token call, whose response is body.
 func refusalOf(t *testing.T, api, body string) *weixin.Error {
 	t.Helper()
 	client := clientOn(always(200, body))
@@ -59,7 +59,7 @@ func TestErrcodes(t *testing.T) {
 				}
 				if got.Reason != reason || got.Errcode != code || got.API != "daily" || got.Wait != waits[code] ||
 					message != "some words" || got.RID != "5f9b7285-5c43096f-0ba75f4d" || got.Err != nil {
-					t.Errorf("%s: got %+v of reason %s, want reason %s", body, got, got.Reason, reason)
+					t.Errorf("%s: got %+v for reason %s, want reason %s", body, got, got.Reason, reason)
 				}
 				if weixin.ReasonOf(fmt.Errorf("round: %w", got)) != reason {
 					t.Errorf("%d: ReasonOf gives %s", code, weixin.ReasonOf(got))
@@ -76,7 +76,7 @@ func TestErrcodes(t *testing.T) {
 func TestRefusedTokenOfTheTokenCallIsConfiguration(t *testing.T) {
 	got := refusalOf(t, "token", `{"errcode":40001,"errmsg":"invalid credential, access_token is invalid or not latest"}`)
 	if got.Reason != weixin.Config || got.Errcode != 40001 || got.API != "token" {
-		t.Errorf("got %+v of reason %s, want reason config", got, got.Reason)
+		t.Errorf("got %+v for reason %s, want reason config", got, got.Reason)
 	}
 	if !strings.Contains(got.Advice().String(), "app secret") {
 		t.Errorf("advice %q says nothing of the app secret", got.Advice().String())
@@ -116,7 +116,7 @@ func TestErrmsgIsCleaned(t *testing.T) {
 	}
 }
 
-// jsonSafe drops what %q writes in another way than JSON; the bell is the only such sign.
+// jsonSafe removes the bell, the only character here that %q writes in another way than JSON.
 func jsonSafe(text string) string { return strings.ReplaceAll(text, "\a", "\b") }
 
 func TestErrmsgThatIsNoString(t *testing.T) {
@@ -186,7 +186,7 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-// Every error has advice, under a code that a catalogue of texts can have in advance.
+// Every error has advice with one of the codes that AdviceCodes lists.
 func TestAdviceCodes(t *testing.T) {
 	codes := weixin.AdviceCodes()
 	if !slices.IsSorted(codes) {
@@ -271,20 +271,20 @@ func TestNames(t *testing.T) {
 		seen[reason.String()] = true
 	}
 	if len(seen) != int(weixin.Reasons)+int(weixin.Rejections) {
-		t.Errorf("names of reasons and rejections are not distinct: %v", seen)
+		t.Errorf("the names of reasons and rejections are not distinct: %v", seen)
 	}
 	if weixin.Reason(200).String() != "unknown" || weixin.Rejection(200).String() != "unknown" {
 		t.Error("a value out of range has a name")
 	}
 	if got := weixin.ReasonOf(errors.New("foreign")); got != weixin.Unknown {
-		t.Errorf("a foreign error is of reason %s", got)
+		t.Errorf("another error has the reason %s", got)
 	}
 	if got := weixin.ReasonOf(nil); got != weixin.Unknown {
-		t.Errorf("no error is of reason %s", got)
+		t.Errorf("nil has the reason %s", got)
 	}
 }
 
-// A secret of one letter is hidden where it is quoted, and what it shares letters with stays legible.
+// A secret of one letter is masked where it is quoted, but not within words.
 func TestShortSecretIsMaskedOnce(t *testing.T) {
 	quoting := always(200, `{"errcode":40125,"errmsg":"invalid appsecret, not appid=wx1&secret=s <secret>"}`)
 	client := clientOn(quoting)

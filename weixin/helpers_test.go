@@ -27,7 +27,7 @@ func credentials() weixin.Credentials {
 	return weixin.Credentials{AppID: theAppID, AppSecret: secret.New(theSecret)}
 }
 
-// date reads a day and fails the test if it is none.
+// date parses a day.
 func date(tb testing.TB, text string) datacube.Date {
 	tb.Helper()
 	d, err := datacube.ParseDate(text)
@@ -37,7 +37,7 @@ func date(tb testing.TB, text string) datacube.Date {
 	return d
 }
 
-// roundTripper answers requests in process.
+// roundTripper responds to requests within the process.
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -56,24 +56,24 @@ func respond(status int, body string) *http.Response {
 	}
 }
 
-// always answers every request with the same status and body.
+// always responds to all requests with the same status and body.
 func always(status int, body string) roundTripper {
 	return func(*http.Request) (*http.Response, error) { return respond(status, body), nil }
 }
 
-// sourceFunc is a source of tokens made of a function.
+// sourceFunc is a function as a TokenSource.
 type sourceFunc func(context.Context) (weixin.AccessToken, error)
 
 func (f sourceFunc) Fetch(ctx context.Context) (weixin.AccessToken, error) { return f(ctx) }
 
-// fixed always hands out the same token.
+// fixed always returns the same token.
 func fixed(text string) weixin.TokenSource {
 	return sourceFunc(func(context.Context) (weixin.AccessToken, error) {
 		return weixin.AccessToken{Text: secret.New(text), Life: 2 * time.Hour}, nil
 	})
 }
 
-// numbered hands out sim-token-1, sim-token-2 and so on.
+// numbered returns sim-token-1, sim-token-2 and so on.
 type numbered struct {
 	mu    sync.Mutex
 	count int
@@ -93,7 +93,7 @@ func (n *numbered) fetched() int {
 	return n.count
 }
 
-// observations keeps what Options.Observe is told.
+// observations records the calls of Options.Observe.
 type observations struct {
 	mu   sync.Mutex
 	seen []weixin.Request
@@ -111,7 +111,7 @@ func (o *observations) all() []weixin.Request {
 	return append([]weixin.Request(nil), o.seen...)
 }
 
-// clientOn returns a client with a standing clock whose requests transport answers.
+// clientOn returns a client with a stopped clock and the given transport.
 func clientOn(transport http.RoundTripper, change ...func(*weixin.Options)) *weixin.Client {
 	options := weixin.Options{
 		BaseURL:    "https://weixin.example",
@@ -157,7 +157,7 @@ func wantClean(t *testing.T, err error, secrets ...string) {
 	}
 }
 
-// bodyOf reads a request's body.
+// bodyOf returns the body of a request.
 func bodyOf(r *http.Request) string {
 	if r.Body == nil {
 		return ""

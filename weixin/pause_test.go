@@ -10,7 +10,7 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// tokenHost is one that a test switches off and on. It counts its requests.
+// tokenHost is a token server that a test can switch off and on. It counts its requests.
 type tokenHost struct {
 	requests int
 	status   int
@@ -22,34 +22,34 @@ func (s *tokenHost) RoundTrip(*http.Request) (*http.Response, error) {
 	return respond(s.status, s.body), nil
 }
 
-// TestSharedSourceFailsOnceForAll: a hundred accounts of a platform ask every five seconds for an
-// hour, but its token server, or Weixin where that is what refuses, hears of it a few times a minute.
+// TestSharedSourceFailsOnceForAll has a hundred accounts of a platform make calls every five seconds for an
+// hour. Its token server, or Weixin if that is what refuses, receives only a few requests a minute.
 func TestSharedSourceFailsOnceForAll(t *testing.T) {
 	for name, c := range map[string]struct {
 		server *tokenHost
 		api    *platform
 		reason weixin.Reason
 		source string
-		// mend makes it work again.
-		mend func(*tokenHost, *platform)
+		// repair makes it work again.
+		repair func(*tokenHost, *platform)
 	}{
 		"the token server is away": {
 			server: &tokenHost{status: 502},
 			api:    &platform{component: "sim-token-1", refresh: firstRefresh},
 			reason: weixin.Busy, source: "https://tokens.example/platform",
-			mend: func(s *tokenHost, _ *platform) { s.status = 200 },
+			repair: func(s *tokenHost, _ *platform) { s.status = 200 },
 		},
 		"the token server refuses": {
 			server: &tokenHost{status: 403},
 			api:    &platform{component: "sim-token-1", refresh: firstRefresh},
 			reason: weixin.Token, source: "https://tokens.example/platform",
-			mend: func(s *tokenHost, _ *platform) { s.status = 200 },
+			repair: func(s *tokenHost, _ *platform) { s.status = 200 },
 		},
 		"the token is an old one": {
 			server: &tokenHost{status: 200},
 			api:    &platform{component: "sim-token-2", errcode: 42001, refresh: firstRefresh},
 			reason: weixin.Token, source: "https://tokens.example/platform",
-			mend: func(_ *tokenHost, api *platform) { api.component = "sim-token-1" },
+			repair: func(_ *tokenHost, api *platform) { api.component = "sim-token-1" },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestSharedSourceFailsOnceForAll(t *testing.T) {
 						t.Fatalf("account %d: %v", i, err)
 					}
 					if told.Shared && (told.Wait <= 0 || told.Wait > time.Minute) {
-						t.Fatalf("account %d is to wait %v", i, told.Wait)
+						t.Fatalf("account %d must wait %v", i, told.Wait)
 					}
 					if !told.Shared {
 						asked++
@@ -88,7 +88,7 @@ func TestSharedSourceFailsOnceForAll(t *testing.T) {
 			if most := 2 * 70; server.requests > most || server.requests < 55 || api.exchanges > most {
 				t.Errorf("%d requests to the token server and %d to Weixin in an hour, want at most %d", server.requests, api.exchanges, most)
 			}
-			c.mend(server, api)
+			c.repair(server, api)
 			now = now.Add(time.Minute)
 			for i, account := range accounts[:2] {
 				api.refresh = firstRefresh
@@ -100,7 +100,7 @@ func TestSharedSourceFailsOnceForAll(t *testing.T) {
 	}
 }
 
-// TestReplacedSharedSourceTriesAtOnce: what a reload makes anew remembers no failure.
+// TestReplacedSharedSourceTriesAtOnce checks that the new source after a reload does not pause.
 func TestReplacedSharedSourceTriesAtOnce(t *testing.T) {
 	api, store, client := onPlatform()
 	server := tokenHost{status: 502, body: "sim-token-1"}

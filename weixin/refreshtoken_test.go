@@ -14,7 +14,7 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// saveSteps are the steps of a Save that goes well.
+// saveSteps are the steps of a successful Save.
 var saveSteps = []string{
 	files.StepCleanUp, files.StepCreate, files.StepFill, files.StepSync, files.StepClose, files.StepRename, files.StepSyncFolder,
 }
@@ -30,7 +30,7 @@ func read(t *testing.T, path string) string {
 	return string(content)
 }
 
-// names returns what is in a folder.
+// names returns the names of the files in a folder.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -78,15 +78,15 @@ func TestRefreshTokenFile(t *testing.T) {
 		t.Errorf("steps %q, want %q", steps, saveSteps)
 	}
 	if _, err := os.Stat(leftover); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("what a crash left is still there: %v", err)
+		t.Errorf("a leftover of a crash remains: %v", err)
 	}
 	for _, neighbour := range neighbours {
 		if _, err := os.Stat(neighbour); err != nil {
-			t.Errorf("a file of somebody else is gone: %v", err)
+			t.Errorf("another file was removed: %v", err)
 		}
 	}
 	if got := names(t, dir); len(got) != 4 {
-		t.Errorf("the folder holds %q", got)
+		t.Errorf("the folder has %q", got)
 	}
 }
 
@@ -123,18 +123,18 @@ func TestRefreshTokenFileBehindLinks(t *testing.T) {
 		}
 		info, err := os.Lstat(path)
 		if err != nil || info.Mode()&fs.ModeSymlink == 0 || read(t, behind) != text+"\n" {
-			t.Errorf("%s: the link was replaced, or not what is behind it: %v", name, err)
+			t.Errorf("%s: the link was replaced, or its target was not: %v", name, err)
 		}
 	}
 	if got := names(t, filepath.Join(dir, "config")); len(got) != 4 {
-		t.Errorf("beside the links there is %q", got)
+		t.Errorf("the folder of the links has %q", got)
 	}
 	circle := filepath.Join(dir, "circle")
 	if err := os.Symlink("circle", circle); err != nil {
 		t.Fatal(err)
 	}
 	if err := weixin.NewRefreshTokenFile(circle).Save(secret.New(otherRefresh)); err == nil || !strings.Contains(err.Error(), "too many symbolic links") {
-		t.Errorf("a circle of links: got %v", err)
+		t.Errorf("a loop of links: got %v", err)
 	}
 }
 
@@ -178,10 +178,10 @@ func TestRefreshTokenFileThatCannotBeSaved(t *testing.T) {
 		wantClean(t, err)
 	}
 	if got := names(t, dir); len(got) != 1 {
-		t.Errorf("a Save that failed left %q", got)
+		t.Errorf("a failed Save left %q", got)
 	}
 
-	// The folder goes away, and the temporary file with it, in the middle of a Save.
+	// The folder is removed, with the temporary file, during a Save.
 	vanishing := filepath.Join(dir, "vanishing")
 	if err := os.Mkdir(vanishing, 0o700); err != nil {
 		t.Fatal(err)

@@ -15,11 +15,11 @@ import (
 
 const newSecret = "sim-secret-new"
 
-// lock is an API that gives tokens for one secret only, and counts its calls.
+// lock is an API that accepts one app secret, and counts its calls.
 type lock struct {
 	mu      sync.Mutex
 	opens   string
-	errcode int // what other secrets get
+	errcode int // the errcode for other secrets
 	calls   int
 }
 
@@ -33,7 +33,7 @@ func (l *lock) RoundTrip(r *http.Request) (*http.Response, error) {
 	return respond(200, fmt.Sprintf(`{"errcode":%d,"errmsg":"invalid appsecret rid: 5f9b7285"}`, l.errcode)), nil
 }
 
-// bothSources are the two that ask with the app secret.
+// bothSources are the two sources that use the app secret.
 func bothSources(transport http.RoundTripper, reread func() (secret.Value, error)) map[string]weixin.TokenSource {
 	own := credentials()
 	own.Reread = reread
@@ -52,7 +52,7 @@ func TestRefusedSecretIsReadAgain(t *testing.T) {
 					t.Errorf("%s: %d: %v", name, code, err)
 				}
 			}
-			// The new secret is kept: the second call begins with it.
+			// The second call uses the new secret at once.
 			if read != 1 || api.calls != 3 {
 				t.Errorf("%s: %d: read %d times, %d calls; want 1 and 3", name, code, read, api.calls)
 			}
@@ -106,7 +106,7 @@ func TestRefusalThatRereadingDoesNotMend(t *testing.T) {
 	}
 }
 
-// TestOneReadingForManyCalls has twenty calls refused before the first reads the secret again.
+// TestOneReadingForManyCalls has twenty calls refused before the first of them reads the secret again.
 func TestOneReadingForManyCalls(t *testing.T) {
 	api := &lock{opens: newSecret, errcode: 40125}
 	var refused sync.WaitGroup

@@ -21,7 +21,7 @@ import (
 // onPlatformID is the app id of the account that has authorised thePlatform.
 const onPlatformID = "wxonplatform"
 
-// simulation is a simulated Weixin, with a clock that is set by hand.
+// simulation is a simulated Weixin with a fake clock.
 type simulation struct {
 	*weixintest.Server
 	*weixin.Client
@@ -30,7 +30,7 @@ type simulation struct {
 	day datacube.Date // yesterday at the beginning
 }
 
-// simulate begins at 12:00 China time of 2026-11-20.
+// simulate returns a simulation that begins at 12:00 China time on 2026-11-20.
 func simulate(t *testing.T) *simulation {
 	t.Helper()
 	s := &simulation{day: date(t, "2026-11-19")}
@@ -67,7 +67,7 @@ func (s *simulation) account(appID string) *weixin.Account {
 	return s.Account(s.StableToken(weixin.Credentials{AppID: appID, AppSecret: secret.New(theSecret)}))
 }
 
-// tokenCalls counts the token calls that Weixin answered with a token.
+// tokenCalls counts the successful token calls.
 func (s *simulation) tokenCalls() int {
 	n := 0
 	for _, call := range s.Calls() {
@@ -162,7 +162,7 @@ func TestGarbledRowsDamageTheirDays(t *testing.T) {
 	if daily.Rejected != counts(map[weixin.Rejection]int{weixin.BadValue: 2, weixin.Duplicate: 1}) {
 		t.Errorf("daily: %v rejected", daily.Rejected)
 	}
-	// The first and the last day, and the one of which another row says other figures.
+	// The first and the last day, and the one with two rows that contradict each other.
 	if n := len(daily.Damaged); n != 2 && n != 3 || daily.Damaged[0] != s.day-9 || daily.Damaged[n-1] != s.day || len(daily.Days)+n != 10 {
 		t.Errorf("%d days, damaged: %v", len(daily.Days), daily.Damaged)
 	}
@@ -232,16 +232,16 @@ func TestTokenOverADay(t *testing.T) {
 	}
 	for _, call := range s.Calls() {
 		if call.Errcode != 0 {
-			t.Errorf("%s at %s was answered with %d: a token was used after its time", call.API, call.At, call.Errcode)
+			t.Errorf("%s at %s was answered with %d: an expired token was used", call.API, call.At, call.Errcode)
 		}
 	}
-	// Each stable token serves for 7,200 seconds without its last minute: 12 or 13 in a day.
+	// Each stable token is used for 7,200 seconds without its last minute: 12 or 13 a day.
 	if n := s.tokenCalls(); n < 12 || n > 13 {
 		t.Errorf("%d token calls in a day", n)
 	}
 }
 
-// TestTokensOfOtherServices has a production service that got its token by the old token call.
+// TestTokensOfOtherServices has a production service with a token of /cgi-bin/token.
 func TestTokensOfOtherServices(t *testing.T) {
 	for kind, wantLoggedOut := range map[string]bool{"stable_token": false, "token": true} {
 		s := simulate(t)
@@ -288,7 +288,7 @@ func TestRefusalsOfTheSimulator(t *testing.T) {
 	for _, code := range []int{40001, 40014, 42001} {
 		s := simulate(t)
 		s.Inject(weixintest.Fault{API: "hourly", Errcode: code, Text: true, Times: 1})
-		// stable_token hands out the same token until its last minutes: it is the one that was refused.
+		// stable_token returns the same token until its last minutes: the refused one.
 		err := hour(t.Context(), s.account(theAppID))
 		wantReason(t, err, weixin.Token, "the renewed token is the refused one")
 		if n := s.tokenCalls(); n != 2 || len(s.Calls()) != 3 {

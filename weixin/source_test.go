@@ -20,7 +20,7 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// write puts content into a file and returns its path.
+// write writes content to a file and returns its path.
 func write(t *testing.T, path, content string) string {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -43,12 +43,12 @@ func TestFileIsReadForEachCall(t *testing.T) {
 	}
 	for i, want := range []string{"sim-token-1", "sim-token-2", "sim-token-3"} {
 		if api.calls[i] != want {
-			t.Errorf("call %d was not made with what the file held then", i)
+			t.Errorf("call %d was not made with the current content of the file", i)
 		}
 	}
 	token, err := weixin.FileToken(write(t, path, `{"access_token":"sim-token-2","expires_in":7200}`), weixin.TokenFormat{}).Fetch(t.Context())
 	if err != nil || token.Life != 0 {
-		t.Errorf("the token of a file has the life %s, error %v; it is not to be kept", token.Life, err)
+		t.Errorf("the token of a file has the life %s, error %v; want 0", token.Life, err)
 	}
 }
 
@@ -57,7 +57,7 @@ func TestFileThatChangesWithTheRefusal(t *testing.T) {
 	api := &gate{errcode: 42001, accepted: map[string]bool{"sim-token-2": true}}
 	account := clientOn(roundTripper(func(r *http.Request) (*http.Response, error) {
 		response, err := api.RoundTrip(r)
-		write(t, path, "sim-token-2") // whoever renews it does so while the call is under way
+		write(t, path, "sim-token-2") // renewed during the call
 		return response, err
 	})).Account(weixin.FileToken(path, weixin.TokenFormat{}))
 	if err := hour(t.Context(), account); err != nil || api.count() != 2 {
@@ -80,7 +80,7 @@ func TestFileThatStillHoldsTheRefusedToken(t *testing.T) {
 		}
 	}
 
-	// Two tokens that are both refused are the source's fault, too.
+	// The source is also at fault if two different tokens are refused.
 	account = clientOn(roundTripper(func(r *http.Request) (*http.Response, error) {
 		write(t, path, "sim-token-2")
 		return api.RoundTrip(r)
@@ -174,7 +174,7 @@ const (
 	urlFaultText = "getting an access token from " + shownURL + ": "
 )
 
-// tokenServer answers the requests of a URL source, and everything else is Weixin's.
+// tokenServer responds to the requests of a token URL; all other requests go to Weixin.
 func tokenServer(transport http.RoundTripper) (weixin.URLTokenOptions, *http.Client) {
 	client := &http.Client{Transport: transport}
 	return weixin.URLTokenOptions{URL: secret.NewURL(theTokenURL), HTTPClient: client}, client
@@ -233,7 +233,7 @@ func TestURLIsAskedAgainWhenTheLifeEnds(t *testing.T) {
 			}
 		}
 		if asked != 2 {
-			t.Errorf("life %s: the token server was asked %d times, want 2", life, asked)
+			t.Errorf("life %s: the token server received %d requests, want 2", life, asked)
 		}
 	}
 }
@@ -329,7 +329,7 @@ func TestTransportFaultsOfTokenServers(t *testing.T) {
 			wantClean(t, err, "a=b", "exporter")
 			wantOrigin(t, err, shownURL, "The token server at "+shownURL)
 			if errors.Is(err, context.DeadlineExceeded) {
-				t.Error("counts as the end of the caller's context")
+				t.Error("the error counts as the end of the caller's context")
 			}
 		})
 	}
@@ -363,8 +363,8 @@ func TestURLThatIsNone(t *testing.T) {
 	}
 }
 
-// TestKeptTokenIsShared has a hundred accounts with the tokens of one source.
-func TestKeptTokenIsShared(t *testing.T) {
+// TestSharedToken has a hundred accounts with the tokens of one source.
+func TestSharedToken(t *testing.T) {
 	source := &numbered{life: 2 * time.Hour}
 	api := &gate{errcode: 40001, accepted: map[string]bool{"sim-token-1": true}}
 	client := clientOn(api)

@@ -16,10 +16,10 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// shapes are those in which the simulated token server hands out tokens.
+// shapes are those of the responses of the simulated token server.
 var shapes = []string{"raw", "string", "object", "object-without-life", "own", "nested"}
 
-// tokenURL is a source at the simulated token server, without network.
+// tokenURL returns a source for the simulated token server, without network.
 func (s *simulation) tokenURL(path string) weixin.TokenSource {
 	format := weixin.TokenFormat{Component: strings.Contains(path, "/component/")}
 	if strings.HasPrefix(path, "nested/") {
@@ -38,7 +38,7 @@ func (s *simulation) tokenURL(path string) weixin.TokenSource {
 	})
 }
 
-// count returns how many requests of an API there were.
+// count returns the number of requests of an API.
 func (s *simulation) count(api string) int {
 	n := 0
 	for _, call := range s.Calls() {
@@ -49,7 +49,7 @@ func (s *simulation) count(api string) int {
 	return n
 }
 
-// yesterday makes the hourly call for a day whose figures are there.
+// yesterday makes the hourly call for a day whose figures are available.
 func (s *simulation) yesterday(t *testing.T, account *weixin.Account) error {
 	t.Helper()
 	_, err := account.InterfaceSummaryHour(t.Context(), s.day)
@@ -71,12 +71,12 @@ func TestTokenServerOverADay(t *testing.T) {
 				t.Errorf("%s: %s at %s was answered with %d", shape, call.API, call.At, call.Errcode)
 			}
 		}
-		want := 24 * 4 // a token without a life is asked for with each call of these
+		want := 24 * 4 // a token without expires_in is requested with each of these calls
 		if shape == "object" || shape == "own" || shape == "nested" {
 			want = 13
 		}
 		if got := s.count("token_server"); got > want {
-			t.Errorf("%s: the token server was asked %d times in a day, want at most %d", shape, got, want)
+			t.Errorf("%s: the token server received %d requests in a day, want at most %d", shape, got, want)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func TestFrozenTokenServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.FreezeTokenServer(true)
-		if err := s.yesterday(t, s.Account(s.LegacyToken(credentials()))); err != nil { // logs the token server out
+		if err := s.yesterday(t, s.Account(s.LegacyToken(credentials()))); err != nil { // invalidates the token of the token server
 			t.Fatal(err)
 		}
 		s.pass(6 * time.Minute)
@@ -98,11 +98,11 @@ func TestFrozenTokenServer(t *testing.T) {
 		wantReason(t, err, weixin.Token, "https://tokens.example/"+shape+"/"+theAppID+" still has the token that Weixin refused")
 		wantClean(t, err, s.Secrets()...)
 		if asked := s.count("token_server") - before; asked > 2 {
-			t.Errorf("%s: the token server was asked %d times for a call", shape, asked)
+			t.Errorf("%s: the token server received %d requests for a call", shape, asked)
 		}
 		s.FreezeTokenServer(false)
 		if err := s.yesterday(t, account); err != nil {
-			t.Errorf("%s: once it hands out another: %v", shape, err)
+			t.Errorf("%s: with another token: %v", shape, err)
 		}
 	}
 }
@@ -138,7 +138,7 @@ func TestFaultsOfTheTokenServer(t *testing.T) {
 	wantReason(t, err, weixin.Token, "HTTP status 404 Not Found")
 }
 
-// TestFileOfAnotherService has a service that gets tokens and writes them into a file.
+// TestFileOfAnotherService has a service that gets tokens and writes them to a file.
 func TestFileOfAnotherService(t *testing.T) {
 	s := simulate(t)
 	path := filepath.Join(t.TempDir(), "token")
@@ -193,10 +193,10 @@ func TestPlatformOverADay(t *testing.T) {
 			t.Errorf("%d exchanges of the refresh token in a day", n)
 		}
 		if n := s.count("token_server"); n > 26 {
-			t.Errorf("the token server was asked %d times in a day", n)
+			t.Errorf("the token server received %d requests in a day", n)
 		}
 		if read(t, path) != s.RefreshToken(onPlatformID)+"\n" {
-			t.Error("the file does not hold the refresh token that is good")
+			t.Error("the file does not have the valid refresh token")
 		}
 	}
 }
@@ -216,7 +216,7 @@ func TestFaultsOfThePlatform(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// The component access token has run out, and nobody has renewed it in the file.
+	// The component access token has expired, and the file was not renewed.
 	s.pass(2 * time.Hour)
 	err := s.yesterday(t, account)
 	wantReason(t, err, weixin.Token, "asking Weixin for an access token: errcode 42001")
@@ -248,7 +248,7 @@ func TestFaultsOfThePlatform(t *testing.T) {
 	}
 }
 
-// TestUnsavedRefreshTokenAtWeixin has a refresh token that cannot be saved for a while.
+// TestUnsavedRefreshTokenAtWeixin has a refresh token that cannot be saved for some time.
 func TestUnsavedRefreshTokenAtWeixin(t *testing.T) {
 	s := simulate(t)
 	s.RotateRefreshTokens(true)
@@ -263,7 +263,7 @@ func TestUnsavedRefreshTokenAtWeixin(t *testing.T) {
 	if s.count("authorizer") != 1 || s.count("hourly") != 0 {
 		t.Errorf("%d exchanges, %d calls; want 1 and none", s.count("authorizer"), s.count("hourly"))
 	}
-	// A restart that comes now gets along with the old one, as none of the new ones was used.
+	// After a restart the old one still works, since none of the new ones was used.
 	store.saveErr = nil
 	for range 2 {
 		if err := s.yesterday(t, s.Account(s.AuthorizerToken(options))); err != nil {
@@ -311,7 +311,7 @@ func TestQuotaOfTheSimulator(t *testing.T) {
 	if got, err := account.Quota(t.Context(), datacube.Daily); err != nil || got.Used != 0 || got.Remaining != 1 {
 		t.Errorf("of the other call: %+v, %v", got, err)
 	}
-	// The token has ended meanwhile: it is renewed as with any other call.
+	// The token has expired: it is renewed as for any other call.
 	s.Inject(weixintest.Fault{API: "quota", Errcode: 42001, Times: 1})
 	if _, err := s.Account(s.LegacyToken(credentials())).Quota(t.Context(), datacube.Daily); err != nil {
 		t.Error(err)

@@ -18,14 +18,14 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// pause waits on the clock of the bubble.
+// pause waits by the fake clock of synctest.
 func pause(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	<-timer.C
 }
 
-// needsLocks skips where no other process can be kept from the file.
+// needsLocks skips the test on systems without file locks.
 func needsLocks(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
@@ -33,8 +33,8 @@ func needsLocks(t *testing.T) {
 	}
 }
 
-// Two processes use one refresh token file. The first is slow to save what it got; the second waits,
-// and goes on with what the first has saved. Without that, the first would write over the second's.
+// Two processes use one refresh token file. The first is slow to save its new token; the second waits, and uses
+// what the first has saved. Without the lock the first would overwrite the token of the second.
 func TestTwoProcessesOnOneRefreshToken(t *testing.T) {
 	needsLocks(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestTwoProcessesOnOneRefreshToken(t *testing.T) {
 			t.Errorf("the first process: %v", err)
 		}
 		if strings.TrimSpace(read(t, path)) != sim.RefreshToken(onPlatformID) {
-			t.Error("the file does not hold the refresh token that is good")
+			t.Error("the file does not have the valid refresh token")
 		}
 		for range 3 {
 			if _, err := process(nil).Fetch(t.Context()); err != nil {
@@ -78,7 +78,7 @@ func TestTwoProcessesOnOneRefreshToken(t *testing.T) {
 	})
 }
 
-// What holds the lock for too long is told, as something that passes; the caller's own end is not.
+// A lock that is held for too long is an error for the reason Busy; the end of the caller's context is not.
 func TestLockIsWaitedForWithinBounds(t *testing.T) {
 	needsLocks(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestLockIsWaitedForWithinBounds(t *testing.T) {
 		wantReason(t, err, weixin.Busy, "the refresh token is not used: the file "+path+": another process is exchanging the refresh token")
 		wantClean(t, err)
 		if waited := time.Since(began); waited < 10*time.Second || waited > 30*time.Second || api.number != 0 {
-			t.Errorf("waited %s, and asked %d times", waited, api.number)
+			t.Errorf("waited %s, %d exchanges", waited, api.number)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -107,12 +107,12 @@ func TestLockIsWaitedForWithinBounds(t *testing.T) {
 	})
 }
 
-// A refresh token whose successor could not be saved is not used at all; a folder that can be written
-// again is noticed with the next attempt.
+// A refresh token whose successor could not be saved is not used; the next attempt succeeds once the folder is
+// writable.
 func TestRefreshTokenInReadOnlyFolderIsNotUsed(t *testing.T) {
 	folder := t.TempDir()
 	path := write(t, filepath.Join(folder, "refresh"), firstRefresh)
-	// Not even root may create a file whose name is too long, as that of the temporary one is here.
+	// The name of the temporary file is too long, which fails even for root.
 	long := filepath.Join(folder, strings.Repeat("n", 250))
 	write(t, long, firstRefresh)
 	api, _, client := onPlatform()
@@ -120,7 +120,7 @@ func TestRefreshTokenInReadOnlyFolderIsNotUsed(t *testing.T) {
 	wantReason(t, err, weixin.Token, "the refresh token is not used: the file "+folder)
 	wantClean(t, err)
 	if api.number != 0 {
-		t.Errorf("Weixin was asked %d times", api.number)
+		t.Errorf("%d exchanges", api.number)
 	}
 	if _, err := authorizerOf(client, fixed("sim-token-1"), weixin.NewRefreshTokenFile(path)).Fetch(t.Context()); err != nil {
 		t.Error(err)
@@ -131,7 +131,7 @@ func TestRefreshTokenInReadOnlyFolderIsNotUsed(t *testing.T) {
 	}
 }
 
-// An app secret that is not there when the account begins is read as soon as it is.
+// An app secret that is missing at first is read as soon as its file exists.
 func TestAppSecretThatComesLater(t *testing.T) {
 	for name, source := range map[string]func(*weixin.Client, weixin.Credentials) weixin.TokenSource{
 		"stable": (*weixin.Client).StableToken, "legacy": (*weixin.Client).LegacyToken,
@@ -160,7 +160,7 @@ func TestAppSecretThatComesLater(t *testing.T) {
 	}
 }
 
-// A source that cannot be made yet fails as itself would, and works once it can.
+// A deferred source fails with its own error until it can be made, and then works.
 func TestDeferredToken(t *testing.T) {
 	tries := 0
 	const address = "https://tokens.example/shop"

@@ -13,7 +13,7 @@ import (
 
 func TestParseToken(t *testing.T) {
 	tests := []struct {
-		content string // T stands for the token
+		content string // T is the token
 		life    time.Duration
 	}{
 		{"T", 0},
@@ -106,12 +106,12 @@ func TestParseTokenSaysWhatItFound(t *testing.T) {
 		}
 		wantClean(t, err)
 		if !token.Text.IsZero() {
-			t.Errorf("%.60q: there is a token beside the error", test.content)
+			t.Errorf("%.60q: a token is returned with the error", test.content)
 		}
 	}
 }
 
-// foundPattern is all that an error of ParseToken may say.
+// foundPattern matches all errors of ParseToken.
 var foundPattern = regexp.MustCompile(`^found (?:a JSON object that says that the token has expired \(expires_in\)|` +
 	`(?:a JSON string with |a JSON object whose (?:authorizer_)?access_token is )?` +
 	`(?:an empty text|an HTML page|markup such as HTML or XML|JSON of another form|a single JSON value that is not a string|` +
@@ -145,12 +145,12 @@ func FuzzParseToken(f *testing.F) {
 		}
 		again, err := weixin.ParseToken([]byte(`{"access_token":"`+strings.ReplaceAll(text, `\`, `\\`)+`"}`), weixin.TokenFormat{})
 		if err != nil || !again.Text.Equal(token.Text) {
-			t.Errorf("as an object it is another token: %v", err)
+			t.Errorf("in an object it is another token: %v", err)
 		}
 	})
 }
 
-// Where the token stands in an object: Weixin's own answers passed on, wrapped, or under another name.
+// The token in an object: Weixin's own response, as it is, nested, or under another name.
 func TestTokenFormats(t *testing.T) {
 	account, component := weixin.TokenFormat{}, weixin.TokenFormat{Component: true}
 	at := func(path string) weixin.TokenFormat { return weixin.TokenFormat{Path: path} }
@@ -158,7 +158,7 @@ func TestTokenFormats(t *testing.T) {
 		format  weixin.TokenFormat
 		content string
 		life    time.Duration
-		says    string // of the error; "" where the token is found
+		says    string // in the error; "" if the token is found
 	}{
 		{account, `{"authorizer_access_token":"T","expires_in":"7200"}`, 2 * time.Hour, ""},
 		{account, `{"data":{"access_token":"T","expires_in":60}}`, time.Minute, ""},
@@ -189,8 +189,8 @@ func TestTokenFormats(t *testing.T) {
 	}
 }
 
-// FuzzTokenFormats: wherever the token is looked for, what is found can be used, and what is not found is
-// told without showing anything of the content.
+// FuzzTokenFormats checks for all formats that a token can be used, and that an error shows nothing of the
+// content.
 func FuzzTokenFormats(f *testing.F) {
 	f.Add([]byte(`{"data":{"token":"`+theToken+`","expires_in":60}}`), "data.token", false)
 	f.Add([]byte(`{"component_access_token":"`+theToken+`"}`), "", true)
@@ -201,7 +201,7 @@ func FuzzTokenFormats(f *testing.F) {
 		case err == nil && (token.Text.IsZero() || token.Life < 0):
 			t.Error("a token that cannot be used")
 		case err != nil && !token.Text.IsZero():
-			t.Error("a token beside an error")
+			t.Error("a token is returned with an error")
 		case err != nil && !strings.HasPrefix(err.Error(), "found "):
 			t.Errorf("error %q", err)
 		}

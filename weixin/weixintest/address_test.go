@@ -36,7 +36,7 @@ func TestAllowList(t *testing.T) {
 			o := weixintest.Options{Accounts: accounts()}
 			o.Accounts[0].AllowList = c.list
 			w := newWorld(t, o)
-			// A token from elsewhere, for the calls that need one.
+			// A token from an allowed address, for the calls that need one.
 			w.from("198.51.100.200")
 			free := w.token(bot)
 			w.from(c.address)

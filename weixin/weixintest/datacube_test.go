@@ -34,7 +34,7 @@ func TestHourlyRowsAreTheTruth(t *testing.T) {
 				got[*row.RefHour/100] = row.figures()
 			}
 			if diff := cmp.Diff(w.Hours(app, date), got); diff != "" {
-				t.Errorf("%s %s: the rows are not the truth (-want +got):\n%s", app, date, diff)
+				t.Errorf("%s %s: the rows differ from the true figures (-want +got):\n%s", app, date, diff)
 			}
 		}
 	}
@@ -83,10 +83,10 @@ func TestOrderIsUnpromisedButDeterministic(t *testing.T) {
 	}
 	first, second := ask(), ask()
 	if !bytes.Equal(first.Body, second.Body) {
-		t.Error("the same question got two answers")
+		t.Error("the same request got two responses")
 	}
 	if slices.IsSortedFunc(*first.List, func(a, b replyRow) int { return bytes.Compare([]byte(a.RefDate), []byte(b.RefDate)) }) {
-		t.Error("the rows are in order, which the real ones are not for certain")
+		t.Error("the rows are in order, which Weixin does not guarantee")
 	}
 }
 
@@ -103,7 +103,7 @@ func TestUnknownKeyBesideList(t *testing.T) {
 		}
 	}
 	if with == 0 || with == 60 {
-		t.Errorf("%d of 60 answers have a key beside list, want some", with)
+		t.Errorf("%d of 60 responses have a key beside list, want some", with)
 	}
 }
 
@@ -186,14 +186,14 @@ func TestADayIsThereOnceItIsReady(t *testing.T) {
 	w.clock.set(morning.Add(-time.Second))
 	token := w.token(shop)
 	if r := w.hourly(token, yesterday); r.code() != 0 || len(*r.List) != 0 {
-		t.Error("at 07:59:59 yesterday is there already")
+		t.Error("at 07:59:59 yesterday is already available")
 	}
 	if r := w.daily(token, "2026-11-16", yesterday); r.code() != 0 || len(*r.List) != 1 || (*r.List)[0].RefDate != "2026-11-16" {
-		t.Error("at 07:59:59 the daily call does not have the day before, and that alone")
+		t.Error("at 07:59:59 the daily call does not have exactly the day before")
 	}
 	w.clock.set(morning)
 	if r := w.hourly(token, yesterday); r.code() != 0 || len(*r.List) == 0 {
-		t.Error("at 08:00 yesterday is not there")
+		t.Error("at 08:00 yesterday is not available")
 	}
 	if r := w.daily(token, "2026-11-16", yesterday); r.code() != 0 || len(*r.List) != 2 {
 		t.Error("at 08:00 the daily call does not have both days")
@@ -210,14 +210,14 @@ func TestReadyIsTheCallersChoice(t *testing.T) {
 		return date.End()
 	}})
 	if r := w.daily(w.token(shop), yesterday, yesterday); r.code() != 0 || len(*r.List) != 0 {
-		t.Error("the shop's day is there too early")
+		t.Error("the shop's day is available too early")
 	}
 	if r := w.daily(w.token(bot), yesterday, yesterday); r.code() != 0 || len(*r.List) != 1 {
-		t.Error("the bot's day is not there")
+		t.Error("the bot's day is not available")
 	}
 	w.clock.set(late)
 	if r := w.daily(w.token(shop), yesterday, yesterday); r.code() != 0 || len(*r.List) != 1 {
-		t.Error("the shop's day is not there in time")
+		t.Error("the shop's day is not available in time")
 	}
 }
 
@@ -258,7 +258,7 @@ func TestErrcodeOfAnAccount(t *testing.T) {
 	w.wantCode("hourly", w.hourly(token, yesterday), 48001)
 	w.wantCode("no token", w.hourly("", yesterday), 41001)
 	if w.Day(shop, day(t, yesterday)).Callbacks == 0 {
-		t.Error("an account that may not ask has no traffic, which it should have")
+		t.Error("an account without permission has no traffic, want some")
 	}
 }
 
@@ -276,7 +276,7 @@ func TestCallsAreRecorded(t *testing.T) {
 	w.daily(token, yesterday, yesterday)
 	other := w.send(http.MethodPost, "/cgi-bin/clear_quota", nil, "{}")
 	if other.Status != http.StatusNotFound || other.ContentType != "text/html; charset=utf-8" || !bytes.Contains(other.Body, []byte("404 Not Found")) {
-		t.Errorf("an unknown path answers %d, type %q", other.Status, other.ContentType)
+		t.Errorf("an unknown path: status %d, type %q", other.Status, other.ContentType)
 	}
 	soon, later := at.Add(time.Minute), at.Add(2*time.Hour+time.Minute)
 	want := []weixintest.Call{
@@ -294,6 +294,6 @@ func TestCallsAreRecorded(t *testing.T) {
 	}
 	got[0].API = "changed"
 	if w.Calls()[0].API != "token" {
-		t.Error("the result of Calls is not the caller's own")
+		t.Error("the result of Calls is shared")
 	}
 }

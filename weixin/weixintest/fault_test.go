@@ -192,7 +192,7 @@ func TestFaultKnowsTheAccountOfADeadToken(t *testing.T) {
 	w.wantCode("with the fault", w.daily(token, yesterday, yesterday), -1)
 	w.wantCode("without", w.daily(token, yesterday, yesterday), 40001)
 	if c := w.Calls()[2]; c.AppID != "" {
-		t.Errorf("a call with a dead token is recorded for %q", c.AppID)
+		t.Errorf("a call with an invalid token is recorded for %q", c.AppID)
 	}
 }
 
@@ -201,8 +201,8 @@ func TestFaultNoRows(t *testing.T) {
 	w := newWorld(t, weixintest.Options{Seed: 3})
 	token := w.token(shop)
 	w.Inject(weixintest.Fault{NoRows: true, Times: 2})
-	w.wantCode("no token", w.daily("", yesterday, yesterday), 41001) // such a call does not use the fault up
-	w.token(shop)                                                    // nor does this
+	w.wantCode("no token", w.daily("", yesterday, yesterday), 41001) // such a call does not count for the fault
+	w.token(shop)                                                    // neither does this
 	for range 2 {
 		if r := w.daily(token, yesterday, yesterday); r.code() != 0 || !bytes.HasPrefix(r.Body, []byte(`{"list":[]`)) {
 			t.Errorf("body %s, want an empty list", r.Body)
@@ -240,14 +240,14 @@ func TestFaultsThatAddRows(t *testing.T) {
 
 			got, counts := sift(t, w.hourly(token, yesterday), yesterday, yesterday)
 			if diff := cmp.Diff(*right.List, got); diff != "" {
-				t.Errorf("hourly: the right rows are not all there (-want +got):\n%s", diff)
+				t.Errorf("hourly: the correct rows are not all present (-want +got):\n%s", diff)
 			}
 			if !cmp.Equal(counts, c.hourly) {
 				t.Errorf("hourly: %v, want %v", counts, c.hourly)
 			}
 			got, counts = sift(t, w.daily(token, "2026-11-10", yesterday), "2026-11-10", yesterday)
 			if diff := cmp.Diff(*daily.List, got); diff != "" {
-				t.Errorf("daily: the right rows are not all there (-want +got):\n%s", diff)
+				t.Errorf("daily: the correct rows are not all present (-want +got):\n%s", diff)
 			}
 			if !cmp.Equal(counts, c.daily) {
 				t.Errorf("daily: %v, want %v", counts, c.daily)
@@ -261,7 +261,7 @@ func TestFaultsThatAddRows(t *testing.T) {
 	}
 }
 
-// sift returns the rows that a client keeps, and counts the others by what is wrong.
+// sift returns the valid rows, and counts the others by what is wrong.
 func sift(t *testing.T, r reply, begin, end string) ([]replyRow, map[string]int) {
 	t.Helper()
 	var kept []replyRow

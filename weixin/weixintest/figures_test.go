@@ -11,7 +11,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// truth returns a server of one account, for tests that look at the figures alone.
+// truth returns a server with one account, for tests of the figures.
 func truth(seed uint64, a weixintest.Account) *weixintest.Server {
 	return weixintest.New(weixintest.Options{
 		Seed: seed, Accounts: []weixintest.Account{a}, Now: func() time.Time { return time.Unix(0, 0) },
@@ -34,7 +34,7 @@ func TestFiguresAreAFunctionOfSeedAccountAndDate(t *testing.T) {
 			t.Errorf("hour %d: %+v, want %+v", hour, got, want)
 		}
 	}
-	_ = first.Hours(shop, monday+1) // asking for another day changes nothing
+	_ = first.Hours(shop, monday+1) // requesting another day changes nothing
 	if diff := cmp.Diff(hours, first.Hours(shop, monday)); diff != "" {
 		t.Errorf("the same day twice (-first +second):\n%s", diff)
 	}
@@ -99,7 +99,7 @@ func TestAnOrdinaryDayIsPlausible(t *testing.T) {
 			}
 			average := float64(d.TimeCostMillis) / float64(d.Callbacks)
 			if average < 30 || average > 350 {
-				t.Errorf("%s %s: a callback takes %.0f ms in the mean", a.AppID, date, average)
+				t.Errorf("%s %s: a callback takes %.0f ms on average", a.AppID, date, average)
 			}
 			if share := float64(d.Failures) / float64(d.Callbacks); share > 0.004 {
 				t.Errorf("%s %s: %.4f of the callbacks failed", a.AppID, date, share)
@@ -120,10 +120,10 @@ func TestAnOrdinaryDayIsPlausible(t *testing.T) {
 		}
 	}
 	if m := all.value(); m < 98_000 || m > 102_000 {
-		t.Errorf("%.0f callbacks on a weekday in the mean, want 100000", m)
+		t.Errorf("%.0f callbacks on a weekday on average, want 100000", m)
 	}
 	if night*15 > morning || morning*1.1 > evening {
-		t.Errorf("night %.0f, morning %.0f, evening %.0f: want nearly nothing, much, most", night, morning, evening)
+		t.Errorf("night %.0f, morning %.0f, evening %.0f: want few, many, most", night, morning, evening)
 	}
 }
 
@@ -141,7 +141,7 @@ func manyAccounts(n int, size int64) []weixintest.Account {
 	return accounts
 }
 
-// incident tells by what an operator sees: callbacks at the limit of five seconds.
+// incident reports whether there are callbacks at the limit of five seconds.
 func incident(f datacube.Figures) bool { return f.MaxTimeCostMillis > 4900 }
 
 func TestIncidents(t *testing.T) {
@@ -158,7 +158,7 @@ func TestIncidents(t *testing.T) {
 			day := s.Day(shop, date)
 			if !incident(day) {
 				if (date-first)%10 == 0 {
-					t.Errorf("size %d: no incident on %s, which was asked for", size, date)
+					t.Errorf("size %d: no incident on %s, which is configured", size, date)
 				}
 				continue
 			}
@@ -187,10 +187,10 @@ func checkIncident(t *testing.T, hours datacube.Hours) {
 			t.Errorf("hour %d: %.2f of the callbacks failed, want 0.2 to 0.6", hour, share)
 		}
 		if average := f.TimeCostMillis / f.Callbacks; average < 800 {
-			t.Errorf("hour %d: a callback takes %d ms in the mean, want much more than usual", hour, average)
+			t.Errorf("hour %d: a callback takes %d ms on average, want much more than usual", hour, average)
 		}
 		if hour < 9 || hour > 22 || hour != first+n-1 {
-			t.Errorf("hour %d belongs to an incident that began at %d: want one stretch by day", hour, first)
+			t.Errorf("hour %d belongs to an incident that began at %d: want one period by day", hour, first)
 		}
 	}
 	if n != 2 && n != 3 {
@@ -231,7 +231,7 @@ func TestReviseChangesTheTruth(t *testing.T) {
 	}
 	gone := w.Figures(shop, date, 15)
 	if gone != (datacube.Figures{}) {
-		t.Errorf("an hour without traffic by revision has %+v", gone)
+		t.Errorf("an hour revised to no traffic has %+v", gone)
 	}
 	r := w.hourly(w.token(shop), yesterday)
 	w.wantCode("hourly", r, 0)
@@ -245,11 +245,11 @@ func TestReviseChangesTheTruth(t *testing.T) {
 		}
 	}
 	if !seen {
-		t.Error("the hourly call does not answer with the revised figures")
+		t.Error("the hourly call does not return the revised figures")
 	}
 	r = w.daily(w.token(shop), yesterday, yesterday)
 	if got := (*r.List)[0].figures(); got != w.Day(shop, date) || got == before || got.MaxTimeCostMillis != 4_999 {
-		t.Errorf("the daily call answers %+v after the revision, before it was %+v", got, before)
+		t.Errorf("the daily call returns %+v after the revision, %+v before", got, before)
 	}
 	if w.Day(shop, date-1) != neighbour {
 		t.Error("the revision changed another day")

@@ -24,7 +24,7 @@ const (
 	quiet      = "wx00000000000000c3" // without any traffic
 )
 
-// clock is set by hand.
+// clock is a fake clock.
 type clock struct {
 	mu sync.Mutex
 	t  time.Time
@@ -53,7 +53,7 @@ func day(tb testing.TB, s string) datacube.Date {
 	return d
 }
 
-// world is a simulated Weixin at noon in China on 2026-11-18, and a caller of it.
+// world is a simulated Weixin at noon in China on 2026-11-18, and a client of it.
 type world struct {
 	*testing.T
 	*weixintest.Server
@@ -83,7 +83,7 @@ func newWorld(t *testing.T, o weixintest.Options) *world {
 	return &world{T: t, Server: s, clock: c, client: &http.Client{Transport: s.Transport()}, base: "http://weixin.test"}
 }
 
-// reply is what came back, in every shape that it can have.
+// reply is a response in any of its forms.
 type reply struct {
 	Status      int         `json:"-"`
 	ContentType string      `json:"-"`
@@ -121,7 +121,7 @@ func (r replyRow) figures() datacube.Figures {
 	}
 }
 
-// code returns the errcode as a number; 0 for a success.
+// code returns the errcode as a number; 0 means success.
 func (r reply) code() int {
 	if f, ok := r.Errcode.(float64); ok {
 		return int(f)
@@ -129,7 +129,7 @@ func (r reply) code() int {
 	return 0
 }
 
-// try sends a request. An error does not carry the URL, which has a token in it.
+// try sends a request. An error does not contain the URL, which has a token in it.
 func (w *world) try(method, path string, query url.Values, body string) (reply, error) {
 	req, err := http.NewRequestWithContext(w.Context(), method, w.base+path+"?"+query.Encode(), strings.NewReader(body))
 	if err != nil {
@@ -224,7 +224,7 @@ func (w *world) hourly(token, date string) reply {
 	return w.ask(hourlyPath, token, date, date)
 }
 
-// wantCode fails where an answer is not the errcode; 0 is success.
+// wantCode checks the errcode of a response; 0 means success.
 func (w *world) wantCode(what string, r reply, code int) {
 	w.Helper()
 	if r.Status != http.StatusOK {

@@ -18,7 +18,7 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// overHTTP makes the world's caller go through a real server.
+// overHTTP makes the world's client use a real server.
 func (w *world) overHTTP(server *httptest.Server) {
 	w.Cleanup(server.Close)
 	w.client, w.base = server.Client(), server.URL
@@ -40,7 +40,7 @@ func TestOverHTTPTheSameAsInProcess(t *testing.T) {
 	w.overHTTP(httptest.NewServer(w.Server))
 	for i, r := range talk(w) {
 		if want := inProcess[i]; string(r.Body) != string(want.Body) || r.Status != want.Status || r.ContentType != want.ContentType {
-			t.Errorf("answer %d: %d %q %s, in process %d %q %s",
+			t.Errorf("response %d: %d %q %s, in process %d %q %s",
 				i, r.Status, r.ContentType, r.Body, want.Status, want.ContentType, want.Body)
 		}
 	}
@@ -95,7 +95,7 @@ func TestABodyThatBreaksOffIsNoRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := w.do(req); !errors.Is(err, errBroken) {
-		t.Errorf("error %v, want that of the body", err)
+		t.Errorf("error %v, want the one of the body", err)
 	}
 	if n := len(w.Calls()); n != 0 {
 		t.Errorf("%d calls recorded, want none", n)
@@ -111,14 +111,14 @@ func (failingReader) Read([]byte) (int, error) { return 0, errBroken }
 func wantAbort(t *testing.T, h http.Handler, r *http.Request) {
 	t.Helper()
 	defer func() {
-		if got := recover(); got != http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
+		if got := recover(); got != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
 			t.Errorf("the handler ended with %v, want http.ErrAbortHandler", got)
 		}
 	}()
 	h.ServeHTTP(httptest.NewRecorder(), r)
 }
 
-// bubble is a world whose clock is that of the synctest bubble, at noon of 2026-11-18.
+// bubble returns a world with the clock of the synctest bubble, at noon on 2026-11-18.
 func bubble(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, weixintest.Options{Now: time.Now, Seed: 3})
@@ -183,12 +183,12 @@ func TestTransportStopsWithTheContext(t *testing.T) {
 				if !errors.Is(err, c.want) || time.Since(begin) != 2*time.Second {
 					t.Errorf("after %s: %v, want after 2s: %v", time.Since(begin), err, c.want)
 				}
-				// A context that has ended already: nothing arrives.
+				// A context that has already ended: nothing arrives.
 				if _, err := w.do(req); !errors.Is(err, c.want) {
 					t.Errorf("a second time: %v, want %v", err, c.want)
 				}
 				if got := w.Calls(); len(got) != 1 || got[0].Errcode != weixintest.NoAnswer {
-					t.Errorf("recorded as %+v, want one call without an answer", got)
+					t.Errorf("recorded as %+v, want one call without a response", got)
 				}
 			})
 		})
@@ -283,7 +283,7 @@ func TestManyCallersAtOnce(t *testing.T) {
 	}
 	group.Wait()
 	if codes[0] != 30 || codes[45009] != 20 {
-		t.Errorf("answers of an account with a quota of 30 to 50 calls: %v", codes)
+		t.Errorf("responses to 50 calls of an account with a quota of 30: %v", codes)
 	}
 	if n := len(w.Calls()); n != 1+10+100 {
 		t.Errorf("%d calls recorded, want 111", n)

@@ -17,7 +17,7 @@ import (
 
 const (
 	agency = "wx0000000000000agy" // the platform that shop and bot have authorised
-	rival  = "wx0000000000000rvl" // a platform that nobody has
+	rival  = "wx0000000000000rvl" // a platform that no account has authorised
 )
 
 func platformOptions() weixintest.Options {
@@ -44,13 +44,13 @@ func (w *world) authorize(component, platform, appID, refresh string) reply {
 	return w.send(http.MethodPost, authorizerPath, url.Values{"component_access_token": {component}}, string(body))
 }
 
-// refresh is authorize with what the agency has for certain.
+// refresh is authorize with the component access token of the agency.
 func (w *world) refresh(appID, refresh string) reply {
 	w.Helper()
 	return w.authorize(w.ComponentToken(agency), agency, appID, refresh)
 }
 
-// wantRefreshed fails where an answer gives no access token, and else returns the two tokens.
+// wantRefreshed checks that a response has an access token, and returns the two tokens.
 func (w *world) wantRefreshed(what string, r reply) (access, refresh string) { //nolint:nonamedreturns // two strings
 	w.Helper()
 	w.wantCode(what, r, 0)
@@ -89,7 +89,7 @@ func TestPlatformCallsForAnAccount(t *testing.T) {
 			w.clock.advance(2*time.Hour - time.Second)
 			again, _ := w.wantRefreshed("again", w.refresh(shop, first))
 			if again == access {
-				t.Error("a refresh gave the same access token")
+				t.Error("a refresh returned the same access token")
 			}
 			w.wantCode("the first access token in its last second", w.daily(access, yesterday, yesterday), 0)
 			w.clock.advance(time.Second)
@@ -104,7 +104,7 @@ func TestComponentTokenLivesTwoHours(t *testing.T) {
 	w := newWorld(t, platformOptions())
 	first := w.ComponentToken(agency)
 	if !strings.HasPrefix(first, "sim-token-") || first == w.ComponentToken(rival) {
-		t.Error("a component access token that does not look like one, or of two platforms")
+		t.Error("a component access token is malformed, or the same for two platforms")
 	}
 	w.clock.advance(2*time.Hour - time.Second)
 	if w.ComponentToken(agency) != first {
@@ -168,7 +168,7 @@ func TestRefusedAuthorizerCalls(t *testing.T) {
 			r := c.ask(w, w.ComponentToken(agency), w.RefreshToken(shop))
 			w.wantCode(c.name, r, c.code)
 			if r.AuthorizerToken != "" || r.RefreshToken != "" {
-				t.Error("a refused call gave a token")
+				t.Error("a refused call returned a token")
 			}
 		})
 	}
@@ -215,7 +215,7 @@ func TestRotatedRefreshTokens(t *testing.T) {
 			old := w.RefreshToken(shop)
 			access, refresh := w.wantRefreshed("the first one", w.refresh(shop, old))
 			if refresh == old || refresh != w.RefreshToken(shop) {
-				t.Fatal("the refresh token was not rotated, or RefreshToken does not know")
+				t.Fatal("the refresh token was not rotated, or RefreshToken returns another one")
 			}
 			c.then(w, access, refresh)
 			want := 61023
@@ -237,7 +237,7 @@ func TestOnlyTheLastOfSeveralRefreshTokensIsGood(t *testing.T) {
 	lostAccess, lost := w.wantRefreshed("lost", w.refresh(shop, old))
 	access, last := w.wantRefreshed("last", w.refresh(shop, old))
 	if lost == last || last != w.RefreshToken(shop) {
-		t.Fatal("two refreshes gave the same refresh token, or RefreshToken is not the last one")
+		t.Fatal("two refreshes returned the same refresh token, or RefreshToken is not the last one")
 	}
 	w.wantCode("the lost refresh token", w.refresh(shop, lost), 61023)
 	w.wantCode("the access token that came with it", w.daily(lostAccess, yesterday, yesterday), 0)
@@ -245,7 +245,7 @@ func TestOnlyTheLastOfSeveralRefreshTokensIsGood(t *testing.T) {
 	w.RotateRefreshTokens(false)
 	_, same := w.wantRefreshed("the old one, which is still good", w.refresh(shop, old))
 	if same != old || w.RefreshToken(shop) != last {
-		t.Error("without rotation the answer carries another refresh token, or the last one is forgotten")
+		t.Error("without rotation the response has another refresh token, or RefreshToken returns another one")
 	}
 	w.wantCode("the last access token", w.daily(access, yesterday, yesterday), 0)
 	w.wantCode("the old refresh token", w.refresh(shop, old), 61023)
@@ -322,5 +322,5 @@ func TestMistakesOfTheCaller(t *testing.T) {
 			f()
 		}()
 	}
-	s.Secrets() // nothing is left locked
+	s.Secrets() // mu is not left locked
 }

@@ -40,7 +40,7 @@ func TestQuotaIsTold(t *testing.T) {
 			}
 			w.clock.set(time.Date(2026, 11, 18, 15, 0, 0, 0, time.UTC))
 			token, other := w.token(shop), w.token(bot)
-			for range 3 { // asking costs nothing
+			for range 3 { // the quota call is not counted
 				w.wantQuota("before the first call", w.askQuota(token, dailyPath), 2, 0, 2)
 			}
 			w.wantCode("daily", w.daily(token, yesterday, yesterday), 0)
@@ -119,6 +119,6 @@ func TestQuotaCallsAreRecordedAndFail(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if r := w.send(http.MethodPost, "/cgi-bin/clear_quota", url.Values{"access_token": {token}}, "{}"); !bytes.Contains(r.Body, []byte("404")) {
-		t.Error("clear_quota is answered")
+		t.Error("clear_quota is implemented")
 	}
 }

@@ -18,7 +18,7 @@ func TestStableTokenIsTheSameUntilItsLastFiveMinutes(t *testing.T) {
 	w := newWorld(t, weixintest.Options{})
 	first := w.stable(shop, shopSecret, false)
 	if first.ExpiresIn != 7200 || first.AccessToken == "" {
-		t.Fatalf("the first answer lasts %d s, want 7200", first.ExpiresIn)
+		t.Fatalf("the first token is valid for %d s, want 7200", first.ExpiresIn)
 	}
 	w.clock.advance(115*time.Minute - 500*time.Millisecond)
 	again := w.stable(shop, shopSecret, false)
@@ -45,12 +45,12 @@ func TestForcedRefreshKillsTheTokenOfOthers(t *testing.T) {
 	old := w.stable(shop, shopSecret, false).AccessToken
 	forced := w.stable(shop, shopSecret, true)
 	if forced.AccessToken == old || forced.ExpiresIn != 7200 {
-		t.Error("a forced refresh gave no fresh token")
+		t.Error("a forced refresh returned no new token")
 	}
 	w.wantCode("the token of others", w.daily(old, yesterday, yesterday), 40001)
 	w.wantCode("the forced token", w.daily(forced.AccessToken, yesterday, yesterday), 0)
 	if w.stable(shop, shopSecret, false).AccessToken != forced.AccessToken {
-		t.Error("after a forced refresh others get another token than the forced one")
+		t.Error("after a forced refresh other callers get another token")
 	}
 }
 
@@ -60,7 +60,7 @@ func TestLegacyTokenLogsOthersOutAfterFiveMinutes(t *testing.T) {
 	first := w.legacy(shop, shopSecret)
 	second := w.legacy(shop, shopSecret)
 	if first.ExpiresIn != 7200 || second.ExpiresIn != 7200 || first.AccessToken == second.AccessToken {
-		t.Fatal("each call is to give a token of its own for 7200 s")
+		t.Fatal("want another token for 7200 s from each call")
 	}
 	w.clock.advance(5*time.Minute - time.Second)
 	w.wantCode("the old token within five minutes", w.daily(first.AccessToken, yesterday, yesterday), 0)
@@ -121,17 +121,17 @@ func TestTokensLookRealAreUniqueAndDeterministic(t *testing.T) {
 	}
 	for i, text := range first {
 		if len(text) < 136 || len(text) > 512 || !strings.HasPrefix(text, "sim-token-") || url.QueryEscape(text) != text {
-			t.Errorf("token %d does not look like one (%d characters)", i, len(text))
+			t.Errorf("token %d is malformed (%d characters)", i, len(text))
 		}
 	}
 	if sorted := slices.Sorted(slices.Values(first)); len(slices.Compact(sorted)) != len(first) {
 		t.Error("a token was issued twice")
 	}
 	if !slices.Equal(first, issue(7)) {
-		t.Error("the same seed and order gave other tokens")
+		t.Error("the same seed and order returned other tokens")
 	}
 	if slices.Equal(first, issue(8)) {
-		t.Error("another seed gave the same tokens")
+		t.Error("another seed returned the same tokens")
 	}
 }
 
@@ -146,7 +146,7 @@ func TestSecretsAreAllThere(t *testing.T) {
 	}
 	got[0] = "changed"
 	if w.Secrets()[0] != shopSecret {
-		t.Error("the result of Secrets is not the caller's own")
+		t.Error("the result of Secrets is shared")
 	}
 }
 
@@ -213,7 +213,7 @@ func TestRefusedTokenCalls(t *testing.T) {
 			r := w.send(c.method, c.path, c.query, c.body)
 			w.wantCode(c.name, r, c.code)
 			if r.AccessToken != "" || len(w.Secrets()) != len(accounts()) {
-				t.Error("a refused call gave a token")
+				t.Error("a refused call returned a token")
 			}
 			if r.ContentType != "text/plain" {
 				t.Errorf("Content-Type %q, want text/plain", r.ContentType)

@@ -16,17 +16,17 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// house asks the token server within the process.
+// house sends a request to the token server within the process.
 func (w *world) house(path string) reply {
 	w.Helper()
 	recorder := httptest.NewRecorder()
 	w.TokenServer().ServeHTTP(recorder, httptest.NewRequestWithContext(w.Context(), http.MethodGet, path, nil))
 	r := reply{Status: recorder.Code, ContentType: recorder.Header().Get("Content-Type"), Body: recorder.Body.Bytes()}
-	_ = json.Unmarshal(r.Body, &r) // only the object shapes fill fields
+	_ = json.Unmarshal(r.Body, &r) // only the object shapes have fields
 	return r
 }
 
-// raw asks it for a token in the simplest shape.
+// raw requests a token in the simplest shape.
 func (w *world) raw(path string) string {
 	w.Helper()
 	r := w.house("/raw/" + path)
@@ -42,7 +42,7 @@ func TestTokenServerHasFourShapes(t *testing.T) {
 	account, component := w.raw(shop), w.raw("component/"+agency)
 	w.wantCode("the account's token", w.daily(account, yesterday, yesterday), 0)
 	if component != w.ComponentToken(agency) {
-		t.Error("the platform's token is not that of ComponentToken")
+		t.Error("the platform's token differs from that of ComponentToken")
 	}
 	server := httptest.NewServer(w.TokenServer())
 	w.overHTTP(server)
@@ -83,10 +83,10 @@ func TestTokenServerKnowsWhatItKnows(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	w.TokenServer().ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/raw/"+shop, nil))
 	if recorder.Code != http.StatusMethodNotAllowed {
-		t.Errorf("a POST is answered with status %d, want 405", recorder.Code)
+		t.Errorf("a POST gives the status %d, want 405", recorder.Code)
 	}
 	if r := w.send(http.MethodGet, "/raw/"+shop, nil, ""); r.Status != http.StatusNotFound {
-		t.Errorf("Weixin itself answers with status %d, want 404", r.Status)
+		t.Errorf("Weixin itself responds with status %d, want 404", r.Status)
 	}
 }
 
@@ -94,7 +94,7 @@ func TestTokenServerHasTheLatestToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, platformOptions())
 	first := w.raw(shop)
-	other := w.legacy(shop, shopSecret).AccessToken // another program logs it out
+	other := w.legacy(shop, shopSecret).AccessToken // invalidates it
 	if first == other || w.raw(shop) != other {
 		t.Error("the token server does not have the latest token")
 	}
@@ -134,13 +134,13 @@ func TestFrozenTokenServerRepeatsItself(t *testing.T) {
 	w.legacy(shop, shopSecret)
 	w.clock.advance(5 * time.Minute)
 	if r := w.house("/object/" + shop); !cmp.Equal(r, first) {
-		t.Error("a frozen token server says something else")
+		t.Error("the response of a frozen token server changed")
 	}
 	w.wantCode("its token", w.daily(w.raw(shop), yesterday, yesterday), 40001)
 	w.clock.advance(2 * time.Hour)
 	w.wantCode("its token", w.daily(w.raw(shop), yesterday, yesterday), 40001)
 	if w.raw(bot) != unseen || w.raw("component/"+agency) != component {
-		t.Error("a frozen token server hands out another token")
+		t.Error("a frozen token server returned another token")
 	}
 	w.wantCode("another account's token", w.daily(unseen, yesterday, yesterday), 42001)
 	w.wantCode("the platform's token", w.authorize(component, agency, shop, w.RefreshToken(shop)), 42001)
@@ -231,7 +231,7 @@ func TestManyCallersOfPlatformAndTokenServer(t *testing.T) {
 				w.SetSecret(shop, shopSecret)
 				w.wantCode("stable", w.stable(shop, shopSecret, false), 0)
 				w.FreezeTokenServer(false)
-				r := w.refresh(bot, w.RefreshToken(bot)) // may come behind another one's
+				r := w.refresh(bot, w.RefreshToken(bot)) // may arrive after another one's
 				if code := r.code(); code != 0 && code != 61023 {
 					t.Errorf("errcode %d", code)
 				}
