@@ -48,9 +48,9 @@ func TestFileOfOneAccountAffectsNoOther(t *testing.T) {
 	for _, a := range broken {
 		x.logged(t, "level=error", "account="+a.name+" ", "refresh failed", "reason=token", w.path(a.name), "advice=")
 	}
-	landing, metrics := x.get(t, "/").body, x.metrics(t)
+	metrics := x.metrics(t)
 	for _, a := range broken {
-		if !strings.Contains(landing, w.path(a.name)) {
+		if !strings.Contains(x.get(t, "/accounts/"+a.name).body, w.path(a.name)) {
 			t.Errorf("the page does not name the file of %s", a.name)
 		}
 		if got := metrics[series("weixin_refresh_success", "account", a.name, "api", "daily")]; got != 0 {

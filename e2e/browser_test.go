@@ -33,36 +33,6 @@ type look struct {
 	Texts int
 }
 
-func TestLandingPageInABrowser(t *testing.T) {
-	t.Parallel()
-	b := startBrowser(t)
-	x := runDemo(t)
-	for _, scheme := range []string{"light", "dark"} {
-		for _, width := range []int64{1280, 400} {
-			t.Run(fmt.Sprintf("%s %d", scheme, width), func(t *testing.T) {
-				t.Parallel()
-				found := b.open(t, x.base.String()+"/", scheme, width)
-				checkLook(t, found)
-			})
-		}
-	}
-	t.Run("accounts whose names need escaping", func(t *testing.T) {
-		t.Parallel()
-		w := newFixture(t, someAccounts()...)
-		served := serve(t, w.config)
-		w.waitComplete(t, served.web, w.accounts...)
-		found := b.open(t, served.base.String()+"/", "light", 400)
-		if len(found.Troubles) != 0 || found.Overflow != 0 || len(found.Faint) != 0 {
-			t.Errorf("troubles %q, %d pixels too wide, faint: %q", found.Troubles, found.Overflow, found.Faint)
-		}
-		for _, a := range w.accounts {
-			if !strings.Contains(strings.Join(found.Accounts, "\n"), a.name) {
-				t.Errorf("%s is not in the table: %q", a.name, found.Accounts)
-			}
-		}
-	})
-}
-
 // browser is a running browser. Its tabs are derived from its context.
 type browser struct{ ctx context.Context }
 
@@ -179,38 +149,4 @@ func prepareTab(tab context.Context, scheme string, width int64) error {
 		return err
 	}
 	return chromedp.Do(tab, chromedp.EmulateViewport(width, 800))
-}
-
-func checkLook(t *testing.T, found look) {
-	t.Helper()
-	if found.Title != "weixin_exporter" {
-		t.Errorf("title %q", found.Title)
-	}
-	if found.Overflow != 0 {
-		t.Errorf("the page is %d pixels wider than the window", found.Overflow)
-	}
-	known, refused := demoAccounts()
-	for _, name := range append(known, refused) {
-		if !strings.Contains("\n"+strings.Join(found.Accounts, "\n")+"\n", "\n"+name+"\n") {
-			t.Errorf("%s is not visible in the table: %q", name, found.Accounts)
-		}
-	}
-	troubles := strings.Join(found.Troubles, "\n")
-	for _, text := range []string{refused, "errcode 48001", "api unauthorized"} {
-		if !strings.Contains(troubles, text) {
-			t.Errorf("%q is not visible among the problems: %q", text, troubles)
-		}
-	}
-	if advice := strings.Join(found.Advice, "\n"); !strings.Contains(advice, "verified") {
-		t.Errorf("no advice about the account that is not verified: %q", advice)
-	}
-	if !strings.Contains(found.Text, stampedVersion) {
-		t.Error("the version is not shown")
-	}
-	if found.Texts < 50 {
-		t.Errorf("only %d texts were checked", found.Texts)
-	}
-	for _, text := range found.Faint {
-		t.Errorf("too little contrast: %s", mask(text))
-	}
 }

@@ -249,7 +249,7 @@ func TestOtherTelemetryPath(t *testing.T) {
 		t.Errorf("/metrics: status %d, want 404", p.status)
 	}
 	if !strings.Contains(x.get(t, "/").body, `href="./statistics"`) {
-		t.Error("the landing page does not link to the metrics")
+		t.Error("the overview does not link to the metrics")
 	}
 }
 

@@ -38,8 +38,8 @@ func TestStartsWhileWeixinIsDownAndRecovers(t *testing.T) {
 		}
 		return nil
 	})
-	if page := x.get(t, "/").body; !strings.Contains(page, "What is wrong") || !strings.Contains(page, "connection refused") {
-		t.Error("the landing page does not show the problem")
+	if page := x.get(t, "/").body; !strings.Contains(page, "What to do") || !strings.Contains(page, "connection refused") {
+		t.Error("the overview does not say what to do")
 	}
 
 	server := &httptest.Server{Listener: port.listen(t), Config: &http.Server{Handler: w.sim}}
@@ -48,8 +48,8 @@ func TestStartsWhileWeixinIsDownAndRecovers(t *testing.T) {
 	w.waitComplete(t, x.web, w.accounts...)
 	w.checkFigures(t, x.metrics(t), w.accounts...)
 	x.logged(t, "level=info", "refresh recovered", "failing_since=")
-	if page := x.get(t, "/").body; strings.Contains(page, "What is wrong") {
-		t.Error("the landing page still shows a problem")
+	if page := x.get(t, "/").body; strings.Contains(page, "What to do") {
+		t.Error("the overview still says that something is wrong")
 	}
 }
 
@@ -227,10 +227,10 @@ func TestFailuresOfOneAccountAffectNoOther(t *testing.T) {
 	})
 	w.checkFigures(t, x.metrics(t), accounts[:2]...)
 	x.logged(t, "account=allow_list", "reason=allow_list", "errcode=40164", loopback, "advice=")
-	landing := x.get(t, "/").body
+	overview := x.get(t, "/").body
 	for _, text := range []string{"48001", "50002", "45009", "40164", loopback, "47009", "12345"} {
-		if !strings.Contains(landing, text) {
-			t.Errorf("the landing page does not show %s", text)
+		if !strings.Contains(overview, text) {
+			t.Errorf("the overview does not show %s", text)
 		}
 	}
 }

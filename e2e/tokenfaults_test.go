@@ -57,7 +57,7 @@ func TestFaultsOfTokenSources(t *testing.T) {
 	for _, f := range faults {
 		x.logged(t, append([]string{"account=" + f.name + " ", "refresh failed", "reason=" + f.reason, f.source, "advice=", "next="}, f.logged...)...)
 	}
-	got, landing := x.metrics(t), x.get(t, "/").body
+	got := x.metrics(t)
 	w.checkFigures(t, got, fine)
 	stale := 0
 	for _, c := range w.sim.Calls()[from:] {
@@ -72,8 +72,8 @@ func TestFaultsOfTokenSources(t *testing.T) {
 		if n := got[series("weixin_refresh_failures_total", "account", f.name, "api", "daily", "reason", f.reason)]; n != 1 && f.reason != "busy" {
 			t.Errorf("%s: %v failures for %s, want 1", f.name, n, f.reason)
 		}
-		if !strings.Contains(landing, f.source) {
-			t.Errorf("%s: the landing page does not name %s", f.name, f.source)
+		if !strings.Contains(x.get(t, "/accounts/"+f.name).body, f.source) {
+			t.Errorf("%s: its page does not name %s", f.name, f.source)
 		}
 		for api, want := range f.calls {
 			if n := w.count(api, f.AppID); n != want {

@@ -253,11 +253,11 @@ func TestProtectedTokenServer(t *testing.T) {
 	shown := server.JoinPath("object-without-life", refused.AppID).String()
 	x.logged(t, "level=error", "account=refused", "reason=token", "getting an access token from "+shown+":", "401", "advice=")
 	w.checkFigures(t, x.metrics(t), byBlock, byURL)
-	landing, config := x.get(t, "/").body, x.get(t, "/config").body
-	if !strings.Contains(landing, shown) || !strings.Contains(config, server.Host) {
-		t.Error("the landing page or /config does not name the token server")
+	page, config := x.get(t, "/accounts/refused").body, x.get(t, "/config").body
+	if !strings.Contains(page, shown) || !strings.Contains(config, server.Host) {
+		t.Error("the page of the account or /config does not name the token server")
 	}
-	for name, text := range map[string]string{"the landing page": landing, "the log": x.stderr.String()} {
+	for name, text := range map[string]string{"the page of the account": page, "the log": x.stderr.String()} {
 		if strings.Contains(text, serverUser) || strings.Contains(text, "key=") {
 			t.Errorf("%s shows user or query of the URL", name)
 		}

@@ -20,6 +20,10 @@ type Advice struct {
 // AdviceCodes returns all codes of an Advice in ascending order. The caller owns the result.
 func AdviceCodes() []string { return slices.Sorted(maps.Keys(adviceTexts)) }
 
+// AdviceFormats returns the English text of each code, in which {address} and {origin} stand for the values. The
+// caller owns the result.
+func AdviceFormats() map[string]string { return maps.Clone(adviceTexts) }
+
 // String returns the advice in English, for logs.
 func (a Advice) String() string {
 	address := "the address of this machine"

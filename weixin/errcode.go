@@ -83,6 +83,11 @@ func meaningOf(errcode int, bySecret bool) meaning {
 	return m
 }
 
+// AdviceOn returns the advice on an errcode; that on errcodes without an explanation if no document explains it.
+func AdviceOn(errcode int) Advice {
+	return (&Error{Errcode: errcode, Reason: meaningOf(errcode, false).reason}).Advice()
+}
+
 // Advice says what the error means to an operator and what to do about it.
 func (e *Error) Advice() Advice {
 	advice := e.Reason.Advice()

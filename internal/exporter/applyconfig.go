@@ -35,6 +35,8 @@ func (x *exporter) loaded(cfg *config.Config) {
 	x.current.Store(cfg)
 	x.shown.Store(&shownConfig{sync.OnceValues(cfg.Marshal)})
 	x.reloads.Succeeded(x.Now())
+	x.configured.Store(new(x.Now()))
+	x.reloadFault.Store(nil)
 }
 
 // reload reads the configuration and applies it; if it has a fault, nothing changes.
@@ -42,6 +44,7 @@ func (x *exporter) reload(ctx context.Context) error {
 	err := x.tryReload(ctx)
 	if err != nil {
 		x.reloads.Failed()
+		x.reloadFault.Store(&reloadFault{config.Abridged(err).Error(), x.Now()})
 		level.Error(x.Logger).Log("msg", "the configuration was not reloaded; the former one is still used", "err", config.Abridged(err))
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"github.com/go-kit/log"
 
 	"weixin_exporter/internal/clock"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/web"
 	"weixin_exporter/weixin"
@@ -29,6 +30,7 @@ func newClock(ctx context.Context, db *store.Store, logger log.Logger, now func(
 // observe is called after each request to Weixin.
 func (x *exporter) observe(r weixin.Request) {
 	x.requests.Observe(r)
+	x.calls.observe(r, x.Now())
 	x.clock.ObserveDate(r.Date)
 }
 
@@ -36,24 +38,10 @@ func (x *exporter) observe(r weixin.Request) {
 func (x *exporter) notices(db *store.Store) []web.Notice {
 	var notices []web.Notice
 	if fault := db.Fault(); fault != nil {
-		notices = append(notices, web.Notice{
-			Text:   capital(fault.Error()),
-			Advice: "see the log for details. The figures below are the last known ones; no calls are made and nothing is stored until the fault is fixed.",
-		})
+		notices = append(notices, web.Notice{Title: i18n.M("notice.store"), Detail: fault.Error(), Advice: i18n.M("notice.store.advice")})
 	}
 	if fault := x.clock.Fault(); fault != "" {
-		notices = append(notices, web.Notice{
-			Text:   capital(fault),
-			Advice: "set it, and synchronize it by NTP. Days are requested by this clock, but nothing is removed or given up by it.",
-		})
+		notices = append(notices, web.Notice{Title: i18n.M("notice.clock"), Detail: fault, Advice: i18n.M("notice.clock.advice")})
 	}
 	return notices
-}
-
-// capital returns a text with a capital letter at its beginning.
-func capital(text string) string {
-	if text == "" || text[0] < 'a' || text[0] > 'z' {
-		return text
-	}
-	return string(text[0]-'a'+'A') + text[1:]
 }

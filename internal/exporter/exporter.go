@@ -77,6 +77,12 @@ type exporter struct {
 	reloading *reloads
 	current   atomic.Pointer[config.Config]
 	shown     atomic.Pointer[shownConfig] // current, as /config shows it
+	// started is when Run was called, configured when the configuration came into force, and reloadFault why the
+	// last reload failed; nil if it did not.
+	started     time.Time
+	configured  atomic.Pointer[time.Time]
+	reloadFault atomic.Pointer[reloadFault]
+	calls       calls
 	// storeFault is the fault of the store that was logged last.
 	storeFault string
 }
@@ -84,7 +90,7 @@ type exporter struct {
 // Run serves with the configuration until the context ends. Failures of Weixin are logged and shown; a
 // returned error says what kept the exporter from starting or made it stop.
 func Run(ctx context.Context, cfg *config.Config, o Options) error {
-	x := exporter{Options: o}
+	x := exporter{Options: o, started: o.Now()}
 	return x.run(ctx, cfg)
 }
 

@@ -97,7 +97,11 @@ func (a *account) noteNotThere(api datacube.API) {
 	for _, state := range a.ledgers[api].All() {
 		latest = state
 	}
-	a.shown.Work[api].NotThere = latest.Status == store.NotReady
+	work := &a.shown.Work[api]
+	work.NotThere, work.Asked, work.Next = latest.Status == store.NotReady, 0, time.Time{}
+	if work.NotThere {
+		work.Asked, work.Next = latest.Asks, latest.AskedAt.Add(gap(latest.Asks))
+	}
 }
 
 // change makes shown safe to modify: it copies it if a snapshot refers to it.

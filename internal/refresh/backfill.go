@@ -335,7 +335,7 @@ func (b *Backfill) failed(res result[*backfillAccount]) {
 	}
 	for other := range datacube.APIs {
 		if (other == api || f.policy.account) && acc.GivenUp[other] == nil && acc.Left[other] > 0 {
-			acc.GivenUp[other] = &GivenUp{Reason: f.reason, Text: f.text(), Advice: f.advice}
+			acc.GivenUp[other] = &GivenUp{Reason: f.reason, Text: f.text(), Advice: f.advice.String()}
 		}
 	}
 	b.logGivenUp(acc, res.call, f)

@@ -18,7 +18,7 @@ import (
 func newDamage(api datacube.API, a answer) failure {
 	err := fmt.Errorf("the %v response has invalid rows (%s), so the figures of %s are unknown",
 		api, a.rejected, dates(slices.Sorted(maps.Keys(a.damaged))))
-	return failure{err: err, reason: snapshot.InvalidRows, policy: policies[snapshot.InvalidRows], advice: weixin.InvalidRows.Advice().String(),
+	return failure{err: err, reason: snapshot.InvalidRows, policy: policies[snapshot.InvalidRows], advice: weixin.InvalidRows.Advice(),
 		cause: snapshot.Cause{Reason: snapshot.InvalidRows}}
 }
 

@@ -68,7 +68,8 @@ type holdDetail struct {
 	Purpose Purpose        `json:"purpose"`
 	Since   time.Time      `json:"since"`
 	Text    string         `json:"text"`
-	Advice  string         `json:"advice,omitempty"`
+	// Advice is zero in details that an earlier version has stored, which had its text instead.
+	Advice weixin.Advice `json:"what_to_do,omitzero"`
 }
 
 // markHoldUnsaved notes that the account's hold must be stored.
@@ -140,6 +141,9 @@ func (r *Refresher) restore(holds []store.Hold, added map[string]bool) {
 			continue
 		}
 		f := failure{err: errors.New(detail.Text), reason: detail.Cause.Reason, cause: detail.Cause, policy: policies[detail.Cause.Reason], advice: detail.Advice}
+		if f.advice.Code == "" {
+			f.advice = f.reason.Advice()
+		}
 		a.holds[h.API] = hold{since: h.Since, until: h.Until, reason: f.reason, cause: f.cause}
 		if f.backsOff() {
 			a.retries[h.API] = newRetries()

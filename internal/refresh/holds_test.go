@@ -59,7 +59,7 @@ func TestHoldsSurviveARestart(t *testing.T) {
 				}
 				w.start()
 				work := w.shown("account00").Work[datacube.Daily]
-				if work.Succeeded || work.Problem == nil || work.Problem.Advice == "" || !work.Problem.Since.Equal(china(t, "2026-03-10 08:00")) {
+				if work.Succeeded || work.Problem == nil || work.Problem.Advice.Code == "" || !work.Problem.Since.Equal(china(t, "2026-03-10 08:00")) {
 					t.Errorf("after the restart the problem is %+v", work.Problem)
 				}
 				if lines := w.loud("refresh failed", "account=account00", "next=", "err="); len(lines) == 0 {

@@ -56,7 +56,7 @@ type failure struct {
 	err        error
 	reason     snapshot.Reason
 	policy     policy
-	advice     string
+	advice     weixin.Advice
 	retryAfter time.Duration // the minimum wait that Weixin states
 	cause      snapshot.Cause
 	shared     bool // no request was made: the source of the token has just failed for another account
@@ -72,11 +72,11 @@ func newFailure(err error) failure {
 	f := failure{err: err, reason: weixin.ReasonOf(err)}
 	if _, ok := errors.AsType[storeError](err); ok {
 		f.reason = snapshot.StoreFault
-		f.advice = f.reason.Advice().String()
+		f.advice = f.reason.Advice()
 	}
 	f.policy = policies[f.reason]
 	if apiErr, ok := errors.AsType[*weixin.Error](err); ok {
-		f.advice = apiErr.Advice().String()
+		f.advice = apiErr.Advice()
 		f.retryAfter, f.shared = apiErr.Wait, apiErr.Shared
 		if apiErr.API == weixin.TokenAPI {
 			f.policy.account = true // neither call can be made without a token

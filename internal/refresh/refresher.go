@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-kit/log"
@@ -118,6 +119,7 @@ type Refresher struct {
 	unsaved      unsavedAnswers
 	nextRelease  time.Time // see releaseOtherAddresses
 
+	activity        atomic.Pointer[Activity]
 	nextChangeCheck time.Time // when to check for changes by other processes
 }
 
@@ -182,6 +184,7 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 		if r.absorbArrived() {
 			r.dispatch() //nolint:contextcheck // as above
 		}
+		r.noteActivity()
 		r.writeCauses()
 		r.publishChanges()
 		timer.Reset(r.untilNext())

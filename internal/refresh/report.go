@@ -66,7 +66,7 @@ func (f failure) log(logger log.Logger, msg string, next time.Time, besides ...a
 	if !next.IsZero() {
 		fields = append(fields, "next", stamp(next))
 	}
-	if f.advice != "" {
+	if f.advice.Code != "" {
 		fields = append(fields, "advice", f.advice)
 	}
 	logger.Log(fields...)

@@ -65,6 +65,10 @@ type Work struct {
 	Days int64
 	// NotThere says that Weixin did not have the latest requested day yet.
 	NotThere bool
+	// Asked is how often Weixin was asked for that day, and Next when it is asked again; both are zero unless
+	// NotThere is set.
+	Asked int
+	Next  time.Time
 	// Unstored says that the answer to the last attempt is shown but could not be stored.
 	Unstored bool
 	// Quota is the call's quota when last requested; nil if unknown.
@@ -87,10 +91,11 @@ const (
 
 // Problem describes a failed attempt to people. It contains no secret and no token.
 type Problem struct {
-	Since  time.Time // when the attempts began to fail
-	At     time.Time // when the last attempt failed
-	Text   string    // what failed and why
-	Advice string    // what to do about it
+	Since time.Time // when the attempts began to fail
+	At    time.Time // when the last attempt failed
+	Text  string    // what failed and why
+	// Advice is what to do about it.
+	Advice weixin.Advice
 	Next   time.Time // when it is retried, unless the configuration is reloaded before
 	// Cause is equal for all accounts and calls that fail for the same cause.
 	Cause Cause

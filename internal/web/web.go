@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/klauspost/compress/gzip"
 
 	"weixin_exporter/internal/gate"
 	"weixin_exporter/internal/snapshot"
@@ -35,7 +37,7 @@ type Options struct {
 	Discovery http.Handler
 	// Probe probes the callback of an account, and Probes shows what was found lately; nil where there is neither.
 	Probe, Probes http.Handler
-	// Source is what the landing page shows and what readiness waits for.
+	// Source is what the pages show and what readiness waits for.
 	Source Source
 	// Config returns the configuration in force as YAML, without any secret.
 	Config func() ([]byte, error)
@@ -46,19 +48,20 @@ type Options struct {
 	// Unready and Unhealthy return why the store cannot be used, and why it would not even answer; nil
 	// if there is nothing, and nil functions if there never is.
 	Unready, Unhealthy func() error
-	// Notices returns what is wrong with the exporter as a whole, for the landing page; nil: nothing.
+	// Figures reads what is stored, for the charts; nil: there are none.
+	Figures Figures
+	// Notices returns what is wrong with the exporter as a whole; nil: nothing.
 	Notices func() []Notice
-	// Version is shown on the landing page.
+	// Status returns what the exporter does now; nil: nothing is known of it.
+	Status func() Status
+	// Version is shown on the pages.
 	Version string
 	Now     func() time.Time
 	Logger  log.Logger
 }
 
-// Notice is something that is wrong, and what to do about it.
-type Notice struct{ Text, Advice string }
-
 const (
-	landingPath = "/"
+	homePath    = "/"
 	sdPath      = "/sd"
 	probePath   = "/probe"
 	probesPath  = "/probes"
@@ -70,56 +73,86 @@ const (
 
 // CheckTelemetryPath returns an error that says what is allowed if the metrics cannot be served there.
 func CheckTelemetryPath(path string) error {
-	switch taken := []string{sdPath, probePath, probesPath, configPath, healthyPath, readyPath, reloadPath}; {
+	switch taken := []string{sdPath, probePath, probesPath, configPath, healthPath, healthyPath, readyPath, reloadPath}; {
 	case !strings.HasPrefix(path, "/"):
 		return fmt.Errorf("the path must begin with a slash, as /metrics does; not %q", path)
 	case slices.Contains(taken, path):
 		return fmt.Errorf("the path %s is taken; choose another than %s", path, strings.Join(taken, ", "))
+	case strings.HasPrefix(path, accountsPath), strings.HasPrefix(path, staticPath):
+		return fmt.Errorf("the path %s is taken: nothing else may be below %s and %s", path, accountsPath, staticPath)
 	}
 	return nil
 }
 
 // NewHandler returns the handler of all paths, or an error if the telemetry path is not
-// usable. With "/" as the telemetry path there is no landing page.
+// usable. With "/" as the telemetry path there is no overview.
 func NewHandler(o Options) (http.Handler, error) {
 	if err := CheckTelemetryPath(o.TelemetryPath); err != nil {
 		return nil, err
 	}
-	page, err := newLanding(o)
+	r, err := newRenderer(o)
 	if err != nil {
 		return nil, err
 	}
+	compress, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed))
+	if err != nil {
+		return nil, fmt.Errorf("compressing the pages: %w", err)
+	}
+	turns := gate.New(pages)
+	page := func(h http.HandlerFunc) http.Handler { return readOnly(compress(r.bounded(turns, h))) }
 	paths := map[string]http.Handler{
-		landingPath: readOnly(bounded(page)),
+		homePath:    page(r.serveOverview),
+		healthPath:  page(r.serveHealth),
 		sdPath:      readOnly(o.Discovery),
-		configPath:  readOnly(bounded(http.HandlerFunc(o.serveConfig))),
+		configPath:  page(o.serveConfig),
 		healthyPath: readOnly(http.HandlerFunc(o.serveHealthy)),
 		readyPath:   readOnly(http.HandlerFunc(o.serveReady)),
 		reloadPath:  http.NewCrossOriginProtection().Handler(http.HandlerFunc(o.serveReload)),
 	}
 	if o.Probe != nil {
-		paths[probePath], paths[probesPath] = onlyGet(o.Probe), readOnly(bounded(o.Probes))
+		paths[probePath], paths[probesPath] = onlyGet(o.Probe), page(o.Probes.ServeHTTP)
 	}
 	paths[o.TelemetryPath] = readOnly(o.Metrics)
-	return o.route(paths), nil
+	below := map[string]http.Handler{
+		accountsPath: page(r.serveAccount),
+		staticPath:   readOnly(compress(r.assets)),
+	}
+	return r.route(paths, below), nil
 }
 
-// route answers each path below the prefix, and leads from the ways in to the landing page.
-func (o Options) route(paths map[string]http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path, below := strings.CutPrefix(r.URL.Path, o.Prefix)
-		h, ok := paths[path]
+// route answers each path, and those below some, below the prefix, and redirects from the ways in to the overview.
+func (r *renderer) route(paths, below map[string]http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		path, ok := strings.CutPrefix(request.URL.Path, r.Prefix)
+		if ok {
+			if h := handlerOf(path, paths, below); h != nil {
+				h.ServeHTTP(w, request)
+				return
+			}
+		}
 		switch {
-		case below && ok:
-			h.ServeHTTP(w, r)
-		case o.Prefix != "" && r.URL.Path == "/":
-			redirect(w, strings.TrimPrefix(o.Prefix, "/")+"/")
-		case o.Prefix != "" && r.URL.Path == o.Prefix:
-			redirect(w, o.Prefix[strings.LastIndexByte(o.Prefix, '/')+1:]+"/")
+		case r.Prefix != "" && request.URL.Path == "/":
+			redirect(w, strings.TrimPrefix(r.Prefix, "/")+"/")
+		case r.Prefix != "" && request.URL.Path == r.Prefix:
+			redirect(w, r.Prefix[strings.LastIndexByte(r.Prefix, '/')+1:]+"/")
+		case ok:
+			r.fail(w, request, http.StatusNotFound, "path")
 		default:
-			http.NotFound(w, r)
+			http.NotFound(w, request)
 		}
 	})
+}
+
+func handlerOf(path string, paths, below map[string]http.Handler) http.Handler {
+	if h, ok := paths[path]; ok {
+		return h
+	}
+	for start, h := range below {
+		if strings.HasPrefix(path, start) {
+			return h
+		}
+	}
+	return nil
 }
 
 // redirect leads to a relative URL: behind a proxy the absolute path may be another one.
@@ -128,20 +161,19 @@ func redirect(w http.ResponseWriter, path string) {
 	w.WriteHeader(http.StatusFound)
 }
 
-// pages is how many requests of a page are answered at a time: the text of a page is in memory until
-// it is sent, and with thousands of accounts it has megabytes.
+// pages is how many requests of pages are answered at a time: the text of a page is in memory until
+// it is sent.
 const pages = 4
 
 // bounded lets so many requests wait for their turn, and refuses those that have to wait for long.
-func bounded(h http.Handler) http.Handler {
-	turns := gate.New(pages)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !turns.Enter(r.Context()) {
-			http.Error(w, "Too many requests of this page are being answered; try again later.", http.StatusServiceUnavailable)
+func (r *renderer) bounded(turns gate.Gate, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if !turns.Enter(request.Context()) {
+			r.fail(w, request, http.StatusServiceUnavailable, "busy")
 			return
 		}
 		defer turns.Leave()
-		h.ServeHTTP(w, r)
+		h.ServeHTTP(w, request)
 	})
 }
 

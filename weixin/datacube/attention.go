@@ -9,6 +9,8 @@ const (
 	HighFailureRatio = 0.01
 	// HighHourFailureRatio is the least failure ratio of an hour that is high.
 	HighHourFailureRatio = 0.05
+	// HourTimesDay is how many times as high as that of its day the failure ratio of an hour that stands out is.
+	HourTimesDay = 3
 	// TimeoutSeconds is the least time of the longest callback that counts as a timeout: Weixin waits 5 seconds.
 	TimeoutSeconds = 4.9
 	// TimeoutFailureRatio is the least failure ratio for which timeouts matter: of many callbacks a few are always slow.
@@ -36,4 +38,33 @@ func (f Figures) TimedOut() bool {
 func (f Figures) failed(minRatio float64) bool {
 	ratio, ok := f.FailureRatio()
 	return ok && ratio >= minRatio && f.Failures >= ManyFailures
+}
+
+// ManyFailedInHour reports whether the failures of an hour are many, apart from those of its day.
+func (f Figures) ManyFailedInHour() bool {
+	return f.failed(HighHourFailureRatio)
+}
+
+// Total returns the figures of the whole day: the sums, and the longest of the maxima.
+func (h *Hours) Total() Figures {
+	var day Figures
+	for _, f := range h {
+		day.Callbacks += f.Callbacks
+		day.Failures += f.Failures
+		day.TimeCostMillis += f.TimeCostMillis
+		day.MaxTimeCostMillis = max(day.MaxTimeCostMillis, f.MaxTimeCostMillis)
+	}
+	return day
+}
+
+// Failed returns the hours that need attention: those whose failures are many and stand out of their day.
+func (h *Hours) Failed() []int {
+	ofDay, _ := h.Total().FailureRatio()
+	var failed []int
+	for hour, f := range h {
+		if ratio, _ := f.FailureRatio(); f.ManyFailedInHour() && ratio > HourTimesDay*ofDay {
+			failed = append(failed, hour)
+		}
+	}
+	return failed
 }

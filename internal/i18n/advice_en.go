@@ -1,0 +1,100 @@
+package i18n
+
+import (
+	"strings"
+
+	"weixin_exporter/weixin"
+)
+
+// adviceEnglish has what the errors of Weixin mean, in a few words, and what to do about them. The advice is that of
+// the package weixin, whose log lines have it, too. The placeholders of an advice are the address that
+// called and the origin of the token, that of a title is the latter.
+func adviceEnglish() table {
+	t := table{
+		"cause.unknown":                 only("Unknown error"),
+		"cause.busy":                    only("Weixin cannot be reached or cannot answer"),
+		"cause.token":                   only("Access token refused"),
+		"cause.config":                  only("Configuration refused"),
+		"cause.allow_list":              only("Address not on the IP allow list"),
+		"cause.quota":                   only("Calls of the day used up"),
+		"cause.rate":                    only("Too many calls per minute"),
+		"cause.not_ready":               only("Not published yet"),
+		"cause.permission":              only("No permission"),
+		"cause.account":                 only("Account limited or closed"),
+		"cause.retired":                 only("Call out of service"),
+		"cause.range":                   only("Dates refused"),
+		"cause.bug":                     only("Request not understood"),
+		"cause.store":                   only("Answer not stored"),
+		"cause.invalid_rows":            only("Answer not understood"),
+		"cause.grant_type":              only("Grant type refused"),
+		"cause.wrong_app_id":            only("Wrong app ID"),
+		"cause.wrong_app_secret":        only("Wrong app secret"),
+		"cause.frozen_app_secret":       only("App secret frozen"),
+		"cause.signature_required":      only("Signatures required"),
+		"cause.app_id_missing":          only("App ID missing"),
+		"cause.app_secret_missing":      only("App secret missing"),
+		"cause.address_unconfirmed":     only("Address to be confirmed by an administrator"),
+		"cause.address_refused_twice":   only("Address refused by an administrator, blocked for 24 hours"),
+		"cause.address_refused":         only("Address refused by an administrator, blocked for an hour"),
+		"cause.platform_not_authorised": only("Platform not authorised"),
+		"cause.platform_address":        only("Address not on the platform's IP allow list"),
+		"cause.platform_ticket_expired": only("Platform's ticket expired"),
+		"cause.platform_ticket_invalid": only("Platform's ticket invalid"),
+		"cause.platform_permission":     only("Permission set not granted to the platform"),
+		"cause.platform_unknown":        only("Platform unknown to Weixin"),
+		"cause.platform_confirmation":   only("Permission set to be confirmed by the platform"),
+		"cause.refresh_token_invalid":   only("Refresh token invalid"),
+		"cause.app_id_of_platform":      only("App ID is that of a platform"),
+		"cause.statistics_permission":   only("Not verified, or no right to the statistics"),
+		"cause.call_blocked":            only("Call blocked for a breach of the rules"),
+		"cause.resets_used_up":          only("Quota cannot be reset again this month"),
+		"cause.quota_permission":        only("No right to the call"),
+		"cause.token_missing":           only("Access token lost on the way"),
+		"cause.post_required":           only("Request changed on the way"),
+		"cause.empty_request":           only("Request empty on arrival"),
+		"cause.rid_unknown":             only("rid unknown"),
+		"cause.rid_invalid":             only("rid invalid"),
+		"cause.rid_permission":          only("rid of another account"),
+		"cause.quota_path":              only("Call unknown to Weixin"),
+		"cause.token_file":              only("No usable access token in %[1]s"),
+		"cause.token_server":            only("No usable access token from %[1]s"),
+		"cause.token_server_busy":       only("Token server %[1]s does not answer"),
+		"cause.same_token":              only("Refused access token still in %[1]s"),
+		"cause.other_tokens_refused":    only("All access tokens from %[1]s refused"),
+		"cause.http_config":             only("http_config of %[1]s cannot be used"),
+		"cause.app_secret_file":         only("App secret cannot be read"),
+		"cause.refresh_token_load":      only("Refresh token cannot be read"),
+		"cause.refresh_token_save":      only("Refresh token cannot be saved"),
+		"cause.refresh_token_replace":   only("File of the refresh token cannot be replaced"),
+		"cause.refresh_token_locked":    only("Refresh token in use by another process"),
+
+		"address.own":   only("the address of this machine"),
+		"address.seen":  only("%[1]s, the address that Weixin saw,"),
+		"origin.file":   only("the file %[1]s"),
+		"origin.url":    only("%[1]s"),
+		"origin.weixin": only("Weixin"),
+
+		"group.code":                   only("%[1]s (%[2]s)"),
+		"group.accounts":               counted("%[1]d account:", "%[1]d accounts:"),
+		"group.all":                    only("all %[1]d"),
+		"group.only":                   only("Only the %[1]s call. %[2]s"),
+		"group.when":                   only("Since %[1]s; next try at %[2]s, or after a reload of the configuration."),
+		"group.when.fixed":             only("Since %[1]s; next try at %[2]s."),
+		"group.store":                  only("The store cannot be written"),
+		"group.store.advice":           only("Make the database writable. Until then nothing more is asked for, and the figures that are shown but not stored are lost with a restart; then they are asked for again."),
+		"group.figures.failed":         only("Many callbacks failed"),
+		"group.figures.failed.advice":  only("Find the hours in which they failed on the account's page, then look at the log of the account's server in these hours. The figures are a day late: it may be over."),
+		"group.figures.timeout":        only("Callbacks timed out"),
+		"group.figures.timeout.advice": only("Weixin waits 5 seconds for an answer. Have the account's server answer at once and do afterwards what takes long; find the slow hours on the account's page."),
+		"group.figures.hours":          only("Many callbacks failed in single hours"),
+		"group.figures.hours.advice":   only("Look at what happened to the account's server in these hours: a release, a restart, a database, the network."),
+		"group.damaged":                only("Answers not understood for some days"),
+		"group.damaged.advice":         only("What was known of these days is kept, and they are asked for again. Nothing has to be done unless it lasts."),
+		"group.inconsistent":           only("The daily and the hourly call contradict each other"),
+		"group.inconsistent.advice":    only("These days are asked for again. Nothing has to be done unless it lasts."),
+	}
+	for code, advice := range weixin.AdviceFormats() {
+		t["advice."+code] = only(strings.NewReplacer("%", "%%", "{address}", "%[1]s", "{origin}", "%[2]s").Replace(advice))
+	}
+	return t
+}

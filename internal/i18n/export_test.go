@@ -1,0 +1,18 @@
+package i18n
+
+// Forms is a text, for the tests of the tables.
+type Forms struct{ One, Other string }
+
+// Tables returns all texts, by language and key.
+func Tables() [Languages]map[string]Forms {
+	var all [Languages]map[string]Forms
+	for l, parts := range tables() {
+		all[l] = map[string]Forms{}
+		for _, part := range parts {
+			for key, t := range part {
+				all[l][key] = Forms{t.one, t.other}
+			}
+		}
+	}
+	return all
+}
