@@ -89,7 +89,7 @@ func New(o Options) *Clock {
 	wall := c.wall()
 	c.began = wall.Add(-c.recordedAt)
 	if c.recorded.IsZero() {
-		c.recorded, c.empty = wall, true // there are no data that could be lost
+		c.recorded, c.empty = wall, true // there is no data that could be lost
 	}
 	return c
 }

@@ -122,8 +122,8 @@ func TestTrustedNowWithoutResponses(t *testing.T) {
 			h := newHost(year, seen)
 			h.ObserveDate(time.Time{})
 			h.ObserveDate(time.Unix(0, 0))
-			h.wantTrusted(t, "answers that say nothing", seen.Add(clock.Trust))
-			h.wantOffset(t, "answers that say nothing", 0, false)
+			h.wantTrusted(t, "responses without a valid date", seen.Add(clock.Trust))
+			h.wantOffset(t, "responses without a valid date", 0, false)
 		},
 	})
 }
@@ -135,8 +135,8 @@ func TestTrustedNowAfterResponses(t *testing.T) {
 			t.Helper()
 			h := newHost(time.Minute, time.Now().Add(-year))
 			h.respond(0)
-			h.wantTrusted(t, "after one answer", time.Now())
-			h.wantOffset(t, "after one answer", time.Minute, true)
+			h.wantTrusted(t, "after one response", time.Now())
+			h.wantOffset(t, "after one response", time.Minute, true)
 			h.wantLogged(t, "wrong", 0)
 		},
 		"one that disagrees is not": func(t *testing.T) {
@@ -144,16 +144,16 @@ func TestTrustedNowAfterResponses(t *testing.T) {
 			h := newHost(year, time.Now().Add(-time.Hour))
 			seen := time.Now().Add(-time.Hour)
 			h.respond(0, 0)
-			h.wantTrusted(t, "after two answers", seen.Add(clock.Trust+2*time.Minute))
-			h.wantOffset(t, "after two answers", 0, false)
+			h.wantTrusted(t, "after two responses", seen.Add(clock.Trust+2*time.Minute))
+			h.wantOffset(t, "after two responses", 0, false)
 			h.respond(0)
-			h.wantTrusted(t, "after three answers", time.Now())
-			h.wantOffset(t, "after three answers", year, true)
+			h.wantTrusted(t, "after three responses", time.Now())
+			h.wantOffset(t, "after three responses", year, true)
 			if fault := h.Fault(); !strings.Contains(fault, "1y ahead of Weixin's") {
 				t.Errorf("fault %q", fault)
 			}
 		},
-		"answers that are off do not count": func(t *testing.T) {
+		"outliers do not count": func(t *testing.T) {
 			t.Helper()
 			h := newHost(0, time.Now())
 			h.respond(0, year, 0, -year, 0, 0, year)
@@ -165,8 +165,8 @@ func TestTrustedNowAfterResponses(t *testing.T) {
 			t.Helper()
 			h := newHost(-year, time.Now().Add(-time.Hour))
 			h.respond(0, 0, 0)
-			h.wantTrusted(t, "after three answers", time.Now())
-			h.wantOffset(t, "after three answers", -year, true)
+			h.wantTrusted(t, "after three responses", time.Now())
+			h.wantOffset(t, "after three responses", -year, true)
 		},
 	})
 }
@@ -180,9 +180,9 @@ func TestClockThatJumps(t *testing.T) {
 			h.respond(0, 0, 0)
 			h.off = year
 			h.wantTrusted(t, "a year ahead", time.Now())
-			h.wantOffset(t, "before an answer confirms it", 0, false)
+			h.wantOffset(t, "before a response confirms it", 0, false)
 			h.respond(0, 0, 0, 0)
-			h.wantOffset(t, "after answers", year, true)
+			h.wantOffset(t, "after responses", year, true)
 			h.wantLogged(t, "was set", 1)
 			h.wantLogged(t, "is wrong: it is 1y ahead", 1)
 			h.off = 0
@@ -202,8 +202,8 @@ func TestClockThatJumps(t *testing.T) {
 			h.wantTrusted(t, "at once", time.Now().Add(-8*time.Hour)) // never later than the true time
 			h.wantOffset(t, "at once", 0, false)
 			h.respond(0, 0, 0)
-			h.wantTrusted(t, "after answers", time.Now())
-			h.wantOffset(t, "after answers", 0, true)
+			h.wantTrusted(t, "after responses", time.Now())
+			h.wantOffset(t, "after responses", 0, true)
 			h.wantLogged(t, "is wrong", 0)
 		},
 		"drift": func(t *testing.T) {

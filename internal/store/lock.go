@@ -124,7 +124,7 @@ func (l *Lock) dropStaleWAL(path string) error {
 	var file, wal string
 	var mark uint32
 	if _, err := fmt.Sscanf(l.previous, "file %s wal %s mark %d", &file, &wal, &mark); err != nil {
-		return nil // a truncated record is of no use
+		return nil // a truncated record is ignored
 	}
 	path = resolved(path)
 	header, err := os.Open(path)

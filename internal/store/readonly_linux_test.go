@@ -27,8 +27,6 @@ func openAsNobody(t *testing.T, path string) error {
 	})
 }
 
-// asNobody does something with the rights of a user who owns none of the files. For
-// root, file modes are no obstacle; so Linux is told to check this thread's accesses to
 // asNobody calls a function with the permissions of a user who owns none of the files. File modes do not
 // apply to root, so this thread's file accesses are checked as those of another user.
 func asNobody(t *testing.T, path string, do func() error) error {

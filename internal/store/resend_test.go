@@ -63,7 +63,7 @@ func TestResend(t *testing.T) {
 		if dates := datesOf(got); len(dates) != 1 || !slices.Equal(dates[0], []datacube.Date{firstDay + 1, firstDay + 2, firstDay + 3, firstDay + 1}) {
 			t.Errorf("pending: %v", dates)
 		}
-		// What is asked for once more meanwhile is not taken for done.
+		// Days scheduled again meanwhile are not marked as delivered.
 		resend(t, s, 2, firstDay, firstDay+1, shop)
 		deliver(t, s, got...)
 		if dates := datesOf(pendingOf(t, s, firstDay, 1000, shop)); len(dates) != 1 || !slices.Equal(dates[0], []datacube.Date{firstDay, firstDay + 1, firstDay + 1}) {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -38,27 +39,32 @@ func TestTwoStoresOnOneFile(t *testing.T) {
 	}
 }
 
+// openLocked opens a store in a synctest bubble, and then locks its file as another process would.
+func openLocked(t *testing.T, path string, busy time.Duration) (*store.Store, *sql.DB) {
+	t.Helper()
+	s, err := store.Open(t.Context(), path, store.Options{BusyTimeout: busy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	db := shell(t, path)
+	run(t, db, `BEGIN IMMEDIATE`)
+	return s, db
+}
+
 // The clock is that of the synctest bubble, so nothing really waits.
 func TestAWriteWaitsForAnotherProcess(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	synctest.Test(t, func(t *testing.T) {
-		s, err := store.Open(t.Context(), path, store.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		db := shell(t, path)
-		defer db.Close()
-
-		run(t, db, `BEGIN IMMEDIATE`)
+		s, db := openLocked(t, path, 0)
 		done := time.AfterFunc(3*time.Second, func() { _, _ = db.ExecContext(context.Background(), `COMMIT`) })
 		defer done.Stop()
 		save(t, s, daily(shop, firstDay, 1))
 
 		run(t, db, `BEGIN IMMEDIATE`)
 		load(t, s, firstDay) // reads never wait
-		_, err = s.Save(t.Context(), []store.Record{daily(shop, firstDay, 2)})
+		_, err := s.Save(t.Context(), []store.Record{daily(shop, firstDay, 2)})
 		want := fmt.Sprintf("store %q: save 2026-11-01 of wx0123456789abcdef, daily: another process has kept the file locked for more than 5s; let it finish or stop it: database is locked (5) (SQLITE_BUSY)", path)
 		if err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
@@ -85,14 +91,7 @@ func TestWaitingToWriteEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	synctest.Test(t, func(t *testing.T) {
-		s, err := store.Open(t.Context(), path, store.Options{BusyTimeout: time.Hour})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		db := shell(t, path)
-		defer db.Close()
-		run(t, db, `BEGIN IMMEDIATE`)
+		s, db := openLocked(t, path, time.Hour)
 		first := make(chan error, 1)
 		go func() {
 			_, err := s.Save(t.Context(), []store.Record{daily(shop, firstDay, 1)})

@@ -2,6 +2,9 @@
 // hours, and for each account, API and day the state of the requests for it. Accounts are identified
 // by their app IDs, so that an account keeps its history when it is renamed.
 //
+// Stored figures are read in one place: ReadFigures gives others the known days of any accounts and dates, and
+// Load, ReadPending and Save read theirs by the same cursors.
+//
 // Several processes may have the file open at the same time. A write waits for the writes of other
 // processes up to Options.BusyTimeout; reads never wait.
 package store

@@ -47,7 +47,7 @@ func TestSaveAndLoad(t *testing.T) {
 				Days:   [datacube.APIs]int64{1, 1},
 			},
 			bot: {
-				// Without States: its only day is before the date asked for.
+				// Without States: its only day is before the requested date.
 				Daily: &datacube.Day{Date: firstDay - 1, Figures: datacube.Figures{
 					Callbacks: 9, Failures: 1, TimeCostMillis: 20, MaxTimeCostMillis: 5,
 				}},
@@ -337,7 +337,7 @@ func TestPrune(t *testing.T) {
 		if got := load(t, s, 0)[shop]; got != nil && (got.Daily != nil || got.Hourly != nil) {
 			t.Errorf("figures are left: %+v", got)
 		}
-		// A deleted day that comes again is no revision.
+		// A deleted day that is saved again is not a revision.
 		if got := save(t, s, daily(shop, firstDay, 77)); len(got) > 0 {
 			t.Errorf("revised: %v", got)
 		}

@@ -148,7 +148,7 @@ func TestAFileThatChangesWhileItIsOpen(t *testing.T) {
 
 			for _, one := range []*store.Store{s, other} {
 				_, err := one.Save(t.Context(), []store.Record{daily(shop, firstDay+100, 1)})
-				// Without a lock there is no mark, by which a copy that is written over the file is known.
+				// Without a lock there is no mark by which a copy written over the file could be recognized.
 				if wrong := err == nil || !strings.Contains(err.Error(), test.what); wrong && (one == s || test.what != wasOverwritten) {
 					t.Errorf("saving: %v, want %s", err, test.what)
 				}
