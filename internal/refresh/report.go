@@ -77,6 +77,7 @@ func (r reporter) logDamaged(a Account, c Call, f failure, next time.Time) {
 	r.logFailure(a, c, f, "response has invalid rows; known figures are kept", next)
 }
 
+// stamp returns a time as it is logged: in UTC, like the time of the line.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func (r reporter) logRecovered(a Account, c Call, msg string, since time.Time) {

@@ -8,8 +8,6 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
-
-	"weixin_exporter/weixin/datacube"
 )
 
 const (
@@ -148,8 +146,8 @@ type problem struct {
 	outcome       Outcome
 }
 
-// stamp returns a time as it is logged.
-func stamp(t time.Time) string { return t.In(datacube.China).Format(time.RFC3339) }
+// stamp returns a time as it is logged: in UTC, like the time of the line.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // logProblem logs a problem when it begins or changes its kind, and then once an hour.
 func (w *Writer) logProblem(result Result, wait time.Duration) {
@@ -168,7 +166,7 @@ func (w *Writer) logProblem(result Result, wait time.Duration) {
 		line = level.Error(w.logger)
 	}
 	line.Log("msg", "remote write is failing", "response", result.Text, "advice", result.advice()+"; samples wait in the store",
-		"next", next, "since", stamp(p.since))
+		"next", next, "failing_since", stamp(p.since))
 }
 
 func (w *Writer) logRecovered() {
