@@ -2,11 +2,8 @@ package weixin
 
 import (
 	"context"
-	"net/http"
-	"net/url"
 
 	"weixin_exporter/weixin/datacube"
-	"weixin_exporter/weixin/secret"
 )
 
 // Account makes the calls of one account. It keeps the account's access token in memory and is safe for
@@ -77,16 +74,7 @@ func (a *Account) request(
 // call makes a call that needs an access token. If Weixin refuses the token, the call is repeated
 // once with a renewed one.
 func (a *Account) call(ctx context.Context, api API, path string, body any, decode func(envelope) error) error {
-	return a.tokens.use(ctx, api, func(token secret.Value) error {
-		return a.client.do(ctx, call{
-			api:     api,
-			method:  http.MethodPost,
-			path:    path,
-			query:   url.Values{"access_token": {token.Reveal()}},
-			body:    body,
-			secrets: secret.Masker{token},
-		}, decode)
-	})
+	return a.callWith(ctx, a.tokens, api, path, body, decode)
 }
 
 // pathOf returns the path of an interface-statistics call, by which the quota call names it, too.

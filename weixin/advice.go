@@ -129,6 +129,9 @@ var adviceTexts = map[string]string{
 		"changes requests; otherwise report a bug of this program.",
 	"empty_request": "Weixin received an empty request: check that no proxy on the way drops the body of requests; " +
 		"otherwise report a bug of this program.",
+	"callback_url_unset": "No callback URL is set for the account or its platform, so that Weixin pushes no message: set it at " + platformSite +
+		" under 基础信息 → 域名与消息推送配置, or remove callback from the configuration.",
+	"callback_check": "Weixin does not understand the check of the callback URL: report it as a bug of this program.",
 	"rid_unknown":    "Weixin does not know this rid: it keeps one for 7 days, and only if it was part of a response.",
 	"rid_invalid":    "Weixin does not understand the rid: check that it is complete, such as 5f9b7285-5c43096f-0ba75f4d.",
 	"rid_permission": "The account may not look this up: a rid is shown only to the account that made the call, and a quota only for the path of a call.",

@@ -14,6 +14,10 @@ const (
 	HourlyAPI API = "hourly"
 	// QuotaAPI is openapi/quota/get, which says how many calls are left.
 	QuotaAPI API = "quota"
+	// CallbackAPI is callback/check, which says how Weixin reaches the host of the callback URL.
+	CallbackAPI API = "callback_check"
+	// RIDAPI is openapi/rid/get, which shows a request that Weixin has logged.
+	RIDAPI API = "rid"
 )
 
 // apiOf returns the name of an interface-statistics call.

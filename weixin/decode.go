@@ -52,6 +52,9 @@ type envelope struct {
 	AccessToken json.RawMessage `json:"access_token"`
 	ExpiresIn   json.RawMessage `json:"expires_in"`
 	Quota       json.RawMessage `json:"quota"`
+	DNS         json.RawMessage `json:"dns"`
+	Ping        json.RawMessage `json:"ping"`
+	Request     json.RawMessage `json:"request"`
 
 	RateLimit          json.RawMessage `json:"rate_limit"`
 	ComponentRateLimit json.RawMessage `json:"component_rate_limit"`

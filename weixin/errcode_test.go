@@ -35,7 +35,7 @@ func TestErrcodes(t *testing.T) {
 	reasons := map[weixin.Reason][]int{
 		weixin.Busy:          {-1, 61450},
 		weixin.Token:         {40001, 40014, 42001},
-		weixin.Config:        {40013, 40125, 40002, 41002, 41004, 40243},
+		weixin.Config:        {40013, 40125, 40002, 41002, 41004, 40243, 40201},
 		weixin.AllowList:     {40164, 89501, 89503, 89506, 89507},
 		weixin.Quota:         {45009, 48006},
 		weixin.Rate:          {45011},
@@ -44,7 +44,7 @@ func TestErrcodes(t *testing.T) {
 		weixin.AccountClosed: {50002},
 		weixin.Range:         {61500, 61501, 76001},
 		weixin.NotReady:      {61503},
-		weixin.Bug:           {41001, 43002, 44002, 47001, 76002, 76021},
+		weixin.Bug:           {41001, 43002, 44002, 47001, 76002, 76021, 40202, 40203},
 		weixin.Unknown:       {1, 40003, 99999},
 	}
 	waits := map[int]time.Duration{89506: 24 * time.Hour, 89507: time.Hour, 45011: time.Minute}

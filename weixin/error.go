@@ -145,6 +145,10 @@ func purpose(api API) string {
 		return "asking Weixin for the hourly interface summary"
 	case QuotaAPI:
 		return "asking Weixin for the quota"
+	case CallbackAPI:
+		return "asking Weixin for the way to the callback URL"
+	case RIDAPI:
+		return "asking Weixin for a logged request"
 	default:
 		return "asking Weixin"
 	}

@@ -32,6 +32,11 @@ const (
 	errRefreshToken     = 61023
 	errDateFormat       = 61500
 	errDateRange        = 61501
+	errCallbackURL      = 40201
+	errCallbackAction   = 40202
+	errCallbackOperator = 40203
+	errRidUnknown       = 76001
+	errRidForm          = 76002
 	errRid              = 76003
 	errPath             = 76021
 	errPathPermission   = 76022
@@ -133,9 +138,15 @@ func errmsgOfLimit(code int) string {
 		return "cgi_path not found, please check"
 	case errPathPermission:
 		return "could not use this cgi_path,no permission"
-	case 76001:
+	case errCallbackURL:
+		return "invalid url"
+	case errCallbackAction:
+		return "invalid action"
+	case errCallbackOperator:
+		return "invalid check_operator"
+	case errRidUnknown:
 		return "rid not found"
-	case 76002:
+	case errRidForm:
 		return "rid is error"
 	case errRid:
 		return "could not query this rid,no permission"

@@ -14,7 +14,7 @@ type Fault struct {
 	// known by its token, even if that is no longer valid. For the token server it may be a platform.
 	AppID string
 	// API is "token", which covers both token calls with an app secret, "stable_token",
-	// "authorizer", "daily", "hourly" or "quota"; "" means every call of Weixin. A fault of the token
+	// "authorizer", "daily", "hourly", "quota", "rid" or "callback_check"; "" means every call of Weixin. A fault of the token
 	// server, which is not a part of Weixin, needs "token_server".
 	API string
 	// Times is the number of requests that fail; 0 means all until the fault is removed.

@@ -47,6 +47,10 @@ func apiAt(path string) string {
 		return apiAuthorizer
 	case "/cgi-bin/openapi/quota/get":
 		return apiQuota
+	case "/cgi-bin/openapi/rid/get":
+		return apiRID
+	case "/cgi-bin/callback/check":
+		return apiCallback
 	case "/datacube/getinterfacesummary":
 		return apiDaily
 	case "/datacube/getinterfacesummaryhour":
@@ -71,7 +75,9 @@ func summaryAPI(api string) (datacube.API, bool) {
 func (r *request) forFigures() bool { return r.api == apiDaily || r.api == apiHourly }
 
 // withToken reports whether the call needs the access token of an account.
-func (r *request) withToken() bool { return r.forFigures() || r.api == apiQuota }
+func (r *request) withToken() bool {
+	return r.forFigures() || r.api == apiQuota || r.api == apiRID || r.api == apiCallback
+}
 
 // text returns a field of the body; "" if it is missing, false if it is not a string. Names
 // are compared exactly, while encoding/json ignores case for structs.
@@ -103,6 +109,7 @@ func (s *Server) handle(ctx context.Context, r request) answer {
 	a := s.answer(ctx, r, fault)
 	s.mu.Lock()
 	s.calls[r.number].Errcode = a.errcode // before the client can see the response
+	s.log(r, a)
 	s.mu.Unlock()
 	return a
 }
@@ -161,6 +168,10 @@ func (s *Server) answer(ctx context.Context, r request, fault Fault) answer {
 		return s.authorizerToken(r)
 	case apiQuota:
 		return s.quota(r)
+	case apiRID:
+		return s.logged(r)
+	case apiCallback:
+		return s.checkCallback(r)
 	case apiTokenServer:
 		return s.handOut(r)
 	default:

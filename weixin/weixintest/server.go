@@ -22,6 +22,8 @@ const (
 	apiHourly      = "hourly"
 	apiAuthorizer  = "authorizer"
 	apiQuota       = "quota"
+	apiRID         = "rid"
+	apiCallback    = "callback_check"
 	apiTokenServer = "token_server"
 )
 
@@ -66,6 +68,8 @@ type Account struct {
 	// Platform is the component app id of the third-party platform that the account has
 	// authorised; "" means none.
 	Platform string
+	// Callback is the host of the account's callback URL; nil means that none is set.
+	Callback *CallbackHost
 	// AllowList has the addresses that may get tokens and call for the account; nil means all. It
 	// does not apply to the account's platform, which has a list of its own.
 	AllowList []string
@@ -76,6 +80,8 @@ type Account struct {
 type Platform struct {
 	// AppID is the component app id.
 	AppID string
+	// Callback is the host of the platform's callback URL; nil means that none is set.
+	Callback *CallbackHost
 	// AllowList has the addresses that may call for the platform, including calls with the access token of
 	// an account that has authorised it; nil means all.
 	AllowList []string
@@ -85,7 +91,7 @@ type Platform struct {
 type Call struct {
 	// At is when the request arrived.
 	At time.Time
-	// API is "token", "stable_token", "authorizer", "daily", "hourly" or "quota", "token_server"
+	// API is "token", "stable_token", "authorizer", "daily", "hourly", "quota", "rid" or "callback_check", "token_server"
 	// for a request to TokenServer, or the path of a request that is none of these.
 	API string
 	// AppID is the account: of a token call the one in the request, of the token server the account or
@@ -112,9 +118,10 @@ type Server struct {
 	tokens   map[string]*token // every access token ever issued
 	issued   []string          // the texts of all tokens, in order
 	revised  map[revision]datacube.Figures
-	rotate   bool                // each refresh returns another refresh token
-	frozen   bool                // the token server repeats its responses
-	handouts map[holding]handout // the last responses of the token server
+	rotate   bool                     // each refresh returns another refresh token
+	frozen   bool                     // the token server repeats its responses
+	handouts map[holding]handout      // the last responses of the token server
+	rids     map[string]loggedRequest // the requests whose responses had a rid
 }
 
 // account is an Account with its state. Server.mu guards the state and AppSecret.
@@ -157,6 +164,7 @@ func New(o Options) *Server {
 		tokens:    make(map[string]*token),
 		revised:   make(map[revision]datacube.Figures),
 		handouts:  make(map[holding]handout),
+		rids:      make(map[string]loggedRequest),
 	}
 	for _, p := range o.Platforms {
 		if _, known := s.platforms[p.AppID]; known {
