@@ -59,7 +59,7 @@ func TestClockThatIsAYearAheadRemovesNothing(t *testing.T) {
 	if metrics, ok := p.Shows(`\nweixin_clock_offset_seconds 3\.1[45]\d*e\+07\n`); !ok {
 		t.Errorf("no offset of a year:\n%s", metrics)
 	}
-	if _, page := p.Request(http.MethodGet, "/"); !strings.Contains(page, "The clock of this host is wrong: it is 1y ahead of Weixin&#39;s") {
+	if _, page := p.Request(http.MethodGet, "/"); !strings.Contains(page, "the clock of this host is wrong: it is 1y ahead of Weixin&#39;s") {
 		t.Errorf("the page does not say so:\n%s", page)
 	}
 	if code := p.Stop(); code != cli.Done {
