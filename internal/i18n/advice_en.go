@@ -52,6 +52,8 @@ func adviceEnglish() table {
 		"cause.token_missing":           only("Access token lost on the way"),
 		"cause.post_required":           only("Request changed on the way"),
 		"cause.empty_request":           only("Request empty on arrival"),
+		"cause.callback_url_unset":      only("No callback URL set"),
+		"cause.callback_check":          only("Check of the callback URL not understood"),
 		"cause.rid_unknown":             only("rid unknown"),
 		"cause.rid_invalid":             only("rid invalid"),
 		"cause.rid_permission":          only("rid of another account"),
