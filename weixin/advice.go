@@ -50,7 +50,7 @@ const (
 	adviceTokenServer     = "token_server"
 	adviceTokenServerBusy = "token_server_busy"
 	adviceSameToken       = "same_token"
-	adviceOtherTokens     = "other_tokens_refused"
+	adviceOtherTokens     = "other_tokens_refused" //nolint:gosec // a code, not a secret
 	adviceHTTPConfig      = "http_config"
 	adviceSecretFile      = "app_secret_file"
 	adviceRefreshLoad     = "refresh_token_load"
@@ -63,7 +63,7 @@ const (
 // adviceTexts has the English text of each code. A reason has the advice under its name where the
 // errcode has none of its own: see errcodes. {address} stands for the address that Weixin saw, {origin} for
 // the file or server that the token comes from. Nothing writes to it.
-var adviceTexts = map[string]string{
+var adviceTexts = map[string]string{ //nolint:gosec // texts, not secrets
 	// Reasons.
 	Unknown.String(): "The documents do not explain this error: look for its code at developers.weixin.qq.com, " +
 		"look up its rid at " + diagnosticPage + ", or give the rid to Weixin's support.",

@@ -61,7 +61,7 @@ const (
 	// SameToken means that the token source returned the refused token again.
 	SameToken Note = "same_token"
 	// OtherTokenRefused means that Weixin also refused the other token that the source returned.
-	OtherTokenRefused Note = "other_token_refused"
+	OtherTokenRefused Note = "other_token_refused" //nolint:gosec // a code, not a token
 )
 
 // Error says in one line what was being done and why it failed.
