@@ -19,7 +19,7 @@ func diagnosed(t *testing.T) *simulation {
 	t.Helper()
 	s := simulate(t)
 	s.Server = weixintest.New(weixintest.Options{
-		Seed: 7, Now: s.now,
+		Seed: 7, Now: s.clock.Now,
 		Accounts: []weixintest.Account{
 			{AppID: theAppID, AppSecret: theSecret, CallbacksPerDay: 100, Callback: &weixintest.CallbackHost{Addresses: []string{"192.0.2.1", "192.0.2.2"}}},
 			{AppID: "wxlost", AppSecret: theSecret, Callback: &weixintest.CallbackHost{Addresses: []string{"192.0.2.3"}, Lost: true}},
@@ -29,7 +29,7 @@ func diagnosed(t *testing.T) *simulation {
 		},
 		Platforms: []weixintest.Platform{{AppID: thePlatform, Callback: &weixintest.CallbackHost{Addresses: []string{"192.0.2.9"}}}},
 	})
-	s.Client = clientOn(s.Transport(), func(o *weixin.Options) { o.Now = s.now })
+	s.Client = clientOn(s.Transport(), func(o *weixin.Options) { o.Now = s.clock.Now })
 	return s
 }
 
@@ -107,8 +107,8 @@ func TestLookUp(t *testing.T) {
 		}
 		rid = failed.RID
 	}
-	at := s.now()
-	s.pass(time.Hour)
+	at := s.clock.Now()
+	s.clock.Advance(time.Hour)
 	got, err := account.LookUp(t.Context(), rid)
 	if err != nil || !got.At.Equal(at.Truncate(time.Second)) || got.Cost != 30*time.Millisecond || got.Query != "access_token=<secret>" ||
 		got.Request != `{"begin_date":"2026-11-19","end_date":"2026-11-19"}` || !strings.Contains(got.Response, `"errcode":48001`) || got.Address != weixintest.ClientAddress {
@@ -125,7 +125,7 @@ func TestLookUp(t *testing.T) {
 	wantReason(t, err, weixin.Range, "asking Weixin for a logged request: errcode 76001")
 	_, err = account.LookUp(t.Context(), "5f9b")
 	wantReason(t, err, weixin.Bug, "errcode 76002")
-	s.pass(7 * 24 * time.Hour)
+	s.clock.Advance(7 * 24 * time.Hour)
 	_, err = account.LookUp(t.Context(), rid)
 	wantReason(t, err, weixin.Range, "errcode 76001")
 }

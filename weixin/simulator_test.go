@@ -25,19 +25,18 @@ const onPlatformID = "wxonplatform"
 type simulation struct {
 	*weixintest.Server
 	*weixin.Client
-	mu  sync.Mutex
-	at  time.Time
-	day datacube.Date // yesterday at the beginning
+	clock *weixintest.Clock
+	day   datacube.Date // yesterday at the beginning
 }
 
 // simulate returns a simulation that begins at 12:00 China time on 2026-11-20.
 func simulate(t *testing.T) *simulation {
 	t.Helper()
 	s := &simulation{day: date(t, "2026-11-19")}
-	s.at = s.day.End().Add(12 * time.Hour)
+	s.clock = weixintest.NewClock(s.day.End().Add(12 * time.Hour))
 	s.Server = weixintest.New(weixintest.Options{
 		Seed: 7,
-		Now:  s.now,
+		Now:  s.clock.Now,
 		Accounts: []weixintest.Account{
 			{AppID: theAppID, AppSecret: theSecret, CallbacksPerDay: 100_000},
 			{AppID: "wxquiet", AppSecret: theSecret},
@@ -47,20 +46,8 @@ func simulate(t *testing.T) *simulation {
 		},
 		Platforms: []weixintest.Platform{{AppID: thePlatform}},
 	})
-	s.Client = clientOn(s.Transport(), func(o *weixin.Options) { o.Now = s.now })
+	s.Client = clientOn(s.Transport(), func(o *weixin.Options) { o.Now = s.clock.Now })
 	return s
-}
-
-func (s *simulation) now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at
-}
-
-func (s *simulation) pass(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at = s.at.Add(d)
 }
 
 func (s *simulation) account(appID string) *weixin.Account {
@@ -82,7 +69,7 @@ func TestClientReturnsTheTruth(t *testing.T) {
 	s := simulate(t)
 	server := httptest.NewServer(s.Server)
 	defer server.Close()
-	overHTTP := clientOn(http.DefaultTransport, func(o *weixin.Options) { o.BaseURL, o.Now = server.URL, s.now })
+	overHTTP := clientOn(http.DefaultTransport, func(o *weixin.Options) { o.BaseURL, o.Now = server.URL, s.clock.Now })
 
 	for name, account := range map[string]*weixin.Account{
 		"in process": s.account(theAppID), "over HTTP": overHTTP.Account(overHTTP.StableToken(credentials())),
@@ -115,7 +102,7 @@ func TestClientReturnsTheTruth(t *testing.T) {
 
 func TestDaysWithoutRows(t *testing.T) {
 	s := simulate(t)
-	s.pass(-5 * time.Hour) // 07:00: the figures of yesterday are not ready
+	s.clock.Advance(-5 * time.Hour) // 07:00: the figures of yesterday are not ready
 	account := s.account(theAppID)
 	if got, err := account.InterfaceSummaryHour(t.Context(), s.day); err != nil || got.Rows != 0 {
 		t.Errorf("before they are ready: %d rows, error %v", got.Rows, err)
@@ -228,7 +215,7 @@ func TestTokenOverADay(t *testing.T) {
 		if err := hour(t.Context(), account); err != nil {
 			t.Fatal(err)
 		}
-		s.pass(15 * time.Minute)
+		s.clock.Advance(15 * time.Minute)
 	}
 	for _, call := range s.Calls() {
 		if call.Errcode != 0 {
@@ -256,7 +243,7 @@ func TestTokensOfOtherServices(t *testing.T) {
 		if err := hour(t.Context(), s.Account(source)); err != nil {
 			t.Fatal(err)
 		}
-		s.pass(5 * time.Minute)
+		s.clock.Advance(5 * time.Minute)
 		before := s.tokenCalls()
 		if err := hour(t.Context(), production); err != nil {
 			t.Fatal(err)
@@ -310,7 +297,7 @@ func TestTransportFaultsOfTheSimulator(t *testing.T) {
 	s := simulate(t)
 	server := httptest.NewServer(s.Server)
 	defer server.Close()
-	overHTTP := clientOn(&http.Transport{DisableKeepAlives: true}, func(o *weixin.Options) { o.BaseURL, o.Now = server.URL, s.now })
+	overHTTP := clientOn(&http.Transport{DisableKeepAlives: true}, func(o *weixin.Options) { o.BaseURL, o.Now = server.URL, s.clock.Now })
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	nobody := clientOn(http.DefaultTransport, func(o *weixin.Options) { o.BaseURL = closed.URL })

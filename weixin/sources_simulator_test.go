@@ -64,7 +64,7 @@ func TestTokenServerOverADay(t *testing.T) {
 			if err := s.yesterday(t, account); err != nil {
 				t.Fatalf("%s: %v", shape, err)
 			}
-			s.pass(15 * time.Minute)
+			s.clock.Advance(15 * time.Minute)
 		}
 		for _, call := range s.Calls() {
 			if call.Errcode > 0 {
@@ -92,7 +92,7 @@ func TestFrozenTokenServer(t *testing.T) {
 		if err := s.yesterday(t, s.Account(s.LegacyToken(credentials()))); err != nil { // invalidates the token of the token server
 			t.Fatal(err)
 		}
-		s.pass(6 * time.Minute)
+		s.clock.Advance(6 * time.Minute)
 		before := s.count("token_server")
 		err := s.yesterday(t, account)
 		wantReason(t, err, weixin.Token, "https://tokens.example/"+shape+"/"+theAppID+" still has the token that Weixin refused")
@@ -155,10 +155,10 @@ func TestFileOfAnotherService(t *testing.T) {
 		if err := s.yesterday(t, account); err != nil {
 			t.Fatal(err)
 		}
-		s.pass(100 * time.Minute)
+		s.clock.Advance(100 * time.Minute)
 		renew()
 	}
-	s.pass(2 * time.Hour)
+	s.clock.Advance(2 * time.Hour)
 	err := s.yesterday(t, account)
 	wantReason(t, err, weixin.Token, "errcode 42001")
 	wantReason(t, err, weixin.Token, "the file "+path+" still has the token that Weixin refused")
@@ -182,7 +182,7 @@ func TestPlatformOverADay(t *testing.T) {
 			if err := s.yesterday(t, account); err != nil {
 				t.Fatal(err)
 			}
-			s.pass(15 * time.Minute)
+			s.clock.Advance(15 * time.Minute)
 		}
 		for _, call := range s.Calls() {
 			if call.Errcode > 0 {
@@ -217,7 +217,7 @@ func TestFaultsOfThePlatform(t *testing.T) {
 	}
 
 	// The component access token has expired, and the file was not renewed.
-	s.pass(2 * time.Hour)
+	s.clock.Advance(2 * time.Hour)
 	err := s.yesterday(t, account)
 	wantReason(t, err, weixin.Token, "asking Weixin for an access token: errcode 42001")
 	wantReason(t, err, weixin.Token, "the file "+component+" still has the token that Weixin refused")
@@ -284,7 +284,7 @@ func TestSecretThatIsReset(t *testing.T) {
 		if err := s.yesterday(t, account); err != nil {
 			t.Fatal(err)
 		}
-		s.pass(2 * time.Hour)
+		s.clock.Advance(2 * time.Hour)
 		s.SetSecret(theAppID, newSecret)
 		err := s.yesterday(t, account)
 		wantReason(t, err, weixin.Config, "errcode 40125")

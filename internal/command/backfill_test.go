@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,28 +20,10 @@ import (
 	"weixin_exporter/weixin/weixintest"
 )
 
-// clock does not move until pass is called.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // station is a simulated Weixin of which each call takes a second of a clock, and a
 // configuration that uses it.
 type station struct {
-	*clock
+	*weixintest.Clock
 	sim            *weixintest.Server
 	config         string
 	stdout, stderr bytes.Buffer
@@ -54,14 +35,14 @@ func newStation(t *testing.T, now, settings string) *station {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &station{clock: &clock{now: at}}
+	s := &station{Clock: weixintest.NewClock(at)}
 	shop := weixintest.Account{AppID: "wx0123456789abcdef", AppSecret: "sim-secret-shop", CallbacksPerDay: 10_000}
 	s.sim = weixintest.New(weixintest.Options{
 		Seed: 1, Now: s.Now, Accounts: []weixintest.Account{shop},
 		Ready: func(_ string, d datacube.Date) time.Time { return d.End() },
 	})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.pass(time.Second)
+		s.Advance(time.Second)
 		s.sim.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)

@@ -160,10 +160,10 @@ func TestDateRules(t *testing.T) {
 func TestYesterdayIsCountedInChina(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, weixintest.Options{})
-	w.clock.set(time.Date(2026, 11, 17, 15, 59, 59, 0, time.UTC))
+	w.clock.Set(time.Date(2026, 11, 17, 15, 59, 59, 0, time.UTC))
 	token := w.token(shop)
 	w.wantCode("a second before midnight", w.daily(token, yesterday, yesterday), 61501)
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	w.wantCode("midnight in China", w.daily(token, yesterday, yesterday), 0)
 }
 
@@ -183,7 +183,7 @@ func TestADayIsThereOnceItIsReady(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, weixintest.Options{Seed: 3})
 	morning := day(t, yesterday).End().Add(8 * time.Hour)
-	w.clock.set(morning.Add(-time.Second))
+	w.clock.Set(morning.Add(-time.Second))
 	token := w.token(shop)
 	if r := w.hourly(token, yesterday); r.code() != 0 || len(*r.List) != 0 {
 		t.Error("at 07:59:59 yesterday is already available")
@@ -191,7 +191,7 @@ func TestADayIsThereOnceItIsReady(t *testing.T) {
 	if r := w.daily(token, "2026-11-16", yesterday); r.code() != 0 || len(*r.List) != 1 || (*r.List)[0].RefDate != "2026-11-16" {
 		t.Error("at 07:59:59 the daily call does not have exactly the day before")
 	}
-	w.clock.set(morning)
+	w.clock.Set(morning)
 	if r := w.hourly(token, yesterday); r.code() != 0 || len(*r.List) == 0 {
 		t.Error("at 08:00 yesterday is not available")
 	}
@@ -215,7 +215,7 @@ func TestReadyIsTheCallersChoice(t *testing.T) {
 	if r := w.daily(w.token(bot), yesterday, yesterday); r.code() != 0 || len(*r.List) != 1 {
 		t.Error("the bot's day is not available")
 	}
-	w.clock.set(late)
+	w.clock.Set(late)
 	if r := w.daily(w.token(shop), yesterday, yesterday); r.code() != 0 || len(*r.List) != 1 {
 		t.Error("the shop's day is not available in time")
 	}
@@ -234,7 +234,7 @@ func TestQuotaIsPerCallAndChinaDay(t *testing.T) {
 			w.wantCode("daily", w.daily(token, "2026-11-16", "2026-11-16"), code)
 		}
 	}
-	w.clock.set(time.Date(2026, 11, 18, 15, 59, 0, 0, time.UTC))
+	w.clock.Set(time.Date(2026, 11, 18, 15, 59, 0, 0, time.UTC))
 	ask(0, 0, 45009, 45009)
 	token := w.token(shop)
 	w.wantCode("the other call", w.hourly(token, "2026-11-16"), 0)
@@ -242,9 +242,9 @@ func TestQuotaIsPerCallAndChinaDay(t *testing.T) {
 	for range 5 {
 		w.wantCode("the other account", w.daily(other, "2026-11-16", "2026-11-16"), 0)
 	}
-	w.clock.advance(59 * time.Second)
+	w.clock.Advance(59 * time.Second)
 	ask(45009)
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	ask(0, 0, 45009)
 }
 
@@ -265,14 +265,14 @@ func TestErrcodeOfAnAccount(t *testing.T) {
 func TestCallsAreRecorded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, weixintest.Options{})
-	at := w.clock.now()
+	at := w.clock.Now()
 	w.legacy(bot, botSecret)
 	token := w.token(shop)
-	w.clock.advance(time.Minute)
+	w.clock.Advance(time.Minute)
 	w.daily(token, "2026-11-10", yesterday)
 	w.hourly(token, "2026-11-19")
 	w.hourly("", "never")
-	w.clock.advance(2 * time.Hour)
+	w.clock.Advance(2 * time.Hour)
 	w.daily(token, yesterday, yesterday)
 	other := w.send(http.MethodPost, "/cgi-bin/clear_quota", nil, "{}")
 	if other.Status != http.StatusNotFound || other.ContentType != "text/html; charset=utf-8" || !bytes.Contains(other.Body, []byte("404 Not Found")) {

@@ -87,6 +87,6 @@ func TestLookUpOfARid(t *testing.T) {
 	w.wantCode("not a rid", w.lookUp(token, `{"rid":"x"}`), 76002)
 	w.wantCode("a number", w.lookUp(token, `{"rid":1}`), 47001)
 	w.wantCode("empty", w.lookUp(token, ""), 44002)
-	w.clock.advance(8 * 24 * time.Hour)
+	w.clock.Advance(8 * 24 * time.Hour)
 	w.wantCode("after a week", w.lookUp(w.token(shop), `{"rid":"`+rid+`"}`), 76001)
 }

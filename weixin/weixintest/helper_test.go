@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,26 +23,6 @@ const (
 	quiet      = "wx00000000000000c3" // without any traffic
 )
 
-// clock is a fake clock.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) set(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = t
-}
-
-func (c *clock) advance(d time.Duration) { c.set(c.now().Add(d)) }
-
 func day(tb testing.TB, s string) datacube.Date {
 	tb.Helper()
 	d, err := datacube.ParseDate(s)
@@ -57,7 +36,7 @@ func day(tb testing.TB, s string) datacube.Date {
 type world struct {
 	*testing.T
 	*weixintest.Server
-	clock  *clock
+	clock  *weixintest.Clock
 	client *http.Client
 	base   string
 }
@@ -72,9 +51,9 @@ func accounts() []weixintest.Account {
 
 func newWorld(t *testing.T, o weixintest.Options) *world {
 	t.Helper()
-	c := &clock{t: day(t, "2026-11-18").Start().Add(12 * time.Hour)}
+	c := weixintest.NewClock(day(t, "2026-11-18").Start().Add(12 * time.Hour))
 	if o.Now == nil {
-		o.Now = c.now
+		o.Now = c.Now
 	}
 	if o.Accounts == nil {
 		o.Accounts = accounts()

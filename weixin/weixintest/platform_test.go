@@ -86,13 +86,13 @@ func TestPlatformCallsForAnAccount(t *testing.T) {
 			}
 			w.wantCode("hourly", w.hourly(access, yesterday), 0)
 
-			w.clock.advance(2*time.Hour - time.Second)
+			w.clock.Advance(2*time.Hour - time.Second)
 			again, _ := w.wantRefreshed("again", w.refresh(shop, first))
 			if again == access {
 				t.Error("a refresh returned the same access token")
 			}
 			w.wantCode("the first access token in its last second", w.daily(access, yesterday, yesterday), 0)
-			w.clock.advance(time.Second)
+			w.clock.Advance(time.Second)
 			w.wantCode("the first access token at its end", w.daily(access, yesterday, yesterday), 42001)
 			w.wantCode("the second access token", w.daily(again, yesterday, yesterday), 0)
 		})
@@ -106,12 +106,12 @@ func TestComponentTokenLivesTwoHours(t *testing.T) {
 	if !strings.HasPrefix(first, "sim-token-") || first == w.ComponentToken(rival) {
 		t.Error("a component access token is malformed, or the same for two platforms")
 	}
-	w.clock.advance(2*time.Hour - time.Second)
+	w.clock.Advance(2*time.Hour - time.Second)
 	if w.ComponentToken(agency) != first {
 		t.Error("another component access token in the last second of the first one")
 	}
 	w.wantRefreshed("in its last second", w.authorize(first, agency, shop, w.RefreshToken(shop)))
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	w.wantCode("at its end", w.authorize(first, agency, shop, w.RefreshToken(shop)), 42001)
 	if w.ComponentToken(agency) == first {
 		t.Error("the component access token was not renewed")
@@ -258,7 +258,7 @@ func TestOnlyTheLastOfSeveralRefreshTokensIsGood(t *testing.T) {
 func TestPlatformsAreRecordedAndFail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, platformOptions())
-	at := w.clock.now()
+	at := w.clock.Now()
 	w.wantRefreshed("shop", w.refresh(shop, w.RefreshToken(shop)))
 	w.wantCode("bot", w.refresh(bot, "sim-token-wrong"), 61023)
 	w.Inject(weixintest.Fault{API: "token", Errcode: -1})

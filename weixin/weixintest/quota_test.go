@@ -38,7 +38,7 @@ func TestQuotaIsTold(t *testing.T) {
 			if overHTTP {
 				w.overHTTP(httptest.NewServer(w.Server))
 			}
-			w.clock.set(time.Date(2026, 11, 18, 15, 0, 0, 0, time.UTC))
+			w.clock.Set(time.Date(2026, 11, 18, 15, 0, 0, 0, time.UTC))
 			token, other := w.token(shop), w.token(bot)
 			for range 3 { // the quota call is not counted
 				w.wantQuota("before the first call", w.askQuota(token, dailyPath), 2, 0, 2)
@@ -51,7 +51,7 @@ func TestQuotaIsTold(t *testing.T) {
 			w.wantQuota("daily, used up", w.askQuota(token, dailyPath), 2, 2, 0)
 			w.wantCode("hourly", w.hourly(other, yesterday), 0)
 			w.wantQuota("without a limit", w.askQuota(other, hourlyPath), 100_000, 1, 99_999)
-			w.clock.advance(time.Hour)
+			w.clock.Advance(time.Hour)
 			w.wantQuota("midnight in China", w.askQuota(token, dailyPath), 2, 0, 2)
 			r := w.askQuota(token, dailyPath)
 			if want := `{"errcode":0,"errmsg":"ok","quota":{"daily_limit":2,"used":0,"remain":2},` +
@@ -78,7 +78,7 @@ func TestRefusedQuotaCalls(t *testing.T) {
 	token := w.token(shop)
 	old := w.legacy(shop, shopSecret).AccessToken
 	w.legacy(shop, shopSecret)
-	w.clock.advance(5 * time.Minute)
+	w.clock.Advance(5 * time.Minute)
 	w.wantCode("no token", w.askQuota("", dailyPath), 41001)
 	w.wantCode("malformed token", w.askQuota("sim-token-short", dailyPath), 40014)
 	w.wantCode("replaced token", w.askQuota(old, dailyPath), 40001)
@@ -91,14 +91,14 @@ func TestRefusedQuotaCalls(t *testing.T) {
 	w.wantCode("a number", w.send(http.MethodPost, quotaPath, query, `{"cgi_path":1}`), 47001)
 	w.wantCode("fetched", w.send(http.MethodGet, quotaPath, query, ""), 43002)
 	w.wantCode("empty", w.send(http.MethodPost, quotaPath, query, ""), 44002)
-	w.clock.advance(2 * time.Hour)
+	w.clock.Advance(2 * time.Hour)
 	w.wantCode("expired token", w.askQuota(token, dailyPath), 42001)
 }
 
 func TestQuotaCallsAreRecordedAndFail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, weixintest.Options{})
-	at := w.clock.now()
+	at := w.clock.Now()
 	token := w.token(shop)
 	w.wantQuota("before the fault", w.askQuota(token, dailyPath), 100_000, 0, 100_000)
 	w.Inject(weixintest.Fault{Stray: true})

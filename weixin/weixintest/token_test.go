@@ -20,13 +20,13 @@ func TestStableTokenIsTheSameUntilItsLastFiveMinutes(t *testing.T) {
 	if first.ExpiresIn != 7200 || first.AccessToken == "" {
 		t.Fatalf("the first token is valid for %d s, want 7200", first.ExpiresIn)
 	}
-	w.clock.advance(115*time.Minute - 500*time.Millisecond)
+	w.clock.Advance(115*time.Minute - 500*time.Millisecond)
 	again := w.stable(shop, shopSecret, false)
 	if again.AccessToken != first.AccessToken || again.ExpiresIn != 300 {
 		t.Errorf("300.5 s before the end: same token %t, expires_in %d; want the same and 300",
 			again.AccessToken == first.AccessToken, again.ExpiresIn)
 	}
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	second := w.stable(shop, shopSecret, false)
 	if second.AccessToken == first.AccessToken || second.ExpiresIn != 7200 {
 		t.Errorf("299.5 s before the end: same token %t, expires_in %d; want another one and 7200",
@@ -34,7 +34,7 @@ func TestStableTokenIsTheSameUntilItsLastFiveMinutes(t *testing.T) {
 	}
 	w.wantCode("the old token beside the next", w.daily(first.AccessToken, yesterday, yesterday), 0)
 	w.wantCode("the next token", w.daily(second.AccessToken, yesterday, yesterday), 0)
-	w.clock.advance(299500 * time.Millisecond)
+	w.clock.Advance(299500 * time.Millisecond)
 	w.wantCode("the old token after its end", w.daily(first.AccessToken, yesterday, yesterday), 42001)
 	w.wantCode("the next token later", w.daily(second.AccessToken, yesterday, yesterday), 0)
 }
@@ -62,15 +62,15 @@ func TestLegacyTokenLogsOthersOutAfterFiveMinutes(t *testing.T) {
 	if first.ExpiresIn != 7200 || second.ExpiresIn != 7200 || first.AccessToken == second.AccessToken {
 		t.Fatal("want another token for 7200 s from each call")
 	}
-	w.clock.advance(5*time.Minute - time.Second)
+	w.clock.Advance(5*time.Minute - time.Second)
 	w.wantCode("the old token within five minutes", w.daily(first.AccessToken, yesterday, yesterday), 0)
 	third := w.legacy(shop, shopSecret)
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	w.wantCode("the old token after five minutes", w.daily(first.AccessToken, yesterday, yesterday), 40001)
 	w.wantCode("the second token in its grace", w.daily(second.AccessToken, yesterday, yesterday), 0)
-	w.clock.advance(2*time.Hour - 2*time.Second)
+	w.clock.Advance(2*time.Hour - 2*time.Second)
 	w.wantCode("the latest token in its last second", w.daily(third.AccessToken, yesterday, yesterday), 0)
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	w.wantCode("the latest token at its end", w.daily(third.AccessToken, yesterday, yesterday), 42001)
 }
 
@@ -78,10 +78,10 @@ func TestLegacyTokenThatEndsWithinItsGraceIsExpired(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, weixintest.Options{})
 	first := w.legacy(shop, shopSecret).AccessToken
-	w.clock.advance(2*time.Hour - time.Minute)
+	w.clock.Advance(2*time.Hour - time.Minute)
 	w.legacy(shop, shopSecret)
 	w.wantCode("the old token before its end", w.daily(first, yesterday, yesterday), 0)
-	w.clock.advance(time.Minute)
+	w.clock.Advance(time.Minute)
 	w.wantCode("the old token at its own end", w.daily(first, yesterday, yesterday), 42001)
 }
 
@@ -93,14 +93,14 @@ func TestTokenKindsAndAccountsAreIsolated(t *testing.T) {
 	other := w.token(bot)
 	w.legacy(shop, shopSecret)
 	w.stable(bot, botSecret, true)
-	w.clock.advance(6 * time.Minute)
+	w.clock.Advance(6 * time.Minute)
 	w.wantCode("stable after legacy calls", w.daily(stable, yesterday, yesterday), 0)
 	w.wantCode("the replaced legacy token", w.daily(legacy, yesterday, yesterday), 40001)
 	w.wantCode("the other account's replaced token", w.daily(other, yesterday, yesterday), 40001)
 
 	legacy = w.legacy(shop, shopSecret).AccessToken
 	w.stable(shop, shopSecret, true)
-	w.clock.advance(6 * time.Minute)
+	w.clock.Advance(6 * time.Minute)
 	w.wantCode("legacy after a forced stable one", w.daily(legacy, yesterday, yesterday), 0)
 }
 

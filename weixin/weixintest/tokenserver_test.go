@@ -46,7 +46,7 @@ func TestTokenServerHasFourShapes(t *testing.T) {
 	}
 	server := httptest.NewServer(w.TokenServer())
 	w.overHTTP(server)
-	w.clock.advance(20 * time.Minute)
+	w.clock.Advance(20 * time.Minute)
 	for path, token := range map[string]string{shop: account, "component/" + agency: component} {
 		for shape, want := range map[string]string{
 			"raw":                 token + "\n",
@@ -98,26 +98,26 @@ func TestTokenServerHasTheLatestToken(t *testing.T) {
 	if first == other || w.raw(shop) != other {
 		t.Error("the token server does not have the latest token")
 	}
-	w.clock.advance(5 * time.Minute)
+	w.clock.Advance(5 * time.Minute)
 	w.wantCode("its old token", w.daily(first, yesterday, yesterday), 40001)
 	w.wantCode("its latest token", w.daily(other, yesterday, yesterday), 0)
 
-	w.clock.advance(110 * time.Minute)
+	w.clock.Advance(110 * time.Minute)
 	if r := w.house("/object/" + shop); r.AccessToken != other || r.ExpiresIn != 300 {
 		t.Errorf("at five minutes before its end: the same token %t, expires_in %d", r.AccessToken == other, r.ExpiresIn)
 	}
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	if r := w.house("/object/" + shop); r.AccessToken == other || r.ExpiresIn != 7200 {
 		t.Errorf("in its last five minutes: the same token %t, expires_in %d", r.AccessToken == other, r.ExpiresIn)
 	}
 	w.wantCode("the old token in its grace", w.daily(other, yesterday, yesterday), 0)
 
 	component := w.raw("component/" + agency)
-	w.clock.advance(2*time.Hour - time.Second)
+	w.clock.Advance(2*time.Hour - time.Second)
 	if r := w.house("/object/component/" + agency); r.AccessToken != component || r.ExpiresIn != 1 {
 		t.Errorf("a platform's token in its last second: the same %t, expires_in %d", r.AccessToken == component, r.ExpiresIn)
 	}
-	w.clock.advance(500 * time.Millisecond)
+	w.clock.Advance(500 * time.Millisecond)
 	if r := w.house("/object/component/" + agency); r.AccessToken == component || r.ExpiresIn != 7200 {
 		t.Errorf("a platform's token at its end: the same %t, expires_in %d", r.AccessToken == component, r.ExpiresIn)
 	}
@@ -132,12 +132,12 @@ func TestFrozenTokenServerRepeatsItself(t *testing.T) {
 	w.wantCode("a token that it never handed out before", w.daily(unseen, yesterday, yesterday), 0)
 
 	w.legacy(shop, shopSecret)
-	w.clock.advance(5 * time.Minute)
+	w.clock.Advance(5 * time.Minute)
 	if r := w.house("/object/" + shop); !cmp.Equal(r, first) {
 		t.Error("the response of a frozen token server changed")
 	}
 	w.wantCode("its token", w.daily(w.raw(shop), yesterday, yesterday), 40001)
-	w.clock.advance(2 * time.Hour)
+	w.clock.Advance(2 * time.Hour)
 	w.wantCode("its token", w.daily(w.raw(shop), yesterday, yesterday), 40001)
 	if w.raw(bot) != unseen || w.raw("component/"+agency) != component {
 		t.Error("a frozen token server returned another token")
@@ -154,7 +154,7 @@ func TestFrozenTokenServerRepeatsItself(t *testing.T) {
 func TestTokenServerIsRecordedAndFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, platformOptions())
-	at := w.clock.now()
+	at := w.clock.Now()
 	w.Inject(weixintest.Fault{Errcode: -1, API: "token"})
 	w.Inject(weixintest.Fault{Status: 500}) // every call of Weixin
 	w.raw(shop)
