@@ -132,7 +132,7 @@ func (p *Program) Request(method, path string) (int, string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // read to its end
 	body, err := io.ReadAll(answer.Body)
 	if err != nil {
 		p.t.Fatal(err)

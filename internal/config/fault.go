@@ -12,7 +12,7 @@ import (
 type Fault = strictyaml.Fault
 
 // Faults is everything that is wrong in a configuration, in the order of the files.
-type Faults = strictyaml.Faults
+type Faults = strictyaml.Faults //nolint:errname // the plural of Fault says what it is
 
 // AccountFault is a fault of a file of one account, such as the file of its app secret. The account cannot be
 // used until the file is fixed; all others can.
