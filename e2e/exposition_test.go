@@ -12,11 +12,8 @@ import (
 )
 
 // The cached part and the part of each scrape form a single gzip member, which all readers accept.
-func TestGzipMember(t *testing.T) {
-	t.Parallel()
-	w := newFixture(t, someAccounts()...)
-	x := serve(t, w.config)
-	w.waitComplete(t, x.web, w.accounts...)
+func checkGzipMember(t *testing.T, _ *fixture, x *exporter) {
+	t.Helper()
 	complete := func(t *testing.T, text string) {
 		t.Helper()
 		if !strings.HasPrefix(text, "# HELP weixin_account_info ") || !strings.Contains(text, "\ngo_goroutines ") || !strings.HasSuffix(text, "\n# EOF\n") {
@@ -86,11 +83,8 @@ func TestGzipMember(t *testing.T) {
 }
 
 // The figures are the same with and without compression.
-func TestEncodingsAreEqual(t *testing.T) {
-	t.Parallel()
-	w := newFixture(t, someAccounts()...)
-	x := serve(t, w.config)
-	w.waitComplete(t, x.web, w.accounts...)
+func checkEncodingsAreEqual(t *testing.T, _ *fixture, x *exporter) {
+	t.Helper()
 	for _, accept := range []string{asText, asOpenMetrics} {
 		compressed := x.ask(t, http.MethodGet, "/metrics", "Accept", accept, "Accept-Encoding", "gzip")
 		plain, err := gunzip([]byte(compressed.body))

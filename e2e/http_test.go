@@ -13,11 +13,25 @@ import (
 	"weixin_exporter/internal/snapshot"
 )
 
-func TestMetrics(t *testing.T) {
+// TestResponses checks the responses of an exporter that has everything. The checks share it, since they change nothing.
+func TestResponses(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, someAccounts()...)
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
+	for name, check := range map[string]func(*testing.T, *fixture, *exporter){
+		"metrics": checkMetrics, "formats and encodings": checkFormatsAndEncodings, "paths": checkPaths,
+		"gzip": checkGzipMember, "with and without gzip": checkEncodingsAreEqual,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			check(t, w, x)
+		})
+	}
+}
+
+func checkMetrics(t *testing.T, w *fixture, x *exporter) {
+	t.Helper()
 
 	got := x.metrics(t)
 	w.checkFigures(t, got, w.accounts...)
@@ -94,11 +108,8 @@ func checkWork(t *testing.T, got samples, accounts []account) {
 	}
 }
 
-func TestFormatsAndEncodings(t *testing.T) {
-	t.Parallel()
-	w := newFixture(t, someAccounts()...)
-	x := serve(t, w.config)
-	w.waitComplete(t, x.web, w.accounts...)
+func checkFormatsAndEncodings(t *testing.T, w *fixture, x *exporter) {
+	t.Helper()
 	for _, c := range []struct{ name, accept, contentType, end string }{
 		{"no header", "", "text/plain; version=0.0.4; charset=utf-8", "\n"},
 		{"text", asText, "text/plain; version=0.0.4; charset=utf-8", "\n"},
@@ -156,11 +167,8 @@ func checkSameValues(t *testing.T, text, openMetrics string) {
 	}
 }
 
-func TestPaths(t *testing.T) {
-	t.Parallel()
-	w := newFixture(t, someAccounts()...)
-	x := serve(t, w.config)
-	w.waitComplete(t, x.web, w.accounts...)
+func checkPaths(t *testing.T, _ *fixture, x *exporter) {
+	t.Helper()
 	const readOnly, notFound = "Only GET and HEAD are answered here.\n", "404 page not found\n"
 	for _, c := range []struct {
 		method, path string

@@ -42,40 +42,42 @@ func (w *fixture) backup(t *testing.T, path string) {
 	}
 }
 
+// serveWithBackup runs an exporter with a complete store, and returns the paths of the store and a backup of it.
+func serveWithBackup(t *testing.T) (w *fixture, x *exporter, path, backup string) { //nolint:nonamedreturns // two paths
+	t.Helper()
+	w = newFixture(t, newAccount("shop", 1, 9000))
+	path, backup = filepath.Join(w.folder, "store.db"), filepath.Join(t.TempDir(), "backup.db")
+	x = serve(t, w.config)
+	w.waitComplete(t, x.web, w.accounts...)
+	w.backup(t, backup)
+	return w, x, path, backup
+}
+
 // The files of a running exporter are deleted or replaced, and then it is killed or stopped.
 func TestStoreFilesChangeWhileOpen(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		do    func(path, backup string) error
 		found string
-		days  func(before int64) int64
 	}{
 		"deleted": {
 			func(path, _ string) error { return os.Remove(path) },
 			"the file was deleted while it was open",
-			func(before int64) int64 { return before },
 		},
 		"its WAL file deleted": {
 			func(path, _ string) error { return os.Remove(path + "-wal") },
 			"its -wal or -shm file was deleted",
-			func(before int64) int64 { return before },
 		},
 		"a backup moved over it": {
 			func(path, backup string) error { return os.Rename(backup, path) },
 			"the file was replaced while it was open",
-			func(before int64) int64 { return before },
 		},
 	} {
 		for _, kill := range []bool{true, false} {
 			way := map[bool]string{true: "killed", false: "stopped"}[kill]
 			t.Run(name+", "+way, func(t *testing.T) {
 				t.Parallel()
-				w := newFixture(t, newAccount("shop", 1, 9000))
-				path, backup := filepath.Join(w.folder, "store.db"), filepath.Join(t.TempDir(), "backup.db")
-				w.write(t, w.yaml(w.accounts...))
-				x := serve(t, w.config)
-				w.waitComplete(t, x.web, w.accounts...)
-				w.backup(t, backup)
+				w, x, path, backup := serveWithBackup(t)
 				before := storedDays(t, backup, w.accounts[0])
 				if err := errors.Join(os.Remove(backup+"-wal"), os.Remove(backup+"-shm")); err != nil && !errors.Is(err, os.ErrNotExist) {
 					t.Fatal(err)
@@ -91,8 +93,8 @@ func TestStoreFilesChangeWhileOpen(t *testing.T) {
 				} else {
 					x.stop(t, syscall.SIGTERM)
 				}
-				if got := storedDays(t, path, w.accounts[0]); got != c.days(before) {
-					t.Errorf("%d days, want %d", got, c.days(before))
+				if got := storedDays(t, path, w.accounts[0]); got != before {
+					t.Errorf("%d days, want %d", got, before)
 				}
 			})
 		}
@@ -102,12 +104,7 @@ func TestStoreFilesChangeWhileOpen(t *testing.T) {
 // A backup replaces the store of a killed exporter, whose WAL file remains.
 func TestBackupReplacesTheStoreOfAKilledExporter(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t, newAccount("shop", 1, 9000))
-	path, backup := filepath.Join(w.folder, "store.db"), filepath.Join(t.TempDir(), "backup.db")
-	w.write(t, w.yaml(w.accounts...))
-	x := serve(t, w.config)
-	w.waitComplete(t, x.web, w.accounts...)
-	w.backup(t, backup)
+	w, x, path, backup := serveWithBackup(t)
 	x.kill(t)
 	if err := os.Rename(backup, path); err != nil {
 		t.Fatal(err)

@@ -1,8 +1,8 @@
-// Evaluates to what there is to see on a page; see the type look.
+// Evaluates to the visible content of a page; see the type look.
 (() => {
   const number = (text) => {
     const found = text.match(/^rgba?\(([^)]*)\)$/);
-    if (!found) throw new Error("a colour that is not understood: " + text);
+    if (!found) throw new Error("an unknown color format: " + text);
     const [r, g, b, a = 1] = found[1].split(/[,/ ]+/).map(Number);
     return { r, g, b, a };
   };
@@ -29,7 +29,7 @@
     const b = luminance(back);
     return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
   };
-  // Seen is what is drawn with some size and begins within the width of the window.
+  // An element is seen if it is visible, has a size and begins within the width of the window.
   const seen = (element) => {
     const box = element.getBoundingClientRect();
     return element.checkVisibility({ opacityProperty: true, visibilityProperty: true }) &&

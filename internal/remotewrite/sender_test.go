@@ -275,24 +275,31 @@ func TestUnusableReceiver(t *testing.T) {
 		t.Run(http.StatusText(c.status), func(t *testing.T) {
 			t.Parallel()
 			withFixture(t, func(f *fixture) {
-				r := newReceiver(t)
-				r.set(func(*request) response { return response{status: c.status, body: c.body} })
-				f.save(shop, 1, days(2)...)
-				f.start(f.endpoint("one", r, nil))
-				f.wait(59 * time.Minute)
-				f.mustCount("one", 0, 2*perDay, nil)
-				if n := len(r.got()); n != 12 {
-					t.Errorf("%d requests in an hour, want one in five minutes", n)
-				}
-				if got := f.log.Lines("level=error", "remote_write", strings.ReplaceAll(c.body, `"`, `\"`)); len(got) != 1 {
-					t.Errorf("logged %d times, want once an hour", len(got))
-				}
-				r.set(nil)
-				f.wait(6 * time.Minute)
-				f.mustHave(r, "shop", 1, days(2)...)
+				f.mustKeepAll(refuseAll(c.status, c.body), "remote_write", strings.ReplaceAll(c.body, `"`, `\"`))
 			})
 		})
 	}
+}
+
+// mustKeepAll fails unless nothing is given up while a receiver has these responses, few requests are sent, and the problem
+// is logged once an hour with the given texts.
+func (f *fixture) mustKeepAll(decide func(*request) response, texts ...string) {
+	f.t.Helper()
+	r := newReceiver(f.t)
+	r.set(decide)
+	f.save(shop, 1, days(2)...)
+	f.start(f.endpoint("one", r, nil))
+	f.wait(59 * time.Minute)
+	f.mustCount("one", 0, 2*perDay, nil)
+	if n := len(r.got()); n != 12 {
+		f.t.Errorf("%d requests in an hour, want one in five minutes", n)
+	}
+	if got := f.log.Lines(append(texts, "level=error", "remote write is failing")...); len(got) != 1 {
+		f.t.Errorf("logged %q, want one line an hour", got)
+	}
+	r.set(nil)
+	f.wait(6 * time.Minute)
+	f.mustHave(r, "shop", 1, days(2)...)
 }
 
 // A receiver that does not respond does not delay another one.
