@@ -66,7 +66,7 @@ func TestStoreFilesChangeWhileOpen(t *testing.T) {
 		},
 		"its WAL file deleted": {
 			func(path, _ string) error { return os.Remove(path + "-wal") },
-			"its -wal or -shm file was deleted",
+			"the -wal or -shm file was deleted or replaced",
 		},
 		"a backup moved over it": {
 			func(path, backup string) error { return os.Rename(backup, path) },

@@ -72,7 +72,7 @@ type Refusal struct {
 }
 
 // Write sends samples, those of each series in the order of their times, in one request. It returns those
-// that the receiver refuses, be it because of them or because it refuses everything. All others are
+// that the receiver refuses, because of the samples or because it refuses everything. All others are
 // accepted, unless the context ends.
 func (w *Writer) Write(ctx context.Context, samples []Sample) ([]Refusal, error) {
 	b := newBisection(w, samples, max(1, len(samples)))

@@ -17,7 +17,10 @@ type Log struct {
 }
 
 // New returns an empty Log.
-func New(tb testing.TB) *Log { return &Log{tb: tb} }
+func New(tb testing.TB) *Log {
+	tb.Helper()
+	return &Log{tb: tb}
+}
 
 // Write adds lines.
 func (l *Log) Write(p []byte) (int, error) {

@@ -160,18 +160,18 @@ func (d *decoder) readV1(message []byte) error {
 		var labels []string
 		var s Series
 		err := eachField(f.bytes, func(f field) error {
-			switch f.number {
-			case 1:
+			if f.number == 1 {
 				return eachField(f.bytes, func(f field) error {
 					labels = append(labels, string(f.bytes))
 					return nil
 				})
-			case 2:
-				sample, err := readSample(f.bytes)
-				s.Samples = append(s.Samples, sample)
-				return err
 			}
-			return fmt.Errorf("field %d in a series", f.number)
+			if f.number != 2 {
+				return fmt.Errorf("field %d in a series", f.number)
+			}
+			sample, err := readSample(f.bytes)
+			s.Samples = append(s.Samples, sample)
+			return err
 		})
 		if err != nil {
 			return err
