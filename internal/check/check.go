@@ -19,6 +19,7 @@ type Caller interface {
 	InterfaceSummary(ctx context.Context, begin, end datacube.Date) (weixin.DailyResponse, error)
 	InterfaceSummaryHour(ctx context.Context, date datacube.Date) (weixin.HourlyResponse, error)
 	Quota(ctx context.Context, api datacube.API) (weixin.CallQuota, error)
+	CheckCallback(ctx context.Context) (weixin.CallbackReach, error)
 }
 
 // Account is an account to be examined.
@@ -28,6 +29,8 @@ type Account struct {
 	// Token describes where the access token comes from, without secrets.
 	Token  string
 	Caller Caller
+	// Probe probes the callback of the account; nil if none is configured.
+	Probe Prober
 	// RequestsPerSecond is the rate at which the exporter may send requests; 0 means no bound.
 	RequestsPerSecond float64
 }
@@ -64,7 +67,7 @@ type Check struct {
 func newCheck(state State, f Finding) Check {
 	c := Check{State: state, Text: f.String(), Finding: f}
 	if state == Fault {
-		c.Advice = f.Advice.String()
+		c.Advice = f.adviceOf()
 	}
 	return c
 }
@@ -84,13 +87,17 @@ type Report struct {
 	// DailyQuota and HourlyQuota say how many calls are left today (China time).
 	DailyQuota  Check `json:"daily_quota"`
 	HourlyQuota Check `json:"hourly_quota"`
+	// Callback says whether the callback server answers now, CallbackRoute how Weixin reaches its host; both are nil
+	// if no callback is configured.
+	Callback      *Check `json:"callback,omitempty"`
+	CallbackRoute *Check `json:"callback_route,omitempty"`
 	// Warnings are settings that will lead to faults.
 	Warnings []RateWarning `json:"warnings,omitempty"`
 }
 
 // Checks returns the report's checks with their names, in the order in which they are made.
 func (r *Report) Checks() []NamedCheck {
-	return []NamedCheck{
+	checks := []NamedCheck{
 		{"token", &r.Token},
 		{"daily call", &r.Daily},
 		{"hourly call", &r.Hourly},
@@ -98,6 +105,10 @@ func (r *Report) Checks() []NamedCheck {
 		{"daily quota", &r.DailyQuota},
 		{"hourly quota", &r.HourlyQuota},
 	}
+	if r.Callback != nil {
+		checks = append(checks, NamedCheck{"callback", r.Callback}, NamedCheck{"callback route", r.CallbackRoute})
+	}
+	return checks
 }
 
 // NamedCheck is a check with its English name.
@@ -118,7 +129,7 @@ func (r *Report) Healthy() bool {
 
 // Examine examines all accounts, up to concurrency at the same time, and returns their reports in the same
 // order; now gives the day whose figures are requested. Each account takes at most four calls in addition to
-// those for its access token. An error means that ctx has ended.
+// those for its access token, and with a callback one more and the probe. An error means that ctx has ended.
 func Examine(ctx context.Context, accounts []Account, concurrency int, now func() time.Time) ([]Report, error) {
 	reports := make([]Report, len(accounts))
 	group, ctx := errgroup.WithContext(ctx)
@@ -142,6 +153,7 @@ func examine(ctx context.Context, a Account, yesterday datacube.Date) Report {
 	for _, c := range r.Checks() {
 		c.State = Skipped
 	}
+	r.examineCallback(ctx, a)
 	daily, err := a.Caller.InterfaceSummary(ctx, yesterday, yesterday)
 	if r.tokenFailed(err) {
 		return r
@@ -171,6 +183,7 @@ func examine(ctx context.Context, a Account, yesterday datacube.Date) Report {
 	}
 	r.examineQuota(ctx, a, datacube.Daily, &r.DailyQuota)
 	r.examineQuota(ctx, a, datacube.Hourly, &r.HourlyQuota)
+	r.examineRoute(ctx, a)
 	return r
 }
 

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 
+	"weixin_exporter/internal/probe"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
@@ -21,6 +22,13 @@ const (
 	CallsLeft Code = "calls_left"
 	// Failed means that the call failed with Err.
 	Failed Code = "failed"
+	// Answers means that the callback server answers as Weixin expects, ProbeFailed that it does not, and NotProbed that
+	// Err kept from probing it.
+	Answers     Code = "answers"
+	ProbeFailed Code = "probe_failed"
+	NotProbed   Code = "not_probed"
+	// Reached means that Weixin has told how it reaches the host of the callback URL.
+	Reached Code = "reached"
 	// InvalidRows means that the response has invalid rows, which Rejected counts.
 	InvalidRows Code = "invalid_rows"
 )
@@ -33,6 +41,8 @@ type Finding struct {
 	Quota    weixin.CallQuota
 	Err      error
 	Rejected weixin.Rejected
+	Probe    probe.Result
+	Reach    weixin.CallbackReach
 	// Advice says what to do about a Fault.
 	Advice weixin.Advice
 }
@@ -54,6 +64,14 @@ func (f Finding) String() string {
 		return text
 	case Failed:
 		return f.Err.Error()
+	case Answers:
+		return fmt.Sprintf("answers in %.3f s", f.Probe.Duration.Seconds())
+	case ProbeFailed:
+		return f.Probe.Text
+	case NotProbed:
+		return "not probed: " + f.Err.Error()
+	case Reached:
+		return f.Reach.String()
 	case InvalidRows:
 		return "the response has invalid rows: " + f.Rejected.String()
 	default:

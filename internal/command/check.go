@@ -28,12 +28,15 @@ type CheckOptions struct {
 	// Account is the name of the only account to examine; "" examines all. Output is "text", which is also
 	// what "" means, or "json". Both concern Online alone.
 	Account, Output string
+	// RID is the rid of a request to look up in Weixin's log, instead of examining the accounts; "" looks nothing up.
+	RID string
 }
 
 // Flags declares the flags of the check command.
 func (c *CheckOptions) Flags(clause *kingpin.CmdClause) {
 	clause.Flag("online", "Examine the accounts against Weixin, too, with a few calls for each.").BoolVar(&c.Online)
 	clause.Flag("account", "Examine only the account of this name.").StringVar(&c.Account)
+	clause.Flag("rid", "Show the request of an account that Weixin answered with this rid; Weixin keeps it for 7 days.").StringVar(&c.RID)
 	clause.Flag("output", "What --online writes: text, which is the default, or json.").SetValue(oneOf(&c.Output, "text", "json"))
 }
 
@@ -45,10 +48,12 @@ func Check(ctx context.Context, env Env, c CheckOptions) error {
 		return err
 	}
 	switch {
-	case c.Account != "" && !c.Online:
-		return fmt.Errorf("--account: %w: accounts are examined with --online alone", exporter.ErrUsage)
-	case c.Output != "" && !c.Online:
-		return fmt.Errorf("--output: %w: there is a report with --online alone", exporter.ErrUsage)
+	case c.RID != "" && c.Online:
+		return fmt.Errorf("--rid: %w: give either --rid or --online", exporter.ErrUsage)
+	case c.Account != "" && !c.Online && c.RID == "":
+		return fmt.Errorf("--account: %w: it needs --online or --rid", exporter.ErrUsage)
+	case c.Output != "" && !c.Online && c.RID == "":
+		return fmt.Errorf("--output: %w: it needs --online or --rid", exporter.ErrUsage)
 	}
 	cfg, err := exporter.LoadConfig(ctx, c.ConfigFile)
 	if faults, ok := errors.AsType[config.Faults](err); ok {
@@ -65,6 +70,9 @@ func Check(ctx context.Context, env Env, c CheckOptions) error {
 		return err
 	case c.Account != "" && !slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool { return a.Name == c.Account }):
 		return fmt.Errorf("--account=%s: %w: no account of %s has that name", c.Account, exporter.ErrUsage, c.ConfigFile)
+	}
+	if c.RID != "" {
+		return lookUp(ctx, env, c, cfg)
 	}
 	notes := env.Stdout
 	if c.Output == "json" {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"golang.org/x/term"
@@ -55,7 +56,11 @@ func writeTable(w io.Writer, reports []check.Report, colours bool) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleDefault)
 	t.Style().Options = table.OptionsNoBordersAndSeparators
-	t.AppendHeader(table.Row{"account", "token from", "token", "daily", "hourly", "yesterday", "daily quota", "hourly quota"})
+	header := table.Row{"account", "token from", "token", "daily", "hourly", "yesterday", "daily quota", "hourly quota"}
+	if slices.ContainsFunc(reports, func(r check.Report) bool { return r.Callback != nil }) {
+		header = append(header, "callback", "route")
+	}
+	t.AppendHeader(header)
 	for i := range reports {
 		r := &reports[i]
 		row := table.Row{r.Account, r.TokenSource}
@@ -89,6 +94,8 @@ func writeTable(w io.Writer, reports []check.Report, colours bool) error {
 // cell returns the text of a check in the table; the text of a fault is below the table.
 func cell(c *check.Check) string {
 	switch {
+	case c.Finding.Code == check.Reached && c.State == check.OK:
+		return "resolved" // the addresses are long
 	case c.State == check.Fault && c.Errcode != 0:
 		return fmt.Sprintf("fault %d", c.Errcode)
 	case c.State == check.OK && c.Text != "":

@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"weixin_exporter/internal/check"
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/httpclient"
+	"weixin_exporter/internal/probe"
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/secret"
@@ -134,12 +136,31 @@ func CheckAccounts(cfg *config.Config, now func() time.Time) ([]check.Account, e
 	if err != nil {
 		return nil, err
 	}
+	prober := newProber(now)
+	prober.ApplyConfig(probeAccounts(cfg))
 	accounts := make([]check.Account, len(cfg.Accounts))
 	for i, a := range cfg.Accounts {
 		accounts[i] = check.Account{
 			Name: a.Name, AppID: a.AppID, Token: tokenOrigin(a.Token), Caller: built.accounts[a.AppID].weixin,
 			RequestsPerSecond: cfg.Weixin.RequestsPerSecond,
 		}
+		if a.Callback != nil {
+			accounts[i].Probe = func(ctx context.Context) (probe.Result, error) { return prober.Probe(ctx, a.Name, 2*probe.Longest) }
+		}
+	}
+	return accounts, nil
+}
+
+// WeixinAccounts returns new clients of all accounts, by the accounts' names.
+func WeixinAccounts(cfg *config.Config, now func() time.Time) (map[string]*weixin.Account, error) {
+	made := clients{now: now, observe: func(weixin.Request) {}}
+	built, err := made.build(cfg)
+	if err != nil {
+		return nil, err
+	}
+	accounts := make(map[string]*weixin.Account, len(cfg.Accounts))
+	for _, a := range cfg.Accounts {
+		accounts[a.Name] = built.accounts[a.AppID].weixin
 	}
 	return accounts, nil
 }

@@ -18,13 +18,6 @@ func newProber(now func() time.Time) *probe.Prober {
 	return probe.New(probe.Options{Now: now, UserAgent: userAgent()})
 }
 
-// Prober returns a prober of the callbacks of a configuration.
-func Prober(cfg *config.Config, now func() time.Time) *probe.Prober {
-	p := newProber(now)
-	p.ApplyConfig(probeAccounts(cfg))
-	return p
-}
-
 // probeAccounts returns the accounts with what is to be probed.
 func probeAccounts(cfg *config.Config) []probe.Account {
 	accounts := make([]probe.Account, len(cfg.Accounts))

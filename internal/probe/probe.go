@@ -39,6 +39,11 @@ const (
 	Address Reason = "address"
 )
 
+// Reasons returns all reasons for which a probe fails.
+func Reasons() []Reason {
+	return []Reason{DNS, Connect, TLS, Timeout, Status, Redirect, Signature, Body, Reply, Address}
+}
+
 // Phase is a part of an HTTP request.
 type Phase int
 
