@@ -49,7 +49,7 @@ A simulated Weixin with 5 accounts and a month of history; nothing leaves this m
   Overview   %[1]s/
   Metrics    %[1]s/metrics
 
-Stop it with Ctrl-C; nothing is left behind.
+Stop it with Ctrl-C; it writes no file.
 
 `, x.base)
 	x.waitLine(t, x.stdout, 0, "Stop it with Ctrl-C")
