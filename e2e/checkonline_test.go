@@ -200,7 +200,7 @@ func TestCheckOnlineOfOneAccount(t *testing.T) {
 		{"fine", "", 0},
 		{"late", "", 0},
 		{"unverified", "weixin_exporter: error: accounts with faults: 1 of 1\n", 1},
-		{"nobody", fmt.Sprintf("weixin_exporter: error: --account=nobody: wrong usage: no account of %s has that name\n", w.config), 2},
+		{"absent", fmt.Sprintf("weixin_exporter: error: --account=absent: wrong usage: no account of %s has that name\n", w.config), 2},
 	} {
 		got := w.checkOnline(t, "--account="+c.account)
 		if got.code != c.code || got.stderr != c.stderr {

@@ -111,7 +111,7 @@ func TestOddAnswers(t *testing.T) {
 	}{
 		{"HTML of a proxy", 502, "<html>502</html>", weixin.Busy, "HTTP status 502 Bad Gateway", "http"},
 		{"gateway timeout without body", 504, "", weixin.Busy, "HTTP status 504 Gateway Timeout", "http"},
-		{"a status that nobody knows", 599, "", weixin.Busy, "HTTP status 599", "http"},
+		{"an unknown status", 599, "", weixin.Busy, "HTTP status 599", "http"},
 		{"list under a bad status", 500, `{"list":[]}`, weixin.Busy, "HTTP status 500", "http"},
 		{"errcode under a bad status", 500, `{"errcode":-1,"errmsg":"system error"}`, weixin.Busy, "errcode -1: system error", "-1"},
 		{"errcode under 403", 403, `{"errcode":"48001","errmsg":"api unauthorized"}`, weixin.Permission, "errcode 48001", "48001"},
@@ -122,7 +122,7 @@ func TestOddAnswers(t *testing.T) {
 		{"empty", 200, "", weixin.Busy, "the response is empty", "http"},
 		{"HTML", 200, "<html>", weixin.Busy, "is not a JSON object", "http"},
 		{"errcode 0 without list", 200, `{"errcode":0}`, weixin.Busy, "neither list nor errcode", "http"},
-		{"errcode that is none", 200, `{"errcode":"x"}`, weixin.Busy, "not a number", "http"},
+		{"errcode that is not a number", 200, `{"errcode":"x"}`, weixin.Busy, "not a number", "http"},
 		{"errcode as text beside a list", 200, `{"errcode":"45011","list":[]}`, weixin.Rate, "errcode 45011", "45011"},
 		{"too large", 200, `{"list":[` + strings.Repeat(" ", 4<<20) + `]}`, weixin.Busy, "response: more than 4 MiB", "http"},
 		{"too large under a bad status", 503, strings.Repeat("x", 5<<20), weixin.Busy, "HTTP status 503", "http"},

@@ -300,7 +300,7 @@ func TestTransportFaultsOfTheSimulator(t *testing.T) {
 	overHTTP := clientOn(&http.Transport{DisableKeepAlives: true}, func(o *weixin.Options) { o.BaseURL, o.Now = server.URL, s.clock.Now })
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
-	nobody := clientOn(http.DefaultTransport, func(o *weixin.Options) { o.BaseURL = closed.URL })
+	unreachable := clientOn(http.DefaultTransport, func(o *weixin.Options) { o.BaseURL = closed.URL })
 
 	faults := []weixintest.Fault{{Reset: true}, {Status: 502}, {Empty: true}, {Body: []byte("<html>")}, {Body: []byte(`{"list":`)}}
 	for _, fault := range faults {
@@ -315,7 +315,7 @@ func TestTransportFaultsOfTheSimulator(t *testing.T) {
 			remove()
 		}
 	}
-	err := hour(t.Context(), nobody.Account(nobody.LegacyToken(credentials())))
+	err := hour(t.Context(), unreachable.Account(unreachable.LegacyToken(credentials())))
 	wantReason(t, err, weixin.Busy, "refused")
 	wantClean(t, err)
 }

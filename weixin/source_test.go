@@ -264,7 +264,7 @@ func TestOddTokenServers(t *testing.T) {
 		says   string
 	}{
 		{"unavailable", 503, theToken, weixin.Busy, "HTTP status 503 Service Unavailable"},
-		{"a status that nobody knows", 599, "", weixin.Busy, "HTTP status 599"},
+		{"an unknown status", 599, "", weixin.Busy, "HTTP status 599"},
 		{"unauthorized", 401, theToken, weixin.Token, "HTTP status 401 Unauthorized"},
 		{"not found", 404, "<html>", weixin.Token, "HTTP status 404 Not Found"},
 		{"redirect", 302, "", weixin.Token, "/elsewhere; redirects are not followed"},

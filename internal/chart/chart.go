@@ -41,7 +41,7 @@ func (l Level) Class() string {
 type Caption struct {
 	// ID is unique within the page.
 	ID string
-	// Title names the chart, Description says what is to be seen; the latter may be "".
+	// Title names the chart, Description says what it shows; the latter may be "".
 	Title, Description string
 }
 

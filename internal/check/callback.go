@@ -28,7 +28,7 @@ func (r *Report) examineCallback(ctx context.Context, a Account) {
 	}
 }
 
-// examineRoute has Weixin resolve and ping the host of the callback URL. A ping that is lost is no fault, since
+// examineRoute has Weixin resolve and ping the host of the callback URL. A lost ping is not a fault, since
 // firewalls drop pings where HTTP works.
 func (r *Report) examineRoute(ctx context.Context, a Account) {
 	if a.Probe == nil {

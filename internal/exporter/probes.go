@@ -18,7 +18,7 @@ func newProber(now func() time.Time) *probe.Prober {
 	return probe.New(probe.Options{Now: now, UserAgent: userAgent()})
 }
 
-// probeAccounts returns the accounts with what is to be probed.
+// probeAccounts returns the accounts with their targets.
 func probeAccounts(cfg *config.Config) []probe.Account {
 	accounts := make([]probe.Account, len(cfg.Accounts))
 	for i, a := range cfg.Accounts {

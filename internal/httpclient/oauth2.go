@@ -20,7 +20,7 @@ import (
 )
 
 // jwtBearer is the grant type of RFC 7523: the client signs with a key instead of sending a secret.
-const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer" //nolint:gosec // this is no secret
+const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer" //nolint:gosec // not a secret
 
 // authorizer is a RoundTripper that adds an OAuth2 token to each request.
 type authorizer struct {

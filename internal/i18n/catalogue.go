@@ -13,7 +13,7 @@ import (
 )
 
 // Message is a text in any language: its key in the catalogue, and what its placeholders stand for.
-// The zero value is no message.
+// The zero value means that there is no message.
 type Message struct {
 	Key  string
 	Args []any

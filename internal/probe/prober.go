@@ -26,7 +26,7 @@ const (
 	// mostBody bounds what is read of an answer. A message has a few KiB at most.
 	mostBody = 64 << 10
 	// mostProbes bounds the probes that run at a time: ten thousand accounts that are asked once a minute, none of
-	// which answers, are 833. mostOfOne bounds those of one account, so that nobody can use the exporter to
+	// which answers, are 833. mostOfOne bounds those of one account, so that the exporter cannot be used to
 	// flood a server.
 	mostProbes = 1000
 	mostOfOne  = 4

@@ -148,7 +148,7 @@ func (c *clients) shared(allowMetadata bool) (*http.Client, error) {
 	return made, err
 }
 
-// make returns a client that connects anew for each request, as all of the way is to be probed.
+// make returns a client that makes a new connection for each request, because connecting is part of a probe.
 func (c *clients) make(settings promconfig.HTTPClientConfig, allowMetadata bool) (*http.Client, error) {
 	return httpclient.New(settings, "callback",
 		promconfig.WithKeepAlivesDisabled(),

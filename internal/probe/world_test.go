@@ -75,7 +75,7 @@ func (w *world) apply() {
 	w.prober.ApplyConfig([]probe.Account{{Name: "shop", Target: &target}, {Name: "news"}})
 }
 
-// hangs makes a server that never answers the account's. It tells of each request that arrives.
+// hangs makes a server that never answers the account's. The channel gets each request that arrives.
 func (w *world) hangs() <-chan struct{} {
 	w.t.Helper()
 	arrived := make(chan struct{})

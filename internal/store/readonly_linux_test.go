@@ -32,14 +32,14 @@ func openAsNobody(t *testing.T, path string) error {
 func asNobody(t *testing.T, path string, do func() error) error {
 	t.Helper()
 	if os.Geteuid() == 0 {
-		const nobody = 65534
+		const otherUser = 65534
 		// The folders around those of a test are root's alone.
 		if err := os.Chmod(filepath.Dir(filepath.Dir(path)), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		if err := syscall.Setfsuid(nobody); err != nil {
+		if err := syscall.Setfsuid(otherUser); err != nil {
 			t.Fatal(err)
 		}
 		defer func() {

@@ -257,5 +257,5 @@ func (o Options) serveReload(w http.ResponseWriter, r *http.Request) {
 func say(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, _ = io.WriteString(w, text) // whoever asked is gone: nothing to be done
+	_, _ = io.WriteString(w, text) // an error means that the client has gone
 }

@@ -11,7 +11,7 @@ import (
 const Mask = "<secret>"
 
 // Value is a secret. However it is printed, formatted or marshalled, the result is Mask;
-// only Reveal returns the secret itself. The zero value is no secret and prints as "".
+// only Reveal returns the secret itself. The zero value has no secret and prints as "".
 type Value struct {
 	// A pointer, since fmt prints unexported fields of another struct without calling their methods: it
 	// then shows an address.

@@ -12,7 +12,7 @@ import (
 const minPart = 6
 
 // URL is a URL whose user, password and query are secrets. However it is printed, formatted or
-// marshalled, the result is that of Redacted; only Reveal returns the URL itself. The zero value is no URL and
+// marshalled, the result is that of Redacted; only Reveal returns the URL itself. The zero value has no URL and
 // prints as "".
 type URL struct{ text Value }
 

@@ -309,9 +309,9 @@ func TestMistakesOfTheCaller(t *testing.T) {
 		"a platform that there is not": func() {
 			weixintest.New(weixintest.Options{Now: now, Accounts: []weixintest.Account{{AppID: shop, Platform: agency}}})
 		},
-		"the refresh token of nobody":   func() { s.RefreshToken(shop) },
-		"the component token of nobody": func() { s.ComponentToken(agency) },
-		"a secret for nobody":           func() { s.SetSecret(shop, shopSecret) },
+		"the refresh token of none":   func() { s.RefreshToken(shop) },
+		"the component token of none": func() { s.ComponentToken(agency) },
+		"a secret for none":           func() { s.SetSecret(shop, shopSecret) },
 	} {
 		func() {
 			defer func() {

@@ -92,7 +92,7 @@ type Call struct {
 	// At is when the request arrived.
 	At time.Time
 	// API is "token", "stable_token", "authorizer", "daily", "hourly", "quota", "rid" or "callback_check", "token_server"
-	// for a request to TokenServer, or the path of a request that is none of these.
+	// for a request to TokenServer, or the path of any other request.
 	API string
 	// AppID is the account: of a token call the one in the request, of the token server the account or
 	// platform whose token was requested, otherwise the owner of the token, "" if the token was invalid.
