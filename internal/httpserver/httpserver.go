@@ -22,7 +22,7 @@ const (
 	idleTimeout = 2 * time.Minute
 	// stallTimeout is how long a client may read nothing of a response.
 	stallTimeout = 15 * time.Second
-	// responseTimeout limits the duration of a response.
+	// responseTimeout limits the duration of a response, unless Options allows more.
 	responseTimeout = 2 * time.Minute
 	// drainTimeout is how long running requests may take during a shutdown.
 	drainTimeout = 3 * time.Second
@@ -44,13 +44,15 @@ type Options struct {
 	Now      func() time.Time
 	// Listening is called with each address that is served; may be nil.
 	Listening func(net.Addr)
+	// ResponseTimeout limits the duration of a response if it is more than two minutes.
+	ResponseTimeout time.Duration
 }
 
 // New returns a Server. The contexts of its requests are derived from ctx. It starts nothing.
 func New(ctx context.Context, o Options) *Server {
 	conns := newConnections(maxConnections)
 	return &Server{conns: conns, Server: &http.Server{
-		Handler:           limitTime(o.Handler, o.Now),
+		Handler:           limitTime(o.Handler, o.Now, max(responseTimeout, o.ResponseTimeout)),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
@@ -79,9 +81,9 @@ func (s *Server) Drain(ctx context.Context) error {
 }
 
 // limitTime aborts responses that a client does not read in time.
-func limitTime(h http.Handler, now func() time.Time) http.Handler {
+func limitTime(h http.Handler, now func() time.Time, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		timed := &timedWriter{ResponseWriter: w, control: http.NewResponseController(w), now: now, end: now().Add(responseTimeout)}
+		timed := &timedWriter{ResponseWriter: w, control: http.NewResponseController(w), now: now, end: now().Add(timeout)}
 		// Buffered data is sent after the handler returns.
 		defer timed.extend()
 		h.ServeHTTP(timed, r)
