@@ -1,0 +1,214 @@
+package query
+
+import (
+	"container/list"
+	"context"
+	"sync"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+const (
+	// cacheSize bounds the memory of all blocks that are kept, in bytes.
+	cacheSize = 32 << 20
+	// readAhead is how many blocks are read from the source at a time.
+	readAhead = 48
+	// readersAtOnce leaves most of the store's connections to the refresh.
+	readersAtOnce = 2
+)
+
+// cache keeps the blocks that were used last. A block is dropped when anything is saved about its
+// account.
+type cache struct {
+	source  Source
+	readers chan struct{} // bounds reading at a time
+
+	mu     sync.Mutex
+	mark   store.Mark // up to which the blocks are right
+	blocks map[blockKey]*list.Element
+	byUse  *list.List // of *cached, the latest used first
+	size   int
+}
+
+type blockKey struct {
+	appID  string
+	api    datacube.API
+	number int32
+}
+
+type cached struct {
+	key   blockKey
+	block *block
+	size  int
+}
+
+func newCache(source Source) *cache {
+	return &cache{
+		source: source, readers: make(chan struct{}, readersAtOnce),
+		blocks: make(map[blockKey]*list.Element), byUse: list.New(),
+	}
+}
+
+// read runs work in one of the turns for reading from the source.
+func (c *cache) read(ctx context.Context, work func() error) error {
+	select {
+	case c.readers <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-c.readers }()
+	return work()
+}
+
+// update drops the blocks of all accounts about which something was saved, so that a query that begins
+// now has what was saved before.
+func (c *cache) update(ctx context.Context) error {
+	c.mu.Lock()
+	mark := c.mark
+	c.mu.Unlock()
+	var changed []string
+	var latest store.Mark
+	err := c.read(ctx, func() error {
+		var err error
+		changed, latest, err = c.source.Changed(ctx, mark)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case latest < mark: // the store is another one than before
+		c.blocks = make(map[blockKey]*list.Element)
+		c.byUse.Init()
+		c.size = 0
+	case latest == mark:
+		return nil
+	default:
+		accounts := make(map[string]bool, len(changed))
+		for _, appID := range changed {
+			accounts[appID] = true
+		}
+		for key, element := range c.blocks {
+			if accounts[key.appID] {
+				c.drop(element)
+			}
+		}
+	}
+	// Another query may have gone further in the meantime.
+	c.mark = max(c.mark, latest)
+	if latest < mark {
+		c.mark = latest
+	}
+	return nil
+}
+
+func (c *cache) drop(element *list.Element) {
+	dropped, ok := c.byUse.Remove(element).(*cached)
+	if ok {
+		delete(c.blocks, dropped.key)
+		c.size -= dropped.size
+	}
+}
+
+// get returns a block if it is kept.
+func (c *cache) get(key blockKey) (*block, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	element, ok := c.blocks[key]
+	if !ok {
+		return nil, false
+	}
+	c.byUse.MoveToFront(element)
+	found, ok := element.Value.(*cached)
+	return found.block, ok
+}
+
+func (c *cache) has(key blockKey) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.blocks[key]
+	return ok
+}
+
+// put keeps a block that was read while the mark was the one given, unless its account may have changed since.
+func (c *cache) put(key blockKey, b *block, mark store.Mark) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.blocks[key]; ok || mark != c.mark {
+		return
+	}
+	kept := &cached{key, b, b.size()}
+	c.blocks[key] = c.byUse.PushFront(kept)
+	c.size += kept.size
+	for c.size > cacheSize {
+		c.drop(c.byUse.Back())
+	}
+}
+
+// span is what a query goes through: blocks of accounts.
+type span struct {
+	api         datacube.API
+	accounts    []*Account
+	first, last int32
+}
+
+// block returns one of the blocks of the span, that of the account with the index i. If it is not kept, it
+// reads the blocks that the query is going to ask for next, too.
+func (c *cache) block(ctx context.Context, s *span, i int, number int32) (*block, error) {
+	key := blockKey{s.accounts[i].AppID, s.api, number}
+	if b, ok := c.get(key); ok {
+		return b, nil
+	}
+	c.mu.Lock()
+	mark := c.mark
+	c.mu.Unlock()
+	last := number
+	for last < s.last && last-number+1 < readAhead && !c.has(blockKey{key.appID, s.api, last + 1}) {
+		last++
+	}
+	accounts := []string{key.appID}
+	whole := number == s.first && last == s.last
+	for i++; whole && i < len(s.accounts) && (len(accounts)+1)*int(last-number+1) <= readAhead; i++ {
+		if appID := s.accounts[i].AppID; !c.has(blockKey{appID, s.api, number}) {
+			accounts = append(accounts, appID)
+		}
+	}
+	found := make(map[blockKey]*block)
+	err := c.read(ctx, func() error {
+		return readBlocks(ctx, c.source, s.api, accounts, number, last, func(key blockKey, b *block) { found[key] = b })
+	})
+	if err != nil {
+		return nil, err // days may be missing in what was read
+	}
+	for key, b := range found {
+		c.put(key, b, mark)
+	}
+	return found[key], nil
+}
+
+// readBlocks reads all blocks from first to last of the accounts.
+func readBlocks(ctx context.Context, source Source, api datacube.API, accounts []string, first, last int32, each func(blockKey, *block)) error {
+	from, to := blockRange(api, first, last)
+	return source.ReadFigures(ctx, func(reader *store.FigureReader) error {
+		var builder blockBuilder
+		for _, appID := range accounts {
+			next := first // the block that is being built
+			for day, err := range reader.Figures(store.FigureQuery{API: api, Accounts: []string{appID}, From: from, To: to}) {
+				if err != nil {
+					return err
+				}
+				for ; next < blockOf(api, day.Date); next++ {
+					each(blockKey{appID, api, next}, builder.build())
+				}
+				builder.add(&day)
+			}
+			for ; next <= last; next++ {
+				each(blockKey{appID, api, next}, builder.build())
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,117 @@
+package query_test
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weixin_exporter/internal/query"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+func TestTooDearQueriesAreRefused(t *testing.T) {
+	w := newWorld(t, "shop", "bot", "news")
+	w.fill(t, firstDay, 20)
+	w.limits.MaxSamples = 1360
+	api := w.api(t)
+	end := strconv.FormatInt(midnight(firstDay+19), 10)
+	for _, c := range []struct{ path, expression, step, err string }{
+		{"query", "weixin_history_hourly_callbacks[20d]", "", "too many samples into memory in query execution: more than --query.max-samples=1360"},
+		{"query_range", "weixin_history_hourly_callbacks", "1h", "more than --query.max-samples=1360"},
+		{"query", "sum({__name__=~'weixin_.+'})", "", "the query selects up to 408 series, more than the 56 that --query.max-samples leaves room for"},
+		{"query", "max_over_time(vector(1)[20d:1m])", "", "more than --query.max-samples=1360"},
+	} {
+		got := api.get(t, c.path, "query", c.expression, "time", end, "end", end, "start", strconv.FormatInt(midnight(firstDay), 10), "step", c.step)
+		if got.Code != http.StatusUnprocessableEntity || got.ErrorType != "execution" || !strings.Contains(got.Error, c.err) {
+			t.Errorf("%s: %d %s: %s", c.expression, got.Code, got.ErrorType, got.Error)
+		}
+	}
+	if got := api.get(t, "series", "match[]", "{__name__=~'weixin_.+'}"); got.Code != http.StatusUnprocessableEntity {
+		t.Errorf("series: %d %s", got.Code, got.Data)
+	}
+	// What is within the limit is answered, and what was refused has left no trace.
+	for range 5 {
+		if got := api.get(t, "query", "query", "sum(sum_over_time(weixin_history_hourly_callbacks[20d]))", "time", end); got.Code != http.StatusOK {
+			t.Errorf("%d %s", got.Code, got.Error)
+		}
+	}
+}
+
+// slowSource lets no query begin before it is told to.
+type slowSource struct {
+	begun   chan struct{}
+	release chan struct{}
+}
+
+func (s *slowSource) Changed(ctx context.Context, _ store.Mark) ([]string, store.Mark, error) {
+	s.begun <- struct{}{}
+	select {
+	case <-s.release:
+		return nil, 1, nil
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+}
+
+func (*slowSource) ReadFigures(context.Context, func(*store.FigureReader) error) error { return nil }
+
+func (*slowSource) KnownDays(context.Context, datacube.API, string, datacube.Date, func(datacube.Date, time.Time) bool) error {
+	return nil
+}
+
+func slowWorld() (*world, *slowSource) {
+	source := &slowSource{begun: make(chan struct{}, 100), release: make(chan struct{})}
+	w := &world{now: firstDay.Start(), accounts: []query.Account{{Name: "shop", AppID: "wx-shop"}}}
+	w.storage = query.NewStorage(query.StorageOptions{Source: source, Accounts: func() []query.Account { return w.accounts }, Now: w.clock})
+	w.limits = query.Limits{Timeout: time.Minute, MaxSamples: 1_000_000, MaxConcurrency: 1, LookbackDelta: 5 * time.Minute}
+	return w, source
+}
+
+// TestQueriesWaitForEachOther runs more than are allowed at a time.
+func TestQueriesWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, source := slowWorld()
+		api := w.api(t)
+		answers := make(chan response, 3)
+		ask := func(timeout string) {
+			answers <- api.get(t, "query", "query", "weixin_interface_daily_callbacks", "timeout", timeout)
+		}
+		go ask("50s")
+		synctest.Wait()
+		go ask("10s")
+		if got := <-answers; got.Code != http.StatusServiceUnavailable || got.ErrorType != "timeout" || !strings.Contains(got.Error, "while it waited for other queries") {
+			t.Errorf("the second: %d %s: %s", got.Code, got.ErrorType, got.Error)
+		}
+		if len(source.begun) != 1 {
+			t.Errorf("%d queries have begun", len(source.begun))
+		}
+		go ask("30s")
+		synctest.Wait()
+		close(source.release)
+		for range 2 {
+			if got := <-answers; got.Code != http.StatusOK {
+				t.Errorf("%d %s", got.Code, got.Error)
+			}
+		}
+	})
+}
+
+// TestTimeouts are those of the client and of the flag.
+func TestTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := slowWorld()
+		api := w.api(t)
+		for timeout, want := range map[string]time.Duration{"7s": 7 * time.Second, "": time.Minute, "1h": time.Minute} {
+			began := time.Now()
+			got := api.get(t, "query", "query", "weixin_interface_daily_callbacks", "timeout", timeout)
+			if took := time.Since(began); got.Code != http.StatusServiceUnavailable || got.ErrorType != "timeout" || took != want {
+				t.Errorf("timeout %q: %d %s after %v: %s", timeout, got.Code, got.ErrorType, took, got.Error)
+			}
+		}
+	})
+}

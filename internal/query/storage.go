@@ -1,0 +1,270 @@
+// Package query answers PromQL and remote read from the store: the history, in which each hour and day has
+// its own time, and the gauges that describe the latest day, as they stood at each moment.
+package query
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"weixin_exporter/internal/history"
+	"weixin_exporter/weixin/datacube"
+)
+
+// StorageOptions are the parts behind a Storage.
+type StorageOptions struct {
+	Source Source
+	// Accounts returns the accounts whose series there are. The slice is not changed.
+	Accounts func() []Account
+	Now      func() time.Time
+}
+
+// Storage is the store as Prometheus' query engine sees it. It keeps what was read last in memory, up to a
+// bound.
+type Storage struct {
+	o       StorageOptions
+	metrics []*metric
+	cache   *cache
+}
+
+// NewStorage returns a Storage. Nothing is read yet.
+func NewStorage(o StorageOptions) *Storage {
+	return &Storage{o: o, metrics: metrics(), cache: newCache(o.Source)}
+}
+
+// Querier implements storage.Queryable. What is saved later than the first use of the querier may be missing
+// in what it returns, nothing else.
+func (s *Storage) Querier(mint, maxt int64) (storage.Querier, error) {
+	return s.newQuerier(mint, maxt), nil
+}
+
+func (s *Storage) newQuerier(mint, maxt int64) *querier {
+	q := &querier{storage: s, mint: mint, maxt: maxt, now: s.o.Now().UnixMilli()}
+	for _, a := range s.o.Accounts() {
+		// Prometheus rejects labels that are not UTF-8.
+		q.accounts = append(q.accounts, &Account{Name: strings.ToValidUTF8(a.Name, "\uFFFD"), AppID: a.AppID})
+	}
+	slices.SortFunc(q.accounts, func(a, b *Account) int { return strings.Compare(a.Name, b.Name) })
+	return q
+}
+
+// querier is for one query.
+type querier struct {
+	storage    *Storage
+	accounts   []*Account // by name
+	mint, maxt int64
+	now        int64
+	updated    bool
+}
+
+// Close implements storage.Querier.
+func (*querier) Close() error { return nil }
+
+// update brings the cache up to date once.
+func (q *querier) update(ctx context.Context) error {
+	if q.updated {
+		return nil
+	}
+	err := q.storage.cache.update(ctx)
+	q.updated = err == nil
+	return err
+}
+
+// window returns the part of a time in which there can be samples of the metric.
+func (q *querier) window(m *metric, mint, maxt int64) (from, to int64) { //nolint:nonamedreturns // two of a kind need names
+	to = q.now
+	if m.kind == ofHistory {
+		to += day // in case the clock was set back
+	}
+	return max(mint, startOf(datacube.FirstDate)), min(maxt, to)
+}
+
+// Select implements storage.Querier. The series are sorted in any case.
+func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	mint, maxt := q.mint, q.maxt
+	checked := false
+	if hints != nil {
+		mint, maxt = hints.Start, hints.End
+		checked = hints.Func == "series"
+	}
+	selection := q.match(matchers)
+	if len(selection.metrics) == 0 || len(selection.accounts) == 0 {
+		return storage.EmptySeriesSet()
+	}
+	if err := q.update(ctx); err != nil {
+		return storage.ErrSeriesSet(err)
+	}
+	set := &seriesSet{ctx: ctx, querier: q, selection: selection, mint: mint, maxt: maxt}
+	if checked {
+		set.existence = q.existence(ctx, mint, maxt)
+	}
+	return set
+}
+
+// selection is what matchers select.
+type selection struct {
+	metrics  []*metric
+	accounts []*Account
+	matchers []*labels.Matcher // the remaining ones, of labels that not all metrics have
+}
+
+// match finds the metrics and accounts that matchers select, without reading anything.
+func (q *querier) match(matchers []*labels.Matcher) selection {
+	var s selection
+	s.metrics, s.matchers = matchMetrics(q.storage.metrics, matchers)
+	if len(s.metrics) == 0 {
+		return s
+	}
+	for _, a := range q.accounts {
+		if matches(matchers, history.AccountLabel, a.Name) {
+			s.accounts = append(s.accounts, a)
+		}
+	}
+	return s
+}
+
+// matchMetrics returns the metrics that can have series which the matchers select, and the matchers that depend
+// on the series.
+func matchMetrics(all []*metric, matchers []*labels.Matcher) ([]*metric, []*labels.Matcher) {
+	var rest []*labels.Matcher
+	for _, matcher := range matchers {
+		if matcher.Name != model.MetricNameLabel && matcher.Name != history.AccountLabel {
+			rest = append(rest, matcher)
+		}
+	}
+	var matched []*metric
+	for _, m := range all {
+		if !matches(matchers, model.MetricNameLabel, m.name) {
+			continue
+		}
+		possible := true
+		for _, matcher := range rest {
+			possible = possible && (m.hasLabel(matcher.Name) || matcher.Matches(""))
+		}
+		if possible {
+			matched = append(matched, m)
+		}
+	}
+	return matched, rest
+}
+
+// matches reports whether all matchers of a label match its value.
+func matches(matchers []*labels.Matcher, label, value string) bool {
+	for _, m := range matchers {
+		if m.Name == label && !m.Matches(value) {
+			return false
+		}
+	}
+	return true
+}
+
+// includes reports whether the account's series with the number i is selected.
+func (s *selection) includes(m *metric, a *Account, i int) bool {
+	for _, matcher := range s.matchers {
+		if m.hasLabel(matcher.Name) && !matcher.Matches(m.value(a, i, matcher.Name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// LabelNames implements storage.Querier.
+func (q *querier) LabelNames(ctx context.Context, _ *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	found := make(map[string]bool)
+	err := q.eachExisting(ctx, matchers, func(m *metric, _ *Account, _ int) {
+		found[model.MetricNameLabel], found[history.AccountLabel] = true, true
+		for _, name := range m.gauge.Labels {
+			found[name] = true
+		}
+		if m.gauge.Own != "" {
+			found[m.gauge.Own] = true
+		}
+	})
+	return sortedKeys(found), nil, err
+}
+
+// LabelValues implements storage.Querier.
+func (q *querier) LabelValues(ctx context.Context, name string, _ *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	found := make(map[string]bool)
+	err := q.eachExisting(ctx, matchers, func(m *metric, a *Account, i int) {
+		if m.hasLabel(name) {
+			found[m.value(a, i, name)] = true
+		}
+	})
+	return sortedKeys(found), nil, err
+}
+
+func sortedKeys(set map[string]bool) []string {
+	keys := make([]string, 0, len(set))
+	for key := range set {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// eachExisting calls each with the selected series that have samples.
+func (q *querier) eachExisting(ctx context.Context, matchers []*labels.Matcher, each func(*metric, *Account, int)) error {
+	selection := q.match(matchers)
+	exists := q.existence(ctx, q.mint, q.maxt)
+	for _, m := range selection.metrics {
+		for _, a := range selection.accounts {
+			there, err := exists(m, a)
+			if err != nil {
+				return err
+			}
+			if !there {
+				continue
+			}
+			for i := range m.gauge.Values {
+				if selection.includes(m, a, i) {
+					each(m, a, i)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// existence returns a function that reports whether an account has samples of a metric in a time. It is exact to
+// the day.
+func (q *querier) existence(ctx context.Context, mint, maxt int64) func(*metric, *Account) (bool, error) {
+	type key struct {
+		kind  kind
+		api   datacube.API
+		appID string
+	}
+	known := make(map[key]bool)
+	return func(m *metric, a *Account) (bool, error) {
+		from, to := q.window(m, mint, maxt)
+		if from > to {
+			return false, nil
+		}
+		if m.kind == ofAccount {
+			return true, nil
+		}
+		k := key{m.kind, m.api, a.AppID}
+		there, ok := known[k]
+		if ok {
+			return there, nil
+		}
+		err := q.storage.cache.read(ctx, func() error {
+			return q.storage.o.Source.KnownDays(ctx, m.api, a.AppID, dateOf(to), func(date datacube.Date, knownAt time.Time) bool {
+				if m.kind == ofHistory {
+					there = date >= dateEndingAt(from)
+					return false
+				}
+				there = knownAt.IsZero() || knownAt.UnixMilli() <= to
+				return !there
+			})
+		})
+		known[k] = there
+		return there, err
+	}
+}
