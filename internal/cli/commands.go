@@ -79,10 +79,10 @@ func unusedFlags(command string) []string {
 	case "demo":
 		return []string{"config.file"}
 	case "check":
-		return []string{"web.enable-lifecycle", "web.max-requests", "web.disable-exporter-metrics"}
+		return []string{"web.enable-lifecycle", "web.max-requests", "web.disable-exporter-metrics", "query."}
 	case "healthcheck":
-		return []string{"config.file", "web.enable-lifecycle", "web.telemetry-path", "web.max-requests", "web.disable-exporter-metrics"}
+		return []string{"config.file", "web.enable-lifecycle", "web.telemetry-path", "web.max-requests", "web.disable-exporter-metrics", "query."}
 	default:
-		return []string{"web."}
+		return []string{"web.", "query."}
 	}
 }

@@ -67,7 +67,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	if err != nil {
 		return nil, err
 	}
-	return web.NewHandler(web.Options{
+	pages, err := web.NewHandler(web.Options{
 		Prefix:        x.location.Prefix,
 		Metrics:       metrics,
 		TelemetryPath: x.Web.TelemetryPath,
@@ -87,6 +87,10 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 		Now:           x.Now,
 		Logger:        x.Logger,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return x.withQueries(pages, latest, db), nil
 }
 
 // publisher passes each published snapshot on to a function.

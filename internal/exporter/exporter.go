@@ -172,6 +172,8 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, db *store.Stor
 		ErrorLog:  slog.NewLogLogger(x.Slog.Handler(), slog.LevelWarn),
 		Now:       x.Now,
 		Listening: x.Listening,
+
+		ResponseTimeout: x.Web.Query.Timeout + responseMargin,
 	})
 	parts.Go(func() error { return x.refresher.Run(ctx, clients.refresh) })
 	parts.Go(func() error { x.clock.Run(ctx, db); return nil })

@@ -16,10 +16,11 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
+	"weixin_exporter/internal/query"
 	"weixin_exporter/internal/web"
 )
 
-// Web is the value of the --web.* flags: how the exporter serves. Flags fills it.
+// Web is the value of the --web.* and --query.* flags: how the exporter serves. Flags fills it.
 type Web struct {
 	Toolkit *toolkit.FlagConfig
 	// ExternalURL and RoutePrefix are for an exporter behind a proxy; "" if not given.
@@ -30,9 +31,11 @@ type Web struct {
 	MaxRequests int
 	// DisableExporterMetrics leaves out go_* and process_*.
 	DisableExporterMetrics bool
+	// Query limits queries of the store.
+	Query query.Limits
 }
 
-// Flags declares the --web.* flags.
+// Flags declares the --web.* and --query.* flags.
 func (w *Web) Flags(app *kingpin.Application) {
 	w.Toolkit = kingpinflag.AddFlags(app, ":9988")
 	app.Flag("web.telemetry-path", "Path under which the metrics are served.").
@@ -47,6 +50,7 @@ func (w *Web) Flags(app *kingpin.Application) {
 		Default("40").SetValue((*count)(&w.MaxRequests))
 	app.Flag("web.disable-exporter-metrics", "Leave out the metrics of the process itself (go_*, process_*).").
 		BoolVar(&w.DisableExporterMetrics)
+	queryFlags(app, &w.Query)
 }
 
 // count is the value of a flag that must be a whole number, 0 or more.
