@@ -1,8 +1,8 @@
 // Package exporter builds the parts of a running exporter from a configuration, connects them and runs them.
 //
-// Run is what serve and demo do. The other commands use single parts: RefreshConfig and CheckAccounts return
-// clients of Weixin, NewWriteClient one of remote write, LoadConfig reads the configuration, and Web checks
-// the flags of serving.
+// Run is what serve and demo do. The other commands use single parts: RefreshConfig, CheckAccounts
+// and WeixinAccounts return clients of Weixin, NewWriteClient one of remote write, LoadConfig reads the
+// configuration, and Web checks the flags of serving.
 package exporter
 
 import (
