@@ -20,7 +20,7 @@ import (
 func TestAlertsSayWhatIsNeeded(t *testing.T) {
 	const runbooks = "https://weixin-exporter.example/docs/alerts.md#"
 	guide := repotest.Text(t, "docs/alerts.md")
-	severities := map[string]bool{"warning": true, "info": true}
+	severities := map[string]bool{"critical": true, "warning": true, "info": true}
 	for name, alert := range repotest.Alerts(t) {
 		if severity := alert.Labels["severity"]; !severities[severity] || len(alert.Labels) != 1 {
 			t.Errorf("%s has the labels %v, want a severity alone, which is one of %v", name, alert.Labels, severities)

@@ -319,3 +319,26 @@ func (g *gathering) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 	}
 }
+
+// In the demonstration the callback of one account is down now, although its yesterday was well.
+func TestDemoProbes(t *testing.T) {
+	t.Parallel()
+	x := runDemo(t)
+	eventually(t, "probes", func() error {
+		list := x.get(t, "/probes").body
+		if !strings.Contains(list, "the server answered with the echo") || !strings.Contains(list, "failed (status)") {
+			return errNotYet
+		}
+		return nil
+	})
+	for name, want := range map[string]float64{"shop": 1, "news": 0} {
+		if got := parse(t, x.get(t, "/probe?account="+name))["probe_success"]; got != want {
+			t.Errorf("%s: probe_success %v, want %v", name, got, want)
+		}
+	}
+	got := x.metrics(t)
+	failures, callbacks := got[series("weixin_interface_daily_failures", "account", "news")], got[series("weixin_interface_daily_callbacks", "account", "news")]
+	if callbacks == 0 || failures/callbacks > 0.02 {
+		t.Errorf("yesterday %v of %v callbacks failed", failures, callbacks)
+	}
+}

@@ -81,7 +81,7 @@ func Demo(ctx context.Context, env Env, o DemoOptions) error {
 	if err != nil {
 		return fmt.Errorf("starting the simulated Weixin: %w", err)
 	}
-	server := &http.Server{Handler: simulated, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: demoCallbacks(names, simulated), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -100,7 +100,10 @@ func Demo(ctx context.Context, env Env, o DemoOptions) error {
 	cfg.Store.Path = ""
 	cfg.RemoteWrite = endpoints
 	for i, a := range accounts {
-		cfg.Accounts = append(cfg.Accounts, config.Account{Name: names[i], AppID: a.AppID, AppSecret: secret.New(a.AppSecret), Token: config.Token{Type: config.StableToken}})
+		cfg.Accounts = append(cfg.Accounts, config.Account{
+			Name: names[i], AppID: a.AppID, AppSecret: secret.New(a.AppSecret), Token: config.Token{Type: config.StableToken},
+			Callback: demoCallback(cfg.Weixin.BaseURL, names[i]),
+		})
 	}
 	logger, slogger := env.loggers()
 	shown := banner{env: env, web: web, accounts: len(accounts), endpoints: endpoints, missing: len(*web.Toolkit.WebListenAddresses)}
@@ -110,6 +113,6 @@ func Demo(ctx context.Context, env Env, o DemoOptions) error {
 	return exporter.Run(ctx, &cfg, exporter.Options{
 		Web: web, Logger: logger, Slog: slogger, Now: env.Now, Elapsed: env.Elapsed,
 		Load:      func(context.Context) (*config.Config, error) { return &cfg, nil },
-		Listening: shown.listening, Published: shown.published,
+		Listening: shown.listening, Published: shown.published, ProbeInterval: demoProbes,
 	})
 }

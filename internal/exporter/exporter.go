@@ -58,6 +58,8 @@ type Options struct {
 	Hangups <-chan os.Signal
 	// Listening is called with each address that is served; may be nil.
 	Listening func(net.Addr)
+	// ProbeInterval is how often all callbacks are probed without being asked; 0 leaves that to Prometheus.
+	ProbeInterval time.Duration
 	// Published is called with each snapshot that is shown; may be nil.
 	Published func(*snapshot.Snapshot)
 }
@@ -189,6 +191,7 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, db *store.Stor
 			return fmt.Errorf("--web.listen-address=%s: %w", strings.Join(*x.Web.Toolkit.WebListenAddresses, " "), err)
 		}
 	})
+	parts.Go(func() error { x.keepProbing(ctx); return nil })
 	parts.Go(func() error { return x.drain(ctx, server) })
 	parts.Go(func() error { x.reloading.run(ctx, x.reload); return nil })
 	parts.Go(func() error { x.reloadOnSignal(ctx); return nil })

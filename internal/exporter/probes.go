@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -45,6 +46,25 @@ func targetOf(a config.Account) *probe.Target {
 		target.Message = &probe.Message{Mode: callback.Mode(c.Encryption), AppID: c.AppID, To: c.MessageTo, Event: c.MessageEvent}
 	}
 	return target
+}
+
+// keepProbing probes all callbacks at the interval of the options until the context ends.
+func (x *exporter) keepProbing(ctx context.Context) {
+	if x.ProbeInterval == 0 {
+		return
+	}
+	ticker := time.NewTicker(x.ProbeInterval)
+	defer ticker.Stop()
+	for {
+		for _, name := range x.prober.Names() {
+			_, _ = x.prober.Probe(ctx, name, probe.Longest) // the prober keeps the result
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
 }
 
 // discovery answers Prometheus' HTTP service discovery: with shards=N the shards of the metrics, with probes=1 the
