@@ -106,7 +106,7 @@ func idOf(c snapshot.Cause) string {
 }
 
 func newCauseGroup(p *snapshot.Problem) group {
-	g := group{title: titleOf(p.Advice), advice: adviceOf(p.Advice), code: p.Cause.Code, problem: p, tone: toneNote, since: p.Since, next: p.Next}
+	g := group{title: i18n.Cause(p.Advice), advice: i18n.Advice(p.Advice), code: p.Cause.Code, problem: p, tone: toneNote, since: p.Since, next: p.Next}
 	if p.NeedsAction {
 		g.tone = toneAction
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
@@ -118,7 +119,7 @@ func (p *page) outcome(errcode string) string {
 	if err != nil {
 		return errcode
 	}
-	return p.T("group.code", p.Message(titleOf(weixin.AdviceOn(code))), errcode)
+	return p.T("group.code", p.Message(i18n.Cause(weixin.AdviceOn(code))), errcode)
 }
 
 func (p *page) apiName(api string) string {

@@ -5,32 +5,8 @@ import (
 
 	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/snapshot"
-	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
-
-// titleOf names what is wrong in a few words.
-func titleOf(a weixin.Advice) i18n.Message { return i18n.M("cause."+a.Code, originOf(a.Origin)) }
-
-// adviceOf says what to do about it.
-func adviceOf(a weixin.Advice) i18n.Message {
-	address := i18n.M("address.own")
-	if a.Address != "" {
-		address = i18n.M("address.seen", a.Address)
-	}
-	return i18n.M("advice."+a.Code, address, originOf(a.Origin))
-}
-
-func originOf(o weixin.Origin) i18n.Message {
-	switch {
-	case o.File != "":
-		return i18n.M("origin.file", o.File)
-	case o.URL != "":
-		return i18n.M("origin.url", o.URL)
-	default:
-		return i18n.M("origin.weixin")
-	}
-}
 
 // stateOf says in words how an account is.
 func (p *page) stateOf(a *snapshot.Account, c condition) string {
@@ -61,7 +37,7 @@ func (p *page) problemState(a *snapshot.Account, c condition) string {
 	if worst == nil {
 		return p.T("state." + c.String())
 	}
-	title := p.Message(titleOf(worst.Advice))
+	title := p.Message(i18n.Cause(worst.Advice))
 	if worst.Cause.Code != 0 {
 		title = p.T("group.code", title, strconv.Itoa(worst.Cause.Code))
 	}
