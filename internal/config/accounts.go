@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"unicode"
 
 	"weixin_exporter/internal/files"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/strictyaml"
 	"weixin_exporter/weixin/secret"
 )
@@ -105,30 +107,30 @@ func (d *document) validateAccounts(accounts []Account, list string) {
 }
 
 func (d *document) validateName(key, name string) {
-	const want = "it must be text without control characters, different for each account"
+	want := i18n.M("want.name")
 	switch {
 	case !d.Has(key):
-		d.Fault(key, "is missing; "+want)
+		d.Fault(key, i18n.M("fault.missing", want))
 	case d.Broken(key):
 	case strings.TrimSpace(name) == "":
-		d.Fault(key, "is empty; "+want)
+		d.Fault(key, i18n.M("fault.empty", want))
 	case strings.ContainsFunc(name, unicode.IsControl):
-		d.Fault(key, "contains a control character; "+want)
+		d.Fault(key, i18n.M("fault.control", want))
 	default:
 		d.unique(key, name, d.shared.names)
 	}
 }
 
 func (d *document) validateAppID(key, appID string) {
-	const want = "it must be the account's AppID, such as wx0123456789abcdef: letters, digits, _ and - only"
+	want := i18n.M("want.app_id")
 	switch {
 	case !d.Has(key):
-		d.Fault(key, "is missing; "+want)
+		d.Fault(key, i18n.M("fault.missing", want))
 	case d.Broken(key):
 	case appID == "":
-		d.Fault(key, "is empty; "+want)
+		d.Fault(key, i18n.M("fault.empty", want))
 	case strings.ContainsFunc(appID, notInAppID):
-		d.Fault(key, "contains a character that no AppID has; "+want)
+		d.Fault(key, i18n.M("fault.app_id_character", want))
 	default:
 		d.unique(key, appID, d.shared.appIDs)
 	}
@@ -141,8 +143,8 @@ func notInAppID(r rune) bool {
 
 // unique notes a fault where the value has been seen before.
 func (d *document) unique(key, value string, seen map[string]origin) {
-	if first := d.first(key, value, seen); first != "" {
-		d.Fault(key, "is the same as "+first+"; each account needs its own")
+	if first := d.first(key, value, seen); !first.IsZero() {
+		d.Fault(key, i18n.M("fault.same", first))
 	}
 }
 
@@ -152,13 +154,13 @@ func (d *document) validateSecret(key string, account *Account) {
 	if t := account.Token.Type; t != StableToken && t != LegacyToken {
 		for _, given := range []string{inline, file} {
 			if d.Has(given) {
-				d.Fault(given, fmt.Sprintf("is not used with token type %s; remove it", t))
+				d.Fault(given, i18n.M("fault.unused_secret", string(t)))
 			}
 		}
 		return
 	}
 	if !d.Has(inline) && !d.Has(file) {
-		d.Fault(inline, "is missing; give app_secret, or app_secret_file with the path of a file that holds it")
+		d.Fault(inline, i18n.M("fault.no_secret", "app_secret", "app_secret_file"))
 		return
 	}
 	d.validateGivenSecret(key, account)
@@ -169,28 +171,28 @@ func (d *document) validateGivenSecret(key string, account *Account) {
 	inline, file := key+".app_secret", key+".app_secret_file"
 	switch {
 	case d.Has(inline) && d.Has(file):
-		d.Fault(file, fmt.Sprintf("cannot be given together with app_secret, which is on line %d; give only one of the two", d.Place(inline).Line))
+		d.Fault(file, i18n.M("fault.together", "app_secret", strconv.Itoa(d.Place(inline).Line)))
 		return
 	case d.Broken(inline) || d.Broken(file):
 		return
 	case d.Has(inline):
-		if problem := badSecret(account.AppSecret.Reveal(), appSecret); problem != "" {
+		if problem := badSecret(account.AppSecret.Reveal(), appSecret); !problem.IsZero() {
 			d.Fault(inline, problem)
 		}
 		return
 	case !d.Has(file):
 		return
 	case account.AppSecretFile == "":
-		d.Fault(file, "is empty; it must be the path of a file that holds the secret")
+		d.Fault(file, i18n.M("fault.empty", i18n.M("want.secret_file")))
 		return
 	case looksLikeSecret(account.AppSecretFile):
-		d.Fault(file, "looks like the secret itself; it must be the path of a file, and the secret belongs under app_secret")
+		d.Fault(file, i18n.M("fault.app_secret_as_path"))
 		return
 	}
 	account.AppSecretFile = d.path(account.AppSecretFile)
 	text, err := readSecret(account.AppSecretFile, appSecret)
 	if err != nil {
-		d.fileFault(file, err.Error())
+		d.fileFault(file, problemOf(err))
 		return
 	}
 	account.fromFile = secret.New(text)
@@ -203,47 +205,47 @@ func (d *document) warnOpen(key, path string) {
 		return // Its modes say nothing of who may read.
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
-		d.warn(key, fmt.Sprintf("%s is open to others than its owner, with mode %04o; chmod 600 %s keeps them out", path, info.Mode().Perm(), path))
+		d.warn(key, i18n.M("warn.mode", path, fmt.Sprintf("%04o", info.Mode().Perm())))
 	}
 }
 
-// What a secret's file holds.
+// What a secret's file holds: keys of texts.
 const (
-	appSecret    = "the app secret"
-	refreshToken = "the refresh token"
+	appSecret    = "want.app_secret"    //nolint:gosec // a key, not a secret
+	refreshToken = "want.refresh_token" //nolint:gosec // as above
 )
 
-// readSecret returns the text of a file that holds what.
+// readSecret returns the text of a file that holds what. The error is an *i18n.Error.
 func readSecret(path, what string) (string, error) {
 	text, err := secret.ReadFile(path)
 	if err != nil {
 		return "", unreadable(path, err)
 	}
-	if problem := badSecret(text, what); problem != "" {
-		return "", fmt.Errorf("the content of %s %s", path, problem)
+	if problem := badSecret(text, what); !problem.IsZero() {
+		return "", i18n.Errorf("fault.content", path, problem)
 	}
 	return text, nil
 }
 
 // unreadable names the file and the cause.
 func unreadable(path string, err error) error {
-	return fmt.Errorf("%s cannot be read: %w; it must be a file that the exporter's user may read", path, files.Cause(err))
+	return i18n.Errorf("fault.unreadable", path, files.Cause(err))
 }
 
-// badSecret says what keeps text from being what it must be; "" if nothing does.
-func badSecret(text, what string) string {
-	want := "; it must be " + what + ", in printable ASCII without spaces"
+// badSecret says what keeps text from being what it must be; zero if nothing does.
+func badSecret(text, what string) i18n.Message {
+	want := i18n.M(what)
 	switch {
 	case text == "":
-		return "is empty" + want
+		return i18n.M("fault.empty", want)
 	case len(text) > maxSecret:
-		return "is longer than 4 KiB" + want
+		return i18n.M("fault.long", want)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "contains a space, a line break or another character that no secret has" + want
+		return i18n.M("fault.secret_character", want)
 	case len(text) < minSecret:
-		return fmt.Sprintf("has fewer than %d characters, too few to be kept out of logs and pages%s", minSecret, want)
+		return i18n.M("fault.short", minSecret, want)
 	}
-	return ""
+	return i18n.Message{}
 }
 
 // looksLikeSecret reports whether a file's name is 32 hex digits, as every app secret is. Such a name

@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
 	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/i18n"
 )
 
 // marker begins every secret of these tests. It is put together so that a search for it in the output
@@ -25,8 +27,32 @@ func mustNotLeak(t *testing.T, text string) {
 	}
 }
 
+// mustBeChinese checks that a fault has a Chinese text with the same place and key. The texts of libraries stay
+// as they are.
+func mustBeChinese(t *testing.T, p i18n.Printer, fault config.Fault) {
+	t.Helper()
+	english, translated := fault.String(), fault.In(p)
+	mustNotLeak(t, translated)
+	place := strings.TrimSuffix(english, fault.Problem.String())
+	problem, ok := strings.CutPrefix(translated, place)
+	han := strings.ContainsFunc(problem, func(r rune) bool { return unicode.Is(unicode.Han, r) })
+	if !ok || han == (fault.Problem.Key == "fault.other") || strings.Contains(translated+english, "%!") {
+		t.Errorf("%s\nis in Chinese\n%s", english, translated)
+	}
+}
+
+func chinese(t *testing.T) i18n.Printer {
+	t.Helper()
+	c, err := i18n.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.In(i18n.Chinese)
+}
+
 // Every file in testdata/bad has one fault or more; the text file of the same name has what is reported.
 func TestBadFiles(t *testing.T) {
+	printer := chinese(t)
 	files, err := filepath.Glob("testdata/bad/*.yml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("found %d files, error %v", len(files), err)
@@ -53,6 +79,7 @@ func TestBadFiles(t *testing.T) {
 				t.Fatalf("error is a %T, want Faults", err)
 			}
 			for _, fault := range faults {
+				mustBeChinese(t, printer, fault)
 				if fault.File != file && !strings.HasPrefix(fault.File, "testdata/bad/files/") || fault.Line < 1 || fault.Column < 1 {
 					t.Errorf("fault has no place: %s", fault)
 				}
@@ -90,9 +117,9 @@ func TestLoadUnreadable(t *testing.T) {
 
 func TestFaultWithoutPlace(t *testing.T) {
 	for want, fault := range map[string]config.Fault{
-		"f.yml: bad":               {File: "f.yml", Problem: "bad"},
-		"f.yml:3:5: bad":           {File: "f.yml", Line: 3, Column: 5, Problem: "bad"},
-		"f.yml:3:5: store: is bad": {File: "f.yml", Line: 3, Column: 5, Key: "store", Problem: "is bad"},
+		"f.yml: bad":               {File: "f.yml", Problem: i18n.M("fault.other", "bad")},
+		"f.yml:3:5: bad":           {File: "f.yml", Line: 3, Column: 5, Problem: i18n.M("fault.other", "bad")},
+		"f.yml:3:5: store: is bad": {File: "f.yml", Line: 3, Column: 5, Key: "store", Problem: i18n.M("fault.other", "is bad")},
 	} {
 		if got := fault.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -103,6 +130,7 @@ func TestFaultWithoutPlace(t *testing.T) {
 // What is wrong with a file of one account, in testdata/account, leaves the configuration in force and is
 // told with the account's name.
 func TestAccountFaults(t *testing.T) {
+	printer := chinese(t)
 	files, err := filepath.Glob("testdata/account/*.yml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("found %d files, error %v", len(files), err)
@@ -121,6 +149,7 @@ func TestAccountFaults(t *testing.T) {
 		var got strings.Builder
 		for _, fault := range c.AccountFaults() {
 			got.WriteString(fault.String() + "\n")
+			mustBeChinese(t, printer, fault.Fault)
 		}
 		mustNotLeak(t, got.String())
 		if diff := cmp.Diff(string(want), got.String()); diff != "" {

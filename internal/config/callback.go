@@ -1,11 +1,12 @@
 package config
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 
 	promconfig "github.com/prometheus/common/config"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/weixin/callback"
 	"weixin_exporter/weixin/secret"
 )
@@ -23,12 +24,12 @@ type Callback struct {
 	// Message also posts a signed message: the event MessageEvent or, if that is "", the test text of third-party
 	// platforms, to the account with the original id MessageTo.
 	Message      bool   `yaml:"message"`
-	MessageEvent string `yaml:"message_event,omitempty" allowed:"the type of an event, such as VIEW: letters, digits and _ only"`
-	MessageTo    string `yaml:"message_to,omitempty" allowed:"the original id of an account, such as gh_3c884a361561: letters, digits, _ and - only"`
+	MessageEvent string `yaml:"message_event,omitempty" allowed:"want.event"`
+	MessageTo    string `yaml:"message_to,omitempty" allowed:"want.original_id"`
 	// Encryption is how messages are encrypted.
 	Encryption Encryption `yaml:"encryption,omitempty"`
 	// AppID stands in encrypted messages: that of the account, or of the platform that receives them.
-	AppID string `yaml:"app_id,omitempty" allowed:"an AppID, such as wx0123456789abcdef: letters, digits, _ and - only"`
+	AppID string `yaml:"app_id,omitempty" allowed:"want.callback_app_id"`
 	// AllowMetadataAddress allows to connect to the addresses of the metadata services of clouds.
 	AllowMetadataAddress bool `yaml:"allow_metadata_address"`
 	// HTTPClient says how URL is called; nil is DefaultHTTPClient.
@@ -42,7 +43,7 @@ const AppIDInURL = "$APPID$"
 type Encryption callback.Mode
 
 // Allowed implements strictyaml.Scalar.
-func (*Encryption) Allowed() string { return "plain, compatible or safe, as it is set with Weixin" }
+func (*Encryption) Allowed() i18n.Message { return i18n.M("want.encryption") }
 
 // SetText implements strictyaml.Scalar.
 func (e *Encryption) SetText(text string) bool {
@@ -67,31 +68,31 @@ func (c *Callback) CurrentAESKey() (secret.Value, error) {
 	return readChecked(c.AESKeyFile, badAESKey)
 }
 
-// readChecked returns the secret in a file; bad says what is wrong with a text, "" if nothing is.
-func readChecked(path string, bad func(string) string) (secret.Value, error) {
+// readChecked returns the secret in a file; bad says what is wrong with a text, zero if nothing is.
+func readChecked(path string, bad func(string) i18n.Message) (secret.Value, error) {
 	text, err := secret.ReadFile(path)
 	if err != nil {
 		return secret.Value{}, unreadable(path, err)
 	}
-	if problem := bad(text); problem != "" {
-		return secret.Value{}, fmt.Errorf("the content of %s %s", path, problem)
+	if problem := bad(text); !problem.IsZero() {
+		return secret.Value{}, i18n.Errorf("fault.content", path, problem)
 	}
 	return secret.New(text), nil
 }
 
-// badCallbackToken says what is wrong with a token; "" if nothing is. Weixin takes 3 to 32 letters and digits.
-func badCallbackToken(text string) string {
+// badCallbackToken says what is wrong with a token; zero if nothing is. Weixin takes 3 to 32 letters and digits.
+func badCallbackToken(text string) i18n.Message {
 	if len(text) < 3 || len(text) > 32 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "is not a token; it must be the token that is set with Weixin together with the URL, 3 to 32 letters and digits"
+		return i18n.M("fault.callback_token")
 	}
-	return ""
+	return i18n.Message{}
 }
 
-func badAESKey(text string) string {
+func badAESKey(text string) i18n.Message {
 	if _, err := callback.ParseKey(text); err != nil {
-		return "is not an EncodingAESKey; it must be the one that is set with Weixin together with the URL, 43 letters and digits"
+		return i18n.M("fault.aes_key")
 	}
-	return ""
+	return i18n.Message{}
 }
 
 // validateCallback checks the callback of an account, which may be nil.
@@ -108,7 +109,7 @@ func (d *document) validateCallback(key string, a *Account) {
 		}
 	}
 	d.validateMessage(key, a)
-	d.validateSecretPath(key+".aes_key_file", &c.AESKeyFile, "the EncodingAESKey", func() error { _, err := c.CurrentAESKey(); return err })
+	d.validateSecretPath(key+".aes_key_file", &c.AESKeyFile, i18n.M("want.aes_key_file"), func() error { _, err := c.CurrentAESKey(); return err })
 	c.fillIn(a)
 }
 
@@ -118,12 +119,12 @@ func (d *document) validateMessage(key string, a *Account) {
 	encryption := callback.Mode(c.Encryption)
 	switch {
 	case (encryption == callback.Compatible || encryption == callback.Safe) && !d.Has(key+".aes_key_file"):
-		d.Fault(key+".encryption", fmt.Sprintf("is %s, which needs aes_key_file with the path of a file that holds the EncodingAESKey", encryption))
+		d.Fault(key+".encryption", i18n.M("fault.no_aes_key", string(encryption)))
 	case encryption == callback.Plain && d.Has(key+".aes_key_file"):
-		d.Fault(key+".aes_key_file", "is not used where encryption is plain; remove one of the two")
+		d.Fault(key+".aes_key_file", i18n.M("fault.unused_aes_key"))
 	}
 	if direct := a.Token.Type == StableToken || a.Token.Type == LegacyToken; c.Message && direct && c.MessageEvent == "" {
-		d.Fault(key+".message", "needs message_event with the type of the event to post: the test text that is posted without it is known to programs of third-party platforms only")
+		d.Fault(key+".message", i18n.M("fault.no_event"))
 	}
 }
 
@@ -150,14 +151,14 @@ func (c *Callback) fillIn(a *Account) {
 }
 
 func (d *document) validateCallbackURL(key string, given secret.URL) {
-	const want = "the http or https URL that is set with Weixin, with a host and no fragment, such as https://shop.example/weixin"
+	want := i18n.M("want.callback_url")
 	u, err := given.Parse()
 	switch {
 	case d.Broken(key):
 	case !d.Has(key):
-		d.Fault(key, "is missing; it must be "+want)
+		d.Fault(key, i18n.M("fault.missing", want))
 	case err != nil || !isHTTP(u) || strings.Contains(given.Reveal(), "#"):
-		d.Fault(key, "must be "+want)
+		d.Fault(key, i18n.M("fault.must", want))
 	}
 }
 
@@ -165,34 +166,34 @@ func (d *document) validateCallbackToken(key string, c *Callback) {
 	inline, file := key+".token", key+".token_file"
 	switch {
 	case d.Has(inline) && d.Has(file):
-		d.Fault(file, fmt.Sprintf("cannot be given together with token, which is on line %d; give only one of the two", d.Place(inline).Line))
+		d.Fault(file, i18n.M("fault.together", "token", strconv.Itoa(d.Place(inline).Line)))
 	case d.Broken(inline):
 	case d.Has(inline):
-		if problem := badCallbackToken(c.Token.Reveal()); problem != "" {
+		if problem := badCallbackToken(c.Token.Reveal()); !problem.IsZero() {
 			d.Fault(inline, problem)
 		}
 	case !d.Has(file):
-		d.Fault(inline, "is missing; give token, or token_file with the path of a file that holds it")
+		d.Fault(inline, i18n.M("fault.no_secret", "token", "token_file"))
 	default:
-		d.validateSecretPath(file, &c.TokenFile, "the token", func() error { _, err := c.CurrentToken(); return err })
+		d.validateSecretPath(file, &c.TokenFile, i18n.M("want.callback_token_file"), func() error { _, err := c.CurrentToken(); return err })
 	}
 }
 
 // validateSecretPath joins the path of a file that holds a secret, and reads the file.
-func (d *document) validateSecretPath(key string, path *string, what string, read func() error) {
+func (d *document) validateSecretPath(key string, path *string, want i18n.Message, read func() error) {
 	switch {
 	case !d.Has(key) || d.Broken(key):
 		return
 	case *path == "":
-		d.Fault(key, "is empty; it must be the path of a file that holds "+what)
+		d.Fault(key, i18n.M("fault.empty", want))
 		return
-	case looksLikeSecret(*path) || badAESKey(*path) == "":
-		d.Fault(key, "looks like the secret itself; it must be the path of a file that holds "+what)
+	case looksLikeSecret(*path) || badAESKey(*path).IsZero():
+		d.Fault(key, i18n.M("fault.is_secret", want))
 		return
 	}
 	*path = d.path(*path)
 	if err := read(); err != nil {
-		d.fileFault(key, err.Error())
+		d.fileFault(key, problemOf(err))
 		return
 	}
 	d.warnOpen(key, *path)

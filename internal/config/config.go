@@ -2,12 +2,12 @@
 package config
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"time"
 
 	"weixin_exporter/internal/files"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/strictyaml"
 
 	"github.com/prometheus/common/model"
@@ -59,7 +59,7 @@ func Default() Config {
 func Load(path string) (*Config, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: the configuration cannot be read: %w; name a readable file with --config.file", path, files.Cause(err))
+		return nil, i18n.Errorf("fault.config_file", path, files.Cause(err))
 	}
 	return Parse(path, content)
 }
@@ -74,10 +74,10 @@ func Parse(file string, content []byte) (*Config, error) {
 	}
 	c := Default()
 	if d.IsEmpty() {
-		d.Fault("", "the file is empty; it needs "+rootKeys)
+		d.Fault("", i18n.M("fault.no_content"))
 		return nil, d.Faults()
 	}
-	d.Decode(&c, "")
+	d.Decode(&c, i18n.Message{})
 	documents := []*document{d}
 	if d.IsMapping() {
 		d.validateAccounts(c.Accounts, "accounts")

@@ -1,17 +1,16 @@
 package config
 
 import (
-	"fmt"
+	"errors"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	promconfig "github.com/prometheus/common/config"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/strictyaml"
 )
-
-// rootKeys says what a configuration needs.
-const rootKeys = "accounts, with at least one account's name, app_id and app_secret or app_secret_file, or account_files"
 
 // document is a file that is being checked.
 type document struct {
@@ -78,19 +77,19 @@ func (d *document) remember(target any, text, key string) {
 	}
 }
 
-// first records that a value is given under the key. It returns where the value was given before, in words;
-// "" if it is new.
-func (d *document) first(key, value string, seen map[string]origin) string {
+// first records that a value is given under the key. It returns where the value was given before; zero if it
+// is new.
+func (d *document) first(key, value string, seen map[string]origin) i18n.Message {
 	former, ok := seen[value]
 	if !ok {
 		seen[value] = origin{d, key}
-		return ""
+		return i18n.Message{}
 	}
-	line := former.document.Place(former.key).Line
+	line := strconv.Itoa(former.document.Place(former.key).Line)
 	if former.document == d {
-		return fmt.Sprintf("%s on line %d", former.key, line)
+		return i18n.M("place.line", former.key, line)
 	}
-	return fmt.Sprintf("%s in %s on line %d", former.key, former.document.File, line)
+	return i18n.M("place.file", former.key, former.document.File, line)
 }
 
 // path joins a relative path with the folder of the file.
@@ -103,7 +102,7 @@ func (d *document) path(name string) string {
 
 // fileFault adds a fault of a file that a key names. If the key is one of an account it is a fault of that
 // account alone, since the file can be fixed while the others run, and otherwise one of the configuration.
-func (d *document) fileFault(key, problem string) {
+func (d *document) fileFault(key string, problem i18n.Message) {
 	if !strings.HasPrefix(key, "accounts[") && !strings.HasPrefix(key, "[") {
 		d.Fault(key, problem)
 		return
@@ -117,4 +116,14 @@ func (d *document) fileFault(key, problem string) {
 // faulty returns the number of faults of either kind.
 func (d *document) faulty() int { return len(d.Faults()) + len(d.fileFaults) }
 
-func (d *document) warn(key, problem string) { d.warnings = append(d.warnings, d.Remark(key, problem)) }
+func (d *document) warn(key string, problem i18n.Message) {
+	d.warnings = append(d.warnings, d.Remark(key, problem))
+}
+
+// problemOf returns the message of an error, or its text.
+func problemOf(err error) i18n.Message {
+	if e, ok := errors.AsType[*i18n.Error](err); ok {
+		return e.Message
+	}
+	return i18n.M("fault.other", err.Error())
+}

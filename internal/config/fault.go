@@ -2,8 +2,9 @@ package config
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/strictyaml"
 )
 
@@ -23,7 +24,15 @@ type AccountFault struct {
 
 // String returns the fault with the account's name.
 func (f AccountFault) String() string {
-	return fmt.Sprintf("%v (account %q alone)", f.Fault, f.Account)
+	return f.Message().String()
+}
+
+// In returns the fault with the account's name in the printer's language.
+func (f AccountFault) In(p i18n.Printer) string { return p.Message(f.Message()) }
+
+// Message returns the fault with the account's name.
+func (f AccountFault) Message() i18n.Message {
+	return i18n.M("fault.account", f.Fault, strconv.Quote(f.Account))
 }
 
 // Abridged returns err with only the first fault if it is Faults with several, for messages of one line.
@@ -32,5 +41,5 @@ func Abridged(err error) error {
 	if !ok || len(faults) < 2 {
 		return err
 	}
-	return fmt.Errorf("%v (and %d more; weixin_exporter check shows all)", faults[0], len(faults)-1)
+	return i18n.Errorf("fault.more", faults[0], len(faults)-1)
 }

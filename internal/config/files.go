@@ -1,8 +1,6 @@
 package config
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -10,7 +8,9 @@ import (
 	"strings"
 
 	"weixin_exporter/internal/files"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/strictyaml"
+	"weixin_exporter/weixin/secret"
 )
 
 // accountFile is a file that a pattern of account_files matches.
@@ -35,7 +35,7 @@ func (d *document) readAccountFiles(c *Config) []*document {
 	for _, file := range files {
 		content, err := readRegular(file.path)
 		if err != nil {
-			d.Fault(file.key, err.Error())
+			d.Fault(file.key, problemOf(err))
 			continue
 		}
 		read := newDocument(file.path, d.shared)
@@ -46,9 +46,9 @@ func (d *document) readAccountFiles(c *Config) []*document {
 	switch {
 	case len(c.Accounts) > 0 || !sound || d.Broken("accounts") || d.Broken("account_files"):
 	case d.Has("account_files"):
-		d.Fault("account_files", "no account is given, neither under accounts nor in a file that matches; add at least one")
+		d.Fault("account_files", i18n.M("fault.no_account_in_files"))
 	default:
-		d.Fault("accounts", "no account is given; list at least one with name, app_id and app_secret or app_secret_file")
+		d.Fault("accounts", i18n.M("fault.no_account"))
 	}
 	return documents
 }
@@ -59,20 +59,19 @@ func (d *document) accounts(content []byte) []Account {
 		return nil
 	}
 	var accounts []Account
-	d.Decode(&accounts, "a list of accounts, each as under accounts in the configuration")
+	d.Decode(&accounts, i18n.M("want.accounts"))
 	d.validateAccounts(accounts, "")
 	return accounts
 }
 
 // validatePattern joins a pattern with the folder of the file.
 func (d *document) validatePattern(key string, pattern *string) {
-	const want = "it must be the path of a file that holds accounts, or a pattern such as accounts.d/*.yml"
 	if *pattern == "" {
-		d.Fault(key, "is empty; "+want)
+		d.Fault(key, i18n.M("fault.empty", i18n.M("want.pattern")))
 		return
 	}
 	if _, err := filepath.Match(*pattern, ""); err != nil {
-		d.Fault(key, "is not a valid pattern; a [ needs its ], and a \\ a character after it")
+		d.Fault(key, i18n.M("fault.pattern"))
 		return
 	}
 	if !filepath.IsAbs(*pattern) {
@@ -93,13 +92,13 @@ func (d *document) matches(patterns []string) []accountFile {
 			folder := fixedFolder(pattern)
 			// What cannot be listed matches nothing, which must not pass for an empty folder.
 			if _, err := os.ReadDir(folder); err != nil && !os.IsNotExist(err) {
-				d.Fault(key, fmt.Sprintf("%s cannot be listed: %v; it must be a folder that the exporter's user may read", folder, files.Cause(err)))
+				d.Fault(key, i18n.M("fault.unlistable", folder, files.Cause(err)))
 				continue
 			}
 		}
 		paths, err := filepath.Glob(pattern)
 		if err == nil && len(paths) == 0 && !wild {
-			d.Fault(key, "there is no file "+unquoted(pattern)+"; give the path of a file that holds accounts, or a pattern such as accounts.d/*.yml")
+			d.Fault(key, i18n.M("fault.no_file", unquoted(pattern), i18n.M("want.pattern")))
 		}
 		for _, path := range paths {
 			found = append(found, accountFile{filepath.Clean(path), key})
@@ -110,7 +109,7 @@ func (d *document) matches(patterns []string) []accountFile {
 	return slices.DeleteFunc(found, func(f accountFile) bool {
 		path := realName(f.path)
 		if path == own {
-			d.Fault(f.key, "matches the configuration itself; keep account files in a folder of their own, such as accounts.d/*.yml")
+			d.Fault(f.key, i18n.M("fault.matches_itself"))
 		}
 		again := seen[path] || path == own
 		seen[path] = true
@@ -122,7 +121,7 @@ func (d *document) matches(patterns []string) []accountFile {
 func readRegular(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("is not a regular file")
+		err = secret.ErrNotRegular
 	}
 	if err != nil {
 		return nil, unreadable(path, err)

@@ -13,6 +13,7 @@ import (
 	promconfig "github.com/prometheus/common/config"
 
 	"weixin_exporter/internal/httpclient"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -53,7 +54,7 @@ func (d *document) checkHTTPConfig(c *promconfig.HTTPClientConfig, key string, b
 	c.SetDirectory(d.path("."))
 	if c.FollowRedirects {
 		c.FollowRedirects = false
-		d.warn(key+".follow_redirects", "has no effect: redirects are not followed, since credentials would go along; remove it")
+		d.warn(key+".follow_redirects", i18n.M("warn.follow_redirects"))
 	}
 	if d.faulty() > before || c.Validate() != nil || !d.shared.isUsable(c) {
 		d.validateHTTPConfig(c, key, b)
@@ -65,17 +66,16 @@ func (d *document) checkHTTPConfig(c *promconfig.HTTPClientConfig, key string, b
 		}
 	}
 	if c.TLSConfig.InsecureSkipVerify && strings.HasSuffix(key, ".callback.http_config") {
-		d.warn(key+".tls_config.insecure_skip_verify", "an expired or wrong certificate is not noticed, which Weixin refuses; name the certificate's issuer in ca_file instead")
+		d.warn(key+".tls_config.insecure_skip_verify", i18n.M("warn.skip_verify.callback"))
 	} else if c.TLSConfig.InsecureSkipVerify {
-		server, read := "the token server", "access tokens"
+		server := "token_server"
 		switch {
 		case key == "weixin.http_config":
-			server, read = "Weixin", "app secrets and access tokens"
+			server = "weixin"
 		case strings.HasPrefix(key, "remote_write["):
-			server, read = "the receiver", "what authenticates there"
+			server = "receiver"
 		}
-		d.warn(key+".tls_config.insecure_skip_verify",
-			"anyone between the exporter and "+server+" can read "+read+"; name the certificate's issuer in ca_file instead")
+		d.warn(key+".tls_config.insecure_skip_verify", i18n.M("warn.skip_verify."+server))
 	}
 }
 
@@ -89,7 +89,7 @@ func (s *shared) isUsable(c *promconfig.HTTPClientConfig) bool {
 func (d *document) validateHTTPConfig(c *promconfig.HTTPClientConfig, key string, b *httpBlock) {
 	for _, file := range b.files {
 		if err := readable(d.path(file.path)); err != nil {
-			d.fileFault(file.key, err.Error())
+			d.fileFault(file.key, problemOf(err))
 		}
 	}
 	ofFile := d.Fault
@@ -99,7 +99,7 @@ func (d *document) validateHTTPConfig(c *promconfig.HTTPClientConfig, key string
 	checks := []struct {
 		key   string
 		check func() error
-		note  func(key, problem string)
+		note  func(key string, problem i18n.Message)
 	}{
 		{key + ".tls_config", c.TLSConfig.Validate, d.Fault},
 		{key + ".tls_config", func() error { return readTLS(&c.TLSConfig) }, ofFile},
@@ -159,7 +159,7 @@ func validateOAuth2(o *promconfig.OAuth2) error {
 		return fmt.Errorf("tls_config: %w", err)
 	}
 	if u, err := url.Parse(o.TokenURL); o.TokenURL != "" && (err != nil || !isHTTP(u)) {
-		return errors.New("token_url must be an http or https URL with a host")
+		return i18n.Errorf("fault.token_url")
 	}
 	return o.Validate()
 }
@@ -182,8 +182,13 @@ func (b *httpBlock) remember(target any, value, key string) {
 	}
 }
 
-// masked returns the text of a library's error in which no secret of the block is left.
-func (b *httpBlock) masked(err error) string { return b.hidden.Mask(err.Error()) }
+// masked returns the text of an error, mostly one of a library, in which no secret of the block is left.
+func (b *httpBlock) masked(err error) i18n.Message {
+	if own, ok := errors.AsType[*i18n.Error](err); ok {
+		return own.Message
+	}
+	return i18n.M("fault.other", b.hidden.Mask(err.Error()))
+}
 
 // readable opens a file for a moment.
 func readable(path string) error {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"weixin_exporter/internal/i18n"
 )
 
 const maxHistoryDays = 4000
@@ -12,13 +14,13 @@ const maxHistoryDays = 4000
 // Refresh says which days are requested, and when.
 type Refresh struct {
 	// Interval is how often the exporter checks what is due.
-	Interval model.Duration `yaml:"interval" allowed:"a duration above 0 and at most 1d, such as 15m"`
+	Interval model.Duration `yaml:"interval" allowed:"want.interval"`
 	// ReadyAt is the China time before which yesterday is not requested.
-	ReadyAt TimeOfDay `yaml:"ready_at" allowed:"a China time of the form \"HH:MM\", \"00:00\" to \"23:59\""`
+	ReadyAt TimeOfDay `yaml:"ready_at" allowed:"want.ready_at"`
 	// History is how far back days are filled: whole days, 1d is only yesterday.
-	History model.Duration `yaml:"history" allowed:"a number of whole days from 1d to 4000d, such as 30d"`
+	History model.Duration `yaml:"history" allowed:"want.history"`
 	// RecheckAfter is how long after its first response a day is requested once more; 0 is never.
-	RecheckAfter model.Duration `yaml:"recheck_after" allowed:"a duration such as 24h, or 0 for never"`
+	RecheckAfter model.Duration `yaml:"recheck_after" allowed:"want.recheck_after"`
 }
 
 // HistoryDays returns History as a number of days.
@@ -40,7 +42,7 @@ func (t TimeOfDay) String() string {
 func (t TimeOfDay) MarshalYAML() (any, error) { return t.String(), nil }
 
 // Allowed implements strictyaml.Scalar.
-func (t *TimeOfDay) Allowed() string { return `a time of the form "HH:MM"` }
+func (t *TimeOfDay) Allowed() i18n.Message { return i18n.M("want.time_of_day") }
 
 // SetText implements strictyaml.Scalar.
 func (t *TimeOfDay) SetText(text string) bool {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"weixin_exporter/internal/history"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/strictyaml"
 	"weixin_exporter/weixin/secret"
 )
@@ -30,7 +30,9 @@ const (
 )
 
 // Allowed implements strictyaml.Scalar.
-func (*ProtobufMessage) Allowed() string { return string(WriteV1 + " or " + WriteV2) }
+func (*ProtobufMessage) Allowed() i18n.Message {
+	return i18n.M("type.either", string(WriteV1), string(WriteV2))
+}
 
 // SetText implements strictyaml.Scalar.
 func (m *ProtobufMessage) SetText(text string) bool {
@@ -41,19 +43,19 @@ func (m *ProtobufMessage) SetText(text string) bool {
 // RemoteWrite is an endpoint that the history is sent to. Its keys are those of Prometheus.
 type RemoteWrite struct {
 	// URL is http or https with a host; user, password and query may be secrets.
-	URL secret.URL `yaml:"url" allowed:"an http or https URL with a host and no fragment, such as http://prometheus:9090/api/v1/write"`
+	URL secret.URL `yaml:"url" allowed:"want.receiver_url"`
 	// Name, if there is one, is what the store calls the endpoint; unique.
 	Name string `yaml:"name,omitempty"`
 	// Headers are sent with each request.
 	Headers map[string]secret.Value `yaml:"headers,omitempty"`
 	// RemoteTimeout bounds one request.
-	RemoteTimeout model.Duration `yaml:"remote_timeout" allowed:"a duration above 0, such as 30s"`
+	RemoteTimeout model.Duration `yaml:"remote_timeout" allowed:"want.remote_timeout"`
 	// ProtobufMessage is the version of the protocol to begin with.
 	ProtobufMessage ProtobufMessage `yaml:"protobuf_message"`
 	// MaxSamplesPerSend is how many samples a request holds at most.
-	MaxSamplesPerSend int `yaml:"max_samples_per_send" allowed:"a whole number from 1 to 100000"`
+	MaxSamplesPerSend int `yaml:"max_samples_per_send" allowed:"want.max_samples"`
 	// MaxAge is how old a day may be to be sent.
-	MaxAge model.Duration `yaml:"max_age" allowed:"a duration from 1d to 4000d, such as 30d"`
+	MaxAge model.Duration `yaml:"max_age" allowed:"want.max_age"`
 	// ExternalLabels are added to all series.
 	ExternalLabels map[string]string `yaml:"external_labels,omitempty"`
 	// HTTPClient holds authentication, TLS and proxy; its relative paths have been joined with the
@@ -79,7 +81,7 @@ func NewRemoteWrite(urls ...string) ([]RemoteWrite, error) {
 	endpoints := make([]RemoteWrite, len(urls))
 	for i, text := range urls {
 		if _, ok := parseEndpoint(text); !ok {
-			return nil, fmt.Errorf("must be %s", strictyaml.Allowed(RemoteWrite{}, "url"))
+			return nil, i18n.Errorf("fault.must", strictyaml.Allowed(RemoteWrite{}, "url"))
 		}
 		endpoints[i] = DefaultRemoteWrite()
 		endpoints[i].URL = secret.NewURL(text)
@@ -87,7 +89,7 @@ func NewRemoteWrite(urls ...string) ([]RemoteWrite, error) {
 	label(endpoints)
 	for i, e := range endpoints {
 		if slices.ContainsFunc(endpoints[:i], func(other RemoteWrite) bool { return other.Key() == e.Key() }) {
-			return nil, fmt.Errorf("%s is given twice", e.Key())
+			return nil, i18n.Errorf("fault.receiver_twice", e.Key())
 		}
 	}
 	return endpoints, nil
@@ -162,12 +164,12 @@ func (d *document) validateRemoteWrite(endpoints []RemoteWrite) {
 		_, ok := parseEndpoint(w.URL.Reveal())
 		switch {
 		case !d.Has(key + ".url"):
-			d.Fault(key+".url", "is missing; name the receiver's address, such as http://prometheus:9090/api/v1/write")
+			d.Fault(key+".url", i18n.M("fault.missing", strictyaml.Allowed(RemoteWrite{}, "url")))
 		case !ok:
 			d.Refuse(key + ".url")
 		}
 		if d.Has(key+".name") && (w.Name == "" || strings.ContainsFunc(w.Name, isControl)) {
-			d.Fault(key+".name", "must be text without control characters, or leave the key out")
+			d.Fault(key+".name", i18n.M("fault.endpoint_name"))
 		}
 		if w.RemoteTimeout <= 0 {
 			d.Refuse(key + ".remote_timeout")
@@ -181,8 +183,8 @@ func (d *document) validateRemoteWrite(endpoints []RemoteWrite) {
 		d.validateHeaders(w.Headers, key+".headers")
 		d.validateExternalLabels(w.ExternalLabels, key+".external_labels")
 		if name := w.Key(); name != "" {
-			if first := d.first(key, name, seen); first != "" {
-				d.Fault(key, "is the same endpoint as "+first+"; give each of them a name of its own, since the store tells them apart by name, or else by URL without user and query")
+			if first := d.first(key, name, seen); !first.IsZero() {
+				d.Fault(key, i18n.M("fault.same_endpoint", first))
 			}
 		}
 	}
@@ -203,13 +205,13 @@ func (d *document) validateHeaders(headers map[string]secret.Value, key string) 
 		child := strictyaml.Join(key, strictyaml.ShownKey(name))
 		switch canonical := http.CanonicalHeaderKey(name); {
 		case canonical == "Authorization":
-			d.Fault(child, "is set by authorization, basic_auth or oauth2; use one of these")
+			d.Fault(child, i18n.M("fault.header_authorization"))
 		case slices.Contains(reserved(), canonical):
-			d.Fault(child, "is set by the protocol; remove it")
+			d.Fault(child, i18n.M("fault.header_reserved"))
 		case !isToken(name):
-			d.Fault(child, "is not a name of a header; it may have letters, digits and hyphens")
+			d.Fault(child, i18n.M("fault.header_name"))
 		case strings.ContainsFunc(headers[name].Reveal(), isControl):
-			d.Fault(child, "must be text without control characters")
+			d.Fault(child, i18n.M("fault.must", i18n.M("want.header")))
 		}
 	}
 }
@@ -219,11 +221,11 @@ func (d *document) validateExternalLabels(labels map[string]string, key string) 
 		child := strictyaml.Join(key, strictyaml.ShownKey(name))
 		switch {
 		case name == history.AccountLabel || name == model.MetricNameLabel:
-			d.Fault(child, "every series of the history has this label already; choose another name")
+			d.Fault(child, i18n.M("fault.label_taken"))
 		case !model.LegacyValidation.IsValidLabelName(name) || strings.HasPrefix(name, model.ReservedLabelPrefix):
-			d.Fault(child, "is not a name of a label: letters, digits and _, not beginning with a digit or __")
+			d.Fault(child, i18n.M("fault.label_name"))
 		case labels[name] == "":
-			d.Fault(child, "has no value; remove it")
+			d.Fault(child, i18n.M("fault.label_empty"))
 		}
 	}
 }

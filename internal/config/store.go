@@ -1,19 +1,20 @@
 package config
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"weixin_exporter/internal/i18n"
 )
 
 // Store says where known days are stored.
 type Store struct {
 	// Path is the database file, joined with the folder of the configuration if it was relative;
 	// "" keeps everything in memory.
-	Path string `yaml:"path" allowed:"the path of a file, or \"\" to keep everything in memory"`
+	Path string `yaml:"path" allowed:"want.store_path"`
 	// Retention is how long a day is kept: whole days; 0 is for ever.
-	Retention model.Duration `yaml:"retention" allowed:"a number of whole days, such as 400d, or 0 for ever"`
+	Retention model.Duration `yaml:"retention" allowed:"want.retention"`
 }
 
 // RetentionDays returns Retention as a number of days; 0 is for ever.
@@ -24,7 +25,7 @@ func (d *document) validateStore(s *Store, history Refresh) {
 		d.Refuse("store.retention")
 	}
 	if s.Retention > 0 && s.Retention < history.History && !d.Broken("refresh.history") {
-		d.Fault("store.retention", fmt.Sprintf("must not be shorter than refresh.history, which is %s, or 0 for ever", history.History))
+		d.Fault("store.retention", i18n.M("fault.retention", history.History.String()))
 	}
 	s.Path = d.path(s.Path)
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"weixin_exporter/internal/access"
 	"weixin_exporter/internal/files"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/strictyaml"
 	"weixin_exporter/weixin/secret"
 )
@@ -42,7 +42,7 @@ type Token struct {
 // those of Token.
 type ComponentToken struct {
 	// Type is FileToken or URLToken.
-	Type       TokenType                    `yaml:"type" allowed:"file or url"`
+	Type       TokenType                    `yaml:"type" allowed:"want.component_token_type"`
 	Path       string                       `yaml:"path,omitempty"`
 	URL        secret.URL                   `yaml:"url,omitempty"`
 	TokenPath  string                       `yaml:"token_path,omitempty"`
@@ -67,7 +67,7 @@ const (
 )
 
 // Allowed implements strictyaml.Scalar.
-func (*TokenType) Allowed() string { return "stable_token, token, file, url or authorizer" }
+func (*TokenType) Allowed() i18n.Message { return i18n.M("want.token_type") }
 
 // SetText implements strictyaml.Scalar.
 func (t *TokenType) SetText(text string) bool {
@@ -104,8 +104,7 @@ func (d *document) validateToken(key string, t *Token) bool {
 	switch t.Type {
 	case StableToken:
 	case LegacyToken:
-		d.warn(key+".type", "every token from /cgi-bin/token invalidates the one that other services of this account use, "+
-			"which logs them out; stable_token does not")
+		d.warn(key+".type", i18n.M("warn.legacy_token"))
 	case FileToken:
 		if d.validateTokenPath(key+".path", &t.Path) {
 			d.warnShared(key+".path", absolute(t.Path))
@@ -124,91 +123,89 @@ func (d *document) validateToken(key string, t *Token) bool {
 func (d *document) refuseOthers(key string, used TokenType, names ...string) {
 	for _, name := range names {
 		if owners := typesOf(name); !slices.Contains(owners, used) && d.Has(key+"."+name) {
-			d.Fault(key+"."+name, fmt.Sprintf("belongs to token type %s, and this one is of type %s; remove it, or change the type",
-				either(owners), used))
+			d.Fault(key+"."+name, i18n.M("fault.other_type", either(owners), string(used)))
 		}
 	}
 }
 
-// either returns the types as an error names them.
-func either(types []TokenType) string {
-	names := make([]string, len(types))
-	for i, t := range types {
-		names[i] = string(t)
+// either names one or two types.
+func either(types []TokenType) i18n.Message {
+	if len(types) == 1 {
+		return i18n.M("type.one", string(types[0]))
 	}
-	return strings.Join(names, " or ")
+	return i18n.M("type.either", string(types[0]), string(types[1]))
 }
 
 // validateTokenKeys checks the keys that lead to the token in a JSON object.
 func (d *document) validateTokenKeys(key, path string) {
-	const want = "the keys that lead to the token in a JSON object, joined by dots, such as data.token"
+	want := i18n.M("want.token_keys")
 	switch {
 	case !d.Has(key) || d.Broken(key):
 	case looksLikeToken(path):
-		d.Fault(key, "looks like the token itself; it must be "+want)
+		d.Fault(key, i18n.M("fault.is_token", want))
 	case slices.Contains(strings.Split(path, "."), "") || strings.ContainsFunc(path, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
-		d.Fault(key, "must be "+want)
+		d.Fault(key, i18n.M("fault.must", want))
 	}
 }
 
 // warnShared notes if two accounts have their access token from the same place.
 func (d *document) warnShared(key, source string) {
-	if first := d.first(key, source, d.shared.sources); first != "" {
-		d.warn(key, "is the same as "+first+"; an access token belongs to one account, whose figures both would show")
+	if first := d.first(key, source, d.shared.sources); !first.IsZero() {
+		d.warn(key, i18n.M("warn.same_source", first))
 	}
 }
 
 // validateTokenPath joins the path and reports whether it is good.
 func (d *document) validateTokenPath(key string, path *string) bool {
-	const want = "it must be the path of the file that holds the access token"
+	want := i18n.M("want.token_file")
 	switch {
 	case d.Broken(key):
 		return false
 	case !d.Has(key):
-		d.Fault(key, "is missing; "+want)
+		d.Fault(key, i18n.M("fault.missing", want))
 		return false
 	case *path == "":
-		d.Fault(key, "is empty; "+want)
+		d.Fault(key, i18n.M("fault.empty", want))
 		return false
 	case looksLikeToken(*path):
-		d.Fault(key, "looks like the token itself; "+want)
+		d.Fault(key, i18n.M("fault.is_token", want))
 		return false
 	}
 	*path = d.path(*path)
 	if info, err := os.Stat(*path); err == nil && info.IsDir() {
-		d.fileFault(key, *path+" is a folder; "+want)
+		d.fileFault(key, i18n.M("fault.is_folder", *path, want))
 	}
 	return true
 }
 
 // validateTokenURL reports whether the URL is good.
 func (d *document) validateTokenURL(key string, given secret.URL) bool {
-	const want = "an http or https URL with a host and no fragment, such as https://tokens.example/shop"
+	want := i18n.M("want.token_url")
 	u, err := given.Parse()
 	switch {
 	case d.Broken(key):
 		return false
 	case !d.Has(key):
-		d.Fault(key, "is missing; it must be "+want)
+		d.Fault(key, i18n.M("fault.missing", want))
 		return false
 	case err != nil || !isHTTP(u) || strings.Contains(given.Reveal(), "#"):
-		d.Fault(key, "must be "+want)
+		d.Fault(key, i18n.M("fault.must", want))
 		return false
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		d.warn(key, "access tokens cross the network in the clear; https protects them")
+		d.warn(key, i18n.M("warn.clear", i18n.M("warn.clear.tokens")))
 	}
 	return true
 }
 
 func (d *document) validateAuthorizer(key string, t *Token) {
-	const want = "it must be the AppID of the third-party platform: letters, digits, _ and - only"
+	want := i18n.M("want.platform_app_id")
 	switch id := key + ".component_app_id"; {
 	case !d.Has(id):
-		d.Fault(id, "is missing; "+want)
+		d.Fault(id, i18n.M("fault.missing", want))
 	case t.ComponentAppID == "":
-		d.Fault(id, "is empty; "+want)
+		d.Fault(id, i18n.M("fault.empty", want))
 	case strings.ContainsFunc(t.ComponentAppID, notInAppID):
-		d.Fault(id, "contains a character that no AppID has; "+want)
+		d.Fault(id, i18n.M("fault.app_id_character", want))
 	}
 	d.validateComponent(key+".component_access_token", t.ComponentAccessToken)
 	d.validateRefreshToken(key+".refresh_token_file", t)
@@ -219,7 +216,7 @@ func (d *document) validateComponent(key string, t *ComponentToken) {
 	case d.Broken(key) || d.Broken(key+".type"):
 		return
 	case t == nil:
-		d.Fault(key, "is missing; it must say where the platform's own access token comes from: type file with path, or type url with url")
+		d.Fault(key, i18n.M("fault.no_component_token"))
 		return
 	}
 	switch t.Type {
@@ -228,7 +225,7 @@ func (d *document) validateComponent(key string, t *ComponentToken) {
 	case URLToken:
 		d.validateTokenURL(key+".url", t.URL)
 	case "":
-		d.Fault(key+".type", "is missing; it must be "+strictyaml.Allowed(ComponentToken{}, "type"))
+		d.Fault(key+".type", i18n.M("fault.missing", strictyaml.Allowed(ComponentToken{}, "type")))
 		return
 	default:
 		d.Refuse(key + ".type")
@@ -240,28 +237,28 @@ func (d *document) validateComponent(key string, t *ComponentToken) {
 
 // validateRefreshToken checks that the file holds a token and that it can be replaced.
 func (d *document) validateRefreshToken(key string, t *Token) {
-	const want = "it must be the path of a file that holds the account's refresh token"
+	want := i18n.M("want.refresh_token_file")
 	switch {
 	case d.Broken(key):
 		return
 	case !d.Has(key):
-		d.Fault(key, "is missing; "+want)
+		d.Fault(key, i18n.M("fault.missing", want))
 		return
 	case t.RefreshTokenFile == "":
-		d.Fault(key, "is empty; "+want)
+		d.Fault(key, i18n.M("fault.empty", want))
 		return
 	case looksLikeToken(t.RefreshTokenFile):
-		d.Fault(key, "looks like the token itself; "+want)
+		d.Fault(key, i18n.M("fault.is_token", want))
 		return
 	}
 	t.RefreshTokenFile = d.path(t.RefreshTokenFile)
 	d.unique(key, absolute(t.RefreshTokenFile), d.shared.rotated)
 	if _, err := readSecret(t.RefreshTokenFile, refreshToken); err != nil {
-		d.fileFault(key, err.Error())
+		d.fileFault(key, problemOf(err))
 		return
 	}
 	if err := d.shared.writable(filepath.Dir(t.RefreshTokenFile)); err != nil {
-		d.fileFault(key, err.Error())
+		d.fileFault(key, problemOf(err))
 		return
 	}
 	d.warnOpen(key, t.RefreshTokenFile)
@@ -274,8 +271,7 @@ func (s *shared) writable(folder string) error {
 	}
 	err := access.Write(folder)
 	if err != nil {
-		err = fmt.Errorf("no file can be written into %s: %w; the exporter's user must be allowed to, "+
-			"because the file is replaced whenever Weixin hands out another refresh token", folder, files.Cause(err))
+		err = i18n.Errorf("fault.refresh_token_folder", folder, files.Cause(err))
 	}
 	s.folders[folder] = err
 	return err

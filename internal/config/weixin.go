@@ -5,18 +5,20 @@ import (
 
 	promconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
+
+	"weixin_exporter/internal/i18n"
 )
 
 // Weixin says how the API is called, for all accounts together.
 type Weixin struct {
 	// BaseURL is http or https with a host and perhaps a path, without user, query and fragment.
-	BaseURL string `yaml:"base_url" allowed:"an http or https URL with a host and no user, query or fragment, such as https://api.weixin.qq.com"`
+	BaseURL string `yaml:"base_url" allowed:"want.base_url"`
 	// Timeout bounds one request.
-	Timeout model.Duration `yaml:"timeout" allowed:"a duration above 0, such as 10s"`
+	Timeout model.Duration `yaml:"timeout" allowed:"want.timeout"`
 	// RequestsPerSecond is the highest rate over all accounts.
-	RequestsPerSecond float64 `yaml:"requests_per_second" allowed:"a number above 0, such as 10"`
+	RequestsPerSecond float64 `yaml:"requests_per_second" allowed:"want.rate"`
 	// Concurrency is the highest number of requests under way at a time.
-	Concurrency int `yaml:"concurrency" allowed:"a whole number from 1 to 1000"`
+	Concurrency int `yaml:"concurrency" allowed:"want.concurrency"`
 	// Quota says whether each account's quota of calls is asked for.
 	Quota bool `yaml:"quota"`
 	// HTTPClient holds proxy, TLS and the like; its relative paths have been joined with the folder
@@ -30,7 +32,7 @@ func (d *document) validateWeixin(w *Weixin) {
 	case !ok:
 		d.Refuse("weixin.base_url")
 	case base.Scheme == "http" && !isLoopback(base.Hostname()):
-		d.warn("weixin.base_url", "app secrets and access tokens cross the network in the clear; https protects them")
+		d.warn("weixin.base_url", i18n.M("warn.clear", i18n.M("warn.clear.secrets")))
 	}
 	if w.Timeout <= 0 {
 		d.Refuse("weixin.timeout")

@@ -36,11 +36,11 @@ func counted(one, other string) text { return text{one, other} }
 // table holds the texts of a language by their keys.
 type table map[string]text
 
-// tables returns the parts of each language. Parts of the same place in the lists hold the same keys.
-func tables() [Languages][]table {
-	return [Languages][]table{
-		English: {pageEnglish(), healthEnglish(), adviceEnglish()},
-		Chinese: {pageChinese(), healthChinese(), adviceChinese()},
+// parts returns the parts of each language. Parts of the same place in the lists hold the same keys.
+func parts() [Languages][]func() table {
+	return [Languages][]func() table{
+		English: {faultEnglish, settingEnglish, commandEnglish, pageEnglish, healthEnglish, adviceEnglish},
+		Chinese: {faultChinese, settingChinese, commandChinese, pageChinese, healthChinese, adviceChinese},
 	}
 }
 
@@ -54,9 +54,9 @@ type Catalogue struct {
 func New() (*Catalogue, error) {
 	c := &Catalogue{keys: map[string]bool{}}
 	b := catalog.NewBuilder(catalog.Fallback(English.tag()))
-	for l, parts := range tables() {
-		for _, part := range parts {
-			for key, entry := range part {
+	for l, own := range parts() {
+		for _, part := range own {
+			for key, entry := range part() {
 				if err := b.Set(Language(l).tag(), key, entry.message()); err != nil {
 					return nil, fmt.Errorf("text %q in %v: %w", key, Language(l), err)
 				}

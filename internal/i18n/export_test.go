@@ -6,10 +6,10 @@ type Forms struct{ One, Other string }
 // Tables returns all texts, by language and key.
 func Tables() [Languages]map[string]Forms {
 	var all [Languages]map[string]Forms
-	for l, parts := range tables() {
+	for l, own := range parts() {
 		all[l] = map[string]Forms{}
-		for _, part := range parts {
-			for key, t := range part {
+		for _, part := range own {
+			for key, t := range part() {
 				all[l][key] = Forms{t.one, t.other}
 			}
 		}

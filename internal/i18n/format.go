@@ -31,6 +31,10 @@ func (p Printer) arg(arg any) any {
 		return p.Percent(float64(v))
 	case time.Duration:
 		return p.Age(v)
+	case Localized:
+		return v.In(p)
+	case error:
+		return p.Error(v)
 	default:
 		return arg
 	}

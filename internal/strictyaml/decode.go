@@ -1,13 +1,13 @@
 package strictyaml
 
 import (
-	"cmp"
-	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"weixin_exporter/internal/i18n"
 )
 
 // The nodes are walked here, rather than by the YAML library, because methods of types such as those of
@@ -20,7 +20,7 @@ type Types struct {
 	// Scalar returns what a target, a pointer, may hold and a function that sets it from text and reports
 	// whether the text was valid; nil for a target that is not a scalar. It is asked for targets that are
 	// neither basic types nor Scalars.
-	Scalar func(target any) (what string, set func(text string) bool)
+	Scalar func(target any) (what i18n.Message, set func(text string) bool)
 	// Skip reports whether a key of a structure is not allowed although a field has it; may be nil.
 	Skip func(key string) bool
 
@@ -30,7 +30,7 @@ type Types struct {
 // Scalar is a type that is read from one value.
 type Scalar interface {
 	// Allowed says what the value must be.
-	Allowed() string
+	Allowed() i18n.Message
 	// SetText sets the value from text and reports whether the text was valid.
 	SetText(text string) bool
 }
@@ -48,7 +48,7 @@ type shape struct {
 
 type field struct {
 	index   []int
-	allowed string
+	allowed i18n.Message
 }
 
 func (t *Types) shape(of reflect.Type) *shape {
@@ -81,13 +81,13 @@ func (s *shape) add(of reflect.Type, prefix []int, skip func(string) bool) {
 		case skip != nil && skip(name):
 		default:
 			s.keys = append(s.keys, name)
-			s.fields[name] = field{index, f.Tag.Get("allowed")}
+			s.fields[name] = field{index, i18n.M(f.Tag.Get("allowed"))}
 		}
 	}
 }
 
-// Allowed returns the tag "allowed" of the field of a structure that has the key.
-func Allowed(structure any, key string) string {
+// Allowed returns the text of the tag "allowed" of the field of a structure that has the key.
+func Allowed(structure any, key string) i18n.Message {
 	var types Types
 	return types.shape(reflect.TypeOf(structure)).fields[key].allowed
 }
@@ -124,7 +124,7 @@ func (d *Document) decode(n *yaml.Node, v reflect.Value, key string) {
 	default:
 		var value any
 		if n.Decode(&value) != nil {
-			d.Fault(key, "cannot be read; it must be a value with each key only once")
+			d.Fault(key, i18n.M("fault.value"))
 		} else if value != nil {
 			v.Set(reflect.ValueOf(value))
 		}
@@ -139,27 +139,27 @@ func (d *Document) structure(n *yaml.Node, v reflect.Value, key string) {
 		return
 	}
 	if strings.HasSuffix(key, "]") && isNull(n) {
-		d.Fault(key, "is empty; it must be a mapping of these keys: "+keys)
+		d.Fault(key, i18n.M("fault.empty", i18n.M("want.keys", keys)))
 		return
 	}
-	if !d.expect(n, yaml.MappingNode, key, "a mapping of these keys: "+keys) {
+	if !d.expect(n, yaml.MappingNode, key, i18n.M("want.keys", keys)) {
 		return
 	}
 	d.entries(n, key, func(name string, at Place, value *yaml.Node) {
 		child := Join(key, ShownKey(name))
 		if field, ok := shape.fields[name]; ok {
-			if field.allowed != "" {
+			if !field.allowed.IsZero() {
 				d.allowed[child] = field.allowed
 			}
 			d.decode(value, v.FieldByIndex(field.index), child)
 		} else {
-			d.faultAt(at, child, "unknown key; allowed here: "+keys)
+			d.faultAt(at, child, i18n.M("fault.unknown_key", keys))
 		}
 	})
 }
 
 func (d *Document) mapping(n *yaml.Node, v reflect.Value, key string) {
-	if !d.expect(n, yaml.MappingNode, key, "a mapping") {
+	if !d.expect(n, yaml.MappingNode, key, i18n.M("want.mapping")) {
 		return
 	}
 	made := reflect.MakeMap(v.Type())
@@ -177,16 +177,16 @@ func (d *Document) entries(n *yaml.Node, key string, each func(name string, at P
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, at := n.Content[i], placeOf(n.Content[i])
 		if name.Kind != yaml.ScalarNode {
-			d.faultAt(at, Join(key, "*"), "a key must be a single word")
+			d.faultAt(at, Join(key, "*"), i18n.M("fault.key"))
 			continue
 		}
 		if name.ShortTag() == "!!merge" {
-			d.faultAt(at, Join(key, "*"), "merging with << is not supported; write the keys out")
+			d.faultAt(at, Join(key, "*"), i18n.M("fault.merge"))
 			continue
 		}
 		child := Join(key, ShownKey(name.Value))
 		if line, twice := seen[name.Value]; twice {
-			d.faultAt(at, child, fmt.Sprintf("is given twice, first on line %d; keep one", line))
+			d.faultAt(at, child, i18n.M("fault.twice", strconv.Itoa(line)))
 			continue
 		}
 		seen[name.Value] = at.Line
@@ -196,7 +196,7 @@ func (d *Document) entries(n *yaml.Node, key string, each func(name string, at P
 }
 
 func (d *Document) list(n *yaml.Node, v reflect.Value, key string) {
-	if !d.expect(n, yaml.SequenceNode, key, cmp.Or(d.allowed[key], "a list")) {
+	if !d.expect(n, yaml.SequenceNode, key, d.what(key, i18n.M("want.list"))) {
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
@@ -209,22 +209,30 @@ func (d *Document) list(n *yaml.Node, v reflect.Value, key string) {
 
 // expect reports whether n is of the kind. A null is not of the kind, but it is not a fault either: what is
 // left out has its default.
-func (d *Document) expect(n *yaml.Node, kind yaml.Kind, key, what string) bool {
+func (d *Document) expect(n *yaml.Node, kind yaml.Kind, key string, what i18n.Message) bool {
 	if n.Kind != kind && !isNull(n) {
-		d.Fault(key, "must be "+what+"; found "+kindName(n))
+		d.Fault(key, i18n.M("fault.must_found", what, kindName(n)))
 	}
 	return n.Kind == kind
 }
 
-func (d *Document) scalar(n *yaml.Node, v reflect.Value, key, what string, read func(*yaml.Node) bool) {
-	what = cmp.Or(d.allowed[key], what)
+// what returns the text of the key's tag "allowed" or, if it has none, that of the type.
+func (d *Document) what(key string, ofType i18n.Message) i18n.Message {
+	if allowed := d.allowed[key]; !allowed.IsZero() {
+		return allowed
+	}
+	return ofType
+}
+
+func (d *Document) scalar(n *yaml.Node, v reflect.Value, key string, what i18n.Message, read func(*yaml.Node) bool) {
+	what = d.what(key, what)
 	switch {
 	case isNull(n):
-		d.Fault(key, "has no value; it must be "+what+", or leave the key out")
+		d.Fault(key, i18n.M("fault.no_value", what))
 	case n.Kind != yaml.ScalarNode:
-		d.Fault(key, "must be "+what+"; found "+kindName(n))
+		d.Fault(key, i18n.M("fault.must_found", what, kindName(n)))
 	case !isPlain(n) || !read(n):
-		d.Fault(key, "must be "+what)
+		d.Fault(key, i18n.M("fault.must", what))
 	case d.hooks.Scalar != nil:
 		d.hooks.Scalar(v.Addr().Interface(), n.Value, key)
 	}
@@ -232,25 +240,25 @@ func (d *Document) scalar(n *yaml.Node, v reflect.Value, key, what string, read 
 
 // scalarOf returns what a target may hold and the function that sets it, which reports whether the value was
 // valid; nil for a target that is not a scalar.
-func (d *Document) scalarOf(target any) (string, func(*yaml.Node) bool) {
+func (d *Document) scalarOf(target any) (i18n.Message, func(*yaml.Node) bool) {
 	switch t := target.(type) {
 	case *string:
-		return "text", func(n *yaml.Node) bool { *t = n.Value; return true }
+		return i18n.M("want.text"), func(n *yaml.Node) bool { *t = n.Value; return true }
 	case *bool:
-		return "true or false", func(n *yaml.Node) bool { return n.Decode(t) == nil }
+		return i18n.M("want.bool"), func(n *yaml.Node) bool { return n.Decode(t) == nil }
 	case *int:
-		return "a whole number", func(n *yaml.Node) bool { return n.Decode(t) == nil }
+		return i18n.M("want.int"), func(n *yaml.Node) bool { return n.Decode(t) == nil }
 	case *float64:
-		return "a number", func(n *yaml.Node) bool { return n.Decode(t) == nil }
+		return i18n.M("want.number"), func(n *yaml.Node) bool { return n.Decode(t) == nil }
 	case Scalar:
 		return t.Allowed(), func(n *yaml.Node) bool { return t.SetText(n.Value) }
 	}
 	if d.types.Scalar == nil {
-		return "", nil
+		return i18n.Message{}, nil
 	}
 	what, set := d.types.Scalar(target)
 	if set == nil {
-		return "", nil
+		return i18n.Message{}, nil
 	}
 	return what, func(n *yaml.Node) bool { return set(n.Value) }
 }
@@ -266,14 +274,14 @@ func isPlain(n *yaml.Node) bool {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-func kindName(n *yaml.Node) string {
+func kindName(n *yaml.Node) i18n.Message {
 	switch n.Kind {
 	case yaml.MappingNode:
-		return "a mapping"
+		return i18n.M("want.mapping")
 	case yaml.SequenceNode:
-		return "a list"
+		return i18n.M("want.list")
 	default:
-		return "a single value"
+		return i18n.M("found.value")
 	}
 }
 

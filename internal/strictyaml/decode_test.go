@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/strictyaml"
 )
 
@@ -13,7 +14,7 @@ import (
 type level string
 
 // Allowed implements strictyaml.Scalar.
-func (*level) Allowed() string { return "low or high" }
+func (*level) Allowed() i18n.Message { return i18n.M("type.either", "low", "high") }
 
 // SetText implements strictyaml.Scalar.
 func (l *level) SetText(text string) bool {
@@ -24,7 +25,7 @@ func (l *level) SetText(text string) bool {
 type settings struct {
 	Name   string            `yaml:"name"`
 	Level  level             `yaml:"level"`
-	Number int               `yaml:"number" allowed:"a whole number from 1 to 9"`
+	Number int               `yaml:"number" allowed:"want.rate"`
 	Labels map[string]string `yaml:"labels"`
 	Items  []item            `yaml:"items"`
 	Old    string            `yaml:"old_ref"`
@@ -39,7 +40,7 @@ func decode(content string) (settings, strictyaml.Faults) {
 	types := &strictyaml.Types{Skip: func(key string) bool { return strings.HasSuffix(key, "_ref") }}
 	d := strictyaml.New("f.yml", types, strictyaml.Hooks{})
 	if d.Parse([]byte(content)) {
-		d.Decode(&s, "")
+		d.Decode(&s, i18n.Message{})
 	}
 	return s, d.Faults()
 }
@@ -69,7 +70,7 @@ old_ref: x
 Sim-Secret: x
 `)
 	want := `f.yml:1:1: level: must be low or high
-f.yml:2:1: number: must be a whole number from 1 to 9
+f.yml:2:1: number: must be a number above 0, such as 10
 f.yml:3:1: name: must be text; found a list
 f.yml:5:3: labels.a: must be text; found a mapping
 f.yml:7:5: items[0].on: must be true or false
@@ -89,11 +90,11 @@ func TestChecksOfTheCaller(t *testing.T) {
 	if !d.Parse([]byte("name: x\nnumber: 10\nitems:\n- on: true\n")) {
 		t.Fatal(d.Faults())
 	}
-	d.Decode(&s, "")
+	d.Decode(&s, i18n.Message{})
 	d.Refuse("number")
-	d.Fault("number", "a second fault of a key is dropped")
-	d.Fault("items[0].missing", "is missing")
-	want := "f.yml:2:1: number: must be a whole number from 1 to 9\nf.yml:4:3: items[0].missing: is missing"
+	d.Fault("number", i18n.M("fault.other", "a second fault of a key is dropped"))
+	d.Fault("items[0].missing", i18n.M("fault.other", "is missing"))
+	want := "f.yml:2:1: number: must be a number above 0, such as 10\nf.yml:4:3: items[0].missing: is missing"
 	if got := d.Faults().Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -109,7 +110,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content string) {
 		_, faults := decode(content)
 		for _, fault := range faults {
-			if fault.File != "f.yml" || fault.Line < 1 || fault.Column < 0 || fault.Problem == "" {
+			if fault.File != "f.yml" || fault.Line < 1 || fault.Column < 0 || fault.Problem.IsZero() {
 				t.Errorf("%+v", fault)
 			}
 		}

@@ -3,9 +3,9 @@
 // values of the wrong type are faults. Faults never quote a value, which may be a secret.
 //
 // A field of a structure is the value of the key in its yaml tag. Its tag "allowed" says what the value must
-// be, for a fault:
+// be, for a fault, by the key of a text in the catalogue:
 //
-//	Timeout model.Duration `yaml:"timeout" allowed:"a duration above 0, such as 10s"`
+//	Timeout model.Duration `yaml:"timeout" allowed:"want.timeout"`
 //
 // The checks of values are left to the caller, who adds faults with Document.Fault or Document.Refuse.
 package strictyaml
@@ -20,6 +20,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"weixin_exporter/internal/i18n"
 )
 
 // Place is where a key or an item of a list begins. Both numbers count from 1.
@@ -38,7 +40,7 @@ type Document struct {
 	// places has every key and item of the file, by path; "" is the whole document.
 	places map[string]Place
 	// allowed says what the values of keys must be, for keys that have such a tag.
-	allowed map[string]string
+	allowed map[string]i18n.Message
 	// broken has the keys with a fault, so that no later check adds another one.
 	broken map[string]bool
 	faults Faults
@@ -57,7 +59,7 @@ type Hooks struct {
 func New(file string, types *Types, hooks Hooks) *Document {
 	return &Document{
 		File: file, types: types, hooks: hooks,
-		places: map[string]Place{"": {1, 1}}, allowed: map[string]string{}, broken: map[string]bool{},
+		places: map[string]Place{"": {1, 1}}, allowed: map[string]i18n.Message{}, broken: map[string]bool{},
 	}
 }
 
@@ -74,10 +76,10 @@ func (d *Document) IsEmpty() bool { return isNull(d.root) }
 func (d *Document) IsMapping() bool { return d.root.Kind == yaml.MappingNode }
 
 // Decode sets what target points to from the parsed document. What cannot be read becomes a fault and leaves
-// its part of target unchanged. A list may have a description of what the document must be; "" is "a list".
-func (d *Document) Decode(target any, what string) {
+// its part of target unchanged. A list may have a description of what the document must be; zero is "a list".
+func (d *Document) Decode(target any, what i18n.Message) {
 	d.places[""] = placeOf(d.root)
-	if what != "" {
+	if !what.IsZero() {
 		d.allowed[""] = what
 	}
 	d.decode(d.root, reflect.ValueOf(target).Elem(), "")
@@ -100,17 +102,19 @@ func (d *Document) Place(key string) Place {
 }
 
 // Fault adds a fault of a key, unless the key has one already.
-func (d *Document) Fault(key, problem string) {
+func (d *Document) Fault(key string, problem i18n.Message) {
 	if !d.Broken(key) {
 		d.faultAt(d.Place(key), key, problem)
 	}
 }
 
 // Refuse adds the fault that the value of a key is not what its tag "allowed" says.
-func (d *Document) Refuse(key string) { d.Fault(key, "must be "+d.allowed[key]) }
+func (d *Document) Refuse(key string) { d.Fault(key, i18n.M("fault.must", d.allowed[key])) }
 
 // Remark returns a fault of a key without adding it to the document.
-func (d *Document) Remark(key, problem string) Fault { return d.at(d.Place(key), key, problem) }
+func (d *Document) Remark(key string, problem i18n.Message) Fault {
+	return d.at(d.Place(key), key, problem)
+}
 
 // Broken reports whether the key has a fault.
 func (d *Document) Broken(key string) bool { return d.broken[key] }
@@ -121,19 +125,19 @@ func (d *Document) Break(key string) { d.broken[key] = true }
 // Faults returns the faults in the order in which they were found.
 func (d *Document) Faults() Faults { return d.faults }
 
-func (d *Document) faultAt(at Place, key, problem string) {
+func (d *Document) faultAt(at Place, key string, problem i18n.Message) {
 	d.Break(key)
 	d.faults = append(d.faults, d.at(at, key, problem))
 }
 
-func (d *Document) at(at Place, key, problem string) Fault {
+func (d *Document) at(at Place, key string, problem i18n.Message) Fault {
 	return Fault{File: d.File, Line: at.Line, Column: at.Column, Key: key, Problem: problem}
 }
 
 // compose returns the root node of the content, a null if there is no content; nil after a fault.
 func (d *Document) compose(content []byte) *yaml.Node {
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
-	if at, problem := unreadableText(content); problem != "" {
+	if at, problem := unreadableText(content); !problem.IsZero() {
 		d.faultAt(at, "", problem)
 		return nil
 	}
@@ -156,27 +160,27 @@ func (d *Document) compose(content []byte) *yaml.Node {
 		d.syntax(err)
 		return nil
 	default:
-		d.faultAt(placeOf(&second), "", "a second document begins here; a configuration is one document")
+		d.faultAt(placeOf(&second), "", i18n.M("yaml.second_document"))
 	}
 	return first.Content[0]
 }
 
-// unreadableText returns the first place at which content is not text that YAML allows, and the problem; ""
-// if there is none. The YAML library reports the same without a place.
-func unreadableText(content []byte) (Place, string) {
+// unreadableText returns the first place at which content is not text that YAML allows, and the problem;
+// zero if there is none. The YAML library reports the same without a place.
+func unreadableText(content []byte) (Place, i18n.Message) {
 	at := Place{1, 1}
 	for len(content) > 0 {
 		r, size := utf8.DecodeRune(content)
 		switch {
 		case r == utf8.RuneError && size == 1:
-			return at, "this byte is not UTF-8 text; save the file as UTF-8"
+			return at, i18n.M("yaml.utf8")
 		case r == '\n':
 			at = Place{at.Line + 1, 0}
 		case unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\u0085':
-			return at, "there is a control character here; the file must be text without any"
+			return at, i18n.M("yaml.control")
 		}
 		at.Column++
 		content = content[size:]
 	}
-	return at, ""
+	return at, i18n.Message{}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"weixin_exporter/internal/i18n"
 )
 
 // Fault is one thing that is wrong in a document, or a warning about it.
@@ -15,11 +17,16 @@ type Fault struct {
 	// for the document as a whole.
 	Key string
 	// Problem says what is wrong and what is allowed.
-	Problem string
+	Problem i18n.Message
 }
 
-// String returns one line: file:line:column: key: problem.
-func (f Fault) String() string {
+// String returns one line in English: file:line:column: key: problem.
+func (f Fault) String() string { return f.place() + f.Problem.String() }
+
+// In returns the line of String in the printer's language.
+func (f Fault) In(p i18n.Printer) string { return f.place() + p.Message(f.Problem) }
+
+func (f Fault) place() string {
 	var b strings.Builder
 	b.WriteString(f.File)
 	if f.Line > 0 {
@@ -28,7 +35,7 @@ func (f Fault) String() string {
 	if f.Key != "" {
 		b.WriteString(": " + f.Key)
 	}
-	b.WriteString(": " + f.Problem)
+	b.WriteString(": ")
 	return b.String()
 }
 
@@ -37,11 +44,18 @@ func (f Fault) String() string {
 //nolint:errname // the plural of Fault says what it is
 type Faults []Fault
 
-// Error returns one line for each fault.
-func (f Faults) Error() string {
+// Error returns one line in English for each fault.
+func (f Faults) Error() string { return f.lines(Fault.String) }
+
+// In returns the lines of Error in the printer's language.
+func (f Faults) In(p i18n.Printer) string {
+	return f.lines(func(fault Fault) string { return fault.In(p) })
+}
+
+func (f Faults) lines(line func(Fault) string) string {
 	lines := make([]string, len(f))
 	for i, fault := range f {
-		lines[i] = fault.String()
+		lines[i] = line(fault)
 	}
 	return strings.Join(lines, "\n")
 }

@@ -2,10 +2,12 @@ package strictyaml
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"weixin_exporter/internal/i18n"
 )
 
 // syntax adds a fault for an error of the YAML library. The library's message may quote the text, which may be
@@ -13,16 +15,16 @@ import (
 func (d *Document) syntax(err error) {
 	fault, ok := errors.AsType[*yaml.LoadError](err)
 	if !ok {
-		d.faultAt(Place{1, 1}, "", "this is not YAML that can be read")
+		d.faultAt(Place{1, 1}, "", i18n.M("yaml.unreadable"))
 		return
 	}
 	at := Place{fault.Mark.Line, fault.Mark.Column}
-	d.faultAt(at, "", "invalid YAML: "+syntaxProblem(fault.Message, fault.ContextMsg, fault.ContextMark.Line))
+	d.faultAt(at, "", i18n.M("yaml.invalid", syntaxProblem(fault.Message, fault.ContextMsg, fault.ContextMark.Line)))
 }
 
 // syntaxProblem says what is wrong and what to do; begun is the line on which the context of the message
 // begins.
-func syntaxProblem(message, context string, begun int) string {
+func syntaxProblem(message, context string, begun int) i18n.Message {
 	says := func(parts ...string) bool {
 		for _, part := range parts {
 			if !strings.Contains(context+", "+message, part) {
@@ -33,42 +35,42 @@ func syntaxProblem(message, context string, begun int) string {
 	}
 	switch {
 	case says("anchor", "referenced"):
-		return "* refers to an anchor (&) that the file does not have; quote a value that begins with *"
+		return i18n.M("yaml.anchor_unknown")
 	case says("anchor"):
-		return "a name of letters and digits must follow & or *; quote a value that begins with one of them"
+		return i18n.M("yaml.anchor")
 	case says("cannot start any token"):
-		return "no value may begin like this; indent with spaces, and quote a value that begins with @, ` or %"
+		return i18n.M("yaml.start")
 	case says("tab character"):
-		return "there is a tab here; indent with spaces"
+		return i18n.M("yaml.tab")
 	case says("mapping values are not allowed"):
-		return "a colon and a space begin a value, which is not allowed here; quote text that contains them, and check the indentation"
+		return i18n.M("yaml.colon")
 	case says("sequence entries are not allowed"):
-		return "a list cannot begin here; write each item with its - on a line of its own"
+		return i18n.M("yaml.list_start")
 	case says("flow mapping", "'}'"):
-		return fmt.Sprintf("a comma or } is missing before this; the mapping begins with { on line %d", begun)
+		return i18n.M("yaml.mapping_open", strconv.Itoa(begun))
 	case says("flow sequence", "']'"):
-		return fmt.Sprintf("a comma or ] is missing before this; the list begins with [ on line %d", begun)
+		return i18n.M("yaml.sequence_open", strconv.Itoa(begun))
 	case says("flow node", "node content"):
-		return "a value is missing here, or a list that begins with [ or a mapping that begins with { is not closed"
+		return i18n.M("yaml.node_open")
 	case says("node content"):
-		return "a value is expected here; quote one that begins with ], } or a comma"
+		return i18n.M("yaml.node")
 	case says("quoted scalar", "end of stream"), says("quoted scalar", "document indicator"):
-		return fmt.Sprintf("the quoted text that begins on line %d has no closing quote", begun)
+		return i18n.M("yaml.quote", strconv.Itoa(begun))
 	case says("quoted scalar", "escape"), says("quoted scalar", "hexadecimal"):
-		return `\ begins an unknown escape sequence in a text in double quotes; write \\ for a backslash, or use single quotes`
+		return i18n.M("yaml.escape")
 	case says("'-' indicator"):
-		return fmt.Sprintf("an item with its - is expected here, in the list that begins on line %d; check the indentation", begun)
+		return i18n.M("yaml.item", strconv.Itoa(begun))
 	case says("expected key"):
-		return fmt.Sprintf("a key is expected here, in the mapping that begins on line %d; check the indentation, and that nothing follows a quoted text", begun)
+		return i18n.M("yaml.key", strconv.Itoa(begun))
 	case says("tag"):
-		return "! begins a YAML tag that is not declared; quote a value that begins with !"
+		return i18n.M("yaml.tag")
 	case says("document start"):
-		return "the configuration has ended before this; remove this text"
+		return i18n.M("yaml.ended")
 	case says("block scalar"):
-		return "this cannot follow | or >, which begin a text of several lines"
+		return i18n.M("yaml.block")
 	case says("directive"):
-		return "this is not a directive of YAML; quote a value that begins with %"
+		return i18n.M("yaml.directive")
 	default:
-		return "this is not understood; check indentation and quotes"
+		return i18n.M("yaml.other")
 	}
 }

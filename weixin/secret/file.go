@@ -13,6 +13,9 @@ import (
 // maxFile bounds the size of a file with a secret, in bytes.
 const maxFile = 64 << 10
 
+// ErrNotRegular means that a path does not lead to a regular file.
+var ErrNotRegular = errors.New("not a regular file")
+
 // ReadFile returns the secret in a file, without the byte order mark and the white space that editors add. All
 // files with secrets are read by it. The file must be a regular one, since opening a pipe would block, of at
 // most 64 KiB. The error does not name the file.
@@ -22,7 +25,7 @@ func ReadFile(path string) (string, error) {
 		return "", files.Cause(err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", errors.New("not a regular file")
+		return "", ErrNotRegular
 	}
 	file, err := os.Open(path)
 	if err != nil {

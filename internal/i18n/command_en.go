@@ -1,0 +1,3 @@
+package i18n
+
+func commandEnglish() table { return table{} }
