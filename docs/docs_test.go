@@ -27,6 +27,7 @@ import (
 	"weixin_exporter/internal/repotest"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/secret"
@@ -242,7 +243,7 @@ func (token) Fetch(context.Context) (weixin.AccessToken, error) {
 
 func TestDocsQuery(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "weixin_exporter.db")
-	known, err := store.Open(t.Context(), path, store.Options{})
+	known, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

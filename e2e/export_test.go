@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -36,7 +37,7 @@ func (w *fixture) export(t *testing.T, args ...string) string {
 // simulated Weixin.
 func (w *fixture) knownDays(t *testing.T) map[string][datacube.APIs][]datacube.Date {
 	t.Helper()
-	known, err := store.OpenReadOnly(t.Context(), filepath.Join(w.folder, "store.db"), store.Options{})
+	known, err := sqlite.OpenReadOnly(t.Context(), filepath.Join(w.folder, "store.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +296,7 @@ func TestExportRows(t *testing.T) {
 func newBigFixture(t *testing.T) *fixture {
 	t.Helper()
 	w := newFixture(t, newAccount("shop", 1, 1000))
-	known, err := store.Open(t.Context(), filepath.Join(w.folder, "store.db"), store.Options{})
+	known, err := sqlite.Open(t.Context(), filepath.Join(w.folder, "store.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

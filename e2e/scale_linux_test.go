@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -221,7 +222,7 @@ func manyAccounts(b *testing.B, accounts int, url string, days, workers int) str
 // arrives: day by day.
 func fillStore(b *testing.B, config string, accounts int) {
 	b.Helper()
-	s, err := store.Open(b.Context(), filepath.Join(filepath.Dir(config), "store.db"), store.Options{})
+	s, err := sqlite.Open(b.Context(), filepath.Join(filepath.Dir(config), "store.db"), sqlite.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite" // the exporter's own driver, to modify its files
 
-	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 )
 
 // TestScripts tests the command line with scripts and exact texts. In addition to the usual commands of testscript, they have:
@@ -88,7 +88,7 @@ func listen(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func makeDatabase(ts *testscript.TestScript, _ bool, args []string) {
-	s, err := store.Open(context.Background(), ts.MkAbs(args[0]), store.Options{})
+	s, err := sqlite.Open(context.Background(), ts.MkAbs(args[0]), sqlite.Options{})
 	ts.Check(err)
 	ts.Check(s.Close())
 }

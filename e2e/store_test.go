@@ -8,14 +8,14 @@ import (
 	"syscall"
 	"testing"
 
-	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
 // storedDays opens a store, which checks its integrity, and returns the number of days of an account.
 func storedDays(t *testing.T, path string, a account) int64 {
 	t.Helper()
-	known, err := store.Open(t.Context(), path, store.Options{})
+	known, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

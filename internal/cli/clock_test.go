@@ -9,13 +9,14 @@ import (
 	"weixin_exporter/internal/cli"
 	"weixin_exporter/internal/clitest"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
 // fillStore saves the days of the daily call up to and including until.
 func fillStore(t *testing.T, path, appID string, until datacube.Date, days int) {
 	t.Helper()
-	known, err := store.Open(t.Context(), path, store.Options{})
+	known, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func fillStore(t *testing.T, path, appID string, until datacube.Date, days int) 
 // storedDays returns how many days of the daily call a store has.
 func storedDays(t *testing.T, path, appID string) int64 {
 	t.Helper()
-	known, err := store.OpenReadOnly(t.Context(), path, store.Options{})
+	known, err := sqlite.OpenReadOnly(t.Context(), path, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

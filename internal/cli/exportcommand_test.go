@@ -16,6 +16,7 @@ import (
 	"weixin_exporter/internal/cli"
 	"weixin_exporter/internal/clitest"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -24,7 +25,7 @@ import (
 func exportable(t *testing.T, accounts string, appIDs ...string) string {
 	t.Helper()
 	file := clitest.WriteConfig(t, "accounts:\n"+accounts)
-	known, err := store.Open(t.Context(), filepath.Join(filepath.Dir(file), "weixin_exporter.db"), store.Options{})
+	known, err := sqlite.Open(t.Context(), filepath.Join(filepath.Dir(file), "weixin_exporter.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/refresh"
-	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/engine"
 	"weixin_exporter/internal/text"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
@@ -85,7 +85,7 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	for _, note := range notes {
 		level.Warn(logger).Log("msg", note)
 	}
-	db, err := store.Open(ctx, cfg.Store.Path, store.Options{BusyTimeout: backfillBusy})
+	db, err := engine.Open(ctx, cfg.Store, backfillBusy)
 	if ctx.Err() != nil && err != nil {
 		return nil // stopped before it began
 	}

@@ -12,7 +12,7 @@ import (
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/files"
-	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 )
 
 // BackupOptions are the options of the command store backup.
@@ -44,7 +44,7 @@ func Backup(ctx context.Context, env Env, o BackupOptions) error {
 	if taken := sameAs(output, configFile, path, path+"-wal", path+"-shm", path+".lock"); taken != "" {
 		return fmt.Errorf("%s: %w: that is %s itself; name another file", output, exporter.ErrUsage, taken)
 	}
-	db, err := store.OpenReadOnly(ctx, path, store.Options{})
+	db, err := sqlite.OpenReadOnly(ctx, path, sqlite.Options{})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 	"weixin_exporter/internal/check"
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
-	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/engine"
 )
 
 // CheckOptions are the options of the check command.
@@ -136,7 +136,7 @@ func (c *CheckOptions) surroundings(ctx context.Context, cfg *config.Config) fin
 		}
 	}
 	if cfg != nil {
-		if err := store.Examine(ctx, cfg.Store.Path); err != nil {
+		if err := engine.Examine(ctx, cfg.Store); err != nil {
 			found.faults = append(found.faults, fmt.Errorf("%s: store.path: %w", c.ConfigFile, err))
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/files"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/engine"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -117,7 +118,7 @@ func sameAs(path string, files ...string) string {
 }
 
 func (e *ExportOptions) export(ctx context.Context, env Env, cfg *config.Config) error {
-	db, err := store.OpenReadOnly(ctx, cfg.Store.Path, store.Options{})
+	db, err := engine.OpenReadOnly(ctx, cfg.Store)
 	if err != nil {
 		return err
 	}

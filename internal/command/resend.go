@@ -15,6 +15,7 @@ import (
 	"weixin_exporter/internal/files"
 	"weixin_exporter/internal/remotewrite"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/engine"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -66,7 +67,7 @@ func Resend(ctx context.Context, env Env, r ResendOptions) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("%s: there is no store: %w", path, files.Cause(err))
 	}
-	known, err := store.Open(ctx, path, store.Options{})
+	known, err := engine.Open(ctx, cfg.Store, 0)
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func Resend(ctx context.Context, env Env, r ResendOptions) error {
 	return err
 }
 
-func (r *ResendOptions) note(ctx context.Context, env Env, known *store.Store, endpoints []config.RemoteWrite, appIDs []string) error {
+func (r *ResendOptions) note(ctx context.Context, env Env, known store.Store, endpoints []config.RemoteWrite, appIDs []string) error {
 	for _, e := range endpoints {
 		since := r.Since
 		if first := remotewrite.FirstDay(env.Now(), time.Duration(e.MaxAge)); since < first {

@@ -8,6 +8,7 @@ import (
 
 	"weixin_exporter/internal/export"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -65,7 +66,7 @@ func BenchmarkFormats(b *testing.B) {
 func BenchmarkExport(b *testing.B) {
 	job := benchmarked()
 	folder := b.TempDir()
-	s, err := store.Open(b.Context(), filepath.Join(folder, "store.db"), store.Options{})
+	s, err := sqlite.Open(b.Context(), filepath.Join(folder, "store.db"), sqlite.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // assemble makes the parts that do not depend on the configuration.
-func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Latest, db *store.Store) (http.Handler, error) {
+func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Latest, db store.Store) (http.Handler, error) {
 	own := []prometheus.Collector{versioncollector.NewCollector(Program), collector.NewSummary(latest)}
 	if !x.Web.DisableExporterMetrics {
 		// In OpenMetrics the counter go_memstats_alloc_bytes_total is a second family of this name. The gauge

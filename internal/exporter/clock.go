@@ -15,7 +15,7 @@ import (
 
 // newClock returns the clock that is checked against Weixin's. Without elapsed the host's clock is assumed not
 // to be set.
-func newClock(ctx context.Context, db *store.Store, logger log.Logger, now func() time.Time, elapsed func() time.Duration) (*clock.Clock, error) {
+func newClock(ctx context.Context, db store.Store, logger log.Logger, now func() time.Time, elapsed func() time.Duration) (*clock.Clock, error) {
 	if elapsed == nil {
 		began := now()
 		elapsed = func() time.Duration { return now().Sub(began) }
@@ -35,7 +35,7 @@ func (x *exporter) observe(r weixin.Request) {
 }
 
 // notices returns the faults of the exporter as a whole, for the page.
-func (x *exporter) notices(db *store.Store) []web.Notice {
+func (x *exporter) notices(db store.Store) []web.Notice {
 	var notices []web.Notice
 	if fault := db.Fault(); fault != nil {
 		notices = append(notices, web.Notice{Title: i18n.M("notice.store"), Detail: fault.Error(), Advice: i18n.M("notice.store.advice")})

@@ -33,6 +33,7 @@ import (
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/engine"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -112,30 +113,18 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	level.Info(x.Logger).Log("msg", "starting "+Program, "version", version.Info(), "build", version.BuildContext())
-	held, err := store.TakeLock(cfg.Store.Path, x.Now())
+	db, err := engine.Serve(ctx, cfg.Store, x.Now())
 	if err != nil {
-		return err
-	}
-	return x.open(ctx, cfg, held)
-}
-
-// open serves with the store of the configuration and releases its lock at the end.
-func (x *exporter) open(ctx context.Context, cfg *config.Config, held *store.Lock) error {
-	db, err := store.Open(ctx, cfg.Store.Path, store.Options{Lock: held})
-	if err != nil {
-		released := held.Release()
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // stopped before it began
 		}
-		return errors.Join(err, released)
+		return err
 	}
-	return x.untilDiskHangs(ctx, db, func() error {
-		return errors.Join(x.use(ctx, cfg, db), held.Release())
-	})
+	return x.untilDiskHangs(ctx, db, func() error { return x.use(ctx, cfg, db) })
 }
 
 // use serves with an open store and closes it.
-func (x *exporter) use(ctx context.Context, cfg *config.Config, db *store.Store) error {
+func (x *exporter) use(ctx context.Context, cfg *config.Config, db store.Store) error {
 	var err error
 	if x.clock, err = newClock(ctx, db, x.Logger, x.Now, x.Elapsed); err == nil {
 		err = x.serve(ctx, cfg, db)
@@ -149,7 +138,7 @@ func (x *exporter) use(ctx context.Context, cfg *config.Config, db *store.Store)
 }
 
 // serve runs the parts until the context ends or one of them fails.
-func (x *exporter) serve(ctx context.Context, cfg *config.Config, db *store.Store) error {
+func (x *exporter) serve(ctx context.Context, cfg *config.Config, db store.Store) error {
 	latest := snapshot.NewLatest()
 	registry := prometheus.NewRegistry()
 	handler, err := x.assemble(registry, latest, db)

@@ -8,7 +8,7 @@ import (
 )
 
 // figures reads the figures of the store for the pages.
-type figures struct{ store *store.Store }
+type figures struct{ store store.Store }
 
 // DailyFigures implements web.Figures.
 func (f figures) DailyFigures(ctx context.Context, appIDs []string, from, to datacube.Date, each func(string, datacube.Date, datacube.Figures)) error {

@@ -67,7 +67,7 @@ func (d *duration) Set(text string) error {
 }
 
 // withQueries adds the API that answers queries from the store to a handler.
-func (x *exporter) withQueries(next http.Handler, latest *snapshot.Latest, db *store.Store) http.Handler {
+func (x *exporter) withQueries(next http.Handler, latest *snapshot.Latest, db store.Store) http.Handler {
 	api := query.NewAPI(query.APIOptions{
 		Storage: query.NewStorage(query.StorageOptions{
 			Source:   db,

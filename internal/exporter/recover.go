@@ -19,7 +19,7 @@ const (
 )
 
 // keepStore reopens a store whose file was deleted or replaced, until the context ends.
-func (x *exporter) keepStore(ctx context.Context, db *store.Store) {
+func (x *exporter) keepStore(ctx context.Context, db store.Store) {
 	ticker := time.NewTicker(recoverEvery)
 	defer ticker.Stop()
 	for {
@@ -39,7 +39,7 @@ func (x *exporter) keepStore(ctx context.Context, db *store.Store) {
 
 // recoverStore reopens the store if its file was deleted or replaced, and reports whether it did. A fault
 // is logged once as long as it stays the same.
-func (x *exporter) recoverStore(ctx context.Context, db *store.Store) bool {
+func (x *exporter) recoverStore(ctx context.Context, db store.Store) bool {
 	done, err := db.Recover(context.WithoutCancel(ctx))
 	fault := ""
 	if err != nil {
@@ -60,7 +60,7 @@ func (x *exporter) recoverStore(ctx context.Context, db *store.Store) bool {
 
 // untilDiskHangs runs work and returns its error. After the end of the context it returns without waiting
 // for work if the disk of the store hangs.
-func (x *exporter) untilDiskHangs(ctx context.Context, db *store.Store, work func() error) error {
+func (x *exporter) untilDiskHangs(ctx context.Context, db store.Store, work func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- work() }()
 	select {

@@ -35,7 +35,7 @@ type writer struct {
 	client *remotewrite.Client
 }
 
-func newWriters(r prometheus.Registerer, db *store.Store, logger log.Logger, now, believed func() time.Time) (*writers, error) {
+func newWriters(r prometheus.Registerer, db store.Store, logger log.Logger, now, believed func() time.Time) (*writers, error) {
 	metrics, err := remotewrite.NewMetrics(r)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// Source has the figures; *store.Store is one. Its methods may be called concurrently.
+// Source has the figures; store.Store is one. Its methods may be called concurrently.
 type Source interface {
 	// Changed returns the app IDs of the accounts about which something was saved after a mark, and the
 	// mark up to which that is all.

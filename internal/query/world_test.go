@@ -19,6 +19,7 @@ import (
 
 	"weixin_exporter/internal/query"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -27,7 +28,7 @@ const firstDay datacube.Date = 20514
 
 // world is a store and what answers from it.
 type world struct {
-	store    *store.Store
+	store    *sqlite.Store
 	accounts []query.Account
 	now      time.Time
 	storage  *query.Storage
@@ -38,7 +39,7 @@ func newWorld(tb testing.TB, names ...string) *world {
 	tb.Helper()
 	w := &world{now: (firstDay + 30).Start().Add(12 * time.Hour)}
 	var err error
-	if w.store, err = store.Open(tb.Context(), filepath.Join(tb.TempDir(), "store.db"), store.Options{}); err != nil {
+	if w.store, err = sqlite.Open(tb.Context(), filepath.Join(tb.TempDir(), "store.db"), sqlite.Options{}); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"weixin_exporter/internal/refresh"
-	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -89,7 +89,7 @@ func (s *shelf) Show(status refresh.BackfillStatus) {
 // fill runs a backfill on the harness's store and returns its plan and results.
 func (w *harness) fill(ctx context.Context, f refresh.BackfillRequest, progress *shelf) (refresh.BackfillPlan, []refresh.BackfillResult) {
 	w.t.Helper()
-	known, err := store.Open(w.t.Context(), w.path, store.Options{}) //nolint:contextcheck // ctx ends the backfill, not the store
+	known, err := sqlite.Open(w.t.Context(), w.path, sqlite.Options{}) //nolint:contextcheck // ctx ends the backfill, not the store
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -286,7 +287,7 @@ func TestBackfillEndsWithTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 09:00", nil, account(1))
-		known, err := store.Open(t.Context(), w.path, store.Options{})
+		known, err := sqlite.Open(t.Context(), w.path, sqlite.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

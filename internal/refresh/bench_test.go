@@ -12,6 +12,7 @@ import (
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
@@ -43,7 +44,7 @@ func (instant) Quota(context.Context, datacube.API) (weixin.CallQuota, error) {
 // loaded is a store with prepared content. It counts saved records.
 type loaded struct {
 	known map[string]*store.Account
-	*store.Store
+	*sqlite.Store
 	wanted int
 	saved  chan struct{} // closed when enough records are saved
 }
@@ -157,7 +158,7 @@ func BenchmarkAbsorb(b *testing.B) {
 			config := benchConfig(n, 1)
 			for b.Loop() {
 				b.StopTimer()
-				s, err := store.Open(b.Context(), filepath.Join(b.TempDir(), "store.db"), store.Options{})
+				s, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "store.db"), sqlite.Options{})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -14,7 +14,7 @@ import (
 // its store. It also checks before it stores answers.
 const checkChangesEvery = 20 * time.Second
 
-// ChangeReader reports what other processes write to the store; *store.Store implements it.
+// ChangeReader reports what other processes write to the store; store.Store implements it.
 type ChangeReader interface {
 	// Version returns a number that changes only when another process writes.
 	Version(ctx context.Context) (int64, error)

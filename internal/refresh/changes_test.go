@@ -10,6 +10,7 @@ import (
 
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -17,7 +18,7 @@ import (
 // write stores days of the simulated Weixin, as another process would.
 func (w *harness) write(appID string, days ...datacube.Date) {
 	w.t.Helper()
-	other, err := store.Open(w.t.Context(), w.path, store.Options{})
+	other, err := sqlite.Open(w.t.Context(), w.path, sqlite.Options{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func TestChangesAreAppliedAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 07:30", nil, account(1))
 		var broken atomic.Bool
-		w.others = func(s *store.Store) refresh.ChangeReader { return brokenChanges{s, &broken} }
+		w.others = func(s *sqlite.Store) refresh.ChangeReader { return brokenChanges{s, &broken} }
 		w.start()
 		broken.Store(true)
 		w.write(account(1).AppID, date(t, "2026-03-09"))

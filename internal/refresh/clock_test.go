@@ -11,6 +11,7 @@ import (
 
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -72,7 +73,7 @@ func TestClockThatWentAheadAndCameBack(t *testing.T) {
 
 // unreadableStore cannot be read while broken is set.
 type unreadableStore struct {
-	*store.Store
+	*sqlite.Store
 	broken *atomic.Bool
 }
 
@@ -90,7 +91,7 @@ func TestNoCallsWhileTheStoreCannotBeRead(t *testing.T) {
 		w := newHarness(t, "2026-03-10 09:00", nil, accounts(2)...)
 		w.config.HistoryDays = 10
 		var broken atomic.Bool
-		w.wrapped = func(s *store.Store) refresh.Store { return unreadableStore{s, &broken} }
+		w.wrapped = func(s *sqlite.Store) refresh.Store { return unreadableStore{s, &broken} }
 		w.start()
 		setClock(t, "2026-03-10 10:00")
 		w.ahead.Store(int64(aYear))

@@ -11,6 +11,7 @@ import (
 
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -19,7 +20,7 @@ import (
 func reopened(t *testing.T, w *harness, since datacube.Date) (*store.Account, error) {
 	t.Helper()
 	ctx := context.Background()
-	s, err := store.Open(ctx, w.path, store.Options{})
+	s, err := sqlite.Open(ctx, w.path, sqlite.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +264,7 @@ func TestStopBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
-		known, err := store.Open(t.Context(), w.path, store.Options{})
+		known, err := sqlite.Open(t.Context(), w.path, sqlite.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// RecordStore loads and saves days; *store.Store implements it.
+// RecordStore loads and saves days; store.Store implements it.
 type RecordStore interface {
 	// Load returns what is stored for the given accounts, or for all if none is given, by app id. It returns
 	// the states of the days from since on.

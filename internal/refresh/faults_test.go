@@ -12,6 +12,7 @@ import (
 
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
@@ -228,7 +229,7 @@ func TestQuotaStopsOneCallUntilMidnight(t *testing.T) {
 
 // brokenStore fails to save while broken is set.
 type brokenStore struct {
-	*store.Store
+	*sqlite.Store
 	broken *atomic.Bool
 }
 

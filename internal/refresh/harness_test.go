@@ -16,7 +16,7 @@ import (
 
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/snapshot"
-	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/internal/testlog"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
@@ -33,14 +33,14 @@ type harness struct {
 	log    *testlog.Log
 
 	config  refresh.Config
-	store   *store.Store
+	store   *sqlite.Store
 	runner  *refresh.Refresher
 	stop    func()
-	wrapped func(*store.Store) refresh.Store        // nil: the store itself
-	others  func(*store.Store) refresh.ChangeReader // nil: no other process writes
-	watched refresh.Publisher                       // nil: latest
-	ahead   atomic.Int64                            // offset of the refresher's clock
-	believe func() time.Time                        // nil: the refresher's clock
+	wrapped func(*sqlite.Store) refresh.Store        // nil: the store itself
+	others  func(*sqlite.Store) refresh.ChangeReader // nil: no other process writes
+	watched refresh.Publisher                        // nil: latest
+	ahead   atomic.Int64                             // offset of the refresher's clock
+	believe func() time.Time                         // nil: the refresher's clock
 }
 
 // emptyStore returns the file of an empty store. Creating one takes longer than most tests.
@@ -51,7 +51,7 @@ var emptyStore = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "store.db")
-	s, err := store.Open(context.Background(), path, store.Options{})
+	s, err := sqlite.Open(context.Background(), path, sqlite.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ var emptyStore = sync.OnceValues(func() ([]byte, error) {
 
 // otherProcesses makes the refresher check for changes by other processes. Most tests do without, because it checks
 // three times a minute.
-func otherProcesses(s *store.Store) refresh.ChangeReader { return s }
+func otherProcesses(s *sqlite.Store) refresh.ChangeReader { return s }
 
 // account returns a simulated account; i makes it unique.
 func account(i int) weixintest.Account {
@@ -124,7 +124,7 @@ func (w *harness) start() {
 	w.t.Helper()
 	var err error
 	ctx, cancel := context.WithCancel(context.Background())
-	if w.store, err = store.Open(ctx, w.path, store.Options{}); err != nil {
+	if w.store, err = sqlite.Open(ctx, w.path, sqlite.Options{}); err != nil {
 		w.t.Fatal(err)
 	}
 	var kept refresh.Store = w.store

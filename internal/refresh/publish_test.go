@@ -13,6 +13,7 @@ import (
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -30,7 +31,7 @@ func (b *countingPublisher) Publish(s *snapshot.Snapshot) {
 
 // countingStore counts transactions and records.
 type countingStore struct {
-	*store.Store
+	*sqlite.Store
 	saves, records *atomic.Int64
 }
 
@@ -174,7 +175,7 @@ func TestAnswersThatArriveTogetherAreSavedTogether(t *testing.T) {
 		w.config.Concurrency = 25
 		w.sim.Inject(weixintest.Fault{Delay: time.Second})
 		var saves, records atomic.Int64
-		w.wrapped = func(s *store.Store) refresh.Store { return countingStore{s, &saves, &records} }
+		w.wrapped = func(s *sqlite.Store) refresh.Store { return countingStore{s, &saves, &records} }
 		w.start()
 		setClock(t, "2026-03-10 08:01")
 		if records.Load() != 400 {

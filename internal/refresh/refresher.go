@@ -24,7 +24,7 @@ const publishEvery = 100 * time.Millisecond
 // retryLoadEvery is how soon a failed load of the ledgers is retried.
 const retryLoadEvery = 10 * time.Second
 
-// Store is what a Refresher needs of a *store.Store. Its methods are called from one goroutine at a time.
+// Store is what a Refresher needs of a store.Store. Its methods are called from one goroutine at a time.
 type Store interface {
 	RecordStore
 	HoldStore

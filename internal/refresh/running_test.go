@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -13,7 +14,7 @@ import (
 // dueRecheck makes a known day due for a recheck, and Weixin answer slowly and without rows.
 func (w *harness) dueRecheck(appID string, date datacube.Date) {
 	w.t.Helper()
-	other, err := store.Open(w.t.Context(), w.path, store.Options{})
+	other, err := sqlite.Open(w.t.Context(), w.path, sqlite.Options{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -42,7 +43,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 		var broken atomic.Bool
 		var saves atomic.Int64
 		broken.Store(true)
-		w.wrapped = func(s *store.Store) refresh.Store {
+		w.wrapped = func(s *sqlite.Store) refresh.Store {
 			return countedBrokenStore{brokenStore{s, &broken}, &saves}
 		}
 		w.start()
@@ -114,7 +115,7 @@ func TestInvalidAnswerSavedLateIsNotASuccess(t *testing.T) {
 		w.sim.Inject(weixintest.Fault{AppID: account(0).AppID, API: "daily", Body: []byte(`{"list":[null]}`)})
 		var broken atomic.Bool
 		broken.Store(true)
-		w.wrapped = func(s *store.Store) refresh.Store { return brokenStore{s, &broken} }
+		w.wrapped = func(s *sqlite.Store) refresh.Store { return brokenStore{s, &broken} }
 		w.start()
 		setClock(t, "2026-03-10 08:05")
 		for _, name := range []string{"account00", "account01"} {

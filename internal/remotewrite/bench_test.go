@@ -14,6 +14,7 @@ import (
 	"weixin_exporter/internal/history"
 	"weixin_exporter/internal/remotewrite"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/secret"
 )
@@ -70,7 +71,7 @@ func BenchmarkRequest(b *testing.B) {
 // BenchmarkDay reads a new day of 1,000 accounts from a store in a file, and marks it as delivered.
 func BenchmarkDay(b *testing.B) {
 	const accounts = 1000
-	s, err := store.Open(b.Context(), filepath.Join(b.TempDir(), "store.db"), store.Options{})
+	s, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "store.db"), sqlite.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

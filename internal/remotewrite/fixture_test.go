@@ -16,6 +16,7 @@ import (
 	"weixin_exporter/internal/history"
 	"weixin_exporter/internal/remotewrite"
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/internal/testlog"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/secret"
@@ -34,7 +35,7 @@ const (
 type fixture struct {
 	t        *testing.T
 	path     string
-	store    *store.Store
+	store    *sqlite.Store
 	writes   atomic.Int64 // how often the test wrote to the store
 	group    *remotewrite.Group
 	registry *prometheus.Registry
@@ -59,7 +60,7 @@ func withFixture(t *testing.T, test func(f *fixture)) {
 func (f *fixture) open() {
 	f.t.Helper()
 	var err error
-	if f.store, err = store.Open(f.t.Context(), f.path, store.Options{}); err != nil {
+	if f.store, err = sqlite.Open(f.t.Context(), f.path, sqlite.Options{}); err != nil {
 		f.t.Fatal(err)
 	}
 }

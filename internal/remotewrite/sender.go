@@ -25,7 +25,7 @@ const (
 	maxAccounts = 500
 )
 
-// Store holds the history and what each endpoint has of it. *store.Store implements it.
+// Store holds the history and what each endpoint has of it. store.Store implements it.
 type Store interface {
 	// Changed returns the accounts for which something was saved after a mark, and the latest mark.
 	Changed(ctx context.Context, after store.Mark) ([]string, store.Mark, error)

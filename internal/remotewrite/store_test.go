@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
 // failingStore is a store whose methods fail on request.
 type failingStore struct {
-	*store.Store
+	*sqlite.Store
 	mu   sync.Mutex
 	fail map[string]error
 }

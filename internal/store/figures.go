@@ -28,58 +28,41 @@ type DayFigures struct {
 	Figures []datacube.Figures
 }
 
+// FigureSource is what an engine provides for a FigureReader: all figures as of one instant.
+type FigureSource interface {
+	// AppIDs returns the app IDs of all accounts in ascending order; not nil.
+	AppIDs(ctx context.Context) ([]string, error)
+	// Days calls each with the known days of an account from one date to another, in ascending order, and returns
+	// an error of each unchanged. The slice may be overwritten by the next day. An account that the store does
+	// not know has no days. An error that concerns only a part of the store is of the kind Damaged or IO.
+	Days(ctx context.Context, api datacube.API, appID string, from, to datacube.Date, each func(datacube.Date, []datacube.Figures) error) error
+	// Failed adds to an error which store it concerns and what to do.
+	Failed(err error) error
+}
+
 // FigureReader reads figures as of one instant. It must not be used concurrently, nor after the
 // function that it was passed to has returned.
 type FigureReader struct {
-	ctx     context.Context // of the call of ReadFigures
-	store   *Store
-	cursors *figureCursors
+	ctx     context.Context //nolint:containedctx // of the call of ReadFigures
+	source  FigureSource
 	appIDs  []string // of all accounts; nil until they are needed
 	reading bool
 	damage  error           // the first that was found
 	damaged map[string]bool // app IDs of the accounts with damage
 }
 
-// ReadFigures calls read with a view of the figures at this moment; what is saved later is not in it.
-// Writers are not blocked, but SQLite cannot reset its WAL file until read returns, so what goes to a
-// slow client should be copied first. An error of read is returned unchanged. Days that cannot
-// be read from a damaged file are skipped and reported in an error at the end.
-func (s *Store) ReadFigures(ctx context.Context, read func(*FigureReader) error) error {
-	r := &FigureReader{ctx: ctx, store: s, damaged: make(map[string]bool)}
-	var readErr error
-	err := s.reading(ctx, func(tx *transaction) error {
-		// The first query fixes the instant.
-		if _, err := tx.ExecContext(ctx, `SELECT 1 FROM account LIMIT 1`); err != nil {
-			return err
-		}
-		return tx.figures(func(c *figureCursors) error {
-			r.cursors = c
-			if readErr = read(r); readErr == nil {
-				readErr = r.Incomplete()
-			}
-			return readErr
-		})
-	})
-	if readErr != nil {
-		return readErr
-	}
-	if err != nil {
-		return r.failed(err)
-	}
-	return nil
-}
-
-func (r *FigureReader) failed(err error) error {
-	return r.store.failed(r.ctx, "read the figures", err)
+// NewFigureReader returns a reader for one call of ReadFigures.
+func NewFigureReader(ctx context.Context, source FigureSource) *FigureReader {
+	return &FigureReader{ctx: ctx, source: source, damaged: make(map[string]bool)}
 }
 
 // Accounts returns the app IDs of all accounts for which the store has had a response, in ascending
 // order. The caller must not change the slice.
 func (r *FigureReader) Accounts() ([]string, error) {
 	if r.appIDs == nil {
-		appIDs, err := r.cursors.appIDs(r.ctx)
+		appIDs, err := r.source.AppIDs(r.ctx)
 		if err != nil {
-			return nil, r.failed(err)
+			return nil, r.source.Failed(err)
 		}
 		r.appIDs = appIDs
 	}
@@ -93,7 +76,7 @@ func (r *FigureReader) Accounts() ([]string, error) {
 func (r *FigureReader) Figures(q FigureQuery) iter.Seq2[DayFigures, error] {
 	return func(yield func(DayFigures, error) bool) {
 		if r.reading {
-			yield(DayFigures{}, r.failed(errors.New("the previous query has not ended")))
+			yield(DayFigures{}, r.source.Failed(errors.New("the previous query has not ended")))
 			return
 		}
 		r.reading = true
@@ -112,7 +95,7 @@ func (r *FigureReader) Figures(q FigureQuery) iter.Seq2[DayFigures, error] {
 				return
 			}
 			if err != nil {
-				yield(DayFigures{}, r.failed(err))
+				yield(DayFigures{}, r.source.Failed(err))
 				return
 			}
 		}
@@ -124,21 +107,17 @@ var errStopped = errors.New("stopped by the caller")
 
 // readAccount yields the known days of an account. After damage it continues behind it, in growing steps.
 func (r *FigureReader) readAccount(q FigureQuery, appID string, yield func(DayFigures, error) bool) error {
-	number, ok, err := r.cursors.account(r.ctx, appID)
-	if err != nil || !ok {
-		return err
-	}
 	var step int64
 	for from := int64(q.From); from <= int64(q.To); {
 		last := from - 1 // the last day that was read
-		err := r.cursors.knownDays(r.ctx, q.API, number, datacube.Date(from), q.To, func(date datacube.Date, figures []datacube.Figures) error {
+		err := r.source.Days(r.ctx, q.API, appID, datacube.Date(from), q.To, func(date datacube.Date, figures []datacube.Figures) error {
 			last = int64(date)
 			if !yield(DayFigures{AppID: appID, Date: date, Figures: figures}, nil) {
 				return errStopped
 			}
 			return nil
 		})
-		if err == nil || r.ctx.Err() != nil || !isDamage(err) {
+		if err == nil || r.ctx.Err() != nil || !concernsPart(err) {
 			return err
 		}
 		r.noteDamage(appID, q.API, last+1, err)
@@ -149,6 +128,12 @@ func (r *FigureReader) readAccount(q FigureQuery, appID string, yield func(DayFi
 		from = last + 1 + step
 	}
 	return nil
+}
+
+// concernsPart reports whether other parts of the store may be readable in spite of an error.
+func concernsPart(err error) bool {
+	kind := KindOf(err)
+	return kind == Damaged || kind == IO
 }
 
 // noteDamage remembers the first damage, and which accounts have any.
@@ -164,5 +149,5 @@ func (r *FigureReader) Incomplete() error {
 	if r.damage == nil {
 		return nil
 	}
-	return r.failed(fmt.Errorf("not all could be read, accounts concerned: %d, first %w", len(r.damaged), r.damage))
+	return r.source.Failed(fmt.Errorf("not all could be read, accounts concerned: %d, first %w", len(r.damaged), r.damage))
 }

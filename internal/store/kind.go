@@ -3,9 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Kind is the reason why an access to the store failed, in one word.
@@ -21,29 +18,30 @@ const (
 	Other    Kind = "other"
 )
 
-// KindOf returns the kind of an error of this package.
+// kindError is an error with a kind.
+type kindError struct {
+	error
+
+	kind Kind
+}
+
+func (e *kindError) Unwrap() error { return e.error }
+
+// WithKind returns the error with a kind, for KindOf. Its text stays the same.
+func WithKind(err error, kind Kind) error {
+	if err == nil {
+		return nil
+	}
+	return &kindError{err, kind}
+}
+
+// KindOf returns the kind of an error of a store. What took longer than its context allows was locked.
 func KindOf(err error) Kind {
-	var fault *sqlite.Error
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
+	if errors.Is(err, context.DeadlineExceeded) {
 		return Locked
-	case !errors.As(err, &fault):
-		return Other
-	case fault.Code() == sqlite3.SQLITE_IOERR_SHMSIZE:
-		return Full
 	}
-	switch fault.Code() & 0xff {
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return Locked
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_CANTOPEN:
-		return ReadOnly
-	case sqlite3.SQLITE_FULL:
-		return Full
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return Damaged
-	case sqlite3.SQLITE_IOERR:
-		return IO
-	default:
-		return Other
+	if known, ok := errors.AsType[*kindError](err); ok {
+		return known.kind
 	}
+	return Other
 }

@@ -32,8 +32,8 @@ const (
 	flagStatus    = 3
 	flagEmpty     = 4
 	flagRechecked = 8
-	// maxDoubts is where Damaged and Rechecks stop counting.
-	maxDoubts = 15
+	// MaxDoubts is where Damaged and Rechecks stop counting.
+	MaxDoubts = 15
 )
 
 // At returns the state of a day; the zero State, NeverAsked, if it has none.
@@ -112,7 +112,7 @@ func pack(date datacube.Date, s State) packedState {
 		checksum: s.Checksum,
 		asks:     uint16(min(max(s.Asks, 0), math.MaxUint16)),
 		flags:    uint8(s.Status) & flagStatus,
-		doubts:   uint8(min(max(s.Damaged, 0), maxDoubts) + 16*min(max(s.Rechecks, 0), maxDoubts)),
+		doubts:   uint8(min(max(s.Damaged, 0), MaxDoubts) + 16*min(max(s.Rechecks, 0), MaxDoubts)),
 	}
 	if s.Empty {
 		p.flags |= flagEmpty
@@ -128,8 +128,8 @@ func (p packedState) unpack() State {
 		Status:    Status(p.flags & flagStatus),
 		Empty:     p.flags&flagEmpty != 0,
 		Asks:      int(p.asks),
-		AskedAt:   fromUnix(int64(p.askedAt)),
-		KnownAt:   fromUnix(int64(p.knownAt)),
+		AskedAt:   FromUnix(int64(p.askedAt)),
+		KnownAt:   FromUnix(int64(p.knownAt)),
 		Rechecked: p.flags&flagRechecked != 0,
 		Damaged:   int(p.doubts % 16),
 		Rechecks:  int(p.doubts / 16),

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +13,23 @@ import (
 	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
 )
+
+// firstDay is 2026-11-01.
+const firstDay datacube.Date = 20758
+
+// asked is nine o'clock on the day after firstDay, when its figures are available.
+var asked = time.Date(2026, 11, 2, 9, 0, 0, 0, datacube.China)
+
+// days are states in the form of a map.
+type days map[datacube.Date]store.State
+
+func statesOf(d days) store.States {
+	var s store.States
+	for date, state := range d {
+		s.Set(date, state)
+	}
+	return s
+}
 
 // TestStatesAreLikeAMap applies the same random operations to States and to a map.
 func TestStatesAreLikeAMap(t *testing.T) {
@@ -88,29 +104,13 @@ func TestStatesOfOddClocks(t *testing.T) {
 	}
 }
 
-// TestKnownDaysAreCounted: the counts are right whichever process or statement changes the days.
-func TestKnownDaysAreCounted(t *testing.T) {
+func TestStatusInWords(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "store.db")
-	s := open(t, path)
-	late := store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 2, State: store.State{Status: store.NotReady}}
-	save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 1), daily(shop, firstDay, 2),
-		hourly(shop, firstDay, datacube.Hours{}), late, daily(bot, firstDay, 1))
-	db := shell(t, path)
-	for _, step := range []struct {
-		statement   string
-		shop, other [datacube.APIs]int64
-	}{
-		{`SELECT 1`, [...]int64{2, 1}, [...]int64{1, 0}},
-		{`UPDATE day SET status = 2 WHERE status = 1`, [...]int64{2, 2}, [...]int64{1, 0}},
-		{`UPDATE day SET status = 1 WHERE date = 20758 AND api = 0`, [...]int64{1, 2}, [...]int64{0, 0}},
-		{`DELETE FROM day WHERE date = 20758`, [...]int64{1, 1}, [...]int64{0, 0}},
-		{`DELETE FROM day`, [...]int64{0, 0}, [...]int64{0, 0}},
+	for status, want := range map[store.Status]string{
+		store.NeverAsked: "never asked", store.NotReady: "not ready", store.Known: "known", 9: "unknown",
 	} {
-		run(t, db, step.statement)
-		got := load(t, s, firstDay)
-		if got[shop].Days != step.shop || got[bot].Days != step.other {
-			t.Errorf("after %s: %v and %v, want %v and %v", step.statement, got[shop].Days, got[bot].Days, step.shop, step.other)
+		if got := status.String(); got != want {
+			t.Errorf("%d is %q, not %q", status, got, want)
 		}
 	}
 }

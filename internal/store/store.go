@@ -1,262 +1,119 @@
-// Package store keeps the interface statistics of accounts in an SQLite file: the figures of days and
-// hours, and for each account, API and day the state of the requests for it. Accounts are identified
-// by their app IDs, so that an account keeps its history when it is renamed.
+// Package store defines what a store of interface statistics promises; the packages below it keep the
+// promise with one database engine each: sqlite in a file. Package engine chooses one by the configuration,
+// and package storetest has the tests that all of them pass.
 //
-// Stored figures are read in one place: ReadFigures gives others the known days of any accounts and dates, and
-// Load, ReadPending and Save read theirs by the same cursors.
-//
-// Several processes may have the file open at the same time. A write waits for the writes of other
-// processes up to Options.BusyTimeout; reads never wait.
+// A store keeps the figures of days and hours and, for each account, API and day, the state of the requests
+// for it. Accounts are identified by their app IDs, so that an account keeps its history when it is renamed.
 package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
-	"sync"
 	"time"
 
 	"weixin_exporter/weixin/datacube"
 )
 
-// applicationID marks a database file as one of this program: the letters "WXEx" in the
-// application_id field of SQLite's file header, where file(1) and other programs read it.
-const applicationID = 'W'<<24 | 'X'<<16 | 'E'<<8 | 'x'
+// Store is an open store. It is safe for concurrent use, and several processes may have the same store open.
+//
+// Every method that writes does so in one transaction: all of it is stored or, if the method returns an error,
+// nothing. What a method has stored is seen by every later call of any process. Methods that read return what
+// was stored at one instant; they do not wait for writers. All methods end with the context. Errors name the
+// store and say what to do, contain no password, and have a Kind.
+type Store interface {
+	Records
+	Figures
+	Changes
+	Holds
+	Clock
+	Deliveries
 
-const (
-	defaultBusyTimeout = 5 * time.Second
-	// readers is the maximum number of connections that read; each has a cache of 2 MB.
-	readers = 4
-	// closeTime is how long Close waits for reads and writes in progress.
-	closeTime = 3 * time.Second
-)
-
-// Options of a store.
-type Options struct {
-	// Lock is the lock of the store if this process is the exporter. With it, the file is watched and
-	// its disk probed.
-	Lock *Lock
-	// Probe writes something to the disk of the store and returns once it is written. It is called
-	// before the store is used, at most ten times a second. nil writes to the lock file.
-	Probe func()
-	// BusyTimeout is how long an access waits for another process that has locked the file before it
-	// fails; 0 means 5 seconds.
-	BusyTimeout time.Duration
+	// Fault returns the reason why the store cannot be used at present; nil if it can, as far as that is known
+	// without using it.
+	Fault() error
+	// CheckDisk returns an error if the disk of the store does not respond, so that no access to it would return. It
+	// takes a few seconds at most.
+	CheckDisk() error
+	// Recover reopens a store whose file was deleted or replaced and describes what was found and done; "" if there
+	// was nothing to do. The caller must then read the store again. If it fails, it may be called again.
+	Recover(ctx context.Context) (string, error)
+	// Close waits for reads and writes in progress, and closes the store, which must not be used afterwards.
+	Close() error
 }
 
-// Store is an open database. It is safe for concurrent use; writes are serialized. Errors name the
-// file and say what to do.
-type Store struct {
-	path    string
-	options Options
-	busy    time.Duration
-	// writer is a mutex for writes; waiting for it ends with the context.
-	writer chan struct{}
-	disk   *disk // nil if it is not probed
-
-	// mu is held for reading while the handle is used, and for writing while it is replaced.
-	mu sync.RWMutex
-	*handle
+// Records are the responses of Weixin, by account, API and day.
+type Records interface {
+	// Save stores records. It returns a Revision for each record whose figures differ from those of a day that
+	// was Known before, in the order of the records; traffic that moved between hours counts as a difference.
+	Save(ctx context.Context, records []Record) ([]Revision, error)
+	// Load returns the content of the store for the accounts with these app IDs, or for all accounts if none are
+	// given. States reach back to since. Accounts that the store does not know are missing from the map.
+	// The caller owns the result.
+	Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*Account, error)
+	// Prune deletes the figures and states of all days before a date and returns the number of days, counted per
+	// account and API. A deleted day that is saved again is not a revision.
+	Prune(ctx context.Context, before datacube.Date) (int64, error)
 }
 
-// handle holds what is open of one file.
-type handle struct {
-	write      *sql.DB // one connection
-	read       *sql.DB // the same as write for a store in memory
-	statements statements
-	files      *files // as they were opened; nil if they are not watched
+// Figures reads stored figures.
+type Figures interface {
+	// ReadFigures calls read with a view of the figures at this moment; what is saved later is not in it.
+	// An error of read is returned unchanged. Days that cannot be read because the store is damaged are
+	// skipped and reported in an error at the end. A store may keep old data as long as read has not returned,
+	// so what goes to a slow client should be copied first.
+	ReadFigures(ctx context.Context, read func(*FigureReader) error) error
+	// KnownDays calls each with the known days of an account up to a date, the latest one first, until it
+	// returns false. knownAt is the time of the response that made the day known, in China time. An account
+	// that the store does not know has no days.
+	KnownDays(ctx context.Context, api datacube.API, appID string, upTo datacube.Date,
+		each func(date datacube.Date, knownAt time.Time) bool) error
 }
 
-// Open opens the database file at path and migrates its schema. A file that does not exist is created,
-// readable by its owner only; its folder is not. The path "" keeps everything in memory until
-// Close. If Open fails, the content of the file is unchanged. The context applies to Open alone, not
-// to the store.
-func Open(ctx context.Context, path string, o Options) (*Store, error) {
-	s := newStore(path, o)
-	if err := s.open(ctx); err != nil {
-		return nil, s.failed(ctx, "open", errors.Join(err, s.Close())) //nolint:contextcheck // Close has its own time
-	}
-	return s, nil
+// Changes is the feed of changes, by which processes that share a store follow each other.
+type Changes interface {
+	// Changed returns the app IDs of the accounts for which any process has saved something after a mark, in no
+	// particular order, and the latest mark that they include.
+	Changed(ctx context.Context, after Mark) ([]string, Mark, error)
+	// Version returns a number that changes, nearly always, when another process saves something. It may also change
+	// when this process does. It is a cheap way to find out whether Changed can return anything new.
+	Version(ctx context.Context) (int64, error)
 }
 
-func newStore(path string, o Options) *Store {
-	s := &Store{path: path, options: o, busy: o.BusyTimeout, writer: make(chan struct{}, 1), handle: &handle{}}
-	if s.busy <= 0 {
-		s.busy = defaultBusyTimeout
-	}
-	switch {
-	case o.Probe != nil:
-		s.disk = &disk{write: o.Probe}
-	case o.Lock.held():
-		s.disk = &disk{write: func() { _ = o.Lock.touch() }} // a disk that returns an error does respond; SQLite reports what is wrong
-	}
-	return s
+// Holds are failed attempts that must survive a restart.
+type Holds interface {
+	// SaveHolds replaces the stored holds of the same accounts and APIs.
+	SaveHolds(ctx context.Context, holds []Hold) error
+	// Holds returns the stored holds of the accounts with these app IDs.
+	Holds(ctx context.Context, appIDs ...string) ([]Hold, error)
 }
 
-func (s *Store) open(ctx context.Context) error {
-	found, err := inspect(s.path)
-	if err != nil {
-		return err
-	}
-	if err := s.options.Lock.dropStaleWAL(s.path); err != nil {
-		return err
-	}
-	s.write, s.read, err = pools(s.path, s.busy, "")
-	if err != nil {
-		return err
-	}
-	if err := s.retryBusy(ctx, func() error { return s.prepareFile(ctx, found) }); err != nil {
-		return err
-	}
-	if err := s.statements.prepare(ctx, s.write); err != nil || s.path == "" {
-		return err
-	}
-	s.files, err = openFiles(ctx, s.path, s.write, s.options.Lock)
-	return err
+// Clock is the latest time that is known to have passed.
+type Clock interface {
+	// RecordedTime returns the latest instant passed to RecordTime or, if there is none, the time of the latest
+	// response, in China time. It is zero if the store is empty.
+	RecordedTime(ctx context.Context) (time.Time, error)
+	// RecordTime records an instant that has certainly passed. One before the latest changes nothing.
+	RecordTime(ctx context.Context, at time.Time) error
 }
 
-// retryBusy repeats work, which must be idempotent, while other processes lock the file, up to the busy
-// timeout. SQLite itself waits except where that could lead to a deadlock, which happens while
-// several processes create the same file.
-func (s *Store) retryBusy(ctx context.Context, work func() error) error {
-	const pause = 10 * time.Millisecond
-	timeout := time.NewTimer(s.busy)
-	defer timeout.Stop()
-	for {
-		err := work()
-		if !isBusy(err) {
-			return err
-		}
-		again := time.NewTimer(pause)
-		select {
-		case <-again.C:
-			continue
-		case <-timeout.C:
-		case <-ctx.Done():
-		}
-		again.Stop()
-		return err
-	}
-}
-
-// Close waits for reads and writes in progress, and closes the file. The store must not be used
-// afterwards.
-func (s *Store) Close() error {
-	err := s.checkBeforeClose()
-	if err == nil {
-		err = s.close()
-	}
-	if err != nil {
-		return fmt.Errorf("%s: close: %w", name(s.path), err)
-	}
-	return nil
-}
-
-func (h *handle) close() error {
-	errs := []error{h.statements.close()}
-	if h.read != nil && h.read != h.write {
-		errs = append(errs, closePool(h.read))
-	}
-	// The last connection to be closed moves the content of the WAL file to the main file.
-	if h.write != nil {
-		errs = append(errs, closePool(h.write))
-	}
-	if h.files != nil {
-		errs = append(errs, h.files.close())
-	}
-	return errors.Join(errs...)
-}
-
-// closePool closes a pool once none of its connections is in use. database/sql alone would not wait: it
-// rolls back a transaction whose context has ended in the background.
-func closePool(db *sql.DB) error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-	defer cancel()
-	busy := db.Stats().InUse
-	if busy > 0 {
-		db.SetMaxOpenConns(busy) // those who wait for a connection get one of these
-	}
-	for range busy {
-		held, err := db.Conn(ctx)
-		if err != nil {
-			break // closeTime is over
-		}
-		defer func() { _ = held.Close() }() // it was not used
-	}
-	return db.Close()
-}
-
-// using calls work with the handle, unless the file has changed or its disk does not respond.
-func (s *Store) using(work func(*handle) error) error {
-	if err := s.disk.wait(); err != nil {
-		return err
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if err := s.checkFiles(); err != nil {
-		return err
-	}
-	return work(s.handle)
-}
-
-// reading runs work in a read-only transaction, as of one instant.
-func (s *Store) reading(ctx context.Context, work func(*transaction) error) error {
-	return s.using(func(h *handle) error { return inTx(ctx, h.read, &sql.TxOptions{ReadOnly: true}, work) })
-}
-
-// writing runs work in a transaction that excludes other writers, and commits it unless work fails or
-// the context ends.
-func (s *Store) writing(ctx context.Context, work func(*transaction, *statements) error) error {
-	if err := s.lockWrites(ctx); err != nil {
-		return err
-	}
-	defer s.unlockWrites()
-	return s.using(func(h *handle) error {
-		return inTx(ctx, h.write, nil, func(tx *transaction) error { return work(tx, &h.statements) })
-	})
-}
-
-// update is writing without the prepared statements.
-func (s *Store) update(ctx context.Context, work func(*transaction) error) error {
-	return s.writing(ctx, func(tx *transaction, _ *statements) error { return work(tx) })
-}
-
-func (s *Store) lockWrites(ctx context.Context) error {
-	select {
-	case s.writer <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (s *Store) unlockWrites() { <-s.writer }
-
-// Prune deletes the figures and states of all days before a date and returns the number of days,
-// counted per account and API. The file does not shrink: later days reuse the space.
-func (s *Store) Prune(ctx context.Context, before datacube.Date) (int64, error) {
-	var days int64
-	err := s.update(ctx, func(tx *transaction) error {
-		// The primary keys begin with the account: with all accounts listed, SQLite searches short
-		// ranges instead of scanning the tables.
-		for _, query := range []string{
-			`DELETE FROM daily WHERE account IN (SELECT id FROM account) AND date < ?`,
-			`DELETE FROM hourly WHERE account IN (SELECT id FROM account) AND date < ?`,
-			`DELETE FROM day WHERE account IN (SELECT id FROM account) AND api IN (0, 1) AND date < ?`,
-		} {
-			result, err := tx.ExecContext(ctx, query, before)
-			if err != nil {
-				return err
-			}
-			if days, err = result.RowsAffected(); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, s.failed(ctx, "delete the days before "+before.String(), err)
-	}
-	return days, nil
+// Deliveries are what endpoints of remote write have of the history. An endpoint is a name that stays the same
+// across restarts.
+type Deliveries interface {
+	// Undelivered returns the app IDs of the accounts for which an endpoint may lack days, in no particular order.
+	Undelivered(ctx context.Context, endpoint string) ([]string, error)
+	// ReadPending returns the days that an endpoint lacks of the accounts with these app IDs, in the order of the
+	// app IDs, up to limit samples, of which each hour and day has four, but at least one day. Only the last
+	// account can have More. Days before since are only counted.
+	ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]Pending, error)
+	// CountPending returns the number of days from since on that an endpoint lacks, by app ID and API. Accounts without
+	// such days are missing.
+	CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error)
+	// MarkDelivered records that an endpoint is done with days that ReadPending returned: they were accepted,
+	// permanently refused or skipped. at is when samples of them were accepted; zero if none were.
+	MarkDelivered(ctx context.Context, endpoint string, at time.Time, pending ...Pending) error
+	// LastDelivery returns when an endpoint last accepted samples, in China time; zero if never.
+	LastDelivery(ctx context.Context, endpoint string) (time.Time, error)
+	// Resend schedules days that an endpoint has accepted or refused to be sent to it again: those from since to
+	// until of the accounts with these app IDs. It returns the number of days, counted per account. The sender
+	// notices by the mark, which changes.
+	Resend(ctx context.Context, endpoint string, since, until datacube.Date, appIDs ...string) (int64, error)
 }

@@ -94,3 +94,18 @@ type Account struct {
 	// Days is, for each API, the number of Known days in the whole store.
 	Days [datacube.APIs]int64
 }
+
+// Hold describes failed attempts to call one API for one account, which must survive a restart.
+type Hold struct {
+	AppID string
+	API   datacube.API
+	// Until is when the call may be repeated, as determined at Since; both to the second.
+	Since, Until time.Time
+	// Date is the day in China on which Attempts failed.
+	Date     datacube.Date
+	Attempts int
+	// Fingerprint is a salted hash of the credentials with which the attempts failed.
+	Fingerprint []byte
+	// Detail is JSON that describes what failed. It contains no secret.
+	Detail string
+}

@@ -1,4 +1,0 @@
-package store
-
-// ApplicationID is applicationID, which a test writes to a file itself.
-const ApplicationID = applicationID

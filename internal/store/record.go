@@ -1,0 +1,73 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"weixin_exporter/weixin/datacube"
+)
+
+// String returns the date, account and API of the record.
+func (r *Record) String() string {
+	return fmt.Sprintf("%v of %s, %v", r.Date, r.AppID, r.API)
+}
+
+// Check fails for records that no response can produce.
+func (r *Record) Check() error {
+	switch {
+	case r.AppID == "":
+		return errors.New("the app id is missing")
+	case r.API >= datacube.APIs:
+		return errors.New("unknown API")
+	case r.State.Status != NotReady && r.State.Status != Known:
+		return fmt.Errorf("a day cannot become %q", r.State.Status)
+	case r.Daily != nil && r.API != datacube.Daily, r.Hourly != nil && r.API != datacube.Hourly:
+		return errors.New("the figures are of the other API")
+	}
+	return nil
+}
+
+// Revise returns the revision that the record is of the figures before, which are the hours of a day or, for
+// datacube.Daily, the day as the first element; nil if they are the same.
+func (r *Record) Revise(before *datacube.Hours) *Revision {
+	revision := Revision{AppID: r.AppID, API: r.API, Date: r.Date}
+	switch {
+	case r.Daily != nil && *r.Daily != before[0]:
+		revision.Before, revision.After = before[0], *r.Daily
+	case r.Hourly != nil && *r.Hourly != *before:
+		revision.Before, revision.After = wholeDay(before), wholeDay(r.Hourly)
+	default:
+		return nil
+	}
+	return &revision
+}
+
+// wholeDay returns the sum of the hours, with the longest of their maxima. Sums that overflow an int64
+// are its maximum.
+func wholeDay(hours *datacube.Hours) datacube.Figures {
+	var day datacube.Figures
+	for _, h := range hours {
+		day.Callbacks = add(day.Callbacks, h.Callbacks)
+		day.Failures = add(day.Failures, h.Failures)
+		day.TimeCostMillis = add(day.TimeCostMillis, h.TimeCostMillis)
+		day.MaxTimeCostMillis = max(day.MaxTimeCostMillis, h.MaxTimeCostMillis)
+	}
+	return day
+}
+
+func add(a, b int64) int64 {
+	if b > 0 && a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// FromUnix returns a time that was stored in Unix seconds, in China time; 0 is the zero time.
+func FromUnix(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).In(datacube.China)
+}

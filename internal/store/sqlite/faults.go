@@ -1,0 +1,119 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"weixin_exporter/internal/store"
+)
+
+// name returns the name of the database in errors.
+func name(path string) string {
+	if path == "" {
+		return "store in memory"
+	}
+	return fmt.Sprintf("store %q", path)
+}
+
+// failed wraps an error with what was being done to which file, and with what to do about it.
+func (s *Store) failed(ctx context.Context, doing string, err error) error {
+	if ctx.Err() != nil {
+		// SQLite's error of an interrupted call explains nothing.
+		err = ctx.Err()
+	}
+	err = s.explain(err)
+	return store.WithKind(fmt.Errorf("%s: %s: %w", name(s.path), doing, err), kindOf(err))
+}
+
+// explain adds to an error of SQLite what it means for the operator.
+func (s *Store) explain(err error) error {
+	var fault *sqlite.Error
+	if !errors.As(err, &fault) {
+		return err
+	}
+	kind := fault.Code() & 0xff // the other bits are details of it
+	if fault.Code() == sqlite3.SQLITE_IOERR_SHMSIZE {
+		kind = sqlite3.SQLITE_FULL
+	}
+	if strings.Contains(fault.Error(), "unsupported file format") {
+		// The schema format number is part of the header. Every SQLite since 2005 knows all of them.
+		kind = sqlite3.SQLITE_CORRUPT
+	}
+	switch kind {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return fmt.Errorf("another process has kept the file locked for more than %v;"+
+			" let it finish or stop it: %w", s.busy, err)
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
+		return fmt.Errorf("the file or its folder is read-only for this user;"+
+			" allow writing to both or change store.path: %w", err)
+	case sqlite3.SQLITE_CANTOPEN:
+		return fmt.Errorf("the file, or a file that SQLite keeps beside it, cannot be opened;"+
+			" allow this user to read and write it and its folder, or change store.path: %w", err)
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("the disk is full; free some space, or set store.retention: %w", err)
+	case sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("this is not an SQLite database, or its header is damaged;"+
+			" change store.path, or move the file away: %w", err)
+	case sqlite3.SQLITE_CORRUPT:
+		return damaged(err)
+	case sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("reading or writing failed; check the disk, its quota and the system log: %w", err)
+	default:
+		return err
+	}
+}
+
+// kindOf returns the kind of an error of SQLite.
+func kindOf(err error) store.Kind {
+	if _, found := errors.AsType[damage](err); found {
+		return store.Damaged
+	}
+	var fault *sqlite.Error
+	switch {
+	case !errors.As(err, &fault):
+		return store.Other
+	case fault.Code() == sqlite3.SQLITE_IOERR_SHMSIZE:
+		return store.Full
+	}
+	switch fault.Code() & 0xff {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return store.Locked
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_CANTOPEN:
+		return store.ReadOnly
+	case sqlite3.SQLITE_FULL:
+		return store.Full
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return store.Damaged
+	case sqlite3.SQLITE_IOERR:
+		return store.IO
+	default:
+		return store.Other
+	}
+}
+
+// damage marks an error that means that the file is damaged.
+type damage struct{ error }
+
+func (d damage) Unwrap() error { return d.error }
+
+// isDamage reports whether an error means that a part of the file cannot be read.
+func isDamage(err error) bool {
+	kind := kindOf(err)
+	return kind == store.Damaged || kind == store.IO
+}
+
+func damaged(err error) error {
+	err = damage{err}
+	return fmt.Errorf("the file is damaged; stop the exporter, remove the file with its -wal and -shm files, and restore a backup, or start without one:"+
+		" what Weixin still has is then fetched again (weixin_exporter export saves what can still be read): %w", err)
+}
+
+func isBusy(err error) bool {
+	var fault *sqlite.Error
+	return errors.As(err, &fault) && fault.Code()&0xff == sqlite3.SQLITE_BUSY
+}

@@ -1,0 +1,176 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+// Load implements store.Store.
+func (s *Store) Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*store.Account, error) {
+	accounts := make(map[string]*store.Account)
+	err := s.reading(ctx, func(tx *transaction) error {
+		l := loader{ctx: ctx, tx: tx, byNumber: make(map[int64]*store.Account)}
+		if err := l.accounts(accounts, appIDs); err != nil {
+			return err
+		}
+		for _, part := range []func() error{
+			func() error { return l.states(since) },
+			func() error { return l.latest(datacube.Daily) },
+			func() error { return l.latest(datacube.Hourly) },
+		} {
+			if err := part(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, s.failed(ctx, fmt.Sprintf("load figures and states since %v", since), err)
+	}
+	return accounts, nil
+}
+
+// loader reads within one transaction, with one query for each kind of data.
+type loader struct {
+	ctx      context.Context // of the call of Load
+	tx       *transaction
+	byNumber map[int64]*store.Account
+	// numbers are the keys of byNumber as a JSON array: a list of any length in one parameter.
+	numbers string
+}
+
+// rows runs a query and scan for each row of its result.
+func (l *loader) rows(query string, scan func(*sql.Rows) error, args ...any) error {
+	rows, err := l.tx.QueryContext(l.ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	return eachRow(rows, func() error { return scan(rows) })
+}
+
+// eachRow calls scan for each row and closes rows.
+func eachRow(rows *sql.Rows, scan func() error) error {
+	defer func() { _ = rows.Close() }() // Err reports what failed
+	for rows.Next() {
+		if err := scan(); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (l *loader) accounts(accounts map[string]*store.Account, appIDs []string) error {
+	query, args := `SELECT id, app_id, daily_days, hourly_days FROM account`, []any(nil)
+	if len(appIDs) > 0 {
+		list, err := json.Marshal(appIDs)
+		if err != nil {
+			return err
+		}
+		query, args = query+` WHERE app_id IN (SELECT value FROM json_each(?))`, []any{string(list)}
+	}
+	numbers := []int64{}
+	err := l.rows(query, func(rows *sql.Rows) error {
+		var number int64
+		var appID string
+		account := &store.Account{}
+		if err := rows.Scan(&number, &appID, &account.Days[datacube.Daily], &account.Days[datacube.Hourly]); err != nil {
+			return err
+		}
+		accounts[appID], l.byNumber[number] = account, account
+		numbers = append(numbers, number)
+		return nil
+	}, args...)
+	if err != nil {
+		return err
+	}
+	list, err := json.Marshal(numbers)
+	l.numbers = string(list)
+	return err
+}
+
+// integers runs a query for integer columns, and take for each row of its result; NULL is 0. The cost of
+// a row is mostly that of its columns, which database/sql reads fastest without a conversion.
+func (l *loader) integers(columns int, query string, take func([]int64) error, args ...any) error {
+	row, values, targets := make([]int64, columns), make([]any, columns), make([]any, columns)
+	for i := range values {
+		targets[i] = &values[i]
+	}
+	return l.rows(query, func(rows *sql.Rows) error {
+		if err := rows.Scan(targets...); err != nil {
+			return err
+		}
+		for i, v := range values {
+			row[i], _ = v.(int64)
+		}
+		return take(row)
+	}, args...)
+}
+
+// states reads more rows than all other queries, so they have few columns.
+func (l *loader) states(since datacube.Date) error {
+	return l.integers(6, `
+		SELECT 2 * account + api, date,
+			status + 4 * empty + 8 * rechecked + 16 * damaged + 256 * rechecks + 4096 * asks, checksum, asked_at, known_at
+		FROM day
+		WHERE account IN (SELECT value FROM json_each(?)) AND api IN (0, 1) AND date >= ?`,
+		func(row []int64) error {
+			number, flags := row[0], row[2]
+			l.byNumber[number/2].States[number%2].Set(datacube.Date(row[1]), store.State{
+				Status:    store.Status(flags & 3),
+				Empty:     flags&4 != 0,
+				Rechecked: flags&8 != 0,
+				Damaged:   int(flags / 16 % 16),
+				Rechecks:  int(flags / 256 % 16),
+				Asks:      int(flags / 4096),
+				Checksum:  uint32(row[3]),
+				AskedAt:   store.FromUnix(row[4]),
+				KnownAt:   store.FromUnix(row[5]),
+			})
+			return nil
+		}, l.numbers, int64(since))
+}
+
+// latestDay is the latest known day of an account.
+type latestDay struct {
+	account int64
+	date    datacube.Date
+}
+
+// latest reads the latest known day of each account.
+func (l *loader) latest(api datacube.API) error {
+	var latest []latestDay
+	err := l.integers(2, `
+		SELECT value, (
+			SELECT date FROM day
+			WHERE account = value AND api = ?2 AND status = 2 ORDER BY date DESC LIMIT 1) AS latest
+		FROM json_each(?1) WHERE latest IS NOT NULL`,
+		func(row []int64) error {
+			latest = append(latest, latestDay{row[0], datacube.Date(row[1])})
+			return nil
+		}, l.numbers, int64(api))
+	if err != nil {
+		return err
+	}
+	return l.tx.figures(func(c *figureCursors) error {
+		for _, day := range latest {
+			account := l.byNumber[day.account]
+			err := c.days(l.ctx, api, day.account, []datacube.Date{day.date}, func(date datacube.Date, f []datacube.Figures) error {
+				if api == datacube.Hourly {
+					account.Hourly = &datacube.HourlyDay{Date: date, Hours: datacube.Hours(f)}
+				} else {
+					account.Daily = &datacube.Day{Date: date, Figures: f[0]}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,290 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+)
+
+// chunks are the numbers of hours that one statement can insert: a whole day takes one statement.
+var chunks = [...]int{24, 12, 6, 3, 1}
+
+// statements are prepared once; the pool prepares them again after it has lost a connection.
+type statements struct {
+	all          []*sql.Stmt
+	mark         *sql.Stmt
+	account      *sql.Stmt
+	addAccount   *sql.Stmt
+	markAccount  *sql.Stmt
+	status       *sql.Stmt
+	putState     *sql.Stmt
+	putDaily     *sql.Stmt
+	deleteDaily  *sql.Stmt
+	putHours     [len(chunks)]*sql.Stmt
+	deleteHourly *sql.Stmt
+}
+
+func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
+	type entry struct {
+		statement **sql.Stmt
+		query     string
+	}
+	list := []entry{
+		{&s.mark, `UPDATE mark SET latest = latest + 1 RETURNING latest`},
+		{&s.account, `SELECT id FROM account WHERE app_id = ?`},
+		{&s.addAccount, `INSERT INTO account (app_id) VALUES (?)`},
+		{&s.markAccount, `UPDATE account SET changed = ? WHERE id = ?`},
+		{&s.status, `SELECT status FROM day WHERE account = ? AND api = ? AND date = ?`},
+		{&s.putState, `INSERT INTO day (account, api, date, status, empty, asks, asked_at, known_at, rechecked,
+				damaged, rechecks, checksum, changed)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET status = excluded.status, empty = excluded.empty, asks = excluded.asks,
+				asked_at = excluded.asked_at, known_at = excluded.known_at, rechecked = excluded.rechecked,
+				damaged = excluded.damaged, rechecks = excluded.rechecks, checksum = excluded.checksum,
+				changed = max(changed, excluded.changed)`},
+		{&s.putDaily, `REPLACE INTO daily (account, date, callbacks, failures, time_cost, max_time_cost)
+			VALUES (?, ?, ?, ?, ?, ?)`},
+		{&s.deleteDaily, `DELETE FROM daily WHERE account = ? AND date = ?`},
+		{&s.deleteHourly, `DELETE FROM hourly WHERE account = ? AND date = ?`},
+	}
+	for i, hours := range chunks {
+		list = append(list, entry{&s.putHours[i], insertHours(hours)})
+	}
+	for _, e := range list {
+		statement, err := db.PrepareContext(ctx, e.query) //nolint:sqlclosecheck // close does, all of them
+		if err != nil {
+			return fmt.Errorf("prepare %q: %w", e.query, err)
+		}
+		*e.statement = statement
+		s.all = append(s.all, statement)
+	}
+	return nil
+}
+
+// insertHours returns a statement whose parameters are the account, the date and then, for each
+// hour, the hour and its four figures.
+func insertHours(hours int) string {
+	var b strings.Builder
+	b.WriteString(`INSERT INTO hourly (account, date, hour, callbacks, failures, time_cost, max_time_cost) VALUES `)
+	for i := range hours {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		p := 3 + 5*i
+		fmt.Fprintf(&b, "(?1, ?2, ?%d, ?%d, ?%d, ?%d, ?%d)", p, p+1, p+2, p+3, p+4)
+	}
+	return b.String()
+}
+
+func (s *statements) close() error {
+	var errs []error
+	for _, statement := range s.all {
+		errs = append(errs, statement.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Save implements store.Store. Hours and days without traffic take no space.
+func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revision, error) {
+	for i := range records {
+		if err := records[i].Check(); err != nil {
+			return nil, fmt.Errorf("%s: save %v: %w", name(s.path), &records[i], err)
+		}
+	}
+	if len(records) == 0 {
+		return nil, nil
+	}
+	var revisions []store.Revision
+	err := s.writing(ctx, func(tx *transaction, prepared *statements) error {
+		w := writer{ctx: ctx, tx: tx, statements: prepared, accounts: make(map[string]int64)}
+		if err := w.row(prepared.mark).Scan(&w.mark); err != nil {
+			return err
+		}
+		for i := range records {
+			if err := w.save(&records[i]); err != nil {
+				return err
+			}
+		}
+		revisions = w.revisions
+		return w.markAccounts()
+	})
+	if err != nil {
+		doing := fmt.Sprintf("save %d records", len(records))
+		if len(records) == 1 {
+			doing = fmt.Sprintf("save %v", &records[0])
+		}
+		return nil, s.failed(ctx, doing, err)
+	}
+	return revisions, nil
+}
+
+// writer saves records within one transaction.
+type writer struct {
+	ctx        context.Context // of the call of Save
+	tx         *transaction
+	statements *statements
+	accounts   map[string]int64 // by app id
+	mark       store.Mark
+	revisions  []store.Revision
+}
+
+func (w *writer) save(r *store.Record) error {
+	account, err := w.account(r.AppID)
+	if err != nil {
+		return err
+	}
+	before, err := w.status(account, r)
+	if err != nil {
+		return err
+	}
+	revisions := len(w.revisions)
+	switch {
+	case r.Daily != nil:
+		err = w.saveDaily(account, r, before)
+	case r.Hourly != nil:
+		err = w.saveHourly(account, r, before)
+	}
+	if err != nil {
+		return err
+	}
+	st := &r.State
+	var changed store.Mark
+	if st.Status == store.Known && (before != store.Known || len(w.revisions) > revisions) {
+		changed = w.mark
+	}
+	return w.exec(w.statements.putState, account, int64(r.API), int64(r.Date), int64(st.Status),
+		st.Empty, int64(st.Asks), toUnix(st.AskedAt), toUnix(st.KnownAt), st.Rechecked,
+		int64(min(st.Damaged, store.MaxDoubts)), int64(min(st.Rechecks, store.MaxDoubts)), int64(st.Checksum), int64(changed))
+}
+
+// markAccounts records for each account that there was a response for it.
+func (w *writer) markAccounts() error {
+	for _, id := range w.accounts {
+		if err := w.exec(w.statements.markAccount, int64(w.mark), id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// within returns a statement that runs in the transaction.
+func (w *writer) within(statement *sql.Stmt) *sql.Stmt {
+	return w.tx.StmtContext(w.ctx, statement)
+}
+
+func (w *writer) exec(statement *sql.Stmt, args ...any) error {
+	_, err := w.within(statement).ExecContext(w.ctx, args...) //nolint:sqlclosecheck // the end of the transaction closes it
+	return err
+}
+
+func (w *writer) row(statement *sql.Stmt, args ...any) *sql.Row {
+	return w.within(statement).QueryRowContext(w.ctx, args...) //nolint:sqlclosecheck // the end of the transaction closes it
+}
+
+// account returns the number of an account, and inserts the account if it is new.
+func (w *writer) account(appID string) (int64, error) {
+	if id, ok := w.accounts[appID]; ok {
+		return id, nil
+	}
+	var id int64
+	err := w.row(w.statements.account, appID).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		var result sql.Result
+		result, err = w.within(w.statements.addAccount).ExecContext(w.ctx, appID) //nolint:sqlclosecheck // the end of the transaction closes it
+		if err == nil {
+			id, err = result.LastInsertId()
+		}
+	}
+	w.accounts[appID] = id
+	return id, err
+}
+
+func (w *writer) status(account int64, r *store.Record) (store.Status, error) {
+	var status store.Status
+	err := w.row(w.statements.status, account, int64(r.API), int64(r.Date)).Scan(&status)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.NeverAsked, nil
+	}
+	return status, err
+}
+
+func (w *writer) saveDaily(account int64, r *store.Record, status store.Status) error {
+	if status == store.Known {
+		before, err := w.stored(account, r)
+		if err != nil {
+			return err
+		}
+		w.revise(r, &before)
+	}
+	f := r.Daily
+	if *f == (datacube.Figures{}) {
+		return w.exec(w.statements.deleteDaily, account, int64(r.Date))
+	}
+	return w.exec(w.statements.putDaily, account, int64(r.Date),
+		f.Callbacks, f.Failures, f.TimeCostMillis, f.MaxTimeCostMillis)
+}
+
+func (w *writer) saveHourly(account int64, r *store.Record, status store.Status) error {
+	if status == store.Known {
+		before, err := w.stored(account, r)
+		if err != nil {
+			return err
+		}
+		w.revise(r, &before)
+	}
+	// A day without a state has no figures either.
+	if status != store.NeverAsked {
+		if err := w.exec(w.statements.deleteHourly, account, int64(r.Date)); err != nil {
+			return err
+		}
+	}
+	var figures []any
+	for hour, f := range r.Hourly {
+		if f != (datacube.Figures{}) {
+			figures = append(figures, int64(hour), f.Callbacks, f.Failures, f.TimeCostMillis, f.MaxTimeCostMillis)
+		}
+	}
+	for i, hours := range chunks {
+		for len(figures) >= 5*hours {
+			args := append([]any{account, int64(r.Date)}, figures[:5*hours]...)
+			if err := w.exec(w.statements.putHours[i], args...); err != nil {
+				return err
+			}
+			figures = figures[5*hours:]
+		}
+	}
+	return nil
+}
+
+// stored returns the stored figures of the record's day: its hours or, for datacube.Daily, the day as the first element.
+func (w *writer) stored(account int64, r *store.Record) (datacube.Hours, error) {
+	var hours datacube.Hours
+	err := w.tx.figures(func(c *figureCursors) error {
+		return c.days(w.ctx, r.API, account, []datacube.Date{r.Date}, func(_ datacube.Date, f []datacube.Figures) error {
+			copy(hours[:], f)
+			return nil
+		})
+	})
+	return hours, err
+}
+
+// revise notes a revision of the figures before, if there is one.
+func (w *writer) revise(r *store.Record, before *datacube.Hours) {
+	if revision := r.Revise(before); revision != nil {
+		w.revisions = append(w.revisions, *revision)
+	}
+}
+
+// toUnix returns a time as it is stored: Unix seconds, or NULL for the zero time.
+func toUnix(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.Unix()
+}
