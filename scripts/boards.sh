@@ -15,7 +15,7 @@ if [ "$before" != "$from" ]; then
   node $folder/schema.mjs $folder/schema.json
   printf '%s\n' "$from" >$folder/made-from
 fi
-node $folder/check.mjs $folder/schema.json dashboards/*.json
+node $folder/check.mjs $folder/schema.json dashboards/*.json dashboards/zh/*.json
 # One line for each test would hide what matters here.
 SCHEMA=$folder/schema.json BOARDS=dashboards node --test --test-reporter=tap $folder/check.test.mjs >build/boards.txt || {
   cat build/boards.txt

@@ -109,19 +109,25 @@ func ReadYAML(t *testing.T, path string, into any) {
 // Rules returns the rules, by the name of the recorded series or of the alert.
 func Rules(t *testing.T) map[string]Rule {
 	t.Helper()
+	return RulesIn(t, RulesFile)
+}
+
+// RulesIn returns the rules of another file.
+func RulesIn(t *testing.T, path string) map[string]Rule {
+	t.Helper()
 	var file struct {
 		Groups []struct {
 			Name  string
 			Rules []Rule
 		}
 	}
-	ReadYAML(t, RulesFile, &file)
+	ReadYAML(t, path, &file)
 	byName := map[string]Rule{}
 	for _, group := range file.Groups {
 		for _, r := range group.Rules {
 			name := r.Record + r.Alert
 			if _, twice := byName[name]; twice {
-				t.Errorf("%s has %s twice", RulesFile, name)
+				t.Errorf("%s has %s twice", path, name)
 			}
 			byName[name] = r
 		}
