@@ -76,8 +76,8 @@ func (p prometheus) waitDemo(t *testing.T) {
 	known, _ := demoAccounts()
 	for expression, want := range map[string]int{
 		`up{job="demo"} == 1`: 1,
-		`sum(count_over_time(weixin_history_daily_max_time_cost_seconds[40d]))`:  len(known) * history,
-		`sum(count_over_time(weixin_history_hourly_max_time_cost_seconds[40d]))`: len(known) * history * datacube.HoursPerDay,
+		`sum(count_over_time(weixin_history_daily_max_time_cost_seconds[40d]))`:  len(known)*history + quietDays,
+		`sum(count_over_time(weixin_history_hourly_max_time_cost_seconds[40d]))`: (len(known)*history + quietDays) * datacube.HoursPerDay,
 	} {
 		eventually(t, expression, func() error {
 			if got := p.query(t, expression); len(got) != 1 || got[0].value != float64(want) {

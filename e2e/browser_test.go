@@ -2,11 +2,7 @@ package e2e_test
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -17,21 +13,6 @@ import (
 	cdpruntime "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
-
-//go:embed testdata/look.js
-var lookScript string
-
-// look is the result of testdata/look.js for a page.
-type look struct {
-	Title, Text, HTML string
-	// Overflow is by how many pixels the page is wider than the window.
-	Overflow int
-	// Accounts are the names in the visible rows of the table, Troubles and Advice the texts about problems.
-	Accounts, Troubles, Advice []string
-	// Faint are texts with a contrast below 4.5:1; Texts is the number of all texts.
-	Faint []string
-	Texts int
-}
 
 // browser is a running browser. Its tabs are derived from its context.
 type browser struct{ ctx context.Context }
@@ -89,48 +70,6 @@ func (c *complaints) listen(event any) {
 			c.add("%s: status %d", e.Response.URL, e.Response.Status)
 		}
 	}
-}
-
-// open shows a page in a new tab and returns its content. Errors and warnings of the browser fail the test. A
-// screenshot is written to the artifacts.
-func (b browser) open(t *testing.T, address, scheme string, width int64) look {
-	t.Helper()
-	var seen complaints
-	tab, cancelTab := chromedp.NewContext(b.ctx, chromedp.WithListener(seen.listen))
-	defer cancelTab()
-	if err := prepareTab(tab, scheme, width); err != nil {
-		t.Fatalf("opening a tab: %v", err)
-	}
-	limited, cancel := context.WithTimeout(tab, patience)
-	defer cancel()
-	err := chromedp.Do(limited, chromedp.Navigate(address))
-	var found look
-	if err == nil {
-		found, err = chromedp.Run(limited, chromedp.Evaluate[look](lookScript))
-	}
-	var picture []byte
-	if err == nil {
-		picture, err = chromedp.Run(limited, chromedp.FullScreenshot(100))
-	}
-	if err != nil {
-		t.Fatalf("showing %s: %v", address, err)
-	}
-	suite.recorder.record(t.Name(), "the page in the browser", found.HTML)
-	seen.mu.Lock()
-	defer seen.mu.Unlock()
-	for _, complaint := range seen.list {
-		t.Errorf("the browser complains: %s", mask(complaint))
-	}
-	if folder := artifacts("screenshots"); folder != "" {
-		name := strings.NewReplacer("TestLandingPageInABrowser/", "landing-", "_", "-").Replace(t.Name()) + ".png"
-		if err := os.MkdirAll(folder, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(folder, name), picture, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return found
 }
 
 // prepareTab enables the events of a tab, and sets its color scheme and size.

@@ -13,10 +13,13 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// demoAccounts returns the accounts of the demonstration with figures, and the one without.
+// demoAccounts returns the accounts of the demonstration with traffic, and the one without the right to figures.
 func demoAccounts() ([]string, string) {
 	return []string{"corner-cafe", "news", "shop", "support-bot"}, "not-verified"
 }
+
+// demoQuiet is the account of the demonstration without traffic.
+const demoQuiet = "festival"
 
 // runDemo starts the demonstration, with optional flags, and waits until it is complete.
 func runDemo(t *testing.T, args ...string) *exporter {
@@ -31,6 +34,9 @@ func runDemo(t *testing.T, args ...string) *exporter {
 					return fmt.Errorf("%s, %s: %v days", name, api, days)
 				}
 			}
+			if days := got[series("weixin_store_known_dates", "account", demoQuiet, "api", api)]; days < quietDays {
+				return fmt.Errorf("%s, %s: %v days", demoQuiet, api, days)
+			}
 			if got[series("weixin_refresh_failures_total", "account", refused, "api", api, "reason", "permission")] != 1 {
 				return fmt.Errorf("%s, %s: no failure for permission", refused, api)
 			}
@@ -44,7 +50,7 @@ func TestDemo(t *testing.T) {
 	t.Parallel()
 	x := runDemo(t)
 	want := fmt.Sprintf(`
-A simulated Weixin with 5 accounts and a month of history; nothing leaves this machine.
+A simulated Weixin with 6 accounts and a month of history; nothing leaves this machine.
 
   Overview   %[1]s/
   Metrics    %[1]s/metrics
@@ -59,7 +65,7 @@ Stop it with Ctrl-C; it writes no file.
 
 	known, refused := demoAccounts()
 	got := x.metrics(t)
-	all := append(slices.Clone(known), refused)
+	all := append(slices.Clone(known), refused, demoQuiet)
 	slices.Sort(all)
 	if names := accountsIn(got); !slices.Equal(names, all) {
 		t.Errorf("accounts %q, want %q", names, all)

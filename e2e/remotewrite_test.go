@@ -282,7 +282,7 @@ func TestRemoteWriteOfDemo(t *testing.T) {
 	one, two := newListener(t), newListener(t)
 	x := runExporter(t, "demo", "--remote-write.url="+one.URL, "--remote-write.url="+two.URL+"/write")
 	for _, endpoint := range []string{endpointOf(one.URL), endpointOf(two.URL) + "/write"} {
-		waitSent(t, x, endpoint, 4*history*daySamples, 0)
+		waitSent(t, x, endpoint, (4*history+quietDays)*daySamples, 0)
 	}
 	if !strings.Contains(x.stdout.String(), "it is sent to "+endpointOf(one.URL)+", "+endpointOf(two.URL)+"/write.") {
 		t.Errorf("stdout is\n%s", mask(x.stdout.String()))

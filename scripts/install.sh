@@ -31,6 +31,7 @@ need systemd-analyze systemd
 need pgrep procps # which has the kill that the systemd unit uses
 need node nodejs
 need npm npm
+[ -e /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc ] || wanted+=(fonts-noto-cjk) # the pages in Chinese
 if [ ${#wanted[@]} -gt 0 ]; then
   echo "installing ${wanted[*]}"
   apt install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
@@ -52,3 +53,16 @@ unpack() { # package program name
 unpack prometheus prometheus Prometheus
 unpack prometheus-alertmanager amtool Alertmanager
 unpack victoria-metrics victoria-metrics VictoriaMetrics
+
+# axe-core looks for what keeps people with disabilities from using the pages.
+axe=4.14.1
+axe_sum=1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
+if [ ! -f "build/tools/axe-core-$axe/axe.min.js" ]; then
+  echo "unpacking axe-core $axe"
+  mkdir -p build/tools/download
+  (cd build/tools/download && npm pack --silent "axe-core@$axe" >/dev/null)
+  echo "$axe_sum  build/tools/download/axe-core-$axe.tgz" | sha512sum --check --quiet
+  mkdir -p "build/tools/axe-core-$axe"
+  tar -xzf "build/tools/download/axe-core-$axe.tgz" -C "build/tools/axe-core-$axe" --strip-components=1 package/axe.min.js package/LICENSE
+  rm -r build/tools/download
+fi

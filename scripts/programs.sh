@@ -15,3 +15,6 @@ named AMTOOL "$tools/prometheus-alertmanager/usr/bin/amtool"
 named ALERTMANAGER "$tools/prometheus-alertmanager/usr/bin/prometheus-alertmanager"
 CHROMIUM=$(command -v chromium || true)
 named CHROMIUM "$CHROMIUM"
+for file in "$tools"/axe-core-*/axe.min.js; do
+  [ ! -f "$file" ] || export AXE=$file
+done

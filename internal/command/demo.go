@@ -37,6 +37,7 @@ func demoAccounts(incident datacube.Date) (names []string, accounts []weixintest
 		{"support-bot", weixintest.Account{CallbacksPerDay: 25_000, Incidents: incidents}},
 		{"corner-cafe", weixintest.Account{CallbacksPerDay: 40}},
 		{"not-verified", weixintest.Account{CallbacksPerDay: 500, Errcode: 48001}},
+		{"festival", weixintest.Account{}}, // without traffic, out of its season
 	} {
 		a.account.AppID = fmt.Sprintf("wxdemo%012d", i+1)
 		a.account.AppSecret = fmt.Sprintf("sim-secret-%021d", i+1)
