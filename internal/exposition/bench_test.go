@@ -31,7 +31,7 @@ func formats() map[string]string {
 // scraper requests the metrics of one handler in one format and encoding.
 type scraper struct {
 	client *http.Client
-	url    string
+	url    string // of the metrics
 	accept string
 	coding string
 }
@@ -42,13 +42,13 @@ func newScraper(b *testing.B, h http.Handler, accept, coding string) scraper {
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}
 	b.Cleanup(server.Close)
 	b.Cleanup(transport.CloseIdleConnections)
-	return scraper{&http.Client{Transport: transport}, server.URL, accept, coding}
+	return scraper{&http.Client{Transport: transport}, server.URL + "/metrics", accept, coding}
 }
 
 // scrape returns the size of the response in bytes.
 func (s scraper) scrape(b *testing.B) int64 {
 	b.Helper()
-	r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, s.url+"/metrics", http.NoBody)
+	r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, s.url, http.NoBody)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -171,6 +171,33 @@ func BenchmarkFirstScrape(b *testing.B) {
 		for _, by := range []string{"exposition", "promhttp"} {
 			b.Run(c.name+"/by="+by, func(b *testing.B) {
 				newScraper(b, c.by(by, c.accept, c.coding), c.accept, c.coding).measure(b, change)
+			})
+		}
+	}
+}
+
+// BenchmarkShard compares a shard of 1,000 of 100,000 accounts with an exporter that has 1,000 accounts, when nothing
+// has changed and when all accounts have.
+func BenchmarkShard(b *testing.B) {
+	for _, c := range []struct {
+		accounts int
+		shard    string
+	}{{1000, "1/1"}, {100_000, "1/100"}} {
+		f := newFixture(b, programs()...)
+		versions := [][]*snapshot.Account{accounts(c.accounts, 1).Accounts, accounts(c.accounts, 2).Accounts}
+		now, changes := f.now(), 0
+		f.now = func() time.Time { return now }
+		change := func() {
+			changes++
+			now = now.Add(time.Minute)
+			f.latest.Publish(&snapshot.Snapshot{Accounts: versions[changes%2], Generation: 1})
+		}
+		change()
+		for name, before := range map[string]func(){"unchanged": nothing, "changed": change} {
+			b.Run(fmt.Sprintf("accounts=%d/%s", c.accounts, name), func(b *testing.B) {
+				s := newScraper(b, f.handler, asOpenMetrics, "gzip")
+				s.url += "?shard=" + c.shard
+				s.measure(b, before)
 			})
 		}
 	}

@@ -8,8 +8,6 @@ import (
 	"time"
 	"weak"
 
-	"github.com/cespare/xxhash/v2"
-
 	"weixin_exporter/collector"
 	"weixin_exporter/internal/snapshot"
 )
@@ -40,6 +38,7 @@ func pause(accounts int) time.Duration {
 type renderCache struct {
 	now    func() time.Time
 	source collector.Source
+	shards shardIndex
 	// maxOutdated limits the size of outdated in bytes.
 	maxOutdated int
 
@@ -47,11 +46,6 @@ type renderCache struct {
 	slots map[slotKey]*slot
 	// outdated are replaced bytes that are still being sent, oldest first.
 	outdated []*packed
-	// named is the hash of the accounts of the last snapshot that was hashed.
-	named struct {
-		of   weak.Pointer[snapshot.Snapshot]
-		hash uint64
-	}
 }
 
 type slotKey struct {
@@ -106,7 +100,7 @@ func (c *renderCache) get(ctx context.Context, s scrape, b *buffers) (*packed, e
 // stillValid reports whether bytes may be served although there is a newer snapshot. It must have
 // the same accounts, so that a configuration reload takes effect at once.
 func (c *renderCache) stillValid(last *packed, latest *snapshot.Snapshot, now time.Time, rendering bool) bool {
-	if latest == nil || last.names != c.namesOf(latest) {
+	if latest == nil || latest.Generation == 0 || last.generation != latest.Generation {
 		return false
 	}
 	return rendering || now.Sub(last.at) < pause(len(latest.Accounts))
@@ -143,14 +137,13 @@ func (c *renderCache) fill(at *slot, s scrape, b *buffers) *packed {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if made != nil { // nil after a panic; the next caller tries again
-			made.names = c.namesOf(s.latest)
 			c.replace(at, made)
 		}
 		close(at.rendering)
 		at.rendering = nil
 	}()
 	began := c.now()
-	made = pack(s, b)
+	made = pack(s, c.shards.accounts(s.shard, s.latest), b)
 	made.at, made.readers = began, 1
 	return made
 }
@@ -177,20 +170,4 @@ func (c *renderCache) release(p *packed) {
 	if p.readers--; p.readers == 0 {
 		c.outdated = slices.DeleteFunc(c.outdated, func(other *packed) bool { return other == p })
 	}
-}
-
-// namesOf returns a hash of the accounts' names and app ids.
-func (c *renderCache) namesOf(s *snapshot.Snapshot) uint64 {
-	if of := weak.Make(s); c.named.of != of || s == nil {
-		var d xxhash.Digest
-		d.Reset()
-		for _, a := range all.accounts(s) {
-			_, _ = d.WriteString(a.Name)
-			_, _ = d.WriteString("\n")
-			_, _ = d.WriteString(a.AppID)
-			_, _ = d.WriteString("\n")
-		}
-		c.named.of, c.named.hash = of, d.Sum64()
-	}
-	return c.named.hash
 }

@@ -22,7 +22,7 @@ import (
 
 // numbered returns accounts that all have n callbacks.
 func numbered(count int, n int64) *snapshot.Snapshot {
-	s := &snapshot.Snapshot{}
+	s := &snapshot.Snapshot{Generation: uint64(count)}
 	for i := range count {
 		s.Accounts = append(s.Accounts, &snapshot.Account{
 			Name: fmt.Sprintf("account-%04d", i), AppID: "wx1", Daily: &datacube.Day{Date: date, Figures: datacube.Figures{Callbacks: n}},
@@ -96,6 +96,8 @@ func TestCachedBytesAreServedForAWhile(t *testing.T) {
 			check("with a further account", "5", "5")
 			renamed := numbered(c.accounts+1, 6)
 			renamed.Accounts[0].AppID = "wx2"
+			renamed.Generation = 7
+			renamed.Generation++
 			f.latest.Publish(renamed)
 			check("with another app id", "6", "6")
 		})

@@ -54,20 +54,23 @@ type packed struct {
 	sums   sums
 
 	// Set by renderCache. The weak pointer tells snapshots apart without keeping one alive.
-	of      weak.Pointer[snapshot.Snapshot]
-	names   uint64
-	at      time.Time
-	readers int         // how many requests are sending it
-	aborted atomic.Bool // sending must stop
+	of         weak.Pointer[snapshot.Snapshot]
+	generation uint64 // of the snapshot
+	at         time.Time
+	readers    int         // how many requests are sending it
+	aborted    atomic.Bool // sending must stop
 }
 
-// pack renders and compresses the series of accounts.
-func pack(s scrape, b *buffers) *packed {
+// pack renders and compresses the series of the accounts of a shard.
+func pack(s scrape, accounts []*snapshot.Account, b *buffers) *packed {
 	p := &packed{of: weak.Make(s.latest)}
+	if s.latest != nil {
+		p.generation = s.latest.Generation
+	}
 	_, _ = p.chunks.Write([]byte(gzipHeader))
 	b.deflate.Reset(&p.chunks)
 	// Writing to memory cannot fail.
-	_ = s.form.render(summing{&p.sums, b.deflate}, &b.lines, s.shard.accounts(s.latest), s.wanted)
+	_ = s.form.render(summing{&p.sums, b.deflate}, &b.lines, accounts, s.wanted)
 	_ = b.deflate.Flush()
 	return p
 }

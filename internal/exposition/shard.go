@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -44,6 +45,11 @@ func (s Shard) String() string { return strconv.Itoa(s.number) + "/" + strconv.I
 
 func (s Shard) first() bool { return s.number == 1 }
 
+// numberOf returns the number of the shard that an account is in.
+func (s Shard) numberOf(a *snapshot.Account) int {
+	return int(xxhash.Sum64String(a.Name)%uint64(s.of)) + 1
+}
+
 // accounts returns the accounts of the shard. The snapshot may be nil.
 func (s Shard) accounts(of *snapshot.Snapshot) []*snapshot.Account {
 	if of == nil {
@@ -54,9 +60,40 @@ func (s Shard) accounts(of *snapshot.Snapshot) []*snapshot.Account {
 	}
 	var part []*snapshot.Account
 	for _, a := range of.Accounts {
-		if xxhash.Sum64String(a.Name)%uint64(s.of) == uint64(s.number-1) {
+		if s.numberOf(a) == s.number {
 			part = append(part, a)
 		}
+	}
+	return part
+}
+
+// shardIndex keeps where the accounts of each shard are, for the accounts of one generation and one
+// number of shards, so that rendering a shard takes no longer with more accounts in the others.
+type shardIndex struct {
+	mu         sync.Mutex
+	generation uint64
+	of         int
+	positions  [][]int32 // by shard, into the accounts of a snapshot
+}
+
+// accounts returns the same as Shard.accounts.
+func (x *shardIndex) accounts(shard Shard, of *snapshot.Snapshot) []*snapshot.Account {
+	if shard == all || of == nil || of.Generation == 0 {
+		return shard.accounts(of)
+	}
+	x.mu.Lock()
+	if x.generation != of.Generation || x.of != shard.of {
+		x.generation, x.of, x.positions = of.Generation, shard.of, make([][]int32, shard.of)
+		for i, a := range of.Accounts {
+			in := shard.numberOf(a) - 1
+			x.positions[in] = append(x.positions[in], int32(i))
+		}
+	}
+	positions := x.positions[shard.number-1]
+	x.mu.Unlock()
+	part := make([]*snapshot.Account, len(positions))
+	for i, at := range positions {
+		part[i] = of.Accounts[at]
 	}
 	return part
 }

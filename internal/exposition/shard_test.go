@@ -99,6 +99,27 @@ func TestAnAccountStaysInItsShard(t *testing.T) {
 	}
 }
 
+// Where an account is in the snapshot is kept for each generation. Accounts that a reload adds or removes change it.
+func TestShardsFollowTheGeneration(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for generation, count := range []int{24, 30, 7, 7} {
+		s := accounts(count, 1)
+		s.Generation = uint64(generation + 1)
+		f.latest.Publish(s)
+		want := lines(t, f.get(f.handler, "/metrics", "Accept-Encoding", "identity"))
+		for _, shards := range []int{3, 5} { // of the second number nothing is cached
+			got := map[string]bool{}
+			for i := range shards {
+				maps.Copy(got, lines(t, f.get(f.handler, fmt.Sprintf("/metrics?shard=%d/%d", i+1, shards), "Accept-Encoding", "gzip")))
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("generation %d, %d shards (-whole +shards):\n%s", generation+1, shards, diff)
+			}
+		}
+	}
+}
+
 func TestInvalidShards(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, someLive()...)

@@ -43,6 +43,7 @@ func TestConfigureReplacesAccounts(t *testing.T) {
 		w.wantDay("account00", "2026-03-09")
 		w.wantDay("account01", "2026-03-09")
 		calls := len(w.sim.Calls())
+		first := w.latest.Load().Generation
 
 		renamed := config.Accounts[0]
 		renamed.Name = "renamed"
@@ -57,6 +58,9 @@ func TestConfigureReplacesAccounts(t *testing.T) {
 		w.wantDay("renamed", "2026-03-09")
 		synctest.Wait()
 		w.wantDay("account02", "2026-03-09")
+		if got := w.latest.Load().Generation; first == 0 || got == 0 || got == first {
+			t.Errorf("generation %d before the accounts were replaced, %d after", first, got)
+		}
 		for _, c := range w.sim.Calls()[calls:] {
 			if c.AppID != comes.AppID {
 				t.Errorf("a call for %s, which is removed or has all days known: %+v", c.AppID, c)

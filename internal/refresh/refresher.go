@@ -99,6 +99,7 @@ type Refresher struct {
 	config     Config
 	incomplete bool       // the ledgers lack days that may be stored, so nothing can be planned
 	ordered    []*account // by name
+	generation uint64     // of ordered, as in snapshots
 	ready      queue      // accounts with a call due
 	unproven   queue      // the same, but none of their calls has succeeded lately
 	waiting    queue
@@ -263,6 +264,7 @@ func (r *Refresher) setAccounts(c Config, stored map[string]*store.Account) {
 	for i, acc := range r.ordered {
 		acc.index = i
 	}
+	r.generation++
 }
 
 // ledgersSince returns the first day that must be in the ledgers. It uses the earlier of the two clocks, so that a clock
@@ -405,7 +407,8 @@ func (r *Refresher) publishChanges() {
 // publish publishes the state of all accounts.
 func (r *Refresher) publish() {
 	s := &snapshot.Snapshot{
-		Accounts: make([]*snapshot.Account, len(r.ordered)), Store: r.unsaved.problem, StoreFailures: r.unsaved.counts,
+		Accounts: make([]*snapshot.Account, len(r.ordered)), Generation: r.generation,
+		Store: r.unsaved.problem, StoreFailures: r.unsaved.counts,
 	}
 	for i, acc := range r.ordered {
 		acc.published = true

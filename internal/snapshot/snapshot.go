@@ -14,6 +14,9 @@ import (
 type Snapshot struct {
 	// Accounts are all configured accounts, sorted by name.
 	Accounts []*Account
+	// Generation changes with the configured accounts: two snapshots of one generation have the same accounts, by
+	// name and app id, in the same order. Nothing can be inferred from two snapshots of generation 0.
+	Generation uint64
 	// Store is the problem with the store; nil if it can be written.
 	Store *Problem
 	// StoreFailures counts failed accesses to the store, by StoreReasons.
