@@ -19,6 +19,7 @@ import (
 func emptyQueries() map[string]string {
 	return map[string]string{
 		"weixin-overview, Share of calls left today, A": "the demonstration does not request the quota",
+		"weixin-account, Certificate expires, A":        "the demonstration's callbacks have no TLS",
 	}
 }
 

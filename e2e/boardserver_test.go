@@ -33,25 +33,27 @@ func prometheuses(t *testing.T) map[string][]string {
 // that all of them scrape and receive the history of.
 func boardServers(t *testing.T, commands map[string][]string) (map[string]prometheus, *exporter) {
 	t.Helper()
-	blocks, targets := filepath.Join(t.TempDir(), "blocks"), filepath.Join(t.TempDir(), "targets.yml")
+	blocks, targets, probes := filepath.Join(t.TempDir(), "blocks"), filepath.Join(t.TempDir(), "targets.yml"), filepath.Join(t.TempDir(), "probes.json")
 	earlier := runDemo(t)
 	makeBlocks(t, t.TempDir(), blocks, scrapedYesterday(t, earlier))
 	earlier.stop(t, syscall.SIGTERM)
 	writeFile(t, targets, "[]")
+	writeFile(t, probes, "[]")
 	servers := map[string]prometheus{}
 	var receivers []string
 	for name, command := range commands {
-		p := boardServer(t, command, blocks, targets)
+		p := boardServer(t, command, blocks, targets, probes)
 		servers[name] = p
 		receivers = append(receivers, "--remote-write.url="+p.base.String()+"/api/v1/write")
 	}
 	x := runDemo(t, receivers...)
 	writeFile(t, targets, fmt.Sprintf("[{targets: [%q]}]", x.base.Host))
+	writeFile(t, probes, x.get(t, "/sd?probes=1").body)
 	return servers, x
 }
 
-// boardServer starts a Prometheus with a copy of the blocks, which scrapes the targets in a file.
-func boardServer(t *testing.T, command []string, blocks, targets string) prometheus {
+// boardServer starts a Prometheus with a copy of the blocks, which scrapes the targets in a file and the probes in another.
+func boardServer(t *testing.T, command []string, blocks, targets, probes string) prometheus {
 	t.Helper()
 	folder := t.TempDir()
 	data, config := filepath.Join(folder, "data"), filepath.Join(folder, "prometheus.yml")
@@ -61,8 +63,10 @@ func boardServer(t *testing.T, command []string, blocks, targets string) prometh
 	writeFile(t, config, fmt.Sprintf(`
 global: {scrape_interval: %[1]v, scrape_timeout: %[1]v}
 storage: {tsdb: {out_of_order_time_window: 35d}}
-scrape_configs: [{job_name: demo, file_sd_configs: [{files: [%[2]q], refresh_interval: 1s}]}]
-`, scrapeInterval, targets))
+scrape_configs:
+  - {job_name: demo, file_sd_configs: [{files: [%[2]q], refresh_interval: 1s}]}
+  - {job_name: weixin-callbacks, metrics_path: /probe, file_sd_configs: [{files: [%[3]q], refresh_interval: 1s}]}
+`, scrapeInterval, targets, probes))
 	server := start(t, command[0], append(command[1:], "--config.file="+config, "--storage.tsdb.path="+data,
 		"--storage.tsdb.retention.time=400d", "--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver")...)
 	p := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: server.listensOn(t)})}
@@ -76,6 +80,8 @@ func (p prometheus) waitDemo(t *testing.T) {
 	known, _ := demoAccounts()
 	for expression, want := range map[string]int{
 		`up{job="demo"} == 1`: 1,
+		// One for each account: the refused and the quiet one have callbacks, too.
+		`count(probe_success{job="weixin-callbacks"})`:                           len(known) + 2,
 		`sum(count_over_time(weixin_history_daily_max_time_cost_seconds[40d]))`:  len(known)*history + quietDays,
 		`sum(count_over_time(weixin_history_hourly_max_time_cost_seconds[40d]))`: (len(known)*history + quietDays) * datacube.HoursPerDay,
 	} {
