@@ -58,9 +58,9 @@ func (a *API) evaluate(ctx context.Context, r *request, start, end time.Time, st
 	if err != nil {
 		return answer{}, err
 	}
-	lookback, err := r.duration("lookback_delta")
+	lookback, err := parseDuration(r.FormValue("lookback_delta"))
 	if err != nil {
-		return answer{}, err
+		return answer{}, &apiError{badData, fmt.Errorf("error parsing lookback delta duration: %w", err)}
 	}
 	expr, err := a.expression(r)
 	if err != nil {

@@ -41,22 +41,30 @@ func (r *request) limit() (int, error) {
 	return limit, nil
 }
 
-// duration returns a parameter that is a number of seconds or a Prometheus duration; 0 if there is none.
+// duration returns a parameter that is a duration; 0 if there is none.
 func (r *request) duration(name string) (time.Duration, error) {
-	text := r.FormValue(name)
+	duration, err := parseDuration(r.FormValue(name))
+	if err != nil {
+		return 0, errorAbout(name, err)
+	}
+	return duration, nil
+}
+
+// parseDuration parses a number of seconds or a Prometheus duration; 0 if the text is empty.
+func parseDuration(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
 	}
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
 		nanoseconds := seconds * float64(time.Second)
 		if math.IsNaN(nanoseconds) || math.Abs(nanoseconds) >= math.MaxInt64 {
-			return 0, errorAbout(name, fmt.Errorf("cannot parse %q to a valid duration. It overflows int64", text))
+			return 0, fmt.Errorf("cannot parse %q to a valid duration. It overflows int64", text)
 		}
 		return time.Duration(nanoseconds), nil
 	}
 	parsed, err := model.ParseDuration(text)
 	if err != nil {
-		return 0, errorAbout(name, fmt.Errorf("cannot parse %q to a valid duration", text))
+		return 0, fmt.Errorf("cannot parse %q to a valid duration", text)
 	}
 	return time.Duration(parsed), nil
 }
