@@ -54,6 +54,7 @@ A simulated Weixin with 6 accounts and a month of history; nothing leaves this m
 
   Overview   %[1]s/
   Metrics    %[1]s/metrics
+  History    %[1]s, as a data source of Grafana, type Prometheus
 
 Stop it with Ctrl-C; it writes no file.
 
@@ -129,7 +130,7 @@ func TestDemoPrintsItsURLsLast(t *testing.T) {
 			t.Errorf("%d lines with %q precede the URLs, want %d:\n%s", n, part, want, mask(log))
 		}
 	}
-	if !regexp.MustCompile(`  Overview   http://127\.0\.0\.1:\d+/weixin/\n  Metrics    http://127\.0\.0\.1:\d+/weixin/metrics\n  Overview   http://127\.0\.0\.2:`).MatchString(banner) {
+	if !regexp.MustCompile(`  Overview   http://127\.0\.0\.1:\d+/weixin/\n  Metrics    http://127\.0\.0\.1:\d+/weixin/metrics\n  History    http://127\.0\.0\.1:\d+/weixin, as a data source of Grafana, type Prometheus\n  Overview   http://127\.0\.0\.2:`).MatchString(banner) {
 		t.Errorf("the URLs of both addresses are not printed:\n%s", banner)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {

@@ -257,9 +257,15 @@ func TestComposeGrafana(t *testing.T) {
 		Datasources []struct{ Name, UID, Type, URL string }
 	}
 	readYAML(t, filepath.Join(root, "datasources/weixin.yml"), &sources)
-	if sources.APIVersion != 1 || len(sources.Datasources) != 1 || sources.Datasources[0].Type != "prometheus" ||
-		sources.Datasources[0].URL != "http://prometheus:9090" {
-		t.Errorf("the data source is %+v", sources)
+	addresses := map[string]string{}
+	for _, s := range sources.Datasources {
+		if s.Type == "prometheus" {
+			addresses[s.UID] = s.URL
+		}
+	}
+	want := map[string]string{"prometheus": "http://prometheus:9090", "weixin_exporter": "http://weixin_exporter:9988"}
+	if sources.APIVersion != 1 || len(sources.Datasources) != len(want) || !maps.Equal(addresses, want) {
+		t.Errorf("the data sources are %+v", sources)
 	}
 
 	var boards struct {

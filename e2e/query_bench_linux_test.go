@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -179,7 +180,7 @@ func historyBlocks(b *testing.B, promtool, config string) string {
 // fillHistory creates the store of a configuration with so many days of each account, and the hours of the last of them.
 func fillHistory(b *testing.B, config string, accounts, days, hourlyDays int) {
 	b.Helper()
-	s, err := store.Open(b.Context(), filepath.Join(filepath.Dir(config), "store.db"), store.Options{})
+	s, err := sqlite.Open(b.Context(), filepath.Join(filepath.Dir(config), "store.db"), sqlite.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -99,7 +100,7 @@ func (w *queryWorld) reviseDay(t *testing.T, x web, p prometheus) {
 	if before := value(x); !strings.Contains(before, fmt.Sprintf(`"%d"`, d.hours[0].Callbacks)) || value(p.web) != before {
 		t.Errorf("before: %s, in Prometheus %s", before, value(p.web))
 	}
-	s, err := store.Open(t.Context(), filepath.Join(filepath.Dir(w.config), "store.db"), store.Options{})
+	s, err := sqlite.Open(t.Context(), filepath.Join(filepath.Dir(w.config), "store.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 
 	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -97,7 +98,7 @@ func (w *queryWorld) randomDays(random *rand.Rand) []queryDay {
 
 func (w *queryWorld) save(t *testing.T) {
 	t.Helper()
-	s, err := store.Open(t.Context(), filepath.Join(filepath.Dir(w.config), "store.db"), store.Options{})
+	s, err := sqlite.Open(t.Context(), filepath.Join(filepath.Dir(w.config), "store.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

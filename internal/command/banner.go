@@ -84,7 +84,7 @@ func (b *banner) display() {
 	slices.Sort(b.hosts)
 	for _, host := range b.hosts {
 		base := "http://" + host + at.Prefix
-		fmt.Fprintf(&links, "  Overview   %s/\n  Metrics    %s%s\n", base, base, b.web.TelemetryPath)
+		fmt.Fprintf(&links, "  Overview   %s/\n  Metrics    %s%s\n  History    %s, as a data source of Grafana, type Prometheus\n", base, base, b.web.TelemetryPath, base)
 	}
 	fmt.Fprintf(b.env.Stdout, `
 A simulated Weixin with %d accounts and a month of history; %s.
