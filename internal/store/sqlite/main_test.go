@@ -7,6 +7,10 @@ import (
 	"testing"
 
 	"modernc.org/sqlite"
+
+	"weixin_exporter/internal/store"
+	weixinsqlite "weixin_exporter/internal/store/sqlite"
+	"weixin_exporter/internal/store/storetest"
 )
 
 // smallDisk matches file names that limit the database to a number of pages.
@@ -19,6 +23,9 @@ func TestMain(m *testing.M) {
 			return err
 		}
 		return nil
+	})
+	storetest.Main(func(ctx context.Context, path string) (store.Store, error) {
+		return weixinsqlite.Open(ctx, path, weixinsqlite.Options{})
 	})
 	os.Exit(m.Run())
 }

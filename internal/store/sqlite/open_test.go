@@ -18,6 +18,7 @@ import (
 
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/sqlite"
+	"weixin_exporter/internal/store/storetest"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -50,7 +51,7 @@ func closed(tb testing.TB, path string, accounts int) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	save(tb, s, round(accounts, firstDay)...)
+	save(tb, s, storetest.Round(accounts, firstDay)...)
 	if err := s.Close(); err != nil {
 		tb.Fatal(err)
 	}
@@ -318,7 +319,7 @@ func TestPathsWithSpecialCharacters(t *testing.T) {
 			if got := contents(t, folder); len(got) != 1 || got[file] == "" {
 				t.Errorf("the folder has %d files, but not this one", len(got))
 			}
-			if got := load(t, open(t, path), firstDay, appID(0))[appID(0)]; got == nil || got.Hourly.Date != firstDay {
+			if got := load(t, open(t, path), firstDay, storetest.AppID(0))[storetest.AppID(0)]; got == nil || got.Hourly.Date != firstDay {
 				t.Errorf("got %+v", got)
 			}
 		})
@@ -380,9 +381,9 @@ func TestSaveOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "room-for-30-pages.db")
 	s := open(t, path)
-	save(t, s, round(3, firstDay)...)
+	save(t, s, storetest.Round(3, firstDay)...)
 	before := load(t, s, firstDay)
-	_, err := s.Save(t.Context(), round(500, firstDay+1))
+	_, err := s.Save(t.Context(), storetest.Round(500, firstDay+1))
 	want := fmt.Sprintf("store %q: save 500 records: the disk is full; free some space, or set store.retention: database or disk is full (13)", path)
 	if err == nil || err.Error() != want {
 		t.Fatalf("got  %v\nwant %s", err, want)
@@ -391,11 +392,11 @@ func TestSaveOnAFullDisk(t *testing.T) {
 		t.Errorf("partly stored (-before +after):\n%s", diff)
 	}
 	// What fits is stored, and deleting makes room.
-	save(t, s, round(3, firstDay+1)...)
+	save(t, s, storetest.Round(3, firstDay+1)...)
 	if days, err := s.Prune(t.Context(), firstDay+2); err != nil || days != 6 {
 		t.Errorf("deleted %d days: %v", days, err)
 	}
-	save(t, s, round(3, firstDay+2)...)
+	save(t, s, storetest.Round(3, firstDay+2)...)
 }
 
 // Damage that the check of Open did not reach is found when it is used.
@@ -468,7 +469,7 @@ func TestManyCreateTheSameFile(t *testing.T) {
 				return
 			}
 			stores[i] = s
-			if _, err := s.Save(t.Context(), []store.Record{daily(appID(i), firstDay, 1)}); err != nil {
+			if _, err := s.Save(t.Context(), []store.Record{daily(storetest.AppID(i), firstDay, 1)}); err != nil {
 				t.Error(err)
 			}
 		})

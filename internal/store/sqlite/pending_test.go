@@ -1,225 +1,15 @@
 package sqlite_test
 
 import (
-	"context"
-	"fmt"
-	"math/rand/v2"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
-	"weixin_exporter/internal/store"
-	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
 const endpoint = "http://receiver.test/write"
 
-func undelivered(t *testing.T, s *sqlite.Store) []string {
-	t.Helper()
-	appIDs, err := s.Undelivered(t.Context(), endpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(appIDs)
-	return appIDs
-}
-
-func pendingOf(t *testing.T, s *sqlite.Store, since datacube.Date, limit int, appIDs ...string) []store.Pending {
-	t.Helper()
-	dues, err := s.ReadPending(t.Context(), endpoint, since, limit, appIDs...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dues
-}
-
-func deliver(t *testing.T, s *sqlite.Store, dues ...store.Pending) {
-	t.Helper()
-	if err := s.MarkDelivered(t.Context(), endpoint, asked, dues...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func countPending(t *testing.T, s *sqlite.Store, since datacube.Date) map[string][datacube.APIs]int64 {
-	t.Helper()
-	counts, err := s.CountPending(t.Context(), endpoint, since)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return counts
-}
-
-func TestDelivery(t *testing.T) {
-	t.Parallel()
-	each(t, func(t *testing.T, s *sqlite.Store, reopen func() *sqlite.Store) {
-		t.Helper()
-		if got := undelivered(t, s); len(got) > 0 {
-			t.Fatalf("an empty store has %q", got)
-		}
-		if got := pendingOf(t, s, firstDay, 100, shop); len(got) != 1 || len(got[0].Daily) > 0 || got[0].More {
-			t.Errorf("an unknown account: %+v", got)
-		}
-		if at, err := s.LastDelivery(t.Context(), endpoint); err != nil || !at.IsZero() {
-			t.Errorf("the last delivery was at %v: %v", at, err)
-		}
-		var hours datacube.Hours
-		hours[7] = datacube.Figures{Callbacks: 3}
-		save(t, s, daily(shop, firstDay+1, 5), daily(shop, firstDay, 4), hourly(shop, firstDay, hours), daily(bot, firstDay-9, 1))
-		save(t, s, store.Record{AppID: bot, API: datacube.Daily, Date: firstDay, State: store.State{Status: store.NotReady, AskedAt: asked}})
-		if got := undelivered(t, s); !slices.Equal(got, []string{shop, bot}) {
-			t.Errorf("undelivered: %q", got)
-		}
-		want := map[string][datacube.APIs]int64{shop: {2, 1}}
-		if diff := cmp.Diff(want, countPending(t, s, firstDay)); diff != "" {
-			t.Errorf("counts differ (-want +got):\n%s", diff)
-		}
-		got := pendingOf(t, s, firstDay, 1000, shop, bot)
-		if len(got) != 2 || got[0].More || got[1].More {
-			t.Fatalf("pending: %+v", got)
-		}
-		if d := got[0].Daily; len(d) != 2 || d[0].Date != firstDay || d[0].Figures.Callbacks != 4 || d[1].Figures.Callbacks != 5 {
-			t.Errorf("daily: %+v", d)
-		}
-		if d := got[0].Hourly; len(d) != 1 || d[0].Date != firstDay || d[0].Hours != hours {
-			t.Errorf("hourly: %+v", d)
-		}
-		if got[0].TooOld != [datacube.APIs]int64{} || got[1].TooOld != [datacube.APIs]int64{1, 0} || len(got[1].Daily) > 0 {
-			t.Errorf("too old: %+v", got)
-		}
-		deliver(t, s, got...)
-		s = reopen()
-		if got := undelivered(t, s); len(got) > 0 {
-			t.Errorf("still undelivered: %q", got)
-		}
-		if at, err := s.LastDelivery(t.Context(), endpoint); err != nil || !at.Equal(asked) {
-			t.Errorf("the last delivery was at %v: %v", at, err)
-		}
-		if got, err := s.Undelivered(t.Context(), "another"); err != nil || len(got) != 2 {
-			t.Errorf("another endpoint lacks %q: %v", got, err)
-		}
-		// The same figures again are not new, different ones are, and so is a day without traffic.
-		save(t, s, daily(shop, firstDay, 4))
-		if got := pendingOf(t, s, firstDay, 1000, shop); len(got) != 1 || len(got[0].Daily) > 0 || got[0].More {
-			t.Errorf("nothing new, but pending: %+v", got)
-		}
-		save(t, s, daily(shop, firstDay, 9))
-		save(t, s, store.Record{AppID: shop, API: datacube.Hourly, Date: firstDay + 2, State: known(), Hourly: &datacube.Hours{}})
-		got = pendingOf(t, s, firstDay, 1000, shop)
-		if len(got) != 1 || len(got[0].Daily) != 1 || got[0].Daily[0].Figures.Callbacks != 9 || len(got[0].Hourly) != 1 || got[0].Hourly[0].Hours != (datacube.Hours{}) {
-			t.Errorf("pending after a revision: %+v", got)
-		}
-	})
-}
-
-// TestPendingDaysApart: days that are close together are read by one query, and those between them are left out.
-func TestPendingDaysApart(t *testing.T) {
-	t.Parallel()
-	s := open(t, "")
-	const days = 60
-	revise := func(callbacks int64, dates ...datacube.Date) {
-		t.Helper()
-		var records []store.Record
-		for _, date := range dates {
-			records = append(records, daily(shop, firstDay+date, callbacks), hourly(shop, firstDay+date, datacube.Hours{4: {Callbacks: callbacks}}))
-		}
-		save(t, s, records...)
-	}
-	var all []datacube.Date
-	for date := range datacube.Date(days) {
-		all = append(all, date)
-	}
-	revise(1, all...)
-	deliver(t, s, pendingOf(t, s, firstDay, 1_000_000, shop)...)
-	want := []datacube.Date{0, 1, 3, 6, 10, 30, 59}
-	revise(2, 59, 0, 10, 3, 30, 6, 1)
-	got := pendingOf(t, s, firstDay, 1_000_000, shop)
-	if len(got) != 1 || len(got[0].Daily) != len(want) || len(got[0].Hourly) != len(want) {
-		t.Fatalf("pending: %+v", got)
-	}
-	for i, date := range want {
-		if d := got[0].Daily[i]; d.Date != firstDay+date || d.Figures.Callbacks != 2 {
-			t.Errorf("daily: got %+v, want day %d", d, date)
-		}
-		if d := got[0].Hourly[i]; d.Date != firstDay+date || d.Hours != (datacube.Hours{4: {Callbacks: 2}}) {
-			t.Errorf("hourly: got %+v, want day %d", d, date)
-		}
-	}
-}
-
-// Each change is returned once, however the days are saved and in whatever portions they are read.
-func TestPendingInPortions(t *testing.T) {
-	t.Parallel()
-	s := open(t, "")
-	for seed := range uint64(10) {
-		random := rand.New(rand.NewPCG(seed, 1))
-		accounts := []string{fmt.Sprint(shop, seed), fmt.Sprint(bot, seed)}
-		const since = firstDay + 2
-		want := map[string]int64{} // the figure that was saved last
-		change := func() {
-			var records []store.Record
-			for range 1 + random.IntN(8) {
-				appID, date, n := accounts[random.IntN(2)], firstDay+datacube.Date(random.IntN(9)), 1+random.Int64N(1e9)
-				record, api := daily(appID, date, n), "daily"
-				if random.IntN(2) == 0 {
-					record, api = hourly(appID, date, datacube.Hours{3: {Callbacks: n}}), "hourly"
-				}
-				records = append(records, record)
-				if date >= since {
-					want[appID+date.String()+api] = n
-				}
-			}
-			save(t, s, records...)
-		}
-		got := map[string]int64{}
-		take := func(limit int) bool {
-			appIDs := undelivered(t, s)
-			if len(appIDs) == 0 {
-				return false
-			}
-			dues := pendingOf(t, s, since, limit, appIDs...)
-			if len(dues) == 0 {
-				t.Fatal("accounts are undelivered, but no days are pending")
-			}
-			samples := 0
-			for i, d := range dues {
-				if d.More && i < len(dues)-1 {
-					t.Fatal("an account in the middle has more")
-				}
-				for _, day := range d.Daily {
-					got[d.AppID+day.Date.String()+"daily"] = day.Figures.Callbacks
-					samples += 4
-				}
-				for _, day := range d.Hourly {
-					got[d.AppID+day.Date.String()+"hourly"] = day.Hours[3].Callbacks
-					samples += 96
-				}
-			}
-			if samples > max(limit, 100) {
-				t.Fatalf("%d samples within a limit of %d", samples, limit)
-			}
-			deliver(t, s, dues...)
-			return true
-		}
-		for range 20 {
-			change()
-			take(1 + random.IntN(400))
-		}
-		for range 1000 {
-			if !take(1 + random.IntN(400)) {
-				break
-			}
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("seed %d: differs (-saved +pending):\n%s", seed, diff)
-		}
-	}
-}
-
-// Days stored before there were marks are due, too, and days that are too old are counted
 // Days stored before there were marks are pending too, and days that are too old are counted once over
 // all portions.
 func TestPendingWithoutMarks(t *testing.T) {
@@ -235,11 +25,17 @@ func TestPendingWithoutMarks(t *testing.T) {
 	run(t, db, `UPDATE account SET changed = 0`)
 	var days, tooOld [datacube.APIs]int64
 	for range 100 {
-		appIDs := undelivered(t, s)
+		appIDs, err := s.Undelivered(t.Context(), endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if len(appIDs) == 0 {
 			break
 		}
-		dues := pendingOf(t, s, firstDay, 302, appIDs...)
+		dues, err := s.ReadPending(t.Context(), endpoint, firstDay, 302, appIDs...)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, d := range dues {
 			for api := range tooOld {
 				tooOld[api] += d.TooOld[api]
@@ -247,27 +43,11 @@ func TestPendingWithoutMarks(t *testing.T) {
 			days[datacube.Daily] += int64(len(d.Daily))
 			days[datacube.Hourly] += int64(len(d.Hourly))
 		}
-		deliver(t, s, dues...)
+		if err := s.MarkDelivered(t.Context(), endpoint, time.Time{}, dues...); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if days != [datacube.APIs]int64{20, 10} || tooOld != [datacube.APIs]int64{40, 20} {
 		t.Errorf("%v days were pending and %v too old", days, tooOld)
-	}
-}
-
-func TestDeliveryFails(t *testing.T) {
-	t.Parallel()
-	s := open(t, "")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for name, call := range map[string]func() error{
-		"undelivered": func() error { _, err := s.Undelivered(ctx, endpoint); return err },
-		"due":         func() error { _, err := s.ReadPending(ctx, endpoint, firstDay, 1, shop); return err },
-		"count":       func() error { _, err := s.CountPending(ctx, endpoint, firstDay); return err },
-		"delivered":   func() error { return s.MarkDelivered(ctx, endpoint, time.Time{}) },
-		"last":        func() error { _, err := s.LastDelivery(ctx, endpoint); return err },
-	} {
-		if err := call(); err == nil {
-			t.Errorf("%s does not fail", name)
-		}
 	}
 }

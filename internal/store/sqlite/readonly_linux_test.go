@@ -13,6 +13,7 @@ import (
 
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/sqlite"
+	"weixin_exporter/internal/store/storetest"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -94,7 +95,7 @@ func TestReadWithoutWritePermission(t *testing.T) {
 					return err
 				}
 				defer r.Close()
-				readFigures(t, r, func(h *store.FigureReader) { days, _ = figuresOf(t, h, shop, firstDay, firstDay+9) })
+				storetest.ReadFigures(t, r, func(h *store.FigureReader) { days, _ = storetest.FiguresOf(t, h, shop, firstDay, firstDay+9) })
 				return nil
 			})
 			if c.want == "" && (err != nil || len(days) != 2) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {

@@ -9,6 +9,7 @@ import (
 
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/sqlite"
+	"weixin_exporter/internal/store/storetest"
 )
 
 func TestOpenReadOnlyFailsWithoutChangingAnything(t *testing.T) {
@@ -112,8 +113,8 @@ func TestOpenReadOnlyWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	readFigures(t, s, func(h *store.FigureReader) {
-		if days, _ := figuresOf(t, h, shop, beforeAll, afterAll); len(days) != 1 || days[0].Figures.Callbacks != 8 {
+	storetest.ReadFigures(t, s, func(h *store.FigureReader) {
+		if days, _ := storetest.FiguresOf(t, h, shop, beforeAll, afterAll); len(days) != 1 || days[0].Figures.Callbacks != 8 {
 			t.Errorf("got %v", days)
 		}
 	})

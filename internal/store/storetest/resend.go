@@ -1,11 +1,10 @@
-package sqlite_test
+package storetest
 
 import (
 	"slices"
 	"testing"
 
 	"weixin_exporter/internal/store"
-	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -25,7 +24,7 @@ func datesOf(dues []store.Pending) [][]datacube.Date {
 	return all
 }
 
-func resend(t *testing.T, s *sqlite.Store, want int64, since, until datacube.Date, appIDs ...string) {
+func resend(t *testing.T, s store.Store, want int64, since, until datacube.Date, appIDs ...string) {
 	t.Helper()
 	if got, err := s.Resend(t.Context(), endpoint, since, until, appIDs...); err != nil || got != want {
 		t.Fatalf("%d days are scheduled to be sent again, want %d: %v", got, want, err)
@@ -33,14 +32,12 @@ func resend(t *testing.T, s *sqlite.Store, want int64, since, until datacube.Dat
 }
 
 // Delivered days are pending again after Resend, and new days as usual.
-func TestResend(t *testing.T) {
-	t.Parallel()
-	each(t, func(t *testing.T, s *sqlite.Store, reopen func() *sqlite.Store) {
-		t.Helper()
+func testResend(t *testing.T, e Engine) {
+	each(t, e, func(t *testing.T, s store.Store, reopen func() store.Store) {
 		var hours datacube.Hours
-		save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 2), hourly(shop, firstDay+1, hours), daily(shop, firstDay+2, 3), daily(bot, firstDay+1, 4))
-		resend(t, s, 0, firstDay, firstDay+9, shop, bot) // nothing was sent yet
-		deliver(t, s, pendingOf(t, s, firstDay, 1000, shop, bot)...)
+		Save(t, s, Daily(Shop, FirstDay, 1), Daily(Shop, FirstDay+1, 2), Hourly(Shop, FirstDay+1, hours), Daily(Shop, FirstDay+2, 3), Daily(Bot, FirstDay+1, 4))
+		resend(t, s, 0, FirstDay, FirstDay+9, Shop, Bot) // nothing was sent yet
+		deliver(t, s, pendingOf(t, s, FirstDay, 1000, Shop, Bot)...)
 		if got := undelivered(t, s); len(got) > 0 {
 			t.Fatalf("undelivered: %q", got)
 		}
@@ -48,29 +45,29 @@ func TestResend(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resend(t, s, 2, firstDay+1, firstDay+9, shop)
+		resend(t, s, 2, FirstDay+1, FirstDay+9, Shop)
 		if _, after, err := s.Changed(t.Context(), before); err != nil || after == before {
 			t.Errorf("the mark is still %d: %v", after, err)
 		}
 		s = reopen()
-		save(t, s, daily(shop, firstDay+2, 33), daily(shop, firstDay+3, 5))
-		if got := undelivered(t, s); !slices.Equal(got, []string{shop}) {
+		Save(t, s, Daily(Shop, FirstDay+2, 33), Daily(Shop, FirstDay+3, 5))
+		if got := undelivered(t, s); !slices.Equal(got, []string{Shop}) {
 			t.Errorf("undelivered: %q", got)
 		}
-		if got := countPending(t, s, firstDay)[shop]; got != [datacube.APIs]int64{3, 1} {
+		if got := countPending(t, s, FirstDay)[Shop]; got != [datacube.APIs]int64{3, 1} {
 			t.Errorf("pending: %v", got)
 		}
-		got := pendingOf(t, s, firstDay, 1000, shop)
-		if dates := datesOf(got); len(dates) != 1 || !slices.Equal(dates[0], []datacube.Date{firstDay + 1, firstDay + 2, firstDay + 3, firstDay + 1}) {
+		got := pendingOf(t, s, FirstDay, 1000, Shop)
+		if dates := datesOf(got); len(dates) != 1 || !slices.Equal(dates[0], []datacube.Date{FirstDay + 1, FirstDay + 2, FirstDay + 3, FirstDay + 1}) {
 			t.Errorf("pending: %v", dates)
 		}
 		// Days scheduled again meanwhile are not marked as delivered.
-		resend(t, s, 2, firstDay, firstDay+1, shop)
+		resend(t, s, 2, FirstDay, FirstDay+1, Shop)
 		deliver(t, s, got...)
-		if dates := datesOf(pendingOf(t, s, firstDay, 1000, shop)); len(dates) != 1 || !slices.Equal(dates[0], []datacube.Date{firstDay, firstDay + 1, firstDay + 1}) {
+		if dates := datesOf(pendingOf(t, s, FirstDay, 1000, Shop)); len(dates) != 1 || !slices.Equal(dates[0], []datacube.Date{FirstDay, FirstDay + 1, FirstDay + 1}) {
 			t.Errorf("pending: %v", dates)
 		}
-		deliver(t, s, pendingOf(t, s, firstDay, 1000, shop)...)
+		deliver(t, s, pendingOf(t, s, FirstDay, 1000, Shop)...)
 		if got := undelivered(t, s); len(got) > 0 {
 			t.Errorf("undelivered: %q", got)
 		}
@@ -78,22 +75,20 @@ func TestResend(t *testing.T) {
 }
 
 // Many days are returned in parts, each once; those that have become too old are dropped.
-func TestResendInParts(t *testing.T) {
-	t.Parallel()
-	each(t, func(t *testing.T, s *sqlite.Store, _ func() *sqlite.Store) {
-		t.Helper()
+func testResendInParts(t *testing.T, e Engine) {
+	each(t, e, func(t *testing.T, s store.Store, _ func() store.Store) {
 		var hours datacube.Hours
 		var records []store.Record
-		for date := firstDay; date < firstDay+10; date++ {
-			records = append(records, daily(shop, date, 1), hourly(shop, date, hours))
+		for date := FirstDay; date < FirstDay+10; date++ {
+			records = append(records, Daily(Shop, date, 1), Hourly(Shop, date, hours))
 		}
-		save(t, s, records...)
-		deliver(t, s, pendingOf(t, s, firstDay, 100_000, shop)...)
-		resend(t, s, 10, firstDay, firstDay+20, shop)
-		save(t, s, daily(shop, firstDay+10, 1))
+		Save(t, s, records...)
+		deliver(t, s, pendingOf(t, s, FirstDay, 100_000, Shop)...)
+		resend(t, s, 10, FirstDay, FirstDay+20, Shop)
+		Save(t, s, Daily(Shop, FirstDay+10, 1))
 		seen := map[datacube.Date]int{}
 		for range 20 {
-			dues := pendingOf(t, s, firstDay+2, 250, shop)
+			dues := pendingOf(t, s, FirstDay+2, 250, Shop)
 			for _, date := range datesOf(dues)[0] {
 				seen[date]++
 			}
@@ -102,12 +97,12 @@ func TestResendInParts(t *testing.T) {
 				break
 			}
 		}
-		for date := firstDay; date <= firstDay+10; date++ {
+		for date := FirstDay; date <= FirstDay+10; date++ {
 			want := 2
 			switch {
-			case date < firstDay+2:
+			case date < FirstDay+2:
 				want = 0
-			case date == firstDay+10:
+			case date == FirstDay+10:
 				want = 1
 			}
 			if seen[date] != want {
