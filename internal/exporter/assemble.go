@@ -52,10 +52,6 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: publisher{latest, x.Published}, Logger: x.Logger, Now: x.Now, Believed: x.clock.TrustedNow})
 	x.reloading = newReloads()
 	x.prober = newProber(x.Now)
-	probes, err := x.prober.NewHistoryHandler()
-	if err != nil {
-		return nil, err
-	}
 	metrics, err := exposition.New(exposition.Options{
 		Source:   latest,
 		Live:     registry,
@@ -72,8 +68,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 		Metrics:       metrics,
 		TelemetryPath: x.Web.TelemetryPath,
 		Discovery:     x.discovery(),
-		Probe:         http.HandlerFunc(x.prober.ServeProbe),
-		Probes:        probes,
+		Callbacks:     x.prober,
 		Source:        latest,
 		Config:        func() ([]byte, error) { return x.shown.Load().text() },
 		Reload:        x.reloading.ask,

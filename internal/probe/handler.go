@@ -1,12 +1,9 @@
 package probe
 
 import (
-	"bytes"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"io"
 	"net/http"
 	"net/url"
@@ -17,8 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/expfmt"
-
-	"weixin_exporter/weixin/datacube"
 )
 
 const (
@@ -152,69 +147,12 @@ func (p *Prober) Discovery(at *url.URL) http.Handler {
 	})
 }
 
-//go:embed probes.html
-var probesHTML string
-
-// page is what the template of /probes shows.
-type page struct {
-	Account string
-	Now     string
-	Probes  []shownProbe
-	Kept    int
-}
-
-type shownProbe struct {
-	ID                      int64
-	At, Account, Text, Took string
-	Reason                  Reason
-}
-
-// NewHistoryHandler returns the handler of /probes: the list of probes that are remembered, with account=NAME those of
-// one account, and with id=N the log of one.
-func (p *Prober) NewHistoryHandler() (http.Handler, error) {
-	t, err := template.New("probes").Parse(probesHTML)
-	if err != nil {
-		return nil, fmt.Errorf("reading the template of the page of probes: %w", err)
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		query := r.URL.Query()
-		if query.Has("id") {
-			p.serveLog(w, query.Get("id"))
-			return
-		}
-		shown := page{Account: query.Get("account"), Now: moment(p.options.Now()), Kept: mostKept}
-		for _, r := range p.History() {
-			if shown.Account == "" || shown.Account == r.Account {
-				shown.Probes = append(shown.Probes, shownProbe{r.ID, moment(r.At), r.Account, r.Text, fmt.Sprintf("%.3f s", r.Duration.Seconds()), r.Reason})
-			}
-		}
-		var b bytes.Buffer
-		if err := t.Execute(&b, shown); err != nil {
-			http.Error(w, "The page cannot be made: "+err.Error(), http.StatusInternalServerError)
-			return
-		}
-		h := w.Header()
-		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		_, _ = w.Write(b.Bytes()) // the caller is gone: nothing can be done
-	}), nil
-}
-
-// serveLog answers with the log of the probe of that number.
-func (p *Prober) serveLog(w http.ResponseWriter, id string) {
-	number, err := strconv.ParseInt(id, 10, 64)
-	if err == nil {
-		for _, r := range p.History() {
-			if r.ID == number {
-				text(w, p.debug(r))
-				return
-			}
+// Log returns what ServeProbe showed with debug=true of the probe of that number; false if it is not kept.
+func (p *Prober) Log(id int64) (string, bool) {
+	for _, r := range p.History() {
+		if r.ID == id {
+			return p.debug(r), true
 		}
 	}
-	http.Error(w, fmt.Sprintf("There is no probe %q here: the last %d are kept, and %d older ones that failed.", id, mostKept, mostKept), http.StatusNotFound)
+	return "", false
 }
-
-// moment writes a time in China, as the other pages do.
-func moment(t time.Time) string { return t.In(datacube.China).Format("2006-01-02 15:04:05") }

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// mostKept is how many probes are remembered, and how many failed ones that are older.
-const mostKept = 100
+// Kept is how many probes are remembered, and how many failed ones that are older.
+const Kept = 100
 
 // history remembers the latest probes, and failed ones for longer. The zero value is empty.
 type history struct {
@@ -22,9 +22,9 @@ func (h *history) add(r Result) Result {
 	defer h.mu.Unlock()
 	h.last++
 	r.ID = h.last
-	if len(h.recent) == mostKept {
+	if len(h.recent) == Kept {
 		if oldest := h.recent[0]; !oldest.Success() {
-			if len(h.failed) == mostKept {
+			if len(h.failed) == Kept {
 				h.failed = slices.Delete(h.failed, 0, 1)
 			}
 			h.failed = append(h.failed, oldest)

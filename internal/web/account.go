@@ -18,6 +18,7 @@ type accountView struct {
 	Account, AppID   string
 	Condition, State string
 	Groups           []groupView
+	Callback         *nowView // nil if the account has none
 	Day              dayView
 	Window           windowView
 	// Failed says that the figures could not be read.
@@ -122,6 +123,9 @@ func (r *renderer) serveAccount(w http.ResponseWriter, request *http.Request) {
 		view := p.groupView(g)
 		view.Names, view.Accounts = nil, ""
 		v.Groups = append(v.Groups, view)
+	}
+	if r.probed()[account.Name] {
+		v.Callback = p.now(account.Name)
 	}
 	v.Day = v.day(asked, month)
 	v.Window = v.window(asked, month)

@@ -44,6 +44,8 @@ type overview struct {
 	Previous     string
 	Next         string
 	ShowingGroup string
+	// Probed says that callback servers are probed, so that there is a column for them.
+	Probed bool
 }
 
 // fact is a figure with its name.
@@ -90,6 +92,7 @@ type rowView struct {
 	Figures           figureTexts
 	Hours, Days       template.HTML
 	Known, NeedsLabel bool
+	Now               *nowView // nil if the account has no callback
 }
 
 type pageLink struct {
@@ -327,12 +330,17 @@ func (v *overview) rows(request *http.Request, x *index, rows []row) {
 	last := max(x.latest, datacube.DateOf(v.Now)-1)
 	days, ok := v.renderer.reads.daily(request.Context(), appIDs, last-window+1, last)
 	v.Failed = !ok && len(rows) > 0
+	probed := v.renderer.probed()
+	v.Probed = len(probed) > 0
 	for i, r := range rows {
 		id := "r" + strconv.Itoa(i)
 		view := rowView{
 			Name: r.Name, AppID: r.AppID, URL: v.accountURL(r.Name),
 			Condition: r.condition.String(), State: v.stateOf(r.Account, r.condition), Figures: unknownFigures(),
 			Days: v.line(id+"d", last, days[r.AppID]),
+		}
+		if probed[r.Name] {
+			view.Now = v.now(r.Name)
 		}
 		if r.Daily != nil {
 			view.Date, view.Figures = r.Daily.Date.String(), v.ofDay(&r.Daily.Figures)

@@ -38,7 +38,7 @@ func newRenderer(o Options) (*renderer, error) {
 		return nil, err
 	}
 	r := &renderer{Options: o, texts: texts, assets: files, templates: map[string]*template.Template{}, indexes: &cache{}, reads: newReads(o.Figures)}
-	for _, name := range []string{"overview", "account", "health", "error"} {
+	for _, name := range []string{"overview", "account", "health", "probes", "error"} {
 		t, err := template.ParseFS(templateFiles, "templates/layout.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("reading the templates of the pages: %w", err)

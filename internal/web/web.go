@@ -35,8 +35,8 @@ type Options struct {
 	TelemetryPath string
 	// Discovery answers Prometheus' HTTP service discovery.
 	Discovery http.Handler
-	// Probe probes the callback of an account, and Probes shows what was found lately; nil where there is neither.
-	Probe, Probes http.Handler
+	// Callbacks probes the callback servers of accounts; nil: there are none.
+	Callbacks Callbacks
 	// Source is what the pages show and what readiness waits for.
 	Source Source
 	// Config returns the configuration in force as YAML, without any secret.
@@ -109,8 +109,8 @@ func NewHandler(o Options) (http.Handler, error) {
 		readyPath:   readOnly(http.HandlerFunc(o.serveReady)),
 		reloadPath:  http.NewCrossOriginProtection().Handler(http.HandlerFunc(o.serveReload)),
 	}
-	if o.Probe != nil {
-		paths[probePath], paths[probesPath] = onlyGet(o.Probe), page(o.Probes.ServeHTTP)
+	if o.Callbacks != nil {
+		paths[probePath], paths[probesPath] = onlyGet(http.HandlerFunc(o.Callbacks.ServeProbe)), page(r.serveProbes)
 	}
 	paths[o.TelemetryPath] = readOnly(o.Metrics)
 	below := map[string]http.Handler{
