@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,7 +104,7 @@ func (s simulatedFigures) HourlyFigures(_ context.Context, appID string, from, t
 func newPageState(name string, accounts ...string) pageState {
 	var simulated []weixintest.Account
 	for i, account := range accounts {
-		a := weixintest.Account{AppID: fmt.Sprintf("wx%016x", 0xc0ffee+i), AppSecret: secretMarker + fmt.Sprint(i), CallbacksPerDay: int64(30 + (i*i*7919)%900_000)}
+		a := weixintest.Account{AppID: fmt.Sprintf("wx%016x", 0xc0ffee+i), AppSecret: secretMarker + strconv.Itoa(i), CallbacksPerDay: int64(30 + (i*i*7919)%900_000)}
 		if strings.HasPrefix(account, "incident") {
 			a.Incidents, a.CallbacksPerDay = []datacube.Date{pageYesterday()}, 25_000
 		}

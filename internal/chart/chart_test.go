@@ -71,7 +71,7 @@ func parse(t *testing.T, markup template.HTML) drawing {
 			}
 		}
 	}
-	for _, id := range strings.Fields(d.label) {
+	for id := range strings.FieldsSeq(d.label) {
 		if !ids[id] {
 			t.Errorf("no element %q is its label", id)
 		}
@@ -196,6 +196,6 @@ func TestLevels(t *testing.T) {
 		seen[l.Class()] = true
 	}
 	if chart.Levels.Class() != chart.Unknown.Class() {
-		t.Error("what is no level is not unknown")
+		t.Error("an invalid level is not unknown")
 	}
 }

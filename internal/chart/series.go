@@ -86,12 +86,12 @@ func Columns(columns []Column, c Caption) (template.HTML, int64) {
 	var s svg
 	s.begin("plot", float64(len(columns)*hourWidth), plotHeight, c)
 	s.path("grid", grid(len(columns)))
-	var unknown, rest string
+	var unknown, rest strings.Builder
 	var failed [Levels]string
 	for i, column := range columns {
 		x := float64(i*hourWidth) + hourGap/2
 		if !column.Known {
-			unknown += rect(x, 0, hourWidth-hourGap, plotHeight)
+			unknown.WriteString(rect(x, 0, hourWidth-hourGap, plotHeight))
 			continue
 		}
 		height := func(n int64) float64 {
@@ -102,14 +102,14 @@ func Columns(columns []Column, c Caption) (template.HTML, int64) {
 		}
 		bad := height(column.Failures)
 		if all := max(height(column.Total), bad); all > bad {
-			rest += rect(x, plotHeight-all, hourWidth-hourGap, all-bad)
+			rest.WriteString(rect(x, plotHeight-all, hourWidth-hourGap, all-bad))
 		}
 		if bad > 0 && column.Level < Levels {
 			failed[column.Level] += rect(x, plotHeight-bad, hourWidth-hourGap, bad)
 		}
 	}
-	s.path(Unknown.Class(), unknown)
-	s.path(Well.Class(), rest)
+	s.path(Unknown.Class(), unknown.String())
+	s.path(Well.Class(), rest.String())
 	for level, d := range failed {
 		s.path(Level(level).Class(), d)
 	}
@@ -161,12 +161,12 @@ func Spans(spans []Span, limit float64, c Caption) template.HTML {
 	var s svg
 	width := float64(len(spans) * hourWidth)
 	s.begin("plot spans", width, plotHeight, c)
-	var lines string
+	var lines strings.Builder
 	for i := range decades + 1 {
 		y := min(max(plotHeight*float64(i)/decades, 0.5), plotHeight-0.5)
-		lines += line(0, y, width, y)
+		lines.WriteString(line(0, y, width, y))
 	}
-	s.path("grid", lines)
+	s.path("grid", lines.String())
 	var unknown, averages string
 	var stems, ends [Levels]string
 	for i, span := range spans {

@@ -113,8 +113,8 @@ func TestStoreStatus(t *testing.T) {
 
 func TestReceivers(t *testing.T) {
 	r := prometheus.NewRegistry()
-	pending := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "weixin_remote_write_pending_samples"}, []string{"endpoint"})
-	success := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "weixin_remote_write_last_success_timestamp_seconds"}, []string{"endpoint"})
+	pending := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "weixin_remote_write_pending_samples", Help: "Pending."}, []string{"endpoint"})
+	success := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "weixin_remote_write_last_success_timestamp_seconds", Help: "Success."}, []string{"endpoint"})
 	r.MustRegister(pending, success)
 	pending.WithLabelValues("a").Set(7)
 	success.WithLabelValues("a").Set(1_700_000_000)

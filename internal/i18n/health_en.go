@@ -3,9 +3,9 @@ package i18n
 // healthEnglish has the texts of the page about the exporter itself.
 func healthEnglish() table {
 	return table{
-		"health.title":           only("What the exporter does"),
+		"health.title":           only("Exporter health"),
 		"health.queue":           only("Queue"),
-		"health.queue.underway":  only("Accounts being asked for"),
+		"health.queue.underway":  only("Accounts being queried"),
 		"health.queue.ready":     only("Due"),
 		"health.queue.waiting":   only("Waiting"),
 		"health.queue.next":      only("Next call"),
@@ -50,10 +50,10 @@ func healthEnglish() table {
 		"api.token":              only("access token"),
 		"api.quota":              only("quota"),
 		"outcome.0":              only("success"),
-		"outcome.http":           only("no answer, or none that can be understood"),
+		"outcome.http":           only("no response, or an invalid one"),
 		"notice.store":           only("The store cannot be used"),
-		"notice.store.advice":    only("The log says what was done about it. What is shown is what was known before; nothing is asked for or kept meanwhile."),
+		"notice.store.advice":    only("See the log for details. The figures shown are the last known ones; no calls are made and nothing is stored until the fault is fixed."),
 		"notice.clock":           only("The host's clock is wrong"),
-		"notice.clock.advice":    only("Set the clock, and keep it right by NTP. Days are asked for by this clock; nothing is removed or given up by it."),
+		"notice.clock.advice":    only("Set the clock and synchronize it by NTP. Days are requested by this clock, but nothing is removed or given up by it."),
 	}
 }

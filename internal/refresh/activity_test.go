@@ -47,7 +47,7 @@ func TestActivity(t *testing.T) {
 		w.config.HistoryDays, w.config.Concurrency = 1, 4
 		w.sim.Inject(weixintest.Fault{Delay: 5 * time.Second})
 		w.start()
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 		synctest.Wait()
 		if a := w.runner.Activity(); a.Underway != 4 || a.Underway+a.Ready+a.Waiting != 10 {
 			t.Errorf("with all workers busy: %+v", a)

@@ -21,7 +21,7 @@ func TestAccountPage(t *testing.T) {
 	for _, want := range []string{
 		"incident wx0000000000000001", "Callbacks timed out, ", "Saturday, 28 November 2026", "Callbacks 60,000", "Longest time 5.003 s",
 		"2026-10-30 to 2026-11-28", "‹ Previous day", "2026-11-21 Sat 3,000", "10:00 2,200 1,100 50.00% 2.500 s 5.003 s",
-		"Have the account's server answer at once", "The 24 hours of 2026-11-28", "many failed at 10:00",
+		"Make the account's server respond at once", "The 24 hours of 2026-11-28", "many failed at 10:00",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
@@ -46,7 +46,7 @@ func TestAccountPage(t *testing.T) {
 	}
 	store.days["wx0000000000000001"][yesterday()-100] = datacube.Figures{Callbacks: 4711}
 	page = text(s.ask("GET", "/accounts/incident?date="+(yesterday()-100).String()).Body.String())
-	for _, want := range []string{"4,711", "The hours of this day are not known, only its totals.", (yesterday() - 129).String() + " to " + (yesterday() - 100).String()} {
+	for _, want := range []string{"4,711", "Only the totals of this day are available, not its hours.", (yesterday() - 129).String() + " to " + (yesterday() - 100).String()} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page of a day long ago does not say %q", want)
 		}
@@ -64,7 +64,7 @@ func TestUnknownDays(t *testing.T) {
 	delete(store.hours[appID], yesterday()-3)
 	delete(store.days[appID], yesterday()-4)
 	body := s.ask("GET", "/accounts/shop?date="+(yesterday()-3).String()).Body.String()
-	for _, want := range []string{"Nothing is known of this day.", "Callbacks – Failures – Failure ratio –", (yesterday() - 3).String() + " Wed not known", "00:00 not known"} {
+	for _, want := range []string{"There are no figures for this day.", "Callbacks – Failures – Failure ratio –", (yesterday() - 3).String() + " Wed unknown", "00:00 unknown"} {
 		if !strings.Contains(text(body), want) {
 			t.Errorf("the page does not say %q", want)
 		}
@@ -78,7 +78,7 @@ func TestUnknownDays(t *testing.T) {
 	}
 	// Before the first answer there is nothing, and what Weixin has not published says so.
 	page = text(s.ask("GET", "/accounts/fresh").Body.String())
-	if !strings.Contains(page, "Not asked yet") || !strings.Contains(page, "Nothing is known of this day.") {
+	if !strings.Contains(page, "Not asked yet") || !strings.Contains(page, "There are no figures for this day.") {
 		t.Error("an account that was not asked for yet is shown otherwise")
 	}
 	waiting := &snapshot.Account{Name: "waiting"}

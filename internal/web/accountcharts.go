@@ -1,6 +1,8 @@
 package web
 
 import (
+	"slices"
+
 	"weixin_exporter/internal/chart"
 	"weixin_exporter/internal/i18n"
 	"weixin_exporter/weixin/datacube"
@@ -74,8 +76,7 @@ func (v *accountView) window(asked accountRequest, month []monthDay) windowView 
 	view.Heat = chart.Heat(cells, chart.Caption{
 		ID: "heat", Title: v.T("chart.heat", asked.from, asked.to), Description: v.T("chart.heat.desc", known, int64(len(month))),
 	})
-	for i := len(month) - 1; i >= 0; i-- {
-		d := month[i]
+	for _, d := range slices.Backward(month) {
 		day := windowDay{
 			Date: d.date.String(), Weekday: v.Weekday(d.date), URL: v.dayURL(d.date) + "#day",
 			Figures: v.ofDay(d.total()), Known: d.total() != nil, Current: d.date == asked.date,

@@ -47,10 +47,10 @@ type group struct {
 func groupsOf(s *snapshot.Snapshot) []group {
 	byID := map[string]*group{}
 	var groups []*group
-	in := func(id string, make func() group) *group {
+	in := func(id string, newGroup func() group) *group {
 		g := byID[id]
 		if g == nil {
-			made := make()
+			made := newGroup()
 			g = &made
 			g.id = id
 			byID[id] = g

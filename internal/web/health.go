@@ -65,17 +65,17 @@ func (r *renderer) serveHealth(w http.ResponseWriter, request *http.Request) {
 	v.store()
 	v.receivers()
 	v.config()
-	v.Program = []fact{{Name: v.T("health.version"), Value: v.page.Version()}, v.since("health.started", v.Status.Started.IsZero(), func() fact {
+	v.Program = []fact{{Name: v.T("health.version"), Value: v.Version()}, v.since("health.started", v.Status.Started.IsZero(), func() fact {
 		return fact{Value: v.T("fact.fresh.ago", v.Now.Sub(v.Status.Started)), Time: stamp(v.Status.Started)}
 	})}
 	r.write(w, p, http.StatusOK, v)
 }
 
 // since returns a fact about a time, or that it is not known.
-func (v *healthView) since(key string, unknown bool, make func() fact) fact {
+func (v *healthView) since(key string, unknown bool, known func() fact) fact {
 	f := fact{Value: dash}
 	if !unknown {
-		f = make()
+		f = known()
 	}
 	f.Name = v.T(key)
 	return f

@@ -32,8 +32,8 @@ func TestHealthPage(t *testing.T) {
 	}
 	page := text(s.ask("GET", "/health").Body.String())
 	for _, want := range []string{
-		"Accounts being asked for 4 Due 12 Waiting 9,984 Next call 10:01", "daily success 9,000", "daily Not verified, or no right to the statistics (48001) 27",
-		"daily Unknown error (99999) 1", "access token no answer, or none that can be understood 3", "new odd 1",
+		"Accounts being queried 4 Due 12 Waiting 9,984 Next call 10:01", "daily success 9,000", "daily Not verified, or no right to the statistics (48001) 27",
+		"daily Unknown error (99999) 1", "access token no response, or an invalid one 3", "new odd 1",
 		"quota daily 500 of 500 used 11-30 00:00", "quota hourly –", "Engine SQLite Where /data/weixin_exporter.db Size 70.0 MB Last write 9 minutes ago",
 		"a:9090 up to date 0 0 seconds ago b:9090 behind; see the log 12,345 60 minutes ago c:9090 starting – none yet d:9090 sending 5",
 		"In force since 07:00", "The reload at 09:00 failed; the configuration before it stays in force config.yml:3:5: accounts[0].name: bad",

@@ -146,7 +146,7 @@ func (v *overview) headline(x *index) {
 		v.Headline, v.Tone = v.T("overview.exporter"), "bad"
 	case x.counts[failing] > 0:
 		v.Headline, v.Tone = v.T("overview.failing", int64(x.counts[failing])), "warn"
-	case x.counts[pending] == len(x.rows):
+	case x.counts[pending] > 0:
 		v.Headline, v.Tone = v.T("overview.starting"), "note"
 	default:
 		v.Headline, v.Tone = v.T("overview.well"), "good"

@@ -57,13 +57,13 @@ func TestOverview(t *testing.T) {
 	w := s.ask("GET", "/")
 	page := text(w.Body.String())
 	for _, want := range []string{
-		"3 accounts need attention", "Accounts 8", "Callbacks on 28 Nov", "of 3 of 8 accounts", "Last answer of Weixin 17 minutes ago",
+		"3 accounts need attention", "Accounts 8", "Callbacks on 28 Nov", "of 3 of 8 accounts", "Last answer from Weixin 17 minutes ago",
 		"2 accounts: Not verified, or no right to the statistics (48001) unverified unverified-2 The account has no right",
-		"Since 09:00; next try at 10:15, or after a reload of the configuration. errcode 48001: said (rid abc)",
+		"Since 09:00; next attempt at 10:15, or after a reload of the configuration. errcode 48001: said (rid abc)",
 		"1 account: Callbacks timed out incident Weixin waits 5 seconds", "1 account: Weixin cannot be reached or cannot answer away",
 		"1 account: The daily and the hourly call contradict each other doubt",
 		"Yesterday is not published yet, asked 4 times, next at 10:15 2026-11-27",
-		"Not verified, or no right to the statistics (48001); next try at 10:15", "Not asked yet", "Yesterday is known 2026-11-28 999,99",
+		"Not verified, or no right to the statistics (48001); next attempt at 10:15", "Not asked yet", "Has yesterday's figures 2026-11-28 999,99",
 		"1.2.3",
 	} {
 		if !strings.Contains(page, want) {
@@ -133,7 +133,7 @@ func TestSortFilterAndPages(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.query, got, c.want)
 		}
 	}
-	if page := text(s.ask("GET", "/?group=over").Body.String()); !strings.Contains(page, "This is over") {
+	if page := text(s.ask("GET", "/?group=over").Body.String()); !strings.Contains(page, "Resolved") {
 		t.Error("a group that is over does not say so")
 	}
 	var many []*snapshot.Account
@@ -376,7 +376,7 @@ func TestOverviewWithoutTheStore(t *testing.T) {
 	s, store := newPages(t)
 	store.fault = errNoDisk
 	page := text(s.ask("GET", "/").Body.String())
-	if !strings.Contains(page, "cannot be read from the store now") || !strings.Contains(page, "Yesterday is known") {
+	if !strings.Contains(page, "cannot be read from the store now") || !strings.Contains(page, "Has yesterday's figures") {
 		t.Errorf("the page is\n%s", page)
 	}
 }

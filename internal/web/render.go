@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -133,10 +134,7 @@ type languageLink struct {
 func (p *page) Languages() []languageLink {
 	var links []languageLink
 	for _, l := range i18n.All() {
-		values := url.Values{}
-		for key, value := range p.query {
-			values[key] = value
-		}
+		values := maps.Clone(p.query)
 		values.Set("lang", l.String())
 		links = append(links, languageLink{l.Name(), l.Tag(), relative(p.Root, p.path, values), l == p.Language})
 	}
