@@ -57,6 +57,7 @@ fuzz: ## every fuzz target for FUZZTIME
 
 tools: build/tools/golangci-lint ## the tools that the tests need
 	bash scripts/install.sh
+	bash scripts/alertmanager.sh
 
 build/tools/golangci-lint: tools/go.mod tools/go.sum
 	. scripts/env.sh && cd tools && go build -ldflags '-s -w' -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests need and that are not there yet. Prometheus,
-# Alertmanager and VictoriaMetrics are only unpacked below build/tools, so that no service is
-# set up.
+# Installs the Debian packages that the tests need and that are not there yet. Prometheus and VictoriaMetrics
+# are only unpacked below build/tools, so that no service is set up.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -51,7 +50,6 @@ unpack() { # package program name
 }
 
 unpack prometheus prometheus Prometheus
-unpack prometheus-alertmanager amtool Alertmanager
 unpack victoria-metrics victoria-metrics VictoriaMetrics
 
 # axe-core looks for what keeps people with disabilities from using the pages.

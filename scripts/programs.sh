@@ -11,8 +11,8 @@ named PROMETHEUS "$tools/prometheus/usr/bin/prometheus"
 named PROMETHEUS3 "$tools/prometheus3/prometheus"
 named VICTORIA_METRICS "$tools/victoria-metrics/usr/bin/victoria-metrics"
 named PROMTOOL "$tools/prometheus/usr/bin/promtool"
-named AMTOOL "$tools/prometheus-alertmanager/usr/bin/amtool"
-named ALERTMANAGER "$tools/prometheus-alertmanager/usr/bin/prometheus-alertmanager"
+named AMTOOL "$tools/alertmanager/amtool"
+named ALERTMANAGER "$tools/alertmanager/alertmanager"
 CHROMIUM=$(command -v chromium || true)
 named CHROMIUM "$CHROMIUM"
 for file in "$tools"/axe-core-*/axe.min.js; do

@@ -58,6 +58,8 @@ text() {
   go mod tidy -diff
 }
 
+alertmanager() { bash scripts/alertmanager.sh; }
+
 boards() { bash scripts/boards.sh; }
 
 # The deployed files, checked by the types of the programs that read them. Not from the cache, which does not
@@ -80,6 +82,7 @@ build/weixin_exporter --version | head -n 1
 joined programs
 . scripts/programs.sh
 beside prometheus
+beside alertmanager
 beside boards
 
 # Where the tests leave pictures; tests whose programs are missing fail instead of being skipped.
@@ -91,6 +94,7 @@ run_tests tests -p 4 -cover -coverpkg "$(paste -sd, - <<<"$packages")" $packages
   -args -test.gocoverdir="$PWD/build/coverage/tests"
 joined boards
 joined prometheus
+joined alertmanager
 . scripts/programs.sh
 beside text
 beside manifests

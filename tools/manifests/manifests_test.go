@@ -189,7 +189,7 @@ func checkRestricted(t *testing.T, loaded map[string]any) {
 
 // docker compose reads the files as its own library does.
 func TestCompose(t *testing.T) {
-	for _, files := range [][]string{{"compose.yml"}, {"compose.yml", "compose.real.yml"}} {
+	for _, files := range [][]string{{"compose.yml"}, {"compose.yml", "compose.real.yml"}, {"compose.yml", "compose.zh.yml"}} {
 		var paths []string
 		for _, file := range files {
 			paths = append(paths, filepath.Join(deploy, "compose", file))
@@ -207,7 +207,7 @@ func TestCompose(t *testing.T) {
 			t.Errorf("%q has the services %q", files, names)
 		}
 		exporter := project.Services["weixin_exporter"]
-		if isDemo := exporter.Command[0] == "demo"; isDemo != (len(files) == 1) {
+		if isDemo := exporter.Command[0] == "demo"; isDemo == slices.Contains(files, "compose.real.yml") {
 			t.Errorf("%q runs %q", files, exporter.Command)
 		}
 	}
