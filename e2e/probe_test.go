@@ -203,12 +203,12 @@ func (x *exporter) checkProbePages(t *testing.T, cases []callbackCase, let *stri
 	let.WriteString(list)
 	for _, c := range cases {
 		of := x.get(t, "/probes?account="+url.QueryEscape(c.name)).body
-		log := x.get(t, "/probes?id="+between(of, `href="probes?id=`, `"`)).body
+		log := x.get(t, "/probes?id="+between(of, `probes?id=`, `"`)).body
 		let.WriteString(log)
 		if !strings.Contains(log, `account "`+c.name+`"`) || !strings.Contains(log, c.says) {
 			t.Errorf("%s: the log does not say %q:\n%s", c.name, c.says, mask(log))
 		}
-		if !strings.Contains(list, ">"+c.name+"</a>") {
+		if !strings.Contains(list, "<bdi>"+c.name+"</bdi></a>") {
 			t.Errorf("%s is not in the list", c.name)
 		}
 	}
@@ -326,7 +326,7 @@ func TestDemoProbes(t *testing.T) {
 	x := runDemo(t)
 	eventually(t, "probes", func() error {
 		list := x.get(t, "/probes").body
-		if !strings.Contains(list, "the server answered with the echo") || !strings.Contains(list, "failed (status)") {
+		if !strings.Contains(list, "the server answered with the echo") || !strings.Contains(list, "Failed: HTTP status") {
 			return errNotYet
 		}
 		return nil
