@@ -30,6 +30,7 @@ import (
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/httpserver"
 	"weixin_exporter/internal/probe"
+	"weixin_exporter/internal/query"
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
@@ -78,6 +79,7 @@ type exporter struct {
 	reloads   *collector.Reloads
 	requests  *collector.Requests
 	reloading *reloads
+	history   *query.Storage
 	current   atomic.Pointer[config.Config]
 	shown     atomic.Pointer[shownConfig] // current, as /config shows it
 	// started is when Run was called, configured when the configuration came into force, and reloadFault why the

@@ -68,13 +68,14 @@ func (d *duration) Set(text string) error {
 
 // withQueries adds the API that answers queries from the store to a handler.
 func (x *exporter) withQueries(next http.Handler, latest *snapshot.Latest, db store.Store) http.Handler {
+	x.history = query.NewStorage(query.StorageOptions{
+		Source:   db,
+		Accounts: func() []query.Account { return queriedAccounts(latest.Load()) },
+		Now:      x.Now,
+	})
 	api := query.NewAPI(query.APIOptions{
-		Storage: query.NewStorage(query.StorageOptions{
-			Source:   db,
-			Accounts: func() []query.Account { return queriedAccounts(latest.Load()) },
-			Now:      x.Now,
-		}),
-		Limits: x.Web.Query,
+		Storage: x.history,
+		Limits:  x.Web.Query,
 		Build: query.Build{
 			Application: Program, Version: version.Version, Revision: version.GetRevision(), Branch: version.Branch,
 			BuildUser: version.BuildUser, BuildDate: version.BuildDate, GoVersion: version.GoVersion,

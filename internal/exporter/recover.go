@@ -31,6 +31,7 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) {
 		if !x.recoverStore(ctx, db) {
 			continue
 		}
+		x.history.Forget()
 		if err := x.refresher.ReloadStore(ctx); err != nil && ctx.Err() == nil {
 			level.Error(x.Logger).Log("msg", "the store was reopened but cannot be read; restart the exporter", "err", err)
 		}

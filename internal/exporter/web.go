@@ -80,7 +80,11 @@ type Location struct {
 // Location checks the flags that say where the exporter serves. Its errors wrap ErrUsage.
 func (w *Web) Location() (Location, error) {
 	var l Location
-	if err := web.CheckTelemetryPath(w.TelemetryPath); err != nil {
+	err := web.CheckTelemetryPath(w.TelemetryPath)
+	if err == nil && strings.HasPrefix(w.TelemetryPath, query.Path) {
+		err = fmt.Errorf("the path %s is taken: nothing else may be below %s", w.TelemetryPath, query.Path)
+	}
+	if err != nil {
 		return l, fmt.Errorf("--web.telemetry-path: %w: %w", ErrUsage, err)
 	}
 	if w.ExternalURL != "" {

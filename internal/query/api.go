@@ -253,7 +253,8 @@ func (a *API) respond(w http.ResponseWriter, r *http.Request, answer *answer) {
 func (a *API) refuse(w http.ResponseWriter, err error) {
 	refused := classify(err)
 	if refused.class == internalError {
-		a.logger.Error("a query failed", "err", err)
+		// Faults of the store are logged by what watches it; dashboards would repeat them every few seconds.
+		a.logger.Debug("a query failed", "err", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(refused.class.status())

@@ -79,30 +79,31 @@ func (c *cache) update(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case latest < mark: // the store is another one than before
-		c.blocks = make(map[blockKey]*list.Element)
-		c.byUse.Init()
-		c.size = 0
-	case latest == mark:
+	if latest < mark { // the store is another one than before
+		c.clear()
 		return nil
-	default:
-		accounts := make(map[string]bool, len(changed))
-		for _, appID := range changed {
-			accounts[appID] = true
-		}
-		for key, element := range c.blocks {
-			if accounts[key.appID] {
-				c.drop(element)
-			}
+	}
+	if latest == mark {
+		return nil
+	}
+	accounts := make(map[string]bool, len(changed))
+	for _, appID := range changed {
+		accounts[appID] = true
+	}
+	for key, element := range c.blocks {
+		if accounts[key.appID] {
+			c.drop(element)
 		}
 	}
-	// Another query may have gone further in the meantime.
-	c.mark = max(c.mark, latest)
-	if latest < mark {
-		c.mark = latest
-	}
+	c.mark = max(c.mark, latest) // another query may have gone further in the meantime
 	return nil
+}
+
+// clear drops all blocks, and those that are being read will not be kept. The caller holds the lock.
+func (c *cache) clear() {
+	c.blocks = make(map[blockKey]*list.Element)
+	c.byUse.Init()
+	c.size, c.mark = 0, 0
 }
 
 func (c *cache) drop(element *list.Element) {

@@ -218,7 +218,7 @@ func (a *API) samples(ctx context.Context, w http.ResponseWriter, reads []oneRea
 			return
 		}
 		if err != nil {
-			a.logger.Error("a remote read failed", "err", err)
+			a.logger.Debug("a remote read failed", "err", err)
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
@@ -272,7 +272,7 @@ func (a *API) stream(ctx context.Context, w http.ResponseWriter, reads []oneRead
 		if err == nil {
 			continue
 		}
-		a.logger.Error("a remote read failed", "err", err)
+		a.logger.Debug("a remote read failed", "err", err)
 		if out.started {
 			panic(http.ErrAbortHandler) // so that the client does not take what it has for all
 		}

@@ -2,9 +2,11 @@ package query
 
 import (
 	"context"
+	"errors"
 	"sort"
 
 	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"weixin_exporter/internal/history"
@@ -36,8 +38,11 @@ func (f *floats) AtFloatHistogram(*histogram.FloatHistogram) (int64, *histogram.
 	return f.t, nil
 }
 
-// end ends the iteration.
+// end ends the iteration. What the source fails with is an error of the storage for the engine.
 func (f *floats) end(err error) chunkenc.ValueType {
+	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		err = promql.ErrStorage{Err: err}
+	}
 	f.state, f.err = chunkenc.ValNone, err
 	return chunkenc.ValNone
 }

@@ -152,8 +152,10 @@ func (s *series) Iterator(reused chunkenc.Iterator) chunkenc.Iterator {
 		ctx: s.set.ctx, cache: c, span: &w.span, account: s.account, metric: s.metric, index: s.index, mint: w.mint, maxt: w.maxt,
 		values: it.values[:0],
 	}
-	if it.segments, it.err = s.set.segmentsOf(s); it.err != nil {
+	segments, err := s.set.segmentsOf(s)
+	if it.segments = segments; err != nil {
 		it.started = true
+		it.end(err)
 	}
 	return it
 }

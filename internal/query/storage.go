@@ -38,6 +38,14 @@ func NewStorage(o StorageOptions) *Storage {
 	return &Storage{o: o, metrics: metrics(), cache: newCache(o.Source)}
 }
 
+// Forget drops what is kept in memory. It must be called when the source has become another one, such as a store that was
+// reopened with another file.
+func (s *Storage) Forget() {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	s.cache.clear()
+}
+
 // Querier implements storage.Queryable. What is saved later than the first use of the querier may be missing
 // in what it returns, nothing else.
 func (s *Storage) Querier(mint, maxt int64) (storage.Querier, error) {
