@@ -142,6 +142,7 @@ func rangeQuery(expression string, from, to time.Time, step time.Duration) strin
 
 // timedQuery returns how long a query takes, in seconds, and the response.
 func timedQuery(b *testing.B, target string) (float64, []byte) {
+	b.Helper()
 	began := clock()
 	response, err := http.Get(target)
 	if err != nil {
@@ -157,6 +158,7 @@ func timedQuery(b *testing.B, target string) (float64, []byte) {
 }
 
 func scrapeTime(b *testing.B, base string) float64 {
+	b.Helper()
 	began := clock()
 	scrapeAll(b, base+"/metrics", "gzip")
 	return clock().Sub(began).Seconds()

@@ -28,10 +28,10 @@ func TestQueriesAsInPrometheus(t *testing.T) {
 	x := serve(t, w.config)
 	x.waitReady(t)
 	p := w.reference(t, binary)
-	t.Run("boards", func(t *testing.T) { w.compareBoards(t, x.web, p) })
-	t.Run("rules", func(t *testing.T) { w.compareRules(t, x.web, p) })
-	t.Run("others", func(t *testing.T) { w.compareOthers(t, x.web, p) })
-	t.Run("errors", func(t *testing.T) { w.compareErrors(t, x.web, p) })
+	w.compareBoards(t, x.web, p)
+	w.compareRules(t, x.web, p)
+	w.compareOthers(t, x.web, p)
+	w.compareErrors(t, x.web, p)
 }
 
 // compare sends a query to both and returns how many elements the result has.
