@@ -92,6 +92,7 @@ func TestAlertsJudgeAsThePage(t *testing.T) {
 		},
 		"weixin:interface_fail_ratio:bad_hours": {
 			"failed callbacks in the hour": datacube.ManyFailures, "failure ratio of the hour": datacube.HighHourFailureRatio,
+			"how many times the failure ratio of the whole day": datacube.HourTimesDay,
 		},
 		"WeixinCallbacksTimedOut": {
 			"failed callbacks in the day": datacube.ManyFailures, "failure ratio of the day": datacube.TimeoutFailureRatio,
@@ -99,7 +100,7 @@ func TestAlertsJudgeAsThePage(t *testing.T) {
 		},
 	} {
 		got := map[string]float64{}
-		for _, match := range regexp.MustCompile(`# Threshold: (.*)\n[^#]*?>= ([0-9.]+)`).FindAllStringSubmatch(known[name].Expr, -1) {
+		for _, match := range regexp.MustCompile(`# Threshold: (.*)\n[^#]*?([0-9][0-9.]*)`).FindAllStringSubmatch(known[name].Expr, -1) {
 			number, err := strconv.ParseFloat(match[2], 64)
 			if err != nil {
 				t.Fatal(err)

@@ -28,3 +28,30 @@ func TestAttention(t *testing.T) {
 		}
 	}
 }
+
+func TestFailedHours(t *testing.T) {
+	even := datacube.Hours{}
+	for hour := range even {
+		even[hour] = datacube.Figures{Callbacks: 1000, Failures: 60, TimeCostMillis: 10, MaxTimeCostMillis: int64(hour)}
+	}
+	if failed := even.Failed(); len(failed) != 0 {
+		t.Errorf("hours of a day on which all failed alike: %v", failed)
+	}
+	if total := even.Total(); total != (datacube.Figures{Callbacks: 24_000, Failures: 1440, TimeCostMillis: 240, MaxTimeCostMillis: 23}) {
+		t.Errorf("total %+v", total)
+	}
+	var day datacube.Hours
+	for hour := range day {
+		day[hour] = datacube.Figures{Callbacks: 1000}
+	}
+	day[3] = datacube.Figures{Callbacks: 400, Failures: 20}   // exactly five percent and twenty
+	day[4] = datacube.Figures{Callbacks: 380, Failures: 19}   // one below the number
+	day[5] = datacube.Figures{Callbacks: 1000, Failures: 49}  // below the ratio
+	day[21] = datacube.Figures{Callbacks: 100, Failures: 100} // all
+	if failed := day.Failed(); len(failed) != 2 || failed[0] != 3 || failed[1] != 21 {
+		t.Errorf("failed hours %v, want 3 and 21", failed)
+	}
+	if failed := (&datacube.Hours{}).Failed(); failed != nil {
+		t.Errorf("without traffic: %v", failed)
+	}
+}
