@@ -179,6 +179,7 @@ func (r *renderer) fail(w http.ResponseWriter, request *http.Request, status int
 	p := r.newPage(request, "error", strings.TrimPrefix(strings.TrimPrefix(request.URL.Path, r.Prefix), "/"))
 	heading, said := p.T("error."+key), p.T("error."+key+".advice", args...)
 	if !strings.Contains(request.Header.Get("Accept"), "text/html") {
+		w.Header().Add("Vary", "Accept, Accept-Language")
 		http.Error(w, heading+" "+said, status)
 		return
 	}
