@@ -77,7 +77,7 @@ func TestCheckRID(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		response, err := http.DefaultClient.Do(request)
+		response, err := (&http.Client{}).Do(request)
 		if err != nil {
 			return err
 		}

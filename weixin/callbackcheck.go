@@ -112,7 +112,7 @@ func (r CallbackReach) String() string {
 	}
 	pings := make([]string, len(r.Pings))
 	for i, p := range r.Pings {
-		pings[i] = fmt.Sprintf("%s lost", p.IP)
+		pings[i] = p.IP + " lost"
 		if !p.Lost {
 			pings[i] = fmt.Sprintf("%s %s", p.IP, p.Time)
 		}

@@ -22,11 +22,12 @@ const (
 	CallsLeft Code = "calls_left"
 	// Failed means that the call failed with Err.
 	Failed Code = "failed"
-	// Answers means that the callback server answers as Weixin expects, ProbeFailed that it does not, and NotProbed that
-	// Err kept from probing it.
-	Answers     Code = "answers"
+	// Answers means that the callback server answers as Weixin expects.
+	Answers Code = "answers"
+	// ProbeFailed means that it does not.
 	ProbeFailed Code = "probe_failed"
-	NotProbed   Code = "not_probed"
+	// NotProbed means that Err kept from probing it.
+	NotProbed Code = "not_probed"
 	// Reached means that Weixin has told how it reaches the host of the callback URL.
 	Reached Code = "reached"
 	// InvalidRows means that the response has invalid rows, which Rejected counts.

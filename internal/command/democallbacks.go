@@ -11,7 +11,7 @@ import (
 
 const (
 	// demoToken is the token of all callbacks of the demonstration.
-	demoToken = "sim-token-demo"
+	demoToken = "sim-token-demo" //nolint:gosec // a simulated one
 	// demoProbes is how often the demonstration probes its callbacks, since no Prometheus does.
 	demoProbes = 15 * time.Second
 	// demoDown is the account whose callback is down now, although yesterday all was well.

@@ -4,10 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -182,9 +183,7 @@ func TestDiscovery(t *testing.T) {
 	}
 	group := func(host, name string, more map[string]any) map[string]any {
 		labels := map[string]any{"__param_account": name, "account": name}
-		for k, v := range more {
-			labels[k] = v
-		}
+		maps.Copy(labels, more)
 		return map[string]any{"targets": []any{host}, "labels": labels}
 	}
 	if code, groups := get(nil, "exporter:9988"); code != 200 || !cmp.Equal(groups, []map[string]any{group("exporter:9988", "shop", nil), group("exporter:9988", "茶 & co", nil)}) {
@@ -211,7 +210,7 @@ func TestAThousandAtOnce(t *testing.T) {
 	target := w.target
 	var accounts []probe.Account
 	for n := range 1001 {
-		accounts = append(accounts, probe.Account{Name: fmt.Sprint(n), Target: &target})
+		accounts = append(accounts, probe.Account{Name: strconv.Itoa(n), Target: &target})
 	}
 	w.prober.ApplyConfig(accounts)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -220,7 +219,7 @@ func TestAThousandAtOnce(t *testing.T) {
 	for n := range 1000 {
 		running.Go(func() {
 			for ctx.Err() == nil { // again where a slow machine takes longer than Weixin waits
-				_, _ = w.prober.Probe(ctx, fmt.Sprint(n), probe.Longest)
+				_, _ = w.prober.Probe(ctx, strconv.Itoa(n), probe.Longest)
 			}
 		})
 	}

@@ -17,25 +17,25 @@ import (
 type Reason string
 
 const (
-	// DNS: the name of the host was not resolved.
+	// DNS means that the name of the host was not resolved.
 	DNS Reason = "dns"
-	// Connect: there was no connection, or it ended before the answer was complete.
+	// Connect means that there was no connection, or that it ended before the answer was complete.
 	Connect Reason = "connect"
-	// TLS: the handshake failed, or the certificate is not valid.
+	// TLS means that the handshake failed, or that the certificate is not valid.
 	TLS Reason = "tls"
-	// Timeout: the answer was not there in time.
+	// Timeout means that the answer was not complete in time.
 	Timeout Reason = "timeout"
-	// Status: the HTTP status is not 200.
+	// Status means that the HTTP status is not 200.
 	Status Reason = "status"
-	// Redirect: the server redirects; that is not followed.
+	// Redirect means that the server redirects, which is not followed.
 	Redirect Reason = "redirect"
-	// Signature: the server seems to refuse the signature, which it does where its token is another one.
+	// Signature means that the server seems to refuse the signature, as it does if its token is a different one.
 	Signature Reason = "signature"
-	// Body: the answer is not the echo that was sent.
+	// Body means that the answer is not the echo that was sent.
 	Body Reason = "body"
-	// Reply: the URL was verified, but Weixin would not accept the answer to the message.
+	// Reply means that the URL was verified, but that Weixin would not accept the answer to the message.
 	Reply Reason = "reply"
-	// Address: the host has an address that is not connected to, that of a cloud's metadata service.
+	// Address means that the host has an address that is not connected to, that of a metadata service of a cloud.
 	Address Reason = "address"
 )
 

@@ -1,6 +1,7 @@
 package probe_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -79,7 +80,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestNoWayToTheServer(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +226,7 @@ func TestMessageWithAnotherKey(t *testing.T) {
 
 // What is wrong with the exporter's own files says nothing of the server.
 func TestWhatKeepsFromProbing(t *testing.T) {
-	failing := func() (secret.Value, error) { return secret.Value{}, fmt.Errorf("no such file") }
+	failing := func() (secret.Value, error) { return secret.Value{}, errors.New("no such file") }
 	for name, c := range map[string]struct {
 		change func(*probe.Target)
 		says   string

@@ -33,11 +33,11 @@ const (
 )
 
 var (
-	// ErrUnknown: there is no account of that name.
+	// ErrUnknown means that there is no account of that name.
 	ErrUnknown = errors.New("there is no account of this name")
-	// ErrNotConfigured: the account has no callback.
+	// ErrNotConfigured means that the account has no callback.
 	ErrNotConfigured = errors.New("this account has no callback.url: set callback with url and token or token_file in its configuration")
-	// ErrBusy: too many probes are running.
+	// ErrBusy means that too many probes are running.
 	ErrBusy = errors.New("too many probes are running; try again later")
 )
 
@@ -213,7 +213,7 @@ func (r *run) do(ctx context.Context) Result {
 }
 
 func (r *run) stamp() callback.Stamp {
-	return callback.Stamp{Time: r.log.now(), Nonce: callback.NonceOf(uint32(random()))} //nolint:gosec // any 32 bits
+	return callback.Stamp{Time: r.log.now(), Nonce: callback.NonceOf(uint32(random()))}
 }
 
 // verify does what Weixin does when the URL is saved.
@@ -271,7 +271,7 @@ func (r *run) post(ctx context.Context) *failure {
 	case err != nil:
 		return &failure{Reply, fmt.Sprintf("Weixin would not accept the answer to the message: %v; %s", err, a.excerpt())}
 	case message.Event == "" && reply.Content != callback.TestReply:
-		return &failure{Reply, fmt.Sprintf("the test text must be answered with the text %s", callback.TestReply)}
+		return &failure{Reply, "the test text must be answered with the text " + callback.TestReply}
 	}
 	r.result.Text = "the server answered with the echo, and the message as Weixin accepts it"
 	return nil
@@ -337,14 +337,14 @@ func (r *run) send(ctx context.Context, a *answer, method string, query url.Valu
 		address.RawQuery += "&"
 	}
 	address.RawQuery += query.Encode()
-	request, err := http.NewRequestWithContext(ctx, method, address.String(), bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, address.String(), bytes.NewReader(body)) //nolint:gosec // the URL is that of the configuration
 	if err != nil {
 		return err
 	}
 	if body != nil {
 		request.Header.Set("Content-Type", "text/xml")
 	}
-	response, err := r.client.Do(request)
+	response, err := r.client.Do(request) //nolint:gosec // as above
 	if err != nil {
 		return err
 	}

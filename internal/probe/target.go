@@ -52,7 +52,7 @@ func (m Message) message() callback.Message {
 	if m.Event != "" {
 		return callback.Message{To: m.To, From: probeUser, Event: m.Event}
 	}
-	return callback.Message{To: m.To, From: probeUser, Content: callback.TestText, ID: int64(random() >> 1)} //nolint:gosec // 63 bits
+	return callback.Message{To: m.To, From: probeUser, Content: callback.TestText, ID: int64(random() >> 1)}
 }
 
 func random() uint64 {

@@ -144,7 +144,7 @@ func noNames() *net.Resolver {
 // nameServer returns a resolver that answers each name with the address.
 func nameServer(t *testing.T, address [4]byte) *net.Resolver {
 	t.Helper()
-	server, err := net.ListenPacket("udp", "127.0.0.1:0") //nolint:noctx // it is closed with the test
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,11 +32,11 @@ const (
 	samplePushed = "hyzAe4OzmOMbd6TvGdIOO6uBmdJoD0Fk53REIHvxYtJlE2B655HuD0m8KUePWB3+LrPXo87wzQ1QLvbeUgmBM4x6F8PGHQHFVAFmOD2LdJF9FrXpbUAh0B5GIItb52sn896wVsMSHGuPE328HnRGBcrS7C41IzDWyWNlZkyyXwon8T332jisa+h6tEDYsVticbSnyU8dKOIbgU6ux5VTjg3yt+WGzjlpKn6NPhRjpA912xMezR4kw6KWwMrCVKSVCZciVGCgavjIQ6X8tCOp3yZbGpy0VxpAe+77TszTfRd5RJSVO/HTnifJpXgCSUdUue1v6h0EIBYYI1BD1DlD+C0CR8e6OewpusjZ4uBl9FyJvnhvQl+q5rv1ixrcpCumEPo5MJSgM9ehVsNPfUM669WuMyVWQLCzpu9GhglF2PE="
 )
 
-func key(t testing.TB, text string) callback.Key {
-	t.Helper()
+func key(tb testing.TB, text string) callback.Key {
+	tb.Helper()
 	k, err := callback.ParseKey(text)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return k
 }
@@ -164,9 +164,9 @@ func TestMessages(t *testing.T) {
 }
 
 // encrypted returns an answer as a server encrypts it.
-func encrypted(t testing.TB, message, token, appID, keyText string) string {
-	t.Helper()
-	text := key(t, keyText).Encrypt([]byte(message), appID, [16]byte{2})
+func encrypted(tb testing.TB, message, token, appID, keyText string) string {
+	tb.Helper()
+	text := key(tb, keyText).Encrypt([]byte(message), appID, [16]byte{2})
 	return fmt.Sprintf("<xml><Encrypt><![CDATA[%s]]></Encrypt><MsgSignature><![CDATA[%s]]></MsgSignature><TimeStamp>1</TimeStamp><Nonce><![CDATA[2]]></Nonce></xml>",
 		text, callback.Sign(secret.New(token), "1", "2", text))
 }

@@ -61,7 +61,7 @@ func (k Key) GoString() string { return k.String() }
 // platform whose server receives the message.
 func (k Key) Encrypt(message []byte, appID string, random [randomLength]byte) string {
 	plain := append([]byte{}, random[:]...)
-	plain = binary.BigEndian.AppendUint32(plain, uint32(len(message))) //nolint:gosec // no message has 4 GiB
+	plain = binary.BigEndian.AppendUint32(plain, uint32(len(message)))
 	plain = append(plain, message...)
 	plain = append(plain, appID...)
 	pad := padTo - len(plain)%padTo

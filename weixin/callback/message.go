@@ -3,6 +3,7 @@ package callback
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -144,17 +145,17 @@ func (c Crypt) Reply(body []byte) (Reply, error) {
 		return a.reply(false)
 	}
 	if c.Mode == Plain {
-		return Reply{}, fmt.Errorf("it is encrypted, although messages are in plain mode")
+		return Reply{}, errors.New("it is encrypted, although messages are in plain mode")
 	}
 	if a.Signature != Sign(c.Token, a.Time, a.Nonce, a.Encrypt) {
-		return Reply{}, fmt.Errorf("its MsgSignature is wrong: the server signs with another token")
+		return Reply{}, errors.New("its MsgSignature is wrong: the server signs with another token")
 	}
 	inner, appID, err := c.Key.Decrypt(a.Encrypt)
 	if err != nil {
 		return Reply{}, fmt.Errorf("it cannot be decrypted: %w", err)
 	}
 	if appID != c.AppID {
-		return Reply{}, fmt.Errorf("it was encrypted for another app id")
+		return Reply{}, errors.New("it was encrypted for another app id")
 	}
 	if a, err = parseAnswer(inner); err != nil {
 		return Reply{}, fmt.Errorf("what was encrypted cannot be read: %w", err)
@@ -168,7 +169,7 @@ func parseAnswer(body []byte) (answer, error) {
 		return answer{}, fmt.Errorf("it is neither empty, nor %q, nor XML", "success")
 	}
 	if a.XMLName.Local != "xml" {
-		return answer{}, fmt.Errorf("it is not a message: its element is not xml")
+		return answer{}, errors.New("it is not a message: its element is not xml")
 	}
 	return a, nil
 }
@@ -176,7 +177,7 @@ func parseAnswer(body []byte) (answer, error) {
 // reply returns what the answer says to the user.
 func (a answer) reply(encrypted bool) (Reply, error) {
 	if a.Type == "" || a.To == "" || a.From == "" {
-		return Reply{}, fmt.Errorf("it is a message without MsgType, ToUserName or FromUserName")
+		return Reply{}, errors.New("it is a message without MsgType, ToUserName or FromUserName")
 	}
 	return Reply{Type: a.Type, Content: a.Content, Encrypted: encrypted}, nil
 }

@@ -113,7 +113,7 @@ func (c *Callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !seen.Valid:
 		_, _ = io.WriteString(w, "invalid signature")
 	case r.Method == http.MethodGet:
-		_, _ = io.WriteString(w, around(fault.Body, query.Get("echostr")))
+		_, _ = io.WriteString(w, around(fault.Body, query.Get("echostr"))) //nolint:gosec // the protocol asks for it
 	case message == "":
 		http.Error(w, "bad message", http.StatusBadRequest)
 	case fault.Reply != "":
@@ -147,7 +147,7 @@ func (c *Callback) spoil(w http.ResponseWriter, r *http.Request, fault CallbackF
 		http.Error(w, "the server says "+http.StatusText(fault.Status), fault.Status)
 		return false
 	case fault.Mirror:
-		_, _ = fmt.Fprintf(w, "<pre>%s %s</pre>", r.Method, r.URL)
+		_, _ = fmt.Fprintf(w, "<pre>%s %s</pre>", r.Method, r.URL) //nolint:gosec // what is wrong with it
 		return false
 	case fault.Endless:
 		for r.Context().Err() == nil {
@@ -215,7 +215,7 @@ func (c *Callback) reply(message string, encrypted bool) string {
 		return answer
 	}
 	text := []byte("0123456789abcdef")
-	text = binary.BigEndian.AppendUint32(text, uint32(len(answer))) //nolint:gosec // it is short
+	text = binary.BigEndian.AppendUint32(text, uint32(len(answer)))
 	text = append(append(text, answer...), c.options.AppID...)
 	padding := 32 - len(text)%32
 	text = append(text, bytes.Repeat([]byte{byte(padding)}, padding)...)
