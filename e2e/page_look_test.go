@@ -41,12 +41,17 @@ func TestPagesInABrowser(t *testing.T) {
 					p.open(base + path)
 					p.check()
 					p.axe(source)
-					p.picture(state.name + "-" + name + "-" + v.String())
+					if state.pictured {
+						p.picture(state.name + "-" + name + "-" + v.String())
+					}
 				}
 				look("overview", "?lang="+v.language)
 				if state.account != "" && (state.name == "incident" || state.name == "normal" || state.name == "first-hour") {
 					look("account", "accounts/"+state.account+"?lang="+v.language)
 					look("unknown-day", "accounts/"+state.account+"?date="+(pageYesterday()-9).String()+"&lang="+v.language)
+				}
+				if len(state.probed) > 0 {
+					look("probes", "probes?lang="+v.language)
 				}
 				if state.name == "incident" || state.name == "empty" {
 					look("health", "health?lang="+v.language)

@@ -16,10 +16,12 @@ import (
 	"github.com/go-kit/log"
 
 	"weixin_exporter/internal/i18n"
+	"weixin_exporter/internal/probe"
 	"weixin_exporter/internal/snapshot"
 	pages "weixin_exporter/internal/web"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -37,6 +39,10 @@ type pageState struct {
 	sim      *weixintest.Server
 	// account is the one whose page is looked at; "" for none.
 	account string
+	// probed are accounts with a callback server; the first of them is down.
+	probed []string
+	// pictured means that screenshots are left of it.
+	pictured bool
 }
 
 // serve serves the pages of a state. It returns their address, with a slash at its end.
@@ -52,8 +58,13 @@ func (s pageState) handler(t *testing.T) http.Handler {
 	latest := snapshot.NewLatest()
 	slices.SortFunc(s.accounts, func(a, b *snapshot.Account) int { return cmp.Compare(a.Name, b.Name) })
 	latest.Publish(&snapshot.Snapshot{Accounts: s.accounts, Store: s.store})
+	var callbacks pages.Callbacks
+	if len(s.probed) > 0 {
+		callbacks = probedCallbacks(t, s.probed)
+	}
 	h, err := pages.NewHandler(pages.Options{
-		Source: latest, Figures: simulatedFigures{s.sim}, Notices: func() []pages.Notice { return s.notices }, Status: s.status,
+		Callbacks: callbacks,
+		Source:    latest, Figures: simulatedFigures{s.sim}, Notices: func() []pages.Notice { return s.notices }, Status: s.status,
 		Metrics: http.NotFoundHandler(), TelemetryPath: "/metrics", Discovery: http.NotFoundHandler(),
 		Config:  func() ([]byte, error) { return []byte("accounts: []\n"), nil },
 		Version: stampedVersion, Now: pageNow, Logger: log.NewLogfmtLogger(io.Discard),
@@ -62,6 +73,32 @@ func (s pageState) handler(t *testing.T) http.Handler {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// probedCallbacks returns the results of a probe of each account.
+func probedCallbacks(t *testing.T, names []string) *probe.Prober {
+	t.Helper()
+	const token = secretMarker + "callback"
+	p := probe.New(probe.Options{Now: func() time.Time { return pageNow().Add(-2 * time.Minute) }})
+	var accounts []probe.Account
+	for i, name := range names {
+		server := weixintest.NewCallback(weixintest.CallbackOptions{Token: token})
+		if i == 0 {
+			server.SetFault(weixintest.CallbackFault{Status: http.StatusBadGateway})
+		}
+		served := httptest.NewServer(server)
+		t.Cleanup(served.Close)
+		accounts = append(accounts, probe.Account{Name: name, Target: &probe.Target{
+			URL: secret.NewURL(served.URL), Token: func() (secret.Value, error) { return secret.New(token), nil },
+		}})
+	}
+	p.ApplyConfig(accounts)
+	for _, name := range names {
+		if _, err := p.Probe(t.Context(), name, probe.Longest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
 }
 
 func (s pageState) status() pages.Status {
@@ -172,15 +209,18 @@ func pageStates() []pageState {
 	for _, a := range incident.accounts[6:] {
 		a.Daily, a.Hourly = nil, nil
 	}
+	incident.probed = []string{"incident-bot", "shop", "news"}
 	incident.notices = []pages.Notice{{Title: i18n.M("notice.clock"), Detail: "the clock of this host is 7h12m0s ahead of Weixin's", Advice: i18n.M("notice.clock.advice")}}
 	away := newPageState("weixin-away", numbered(1000)...)
 	away.refuse(0, weixin.Busy, false, weixin.Busy.Advice(), "dial tcp 203.0.113.1:443: connect: connection refused", away.accounts...)
 	away.store = &snapshot.Problem{Since: pageNow().Add(-time.Hour), Next: pageNow().Add(time.Minute), Text: "weixin_exporter.db: save: database or disk is full", Advice: weixin.StoreFault.Advice(), OutlastsReload: true}
-	return []pageState{
-		newPageState("empty"), newPageState("one", "shop"), firstHour, normal, incident, away,
-		newPageState("many", append([]string{"incident-1", "incident-2"}, numbered(998)...)...),
-		newPageState("most", numbered(10_000)...), hostilePages(),
+	pictured := []pageState{
+		newPageState("empty"), firstHour, normal, incident, away, newPageState("many", append([]string{"incident-1", "incident-2"}, numbered(998)...)...),
 	}
+	for i := range pictured {
+		pictured[i].pictured = true
+	}
+	return append(pictured, newPageState("one", "shop"), newPageState("most", numbered(10_000)...), hostilePages())
 }
 
 func hostileNames() []string {
