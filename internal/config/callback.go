@@ -28,7 +28,7 @@ type Callback struct {
 	MessageTo    string `yaml:"message_to,omitempty" allowed:"want.original_id"`
 	// Encryption is how messages are encrypted.
 	Encryption Encryption `yaml:"encryption,omitempty"`
-	// AppID stands in encrypted messages: that of the account, or of the platform that receives them.
+	// AppID is the app id in encrypted messages: that of the account, or of the platform that receives them.
 	AppID string `yaml:"app_id,omitempty" allowed:"want.callback_app_id"`
 	// AllowMetadataAddress allows to connect to the addresses of the metadata services of clouds.
 	AllowMetadataAddress bool `yaml:"allow_metadata_address"`

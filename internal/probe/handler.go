@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	// timeoutHeader is in which Prometheus says how long it waits for the scrape.
+	// timeoutHeader is the header with the scrape timeout of Prometheus, in seconds.
 	timeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
-	// reserve is how much earlier the exporter must be done.
+	// reserve is the part of the scrape timeout that is kept for the response.
 	reserve = 500 * time.Millisecond
-	// least is the least time that a probe is tried in.
+	// least is the shortest time in which a probe is attempted.
 	least = 50 * time.Millisecond
 )
 

@@ -1,12 +1,14 @@
-// Package probe asks the server of an account, as Weixin does when its URL is saved, whether it answers now. One
-// probe is one Result, a plain value; what it is shown as is in metrics.go, where it is served in handler.go.
+// Package probe checks whether the callback server of an account answers now, with the request by which Weixin
+// verifies a URL. The outcome of a probe is a Result, a plain value: metrics.go turns it into metrics, handler.go
+// serves it.
 //
-// The names and shapes of the metrics are those of blackbox_exporter. Its package prober (v0.28.0) was tried and is
-// not used: it writes the whole URL, and so the signature, into its log and into the debug output; it checks the
-// answer by regular expressions of a configuration, not against an echo that differs each time; it says that a
-// probe failed, but not why; it resolves names before it dials and leaves no place to refuse an address; and it
-// brings seven modules more (quic-go, cel-go and miekg/dns among them), from which a program that does nothing
-// else has the size of the whole exporter, 21 MB.
+// The metrics have the names and shapes of those of blackbox_exporter. Its package prober (v0.28.0) is not used:
+//   - it writes the whole URL, and so the signature, into its log and its debug output;
+//   - it checks a response against regular expressions of a configuration, not against an echo that differs each time;
+//   - it reports that a probe failed, but not why;
+//   - it resolves names before it dials, and has no hook to refuse an address;
+//   - it needs seven more modules (quic-go, cel-go and miekg/dns among them): a program that only probes is as large
+//     as the whole exporter, 21 MB.
 package probe
 
 import (

@@ -45,7 +45,7 @@ var (
 type Options struct {
 	// Now is the clock. Required.
 	Now func() time.Time
-	// UserAgent is sent with each request, by which probes can be told from Weixin's requests.
+	// UserAgent is sent with each request, so that logs distinguish probes from Weixin's requests.
 	UserAgent string
 	// Resolver resolves the names of hosts; nil is the system's.
 	Resolver *net.Resolver

@@ -34,7 +34,7 @@ type Target struct {
 // Message says which message is posted, and how.
 type Message struct {
 	Mode callback.Mode
-	// AppID stands in encrypted messages: that of the account, or of the platform whose server it is.
+	// AppID is the app id in encrypted messages: that of the account, or of the platform whose server it is.
 	AppID string
 	// To is the account's original id.
 	To string
@@ -43,8 +43,8 @@ type Message struct {
 	Event string
 }
 
-// probeUser is the openid that the probe's messages come from, so that a program can tell them from a user's. It
-// is as long as an openid, but none that Weixin hands out.
+// probeUser is the sender of the probe's messages, by which a program can distinguish them from those of users. It
+// has the length of an openid, but Weixin never issues it.
 const probeUser = "oWeixinExporterProbe00000000"
 
 // message returns what is posted.

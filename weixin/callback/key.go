@@ -18,7 +18,7 @@ const (
 	padTo = 32
 	// randomLength is the number of random bytes before the message.
 	randomLength = 16
-	// lengthLength is the number of bytes in which the length of the message stands.
+	// lengthLength is the number of bytes of the length of the message.
 	lengthLength = 4
 )
 
@@ -32,7 +32,7 @@ type Key struct {
 
 // ParseKey reads the 43 characters of an EncodingAESKey. The error does not quote them.
 func ParseKey(text string) (Key, error) {
-	// Weixin's own keys may have bits set that the padding ignores, so that the reading is lenient.
+	// Decoding is not strict: the last character of a key may have bits that do not count.
 	raw, err := base64.StdEncoding.DecodeString(text + "=")
 	if len(text) != keyLength || err != nil {
 		return Key{}, errors.New("it must be an EncodingAESKey, which has 43 letters and digits")

@@ -18,7 +18,7 @@ type Mode string
 const (
 	// Plain is 明文模式: messages are not encrypted.
 	Plain Mode = "plain"
-	// Compatible is 兼容模式: a message stands in the request both as it is and encrypted, and the answer may be either.
+	// Compatible is 兼容模式: a request has the message both in plain text and encrypted, and the answer may be either.
 	Compatible Mode = "compatible"
 	// Safe is 安全模式: messages and answers are encrypted.
 	Safe Mode = "safe"

@@ -19,13 +19,13 @@ import (
 
 // CallbackFault is what is wrong with a Callback. The zero value is a server that works.
 type CallbackFault struct {
-	// Status, if not 0, is answered to all requests.
+	// Status, if not 0, is the HTTP status of all responses.
 	Status int
-	// Body, if not "", is answered instead of the echo, or around it where it holds %s.
+	// Body, if not "", is the response instead of the echo; %s in it is replaced by the echo.
 	Body string
-	// Reply, if not "", is answered to messages as it is.
+	// Reply, if not "", is the response to messages.
 	Reply string
-	// Redirect, if not "", is where all requests are sent.
+	// Redirect, if not "", is the URL to which all requests are redirected.
 	Redirect string
 	// Delay is how long the server takes before it answers; below 0 it never does.
 	Delay time.Duration
@@ -33,7 +33,7 @@ type CallbackFault struct {
 	Hangup bool
 	// Mirror answers with the URL of the request, as debug pages do.
 	Mirror bool
-	// Endless is an answer that does not end.
+	// Endless makes a response without an end.
 	Endless bool
 }
 
@@ -60,7 +60,7 @@ type Callback struct {
 // CallbackRequest is a request that a Callback has seen.
 type CallbackRequest struct {
 	Method string
-	// Agent is the User-Agent, Signature what was sent of it, Valid whether it was right.
+	// Agent is the User-Agent, Signature the signature in the request, and Valid whether it is correct.
 	Agent, Signature string
 	Valid            bool
 	// Message is the message that was posted, decrypted.
