@@ -141,7 +141,7 @@ func TestProbes(t *testing.T) {
 	}
 	entries.WriteString(entry(accounts[len(cases)], "app_secret: "+accounts[len(cases)].AppSecret))
 	w.write(t, "accounts:\n"+entries.String()+w.settings(1))
-	x := serve(t, w.config)
+	x := serve(t, w.config, "--log.level=debug")
 
 	let := &strings.Builder{} // all that the exporter lets out
 	for _, c := range cases {
