@@ -40,7 +40,7 @@ import (
 func documents(t *testing.T) []string {
 	t.Helper()
 	var paths []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "deploy/*/README.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/zh/*.md", "deploy/*/README.md"} {
 		paths = append(paths, repotest.Glob(t, pattern)...)
 	}
 	return paths

@@ -20,10 +20,18 @@ func TestDocsReadmeIsShort(t *testing.T) {
 	linked := repotest.Found(`\]\(([^)#:]+\.md)[^)]*\)`, readme)
 	linked["README.md"] = true
 	linked["docs/remote-write-compliance.md"] = strings.Contains(repotest.Text(t, "docs/remote-write.md"), "(remote-write-compliance.md)")
+	chinese := repotest.Found(`\]\(([^)#:]+\.md)[^)]*\)`, repotest.Text(t, "README.zh-CN.md"))
 	for _, path := range documents(t) {
-		if !linked[path] {
-			t.Errorf("README.md has no link to %s", path)
+		links := linked
+		if strings.HasPrefix(path, "docs/zh/") {
+			links = chinese
 		}
+		if !links[path] {
+			t.Errorf("README has no link to %s", path)
+		}
+	}
+	if !chinese["README.md"] {
+		t.Error("README.zh-CN.md has no link to README.md")
 	}
 }
 
@@ -51,7 +59,7 @@ func TestDocsPointToWhatExists(t *testing.T) {
 
 // headings returns the anchors of a document.
 func headings(text string) map[string]bool {
-	notInAnchor := regexp.MustCompile(`[^a-z0-9 -]`)
+	notInAnchor := regexp.MustCompile(`[^\pL\pN _-]`)
 	anchors := map[string]bool{}
 	for heading := range repotest.Found(`(?m)^#+ (.*)$`, text) {
 		anchors[strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")] = true

@@ -44,7 +44,7 @@ func TestComposeAlertmanager(t *testing.T) {
 	readYAML(t, config, &delivered)
 	readYAML(t, filepath.Join(deploy, "compose/alertmanager.zh.yml"), &chinese)
 	checkSame(t, "the routing of alertmanager.zh.yml", chinese, delivered)
-	for _, path := range []string{"../docs/alerts.md"} {
+	for _, path := range []string{"../docs/alerts.md", "../docs/zh/alerts.md"} {
 		shown = routing{}
 		_, block, _ := strings.Cut(readFile(t, path), "```yaml\nroute:")
 		block, _, _ = strings.Cut(block, "```")
