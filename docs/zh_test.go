@@ -60,6 +60,9 @@ func compareSections(t *testing.T, chinese, english string, got, want section) {
 	report("names", without(want.names, got.names), without(got.names, want.names))
 	report("numbers", without(want.numbers, append(got.numbers, got.figures...)), without(got.numbers, append(want.numbers, want.figures...)))
 	report("links", without(targets(want, english), targets(got, chinese)), without(targets(got, chinese), targets(want, english)))
+	if got.items != want.items {
+		t.Errorf("%s, section %q (%q in %s): %d items of lists, want %d", chinese, got.heading, want.heading, english, got.items, want.items)
+	}
 	if got.rows != want.rows {
 		t.Errorf("%s, section %q (%q in %s): %d rows of tables, want %d", chinese, got.heading, want.heading, english, got.rows, want.rows)
 	}
@@ -75,6 +78,7 @@ type section struct {
 	figures []string // numbers that are words in English
 	links   []string
 	rows    int // of tables
+	items   int // of lists
 }
 
 var (
@@ -139,6 +143,7 @@ func (s *section) read(text string) {
 	}
 	text = linkEnd.ReplaceAllString(codeSpan.ReplaceAllString(text, ""), "]")
 	s.rows = len(regexp.MustCompile(`(?m)^\|`).FindAllString(text, -1))
+	s.items = len(regexp.MustCompile(`(?m)^ *(?:-|\d+\.) `).FindAllString(text, -1))
 	for _, found := range number.FindAllString(text, -1) {
 		s.numbers = append(s.numbers, strings.ReplaceAll(found, ",", ""))
 	}
