@@ -5,8 +5,11 @@ func probesEnglish() table {
 	return table{
 		"nav.probes":         only("Probes"),
 		"column.now":         only("Now"),
-		"now.answers":        only("Answers in %[1]s"),
+		"now.answers":        only("Answers"),
 		"now.down":           only("Down: %[1]s"),
+		"now.headline":       counted("The callback server of %[1]d account does not answer now", "The callback servers of %[1]d accounts do not answer now"),
+		"now.group":          only("Callback server down now"),
+		"now.group.advice":   only("Users get no answer until it answers again. The log of the probe says what is wrong; see also whether only this exporter's own way to the server is cut off."),
 		"now.none":           only("Not probed"),
 		"now.label":          only("Callback server now:"),
 		"probes.title":       only("Probes of callback servers"),

@@ -5,8 +5,11 @@ func probesChinese() table {
 	return table{
 		"nav.probes":         only("回调探测"),
 		"column.now":         only("当前"),
-		"now.answers":        only("正常，%[1]s"),
+		"now.answers":        only("正常"),
 		"now.down":           only("异常：%[1]s"),
+		"now.headline":       only("%[1]d 个账号的回调服务器当前无法正常响应"),
+		"now.group":          only("回调服务器当前异常"),
+		"now.group.advice":   only("恢复之前，用户收不到回复。原因见探测日志；也请确认是否只是 Exporter 到该服务器的网络不通。"),
 		"now.none":           only("未探测"),
 		"now.label":          only("回调服务器当前状态："),
 		"probes.title":       only("回调服务器探测"),

@@ -114,15 +114,19 @@ func (r *renderer) serveOverview(w http.ResponseWriter, request *http.Request) {
 
 func (v *overview) fill(request *http.Request, x *index) {
 	v.First = len(x.rows) == 0
-	v.headline(x)
+	down := v.downNow()
+	v.headline(x, len(down))
 	v.facts(x)
 	if t := x.source.Store; t != nil {
 		v.Notices = append(v.Notices, v.storeNotice(t))
 	}
+	if len(down) > 0 {
+		v.Groups = append(v.Groups, v.downGroup(down))
+	}
 	for _, g := range x.groups[:min(len(x.groups), mostGroups)] {
 		v.Groups = append(v.Groups, v.groupView(g))
 	}
-	if more := len(x.groups) - len(v.Groups); more > 0 {
+	if more := len(x.groups) - mostGroups; more > 0 {
 		v.MoreGroups, v.MoreURL = v.T("overview.more_causes", int64(more)), v.link("", "state", needsAction.String())+"#accounts"
 	}
 	chosen := v.selection(x)
@@ -136,8 +140,10 @@ func (v *overview) fill(request *http.Request, x *index) {
 }
 
 // headline says in a line how all is.
-func (v *overview) headline(x *index) {
+func (v *overview) headline(x *index, down int) {
 	switch {
+	case down > 0:
+		v.Headline, v.Tone = v.T("now.headline", int64(down)), "bad"
 	case len(x.rows) == 0:
 		v.Headline, v.Tone = v.T("overview.empty"), "note"
 	case x.people > 0:

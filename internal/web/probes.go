@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"weixin_exporter/internal/probe"
 )
@@ -125,6 +126,38 @@ func (p *page) now(account string) *nowView {
 		v.Text = p.T("now.down", p.reason(result))
 		return v
 	}
-	v.Text = p.T("now.answers", p.Seconds(result.Duration.Seconds()))
+	v.Text = p.T("now.answers")
 	return v
+}
+
+// recent is how old a result may be to count as now: several intervals of scraping.
+const recent = 15 * time.Minute
+
+// downNow returns the accounts whose callback server did not answer the latest probe.
+func (p *page) downNow() []string {
+	if p.renderer.Callbacks == nil {
+		return nil
+	}
+	var down []string
+	for _, name := range p.renderer.Callbacks.Names() {
+		if r, ok := p.renderer.Callbacks.Latest(name); ok && !r.Success() && p.Now.Sub(r.At) < recent {
+			down = append(down, name)
+		}
+	}
+	return down
+}
+
+// downGroup is what is wrong with callback servers now.
+func (p *page) downGroup(down []string) groupView {
+	view := groupView{
+		page: p, Tone: toneAction.String(), Title: p.T("now.group"), Advice: p.T("now.group.advice"),
+		Accounts: p.T("group.accounts", int64(len(down))),
+	}
+	for _, name := range down[:min(len(down), mostNames)] {
+		view.Names = append(view.Names, nameLink{name, p.link(probesPath[1:], "account", name)})
+	}
+	if len(down) > mostNames {
+		view.More, view.MoreURL = p.T("group.all", int64(len(down))), p.Probes()
+	}
+	return view
 }

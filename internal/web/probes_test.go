@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -52,7 +53,7 @@ func TestOverviewShowsNow(t *testing.T) {
 	body := s.ask("GET", "/").Body.String()
 	page := text(body)
 	for _, want := range []string{
-		"Longest Now 24 hours", "Answers in 0.000 s 2 minutes ago", "Down: HTTP status 2 minutes ago", "Not probed", "Overview Health Probes Metrics",
+		"The callback server of 1 account does not answer now", "1 account: Callback server down now incident Users get no answer", "Longest Now 24 hours", "Answers 2 minutes ago", "Down: HTTP status 2 minutes ago", "Not probed", "Overview Health Probes Metrics",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the overview has no %q: %s", want, page)
@@ -62,7 +63,7 @@ func TestOverviewShowsNow(t *testing.T) {
 		t.Error("there is no cell for each account, or none that is bad")
 	}
 	for path, want := range map[string]string{
-		"/accounts/incident": "Callback server now: Down: HTTP status 2 minutes ago", "/accounts/shop": "Callback server now: Answers in 0.000 s", "/accounts/doubt": "Callback server now: Not probed",
+		"/accounts/incident": "Callback server now: Down: HTTP status 2 minutes ago", "/accounts/shop": "Callback server now: Answers 2 minutes ago", "/accounts/doubt": "Callback server now: Not probed",
 		"/?lang=zh": "异常：HTTP 状态码异常",
 	} {
 		if page := text(s.ask("GET", path).Body.String()); !strings.Contains(page, want) {
@@ -71,6 +72,40 @@ func TestOverviewShowsNow(t *testing.T) {
 	}
 	if page := text(s.ask("GET", "/accounts/waiting").Body.String()); strings.Contains(page, "Callback server now") {
 		t.Error("an account without a callback has a state of it")
+	}
+}
+
+// A result that is old is not about now.
+func TestOldProbesAreNotNow(t *testing.T) {
+	s := newProbes(t)
+	at := now()
+	s.options.Now = func() time.Time { return at.Add(time.Hour) }
+	page := text(s.ask("GET", "/").Body.String())
+	if strings.Contains(page, "down now") || strings.Contains(page, "does not answer now") || !strings.Contains(page, "Down: HTTP status 60 minutes ago") {
+		t.Errorf("%s", page)
+	}
+}
+
+// Many servers that are down take no more room than a few.
+func TestManyCallbacksDown(t *testing.T) {
+	s, _ := newPages(t)
+	p := probe.New(probe.Options{Now: s.options.Now})
+	var accounts []probe.Account
+	for i := range 20 {
+		accounts = append(accounts, probe.Account{Name: fmt.Sprintf("account%02d", i), Target: &probe.Target{
+			URL: secret.NewURL("http://169.254.169.254/"), Token: func() (secret.Value, error) { return secret.New("sim-token-callback"), nil },
+		}})
+	}
+	p.ApplyConfig(accounts)
+	for _, a := range accounts {
+		if _, err := p.Probe(t.Context(), a.Name, probe.Longest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.options.Callbacks = p
+	page := text(s.ask("GET", "/").Body.String())
+	if !strings.Contains(page, "20 accounts: Callback server down now account00") || strings.Contains(page, "account06") || !strings.Contains(page, "all 20") {
+		t.Errorf("%s", page)
 	}
 }
 
