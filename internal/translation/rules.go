@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"go.yaml.in/yaml/v4"
 )
 
 const (
@@ -99,6 +101,10 @@ func annotationAt(lines []string) annotation {
 	}
 	a := annotation{key: match[1] + match[2] + ":", text: match[3], lines: 1}
 	if a.text != ">-" {
+		var text string // without the quotes, if it has some
+		if err := yaml.Unmarshal([]byte(a.text), &text); err == nil {
+			a.text = text
+		}
 		return a
 	}
 	var words []string
