@@ -104,7 +104,7 @@ func TestPagesOfTheProgramInABrowser(t *testing.T) {
 		t.Errorf("accounts %q, want %q", got, want)
 	}
 	text := strings.Join(p.texts("main"), "")
-	for _, part := range []string{"Not verified, or no right to the statistics (48001)", "errcode 48001: api unauthorized", "Callbacks timed out", "Yesterday is not published yet", "accounts need attention"} {
+	for _, part := range []string{"Not verified, or no right to the statistics (48001)", "errcode 48001: api unauthorized", "Callbacks timed out", "Yesterday is not published yet", "does not answer now", "Callback server down now"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the overview does not show %q", part)
 		}
