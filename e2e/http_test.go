@@ -176,7 +176,7 @@ func checkPaths(t *testing.T, _ *fixture, x *exporter) {
 		allow, body  string // the body is a part of it
 	}{
 		{"GET", "/", 200, "", "<title>weixin_exporter</title>"},
-		{"GET", "/?anything", 200, "", "<td>小店<small>"},
+		{"GET", "/?anything", 200, "", "<bdi>小店</bdi>"},
 		{"GET", "/-/healthy", 200, "", "weixin_exporter is healthy.\n"},
 		{"GET", "/-/ready", 200, "", "weixin_exporter is ready.\n"},
 		{"GET", "/config", 200, "", "app_secret: <secret>\n"},

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -63,21 +64,21 @@ func (p tab) follow(selector string) {
 	}
 }
 
-// click returns the click of a mouse on what a selector finds first. It also works where the page may run no scripts, which
-// chromedp.Click needs.
+// click returns a click on what a selector finds first. It also works where the page may run no scripts, which
+// chromedp.Click needs, and right after a page was loaded, when the browser ignores the mouse.
 func (p tab) click(selector string) chromedp.Action[chromedp.Void] {
-	p.t.Helper()
-	at := find[[]float64](p, fmt.Sprintf(`(() => {
-		const element = document.querySelector(%q);
-		if (!element || !element.checkVisibility()) return [];
-		element.scrollIntoView({block: "center", behavior: "instant"});
-		const box = element.getClientRects()[0];
-		return [box.left + box.width / 2, box.top + box.height / 2];
-	})()`, selector))
-	if len(at) != 2 {
-		p.t.Fatalf("%s is not visible", selector)
-	}
-	return chromedp.MouseClickXY(at[0], at[1])
+	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		found, err := chromedp.Run(ctx, chromedp.Evaluate[bool](fmt.Sprintf(`(() => {
+			const element = document.querySelector(%q);
+			if (!element || !element.checkVisibility()) return false;
+			element.click();
+			return true;
+		})()`, selector)))
+		if err == nil && !found {
+			err = errors.New("it is not visible")
+		}
+		return err
+	})
 }
 
 // enter sets the value of a field.

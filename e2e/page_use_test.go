@@ -99,16 +99,16 @@ func useOverview(p tab, base string) {
 func useAccount(p tab) {
 	p.t.Helper()
 	p.follow("table.accounts tbody tr:first-child th a")
-	if got := p.texts("h1 bdi"); got[0] != "refused-1" || p.texts("h2")[0] != "2026年11月28日 星期六" {
-		p.t.Errorf("the page is that of %q, %q", got, p.texts("h2"))
+	if got := p.texts("h1 bdi"); got[0] != "refused-1" || p.texts("#day h2")[0] != "2026年11月28日 星期六" {
+		p.t.Errorf("the page is that of %q, %q", got, p.texts("#day h2"))
 	}
 	p.follow("a[rel=prev]")
-	if got := p.texts("h2"); got[0] != "2026年11月27日 星期五" {
+	if got := p.texts("#day h2"); got[0] != "2026年11月27日 星期五" {
 		p.t.Errorf("the day before is %q", got)
 	}
 	p.enter("input[type=date]", "2026-11-21")
 	p.follow("form.days button")
-	if got := p.texts("h2"); got[0] != "2026年11月21日 星期六" {
+	if got := p.texts("#day h2"); got[0] != "2026年11月21日 星期六" {
 		p.t.Errorf("the day that was picked is %q", got)
 	}
 	folder := p.t.TempDir()
@@ -136,12 +136,16 @@ func useAccount(p tab) {
 // copyTable presses the button that scripts show, and looks at what a chart says of an hour.
 func copyTable(p tab) {
 	p.t.Helper()
-	if err := chromedp.Do(p.ctx, p.click("button.copy")); err != nil {
-		p.t.Fatal(err)
-	}
-	if got := p.texts("button.copy"); got[0] != "已复制" {
-		p.t.Errorf("the button says %q", got)
-	}
+	// The browser lets a page copy only after a press of a real mouse button, which it may ignore right after loading a page.
+	eventually(p.t, "the button to say that the table is copied", func() error {
+		if err := chromedp.Do(p.ctx, chromedp.Click(chromedp.CSS("button.copy"))); err != nil {
+			return err
+		}
+		if got := p.texts("button.copy"); got[0] != "已复制" {
+			return errNotYet
+		}
+		return nil
+	})
 	const hover = `(() => {
 		const svg = document.querySelector("svg.plot"), box = svg.getBoundingClientRect();
 		svg.dispatchEvent(new PointerEvent("pointermove", {clientX: box.left + box.width * 10.5 / 24, clientY: box.top + 5}));

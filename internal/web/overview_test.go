@@ -349,7 +349,7 @@ func TestErrorPages(t *testing.T) {
 		code                     int
 	}{
 		{"/no/such/path", "text/html", "zh", "404 页面不存在。 此地址没有内容。", 404},
-		{"/no/such/path", "*/*", "en", "404 page not found. Nothing is served at this address.", 404},
+		{"/no/such/path", "*/*", "en", "404 page not found", 404},
 		{"/accounts/none", "text/html", "en", "There is no such account. “none” is not in", 404},
 		{"/accounts/shop?date=yesterday", "text/html", "zh", "没有这一天。", 400},
 		{"/accounts/shop?date=2026-11-29", "", "en", "There is no such day.", 400},

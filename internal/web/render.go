@@ -174,11 +174,14 @@ type errorView struct {
 	Heading, Said string
 }
 
+// wantsHTML reports whether a browser asks, rather than a program.
+func wantsHTML(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }
+
 // fail answers a browser with a page, and other clients with a line.
 func (r *renderer) fail(w http.ResponseWriter, request *http.Request, status int, key string, args ...any) {
 	p := r.newPage(request, "error", strings.TrimPrefix(strings.TrimPrefix(request.URL.Path, r.Prefix), "/"))
 	heading, said := p.T("error."+key), p.T("error."+key+".advice", args...)
-	if !strings.Contains(request.Header.Get("Accept"), "text/html") {
+	if !wantsHTML(request) {
 		w.Header().Add("Vary", "Accept, Accept-Language")
 		http.Error(w, heading+" "+said, status)
 		return

@@ -135,7 +135,7 @@ func (r *renderer) route(paths, below map[string]http.Handler) http.Handler {
 			redirect(w, strings.TrimPrefix(r.Prefix, "/")+"/")
 		case r.Prefix != "" && request.URL.Path == r.Prefix:
 			redirect(w, r.Prefix[strings.LastIndexByte(r.Prefix, '/')+1:]+"/")
-		case ok:
+		case ok && wantsHTML(request):
 			r.fail(w, request, http.StatusNotFound, "path")
 		default:
 			http.NotFound(w, request)
