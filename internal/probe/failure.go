@@ -35,7 +35,7 @@ func transportFailure(err error, phase Phase, limit time.Duration) *failure {
 		return &failure{DNS, fmt.Sprintf("the name %s was not resolved: %s", lookup.Name, lookup.Err)}
 	}
 	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
-		return &failure{Timeout, fmt.Sprintf("no complete answer within %s: still %s", limit, phase.doing())}
+		return &failure{Timeout, fmt.Sprintf("no complete answer within %s: still %s", limit.Round(time.Millisecond), phase.doing())}
 	}
 	if isTLS(err) || phase == Handshake {
 		return &failure{TLS, "TLS: " + err.Error()}
