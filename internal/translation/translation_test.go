@@ -277,3 +277,42 @@ func TestMissingTexts(t *testing.T) {
 		t.Errorf("unused: %q", unused)
 	}
 }
+
+// TestRuleTests translates texts that templates have rendered: with values in another order, a loop, both branches of a condition,
+// and in quotes.
+func TestRuleTests(t *testing.T) {
+	texts, err := translation.ReadTable([]byte(`
+- {en: "{1} of {2} failed.", zh: "{2} 失败 {1}。"}
+- {en: "Hours: {1}{2}:00; {3} see the log of {4}.", zh: "时段：{1}{2}:00; {3}见 {4} 的日志。"}
+- {en: "Last: {1}{2}{3}none{4}.", zh: "最近：{1}{2}{3}无{4}。"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rules = `
+          summary: >-
+            {{ $value }} of {{ $labels.account }}
+            failed.
+          description: >-
+            Hours: {{ range query "x" }}{{ .Labels.hour }}:00; {{ end -}}
+            see the log of {{ $labels.account }}.
+          summary: "Last: {{ with $value }}{{ . }}{{ else }}none{{ end }}."
+`
+	for rendered, want := range map[string]string{
+		"summary: >-\n  3% of shop\n  failed.":                     "summary: >-\n  shop 失败 3%。",
+		"description: 'Hours: 03:00; 04:00; see the log of a: b.'": "description: >-\n  时段：03:00; 04:00; 见 a: b 的日志。",
+		"summary: \"Last: 2026-11-28.\"":                           "summary: >-\n  最近：2026-11-28。",
+		"summary: >-\n  Last: none.":                               "summary: >-\n  最近：无。",
+		"# a comment stays":                                        "# a comment stays",
+	} {
+		const indent = "    "
+		lines := func(text string) string { return indent + strings.ReplaceAll(text, "\n", "\n"+indent) + "\n" }
+		got, err := texts.RuleTests(lines(rendered), rules)
+		if err != nil || got != lines(want) {
+			t.Errorf("%q becomes %q (%v), want %q", rendered, got, err, lines(want))
+		}
+	}
+	if _, err := texts.RuleTests("    summary: Something else.\n", rules); err == nil {
+		t.Error("a text that no template renders is translated")
+	}
+}
