@@ -11,7 +11,7 @@ import (
 
 const (
 	// cacheSize bounds the memory of all blocks that are kept, in bytes.
-	cacheSize = 32 << 20
+	cacheSize = 64 << 20
 	// readAhead is how many blocks are read from the source at a time.
 	readAhead = 48
 	// readersAtOnce leaves most of the store's connections to the refresh.
