@@ -31,11 +31,11 @@ func (a *API) series(ctx context.Context, r *request) (answer, error) {
 		return answer{}, errorAbout("match[]", err)
 	}
 	q := a.storage.newQuerier(start.UnixMilli(), end.UnixMilli())
-	leave, err := a.enterSeries(ctx, q, sets)
+	turn, err := a.enterSeries(ctx, q, sets)
 	if err != nil {
 		return answer{}, err
 	}
-	given := answer{release: leave}
+	given := answer{release: turn.leave}
 	hints := &storage.SelectHints{Start: q.mint, End: q.maxt, Func: "series"}
 	selected := make([]storage.SeriesSet, len(sets))
 	for i, set := range sets {
@@ -61,10 +61,10 @@ func (a *API) series(ctx context.Context, r *request) (answer, error) {
 }
 
 // enterSeries is enter for what needs no samples.
-func (a *API) enterSeries(ctx context.Context, q *querier, sets [][]*labels.Matcher) (leave func(), err error) { //nolint:nonamedreturns // says what is returned
+func (a *API) enterSeries(ctx context.Context, q *querier, sets [][]*labels.Matcher) (*turn, error) {
 	var c cost
 	for _, set := range sets {
-		c.add(q.count(set), 0)
+		c.add(q.count(set), 0, 0)
 	}
 	estimate, err := c.estimate(a.limiter.max)
 	if err != nil {
@@ -120,11 +120,11 @@ func (a *API) labels(ctx context.Context, r *request, find func(*querier, []*lab
 	if len(sets) == 0 {
 		sets = [][]*labels.Matcher{nil}
 	}
-	leave, err := a.limiter.enter(ctx, 1)
+	turn, err := a.limiter.enter(ctx, estimate{})
 	if err != nil {
 		return answer{}, err
 	}
-	defer leave()
+	defer turn.leave()
 	q := a.storage.newQuerier(start.UnixMilli(), end.UnixMilli())
 	all := []string{}
 	for _, set := range sets {

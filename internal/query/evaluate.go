@@ -66,7 +66,7 @@ func (a *API) evaluate(ctx context.Context, r *request, start, end time.Time, st
 	if err != nil {
 		return answer{}, err
 	}
-	leave, err := a.enter(ctx, expr, start, end, step)
+	turn, err := a.enter(ctx, expr, start, end, step)
 	if err != nil {
 		return answer{}, err
 	}
@@ -78,11 +78,12 @@ func (a *API) evaluate(ctx context.Context, r *request, start, end time.Time, st
 		query, err = a.engine.NewRangeQuery(ctx, a.storage, options, r.FormValue("query"), start, end, step)
 	}
 	if err != nil {
-		leave()
+		turn.leave()
 		return answer{}, errorAbout("query", err)
 	}
-	given := answer{release: func() { query.Close(); leave() }}
+	given := answer{release: func() { query.Close(); turn.leave() }}
 	result := query.Exec(ctx)
+	turn.executed()
 	if result.Err != nil {
 		return given, a.queryError(ctx, result.Err)
 	}
@@ -122,7 +123,7 @@ func (a *API) expression(r *request) (parser.Expr, error) {
 }
 
 // enter waits until the query may run, and refuses one that has too many series.
-func (a *API) enter(ctx context.Context, expr parser.Expr, start, end time.Time, step time.Duration) (leave func(), err error) { //nolint:nonamedreturns // says what is returned
+func (a *API) enter(ctx context.Context, expr parser.Expr, start, end time.Time, step time.Duration) (*turn, error) {
 	steps := int64(1)
 	if step > 0 {
 		steps += int64(end.Sub(start) / step)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -18,9 +19,14 @@ const seriesCost = 24
 // errQueued means that the time of a query was over before its turn came.
 var errQueued = errors.New("query timed out while it waited for other queries")
 
-// limiter bounds how many queries are executed at a time, and how many samples they have in memory together:
-// as many as one query may have. A query is let in by its estimate.
+// largeRead is from how many samples on that a query reads it counts as large: about half a second of work.
+const largeRead = 500_000
+
+// limiter limits how many queries are executed at a time, and how many samples they have in memory together: as many as
+// one query may have. A query is let in by its estimate. Large ones leave a processor to scrapes, the
+// refresh and other queries.
 type limiter struct {
+	large   *semaphore.Weighted
 	queries *semaphore.Weighted
 	samples *semaphore.Weighted
 	max     int64
@@ -28,27 +34,53 @@ type limiter struct {
 
 func newLimiter(queries, samples int) *limiter {
 	return &limiter{
+		large:   semaphore.NewWeighted(int64(max(1, runtime.GOMAXPROCS(0)-1))),
 		queries: semaphore.NewWeighted(int64(queries)),
 		samples: semaphore.NewWeighted(int64(samples)),
 		max:     int64(samples),
 	}
 }
 
-// enter waits for a turn, which ends when leave is called. An estimate above the limit counts as the limit: the
-// engine refuses the query when it comes to that.
-func (l *limiter) enter(ctx context.Context, estimate int64) (leave func(), err error) { //nolint:nonamedreturns // says what is returned
-	weight := min(max(estimate, 1), l.max)
+// turn is the permission to execute a query. It ends with leave.
+type turn struct {
+	limiter *limiter
+	large   bool
+	weight  int64
+}
+
+// enter waits for a turn. An estimate above the limit counts as the limit: the engine refuses the query when it comes
+// to that. The order in which things are waited for lets small queries pass large ones.
+func (l *limiter) enter(ctx context.Context, e estimate) (*turn, error) {
+	t := &turn{limiter: l, large: e.read >= largeRead, weight: min(max(e.samples, 1), l.max)}
+	if t.large {
+		if err := l.large.Acquire(ctx, 1); err != nil {
+			return nil, queued(err)
+		}
+	}
 	if err := l.queries.Acquire(ctx, 1); err != nil {
+		t.executed()
 		return nil, queued(err)
 	}
-	if err := l.samples.Acquire(ctx, weight); err != nil {
+	if err := l.samples.Acquire(ctx, t.weight); err != nil {
 		l.queries.Release(1)
+		t.executed()
 		return nil, queued(err)
 	}
-	return func() {
-		l.samples.Release(weight)
-		l.queries.Release(1)
-	}, nil
+	return t, nil
+}
+
+// executed lets the next large query begin: what is left is to send the result.
+func (t *turn) executed() {
+	if t.large {
+		t.large = false
+		t.limiter.large.Release(1)
+	}
+}
+
+func (t *turn) leave() {
+	t.executed()
+	t.limiter.samples.Release(t.weight)
+	t.limiter.queries.Release(1)
 }
 
 func queued(err error) error {
@@ -66,22 +98,26 @@ func (e *tooManySeriesError) Error() string {
 		e.series, e.limit)
 }
 
-// cost is an upper bound of what a query has in memory.
+// cost is an upper bound of what a query has in memory, series and samples, and of the samples that it reads.
 type cost struct {
-	series, samples int64
+	series, samples, read int64
 }
 
-func (c *cost) add(series, samples int64) {
+func (c *cost) add(series, samples, read int64) {
 	c.series = saturated(c.series, series)
 	c.samples = saturated(c.samples, samples)
+	c.read = saturated(c.read, read)
 }
 
-// estimate returns the cost in samples, that of series included, or an error if their number alone is too much.
-func (c *cost) estimate(most int64) (int64, error) {
+// estimate is a cost with that of the series in samples.
+type estimate struct{ samples, read int64 }
+
+// estimate returns an error if the number of series alone is too much.
+func (c *cost) estimate(most int64) (estimate, error) {
 	if limit := most / seriesCost; c.series > limit {
-		return 0, &tooManySeriesError{c.series, limit}
+		return estimate{}, &tooManySeriesError{c.series, limit}
 	}
-	return saturated(c.samples, c.series*seriesCost), nil
+	return estimate{saturated(c.samples, c.series*seriesCost), c.read}, nil
 }
 
 // estimator estimates the cost of expressions.
@@ -96,18 +132,17 @@ func (e *estimator) expression(node parser.Node, steps int64, within time.Durati
 	const results = 2
 	switch n := node.(type) {
 	case *parser.VectorSelector:
-		series := e.querier.count(n.LabelMatchers)
-		e.cost.add(series, results*times(series, steps))
+		series, interval := e.querier.count(n.LabelMatchers), e.querier.densest(n.LabelMatchers)
+		e.cost.add(series, results*times(series, steps), times(series, min(steps, within.Milliseconds()/interval+1)))
 	case *parser.MatrixSelector:
 		selector, ok := n.VectorSelector.(*parser.VectorSelector)
 		if !ok {
 			return
 		}
-		// The samples of one series in one window are in memory at a time. A bare range selector, which can be
-		// evaluated only once, has those of all series.
-		series, densest := e.querier.count(selector.LabelMatchers), e.querier.densest(selector.LabelMatchers)
-		window := n.Range.Milliseconds()/densest + 1
-		e.cost.add(series, saturated(results*times(series, steps), window))
+		// The samples of one series in one window are in memory at a time.
+		series, interval := e.querier.count(selector.LabelMatchers), e.querier.densest(selector.LabelMatchers)
+		window := n.Range.Milliseconds()/interval + 1
+		e.cost.add(series, saturated(results*times(series, steps), window), times(series, (within+n.Range).Milliseconds()/interval+1))
 	case *parser.SubqueryExpr:
 		step := n.Step
 		if step <= 0 {
@@ -121,7 +156,8 @@ func (e *estimator) expression(node parser.Node, steps int64, within time.Durati
 	}
 }
 
-// query adds the cost of a whole query.
+// query adds the cost of a whole query. A bare range selector, which can be evaluated only once, has the samples of all
+// series.
 func (e *estimator) query(node parser.Expr, steps int64, within time.Duration) {
 	for {
 		inner, ok := node.(*parser.ParenExpr)
@@ -133,7 +169,8 @@ func (e *estimator) query(node parser.Expr, steps int64, within time.Duration) {
 	if n, ok := node.(*parser.MatrixSelector); ok {
 		if selector, ok := n.VectorSelector.(*parser.VectorSelector); ok {
 			series, densest := e.querier.count(selector.LabelMatchers), e.querier.densest(selector.LabelMatchers)
-			e.cost.add(series, times(series, n.Range.Milliseconds()/densest+1))
+			samples := times(series, n.Range.Milliseconds()/densest+1)
+			e.cost.add(series, samples, samples)
 			return
 		}
 	}

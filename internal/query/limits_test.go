@@ -3,6 +3,7 @@ package query_test
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -94,6 +95,38 @@ func TestQueriesWaitForEachOther(t *testing.T) {
 		synctest.Wait()
 		close(source.release)
 		for range 2 {
+			if got := <-answers; got.Code != http.StatusOK {
+				t.Errorf("%d %s", got.Code, got.Error)
+			}
+		}
+	})
+}
+
+// TestSmallQueriesPassLargeOnes has more large queries than may be executed at a time.
+func TestSmallQueriesPassLargeOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, source := slowWorld()
+		w.limits.MaxConcurrency = 100
+		api := w.api(t)
+		answers := make(chan response, 100)
+		ask := func(expression string) {
+			answers <- api.get(t, "query", "query", expression, "timeout", "50s")
+		}
+		most := max(1, runtime.GOMAXPROCS(0)-1)
+		for range most + 3 {
+			go ask("sum_over_time(weixin_interface_daily_callbacks[400d])")
+		}
+		synctest.Wait()
+		if len(source.begun) != most {
+			t.Errorf("%d large queries have begun, want %d", len(source.begun), most)
+		}
+		go ask("weixin_interface_daily_callbacks")
+		synctest.Wait()
+		if len(source.begun) != most+1 {
+			t.Errorf("a small query waits for large ones")
+		}
+		close(source.release)
+		for range most + 4 {
 			if got := <-answers; got.Code != http.StatusOK {
 				t.Errorf("%d %s", got.Code, got.Error)
 			}

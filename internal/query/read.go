@@ -177,7 +177,7 @@ func (a *API) enterReads(ctx context.Context, reads []oneRead, streamed bool) (l
 		if series > 0 && !streamed {
 			samples = times(series, sampleSize*read.samplesOfSeries())
 		}
-		c.add(series, samples)
+		c.add(series, samples, samples/sampleSize)
 	}
 	if c.series == 0 {
 		return func() {}, nil
@@ -187,9 +187,13 @@ func (a *API) enterReads(ctx context.Context, reads []oneRead, streamed bool) (l
 		return nil, err
 	}
 	if streamed {
-		estimate = 1 // series and samples are made one after the other
+		estimate.samples = 1 // series and samples are made one after the other
 	}
-	return a.limiter.enter(ctx, estimate)
+	turn, err := a.limiter.enter(ctx, estimate)
+	if err != nil {
+		return nil, err
+	}
+	return turn.leave, nil
 }
 
 // samplesOfSeries returns an upper bound of the samples of a series.
