@@ -54,6 +54,7 @@ weixin_store_failures_total{reason="io"} 0
 weixin_store_failures_total{reason="locked"} 0
 weixin_store_failures_total{reason="other"} 0
 weixin_store_failures_total{reason="read_only"} 0
+weixin_store_failures_total{reason="unreachable"} 0
 `)); err != nil {
 		t.Error(err)
 	}

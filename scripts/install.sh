@@ -31,6 +31,8 @@ need pgrep procps # which has the kill that the systemd unit uses
 need node nodejs
 need npm npm
 [ -e /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc ] || wanted+=(fonts-noto-cjk) # the pages in Chinese
+need pgbouncer pgbouncer
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || wanted+=(postgresql) # its programs are not in PATH
 if [ ${#wanted[@]} -gt 0 ]; then
   echo "installing ${wanted[*]}"
   apt install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null

@@ -25,7 +25,7 @@ type Snapshot struct {
 
 // StoreReasons returns the reasons why an access to the store can fail.
 func StoreReasons() []string {
-	return []string{"damaged", "full", "io", "locked", "other", "read_only"}
+	return []string{"damaged", "full", "io", "locked", "other", "read_only", "unreachable"}
 }
 
 // Account is what is known about an account.

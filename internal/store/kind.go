@@ -11,11 +11,13 @@ type Kind string
 // The kinds of errors.
 const (
 	Locked   Kind = "locked"    // by another process, for longer than the busy timeout
-	ReadOnly Kind = "read_only" // the file, its folder or the disk
+	ReadOnly Kind = "read_only" // the file, its folder or the disk; a standby; a missing right
 	Full     Kind = "full"      // the disk or a quota
-	Damaged  Kind = "damaged"   // the file
+	Damaged  Kind = "damaged"   // the file or database
 	IO       Kind = "io"        // reading or writing failed
-	Other    Kind = "other"
+	// Unreachable means that the server of the database did not answer, or refused to.
+	Unreachable Kind = "unreachable"
+	Other       Kind = "other"
 )
 
 // kindError is an error with a kind.

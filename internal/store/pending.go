@@ -69,7 +69,7 @@ func NewBudget(limit int) *Budget { return &Budget{left: limit} }
 func (b *Budget) Spent() bool { return b.left <= 0 }
 
 // MaxDays returns the number of days of an account that suffice to spend the budget, and to find that there are more.
-func (b *Budget) MaxDays() int { return b.left/samplesOf(datacube.Daily) + 3 }
+func (b *Budget) MaxDays() int { return max(0, b.left)/samplesOf(datacube.Daily) + 3 }
 
 // Take returns how many of the days fit, which are in the order of their positions. Those of both APIs at the
 // same position stay together, and the first ones are taken even if they exceed the limit.

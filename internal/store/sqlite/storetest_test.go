@@ -21,7 +21,8 @@ func inFile() storetest.Engine {
 			Try: func(ctx context.Context, busy time.Duration) (store.Store, error) {
 				return sqlite.Open(ctx, path, sqlite.Options{BusyTimeout: busy})
 			},
-			Name: path,
+			Name:    path,
+			Address: path,
 			Block: func(tb testing.TB) func() {
 				tb.Helper()
 				db := shell(tb, path)

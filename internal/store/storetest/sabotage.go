@@ -55,7 +55,7 @@ func testAKilledWriter(t *testing.T, e Engine) {
 	place := e.New(t)
 	s := place.Open(t)
 	for range 3 {
-		reported := killWriter(t, place.Name)
+		reported := killWriter(t, place.Address)
 		accounts := Load(t, s, FirstDay)
 		stored := accounts[AppID(0)].Daily.Figures.Callbacks
 		for appID, account := range accounts {

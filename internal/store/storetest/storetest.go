@@ -25,8 +25,10 @@ type Place struct {
 	Open func(tb testing.TB) store.Store
 	// Try opens the store with a time for which writes wait for others.
 	Try func(ctx context.Context, busy time.Duration) (store.Store, error)
-	// Name identifies the place to Run in another process, and is contained in errors.
+	// Name is contained in errors.
 	Name string
+	// Address identifies the place to Main in another process.
+	Address string
 	// Block keeps writers from writing, as another process would, until the returned function is called.
 	Block func(tb testing.TB) (unblock func())
 	// MakeNewer changes the number of the schema to that of a future version.

@@ -1,0 +1,102 @@
+package postgres_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/postgres"
+	"weixin_exporter/internal/store/postgres/postgrestest"
+	"weixin_exporter/internal/store/storetest"
+	"weixin_exporter/weixin/secret"
+)
+
+// server is the server of all tests; nil if PostgreSQL is not installed.
+var server *postgrestest.Server
+
+// template is a database with the schema.
+const template = "template_store"
+
+func TestMain(m *testing.M) {
+	storetest.Main(func(ctx context.Context, url string) (store.Store, error) {
+		return postgres.Open(ctx, secret.NewURL(url), postgres.Options{})
+	})
+	os.Exit(postgrestest.Main(m, func(s *postgrestest.Server) error {
+		server = s
+		if s == nil {
+			return nil
+		}
+		ctx := context.Background()
+		if err := s.Execute(ctx, "postgres", "CREATE DATABASE "+template); err != nil {
+			return err
+		}
+		known, err := postgres.Open(ctx, secret.NewURL(s.URL(template)), postgres.Options{})
+		if err != nil {
+			return err
+		}
+		return known.Close()
+	}))
+}
+
+// newDatabase returns the name of a new database with the schema.
+func newDatabase(tb testing.TB) string {
+	tb.Helper()
+	if server == nil {
+		tb.Skip(postgrestest.ErrNotInstalled)
+	}
+	return server.Create(tb, template)
+}
+
+// open opens the store in a database.
+func open(tb testing.TB, database string) *postgres.Store {
+	tb.Helper()
+	s, err := postgres.Open(tb.Context(), secret.NewURL(server.URL(database)), postgres.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// run runs statements in a database.
+func run(tb testing.TB, database string, statements ...string) {
+	tb.Helper()
+	if err := server.Execute(tb.Context(), database, statements...); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func engine() storetest.Engine {
+	return storetest.Engine{New: func(tb testing.TB) storetest.Place { tb.Helper(); return placeOf(newDatabase(tb)) }}
+}
+
+// placeOf returns a database as a place for tests.
+func placeOf(database string) storetest.Place {
+	url := secret.NewURL(server.URL(database))
+	return storetest.Place{
+		Name:    database,
+		Address: url.Reveal(),
+		Open:    func(tb testing.TB) store.Store { tb.Helper(); return open(tb, database) },
+		Try: func(ctx context.Context, busy time.Duration) (store.Store, error) {
+			return postgres.Open(ctx, url, postgres.Options{BusyTimeout: busy})
+		},
+		Block: func(tb testing.TB) func() { tb.Helper(); return block(tb, database) },
+		MakeNewer: func(tb testing.TB) {
+			tb.Helper()
+			run(tb, database, `INSERT INTO weixin_exporter.goose_db_version (version_id, is_applied) VALUES (999, true)`)
+		},
+		RemoveTable: func(tb testing.TB) { tb.Helper(); run(tb, database, `DROP TABLE weixin_exporter.hourly CASCADE`) },
+	}
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	if server == nil {
+		t.Skip(postgrestest.ErrNotInstalled)
+	}
+	storetest.Run(t, engine())
+}
+
+func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, engine()) }

@@ -1,0 +1,174 @@
+package postgrestest
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// socket is the name of a server's Unix socket in its folder.
+const socket = ".s.PGSQL.5432"
+
+// Proxy stands between clients and a server, as a network does, and can fail as one.
+type Proxy struct {
+	folder, server string
+	listener       net.Listener
+	connections    sync.WaitGroup
+
+	mu sync.Mutex
+	// open are the two ends of each connection.
+	open map[net.Conn]bool
+	// left is how many messages of clients still get through before all connections break; negative for no limit.
+	left int
+	// silent is true while nothing gets through, as if all packets were lost.
+	silent bool
+	// resumed is closed when silence ends.
+	resumed chan struct{}
+}
+
+// NewProxy starts a proxy of the server.
+func NewProxy(tb testing.TB, s *Server) *Proxy {
+	tb.Helper()
+	folder, err := os.MkdirTemp("", "px") //nolint:usetesting // a short path: that of a socket is limited
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p := &Proxy{
+		folder: folder, server: filepath.Join(s.Folder(), socket), left: -1,
+		open: make(map[net.Conn]bool), resumed: make(chan struct{}),
+	}
+	if p.listener, err = (&net.ListenConfig{}).Listen(tb.Context(), "unix", filepath.Join(folder, socket)); err != nil {
+		tb.Fatal(err)
+	}
+	p.connections.Go(p.accept)
+	tb.Cleanup(func() {
+		_ = p.listener.Close() // accept ends
+		p.Resume()
+		p.Break()
+		p.connections.Wait()
+		_ = os.RemoveAll(folder)
+	})
+	return p
+}
+
+// URL returns the URL of a database through the proxy.
+func (p *Proxy) URL(database string) string {
+	return "postgres://postgres@/" + url.PathEscape(database) + "?host=" + url.QueryEscape(p.folder)
+}
+
+// Break breaks all connections.
+func (p *Proxy) Break() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.breakAll()
+}
+
+func (p *Proxy) breakAll() {
+	for conn := range p.open {
+		_ = conn.Close() // its copy ends
+	}
+}
+
+// BreakAfter breaks all connections once clients have written this number of times, and then refuses new ones until it
+// is called again. A negative number means never.
+func (p *Proxy) BreakAfter(writes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left = writes
+}
+
+// Silence lets nothing through and accepts no connection, until Resume.
+func (p *Proxy) Silence() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = true
+}
+
+// Resume ends the silence.
+func (p *Proxy) Resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.silent {
+		p.silent = false
+		close(p.resumed)
+		p.resumed = make(chan struct{})
+	}
+}
+
+// pass waits during silence, and reports whether data of a client may pass.
+func (p *Proxy) pass(fromClient bool) bool {
+	for {
+		p.mu.Lock()
+		silent, resumed := p.silent, p.resumed
+		if !silent {
+			break
+		}
+		p.mu.Unlock()
+		<-resumed
+	}
+	defer p.mu.Unlock()
+	if !fromClient || p.left < 0 {
+		return true
+	}
+	if p.left == 0 {
+		p.breakAll()
+		return false
+	}
+	p.left--
+	return true
+}
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		p.connections.Go(func() { p.serve(client) })
+	}
+}
+
+func (p *Proxy) serve(client net.Conn) {
+	defer func() { _ = client.Close() }() // it may be closed
+	server, err := (&net.Dialer{}).DialContext(context.Background(), "unix", p.server)
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }() // it may be closed
+	p.mu.Lock()
+	p.open[client], p.open[server] = true, true
+	p.mu.Unlock()
+	var both sync.WaitGroup
+	both.Go(func() { p.forward(server, client, true) })
+	both.Go(func() { p.forward(client, server, false) })
+	both.Wait()
+	p.mu.Lock()
+	delete(p.open, client)
+	delete(p.open, server)
+	p.mu.Unlock()
+}
+
+// forward copies from one end to the other until one of them ends.
+func (p *Proxy) forward(to, from net.Conn, fromClient bool) {
+	defer func() { _, _ = to.Close(), from.Close() }() // the other direction ends as well
+	const size = 64 << 10
+	buffer := make([]byte, size)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			if !p.pass(fromClient) {
+				return
+			}
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}

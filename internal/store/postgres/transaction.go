@@ -1,0 +1,92 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// attempts is how often a transaction is run that the server has rolled back because of others.
+const attempts = 3
+
+// reading runs work in a read-only transaction, as of one instant.
+func (s *Store) reading(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
+	return s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, work)
+}
+
+// writing runs work in a transaction that excludes other writers, and commits it unless work fails or the context
+// ends. work is called with the mark of the transaction, and must be safe to repeat.
+func (s *Store) writing(ctx context.Context, work func(context.Context, pgx.Tx, int64) error) error {
+	err := s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
+		var mark int64
+		if err := s.limitTx(ctx, tx, `UPDATE weixin_exporter.mark SET latest = latest + 1 RETURNING latest`, &mark); err != nil {
+			return err
+		}
+		return work(ctx, tx, mark)
+	})
+	if err == nil {
+		s.own.Add(1)
+	}
+	return err
+}
+
+// updating is writing for what the feed of changes does not contain: it makes no mark.
+func (s *Store) updating(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
+	return s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
+		var mark int64
+		if err := s.limitTx(ctx, tx, `SELECT latest FROM weixin_exporter.mark FOR UPDATE`, &mark); err != nil {
+			return err
+		}
+		return work(ctx, tx)
+	})
+}
+
+// limitTx sets how long the transaction waits for others and others for it, and then runs the query that excludes
+// other writers.
+func (s *Store) limitTx(ctx context.Context, tx pgx.Tx, query string, mark *int64) error {
+	var batch pgx.Batch
+	batch.Queue(`SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)`,
+		millis(s.busy), millis(stalledTimeout))
+	batch.Queue(query).QueryRow(func(row pgx.Row) error { return row.Scan(mark) })
+	return tx.SendBatch(ctx, &batch).Close()
+}
+
+// millis returns a duration as a setting.
+func millis(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) + "ms" }
+
+// inTx runs work in a transaction, again if the server has rolled it back because of others.
+func (s *Store) inTx(ctx context.Context, o pgx.TxOptions, work func(context.Context, pgx.Tx) error) error {
+	return s.bounded(ctx, func(ctx context.Context) error {
+		for attempt := 1; ; attempt++ {
+			err := pgx.BeginTxFunc(ctx, s.pool, o, func(tx pgx.Tx) error { return work(ctx, tx) })
+			if err == nil || attempt == attempts || !isRolledBack(err) {
+				return err
+			}
+		}
+	})
+}
+
+// bounded runs an access to the database with the time that it may take.
+func (s *Store) bounded(ctx context.Context, access func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, accessTimeout)
+	defer cancel()
+	err := access(limited)
+	switch {
+	case err == nil:
+		s.fault.Store(nil)
+		return nil
+	case limited.Err() != nil && ctx.Err() == nil:
+		return unreachableError{fmt.Errorf("no answer within %v", accessTimeout)}
+	default:
+		return err
+	}
+}
+
+// eachRow calls take after each row of a result was scanned into targets.
+func eachRow(rows pgx.Rows, targets []any, take func() error) error {
+	_, err := pgx.ForEachRow(rows, targets, take)
+	return err
+}
