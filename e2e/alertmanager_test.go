@@ -95,17 +95,17 @@ func (c *chatRooms) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, `{"errcode":0,"code":0}`)
 }
 
-// first returns the first message that was posted to a path.
-func (c *chatRooms) first(t *testing.T, path string) map[string]any {
+// message returns the n-th message that was posted to a path.
+func (c *chatRooms) message(t *testing.T, path string, n int) map[string]any {
 	t.Helper()
 	var message map[string]any
-	eventually(t, "a message to "+path, func() error {
+	eventually(t, fmt.Sprintf("message %d to %s", n, path), func() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if len(c.posted[path]) == 0 {
+		if len(c.posted[path]) < n {
 			return fmt.Errorf("posted so far: %v", slices.Sorted(maps.Keys(c.posted)))
 		}
-		message = c.posted[path][0]
+		message = c.posted[path][n-1]
 		return nil
 	})
 	return message
@@ -129,10 +129,10 @@ func TestComposeChineseReceivers(t *testing.T) {
 	postAlerts(t, server.Client(), manager.String(), alerts)
 
 	title := "微信告警：" + string([]rune(account)[:100]) + "（4 条）"
-	wechat := rooms.first(t, "/cgi-bin/message/send")
-	wecom := rooms.first(t, "/wecom")
-	ding := rooms.first(t, "/dingtalk")
-	feishu := rooms.first(t, "/feishu")
+	wechat := rooms.message(t, "/cgi-bin/message/send", 1)
+	wecom := rooms.message(t, "/wecom", 1)
+	ding := rooms.message(t, "/dingtalk", 1)
+	feishu := rooms.message(t, "/feishu", 1)
 	for what, got := range map[string][2]string{
 		"type of the application's message": {field(t, wechat, "msgtype"), "text"},
 		"type at WeCom":                     {field(t, wecom, "msgtype"), "markdown"},
@@ -153,6 +153,25 @@ func TestComposeChineseReceivers(t *testing.T) {
 	checkMessage(t, "WeCom's robot", field(t, wecom, "markdown", "content"), title, wecomMost, alerts, true)
 	checkMessage(t, "DingTalk", field(t, ding, "markdown", "text"), title, wecomMost, alerts, true)
 	checkMessage(t, "Feishu", field(t, feishu, "card", "elements", "0", "content"), title, wecomMost, alerts, true)
+
+	for i := range alerts {
+		alerts[i].EndsAt = "2026-01-01T00:00:00Z"
+	}
+	postAlerts(t, server.Client(), manager.String(), alerts)
+	title = strings.Replace(title, "微信告警", "微信告警恢复", 1)
+	feishu = rooms.message(t, "/feishu", 2)
+	if got := field(t, feishu, "card", "header", "title", "content"); got != title || field(t, feishu, "card", "header", "template") != "green" {
+		t.Errorf("Feishu gets %v, want a green card with the title %s", feishu, title)
+	}
+	for to, text := range map[string]string{
+		"WeCom's application": field(t, rooms.message(t, "/cgi-bin/message/send", 2), "text", "content"),
+		"WeCom's robot":       field(t, rooms.message(t, "/wecom", 2), "markdown", "content"),
+		"DingTalk":            field(t, rooms.message(t, "/dingtalk", 2), "markdown", "text"),
+	} {
+		if !strings.Contains(text, title) || strings.Count(text, "[恢复] ") != 3 || strings.Contains(text, "处理办法") {
+			t.Errorf("%s gets %s, want three alerts that are over", to, text)
+		}
+	}
 }
 
 // field returns the text at the end of a path of keys and indices.
@@ -205,6 +224,7 @@ func postAlerts(t *testing.T, client *http.Client, address string, alerts []post
 type postedAlert struct {
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
+	EndsAt      string            `json:"endsAt,omitempty"`
 }
 
 // checkMessage looks for the title and three of the alerts in a message.
@@ -258,6 +278,7 @@ func receiversConfig(t *testing.T, server string) string {
 		"/etc/alertmanager/secrets/": folder + "/secrets/",
 		" secrets/":                  " " + folder + "/secrets/",
 		"group_wait: 5m":             "group_wait: 1s",
+		"group_interval: 1h":         "group_interval: 1s",
 		"  receiver: none #":         "  receiver: none\n  routes: [{receiver: wechat, continue: true}, {receiver: wecom-robot, continue: true}, {receiver: dingtalk-robot, continue: true}, {receiver: feishu-robot}] #",
 	} {
 		if !strings.Contains(text, old) {
