@@ -23,6 +23,6 @@ func main() {
 	began := time.Now()
 	os.Exit(cli.Run(ctx, os.Args[1:], cli.Options{
 		Stdout: os.Stdout, Stderr: os.Stderr,
-		Now: time.Now, Elapsed: func() time.Duration { return time.Since(began) },
+		Now: time.Now, Elapsed: func() time.Duration { return time.Since(began) }, Getenv: os.Getenv,
 	}))
 }

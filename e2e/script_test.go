@@ -62,12 +62,15 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = environment(ts.Getenv("WORK"))
 	for _, name := range []string{
-		"CONFIG_FILE", "LOG_LEVEL", "LOG_FORMAT", "WEB_TELEMETRY_PATH", "WEB_LISTEN_ADDRESS", "WEB_SYSTEMD_SOCKET", "WEB_ENABLE_LIFECYCLE", "WEB_ROUTE_PREFIX",
+		"CONFIG_FILE", "LANG", "LOG_LEVEL", "LOG_FORMAT", "WEB_TELEMETRY_PATH", "WEB_LISTEN_ADDRESS", "WEB_SYSTEMD_SOCKET", "WEB_ENABLE_LIFECYCLE", "WEB_ROUTE_PREFIX",
 		"OUTPUT", "ACCOUNT", "CHECK_OUTPUT", "CHECK_ACCOUNT", "CHECK_ONLINE", "EXPORT_OUTPUT", "EXPORT_FORMAT", "HELP", "VERSION",
 	} {
 		if value := ts.Getenv("WEIXIN_EXPORTER_" + name); value != "" || name == "WEB_LISTEN_ADDRESS" {
 			cmd.Env = append(cmd.Env, "WEIXIN_EXPORTER_"+name+"="+value)
 		}
+	}
+	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	stdout, stderr := newStream(), newStream()
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(stdout, ts.Stdout()), io.MultiWriter(stderr, ts.Stderr())

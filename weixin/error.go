@@ -67,7 +67,7 @@ const (
 // Error says in one line what was being done and why it failed.
 func (e *Error) Error() string {
 	doing := purpose(e.API)
-	if !e.Origin.IsZero() && e.Errcode == 0 && !e.bySecret {
+	if e.FromOrigin() {
 		doing = gettingFrom(e.Origin)
 	}
 	if detail := e.Detail(); detail != "" {
@@ -75,6 +75,9 @@ func (e *Error) Error() string {
 	}
 	return doing
 }
+
+// FromOrigin reports whether Origin was asked for an access token, and not Weixin.
+func (e *Error) FromOrigin() bool { return !e.Origin.IsZero() && e.Errcode == 0 && !e.bySecret }
 
 // Detail is the error without what was being done, for a reader who sees which call failed.
 func (e *Error) Detail() string {

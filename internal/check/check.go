@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
@@ -52,14 +53,14 @@ const (
 // Check is the result of examining one thing.
 type Check struct {
 	State State `json:"state"`
-	// Text is the English text of Finding.
+	// Text is the text of Finding, in English unless the report was translated.
 	Text string `json:"text,omitempty"`
 	// Reason is why the call failed, Errcode Weixin's error code; both only for a Fault.
 	Reason  string `json:"reason,omitempty"`
 	Errcode int    `json:"errcode,omitempty"`
-	// Advice is the English text of Finding.Advice.
+	// Advice says what to do about a Fault, in the language of Text.
 	Advice string `json:"advice,omitempty"`
-	// Finding has what Text and Advice say as values, for a catalogue of texts.
+	// Finding has what Text and Advice say as values.
 	Finding Finding `json:"-"`
 }
 
@@ -67,7 +68,7 @@ type Check struct {
 func newCheck(state State, f Finding) Check {
 	c := Check{State: state, Text: f.String(), Finding: f}
 	if state == Fault {
-		c.Advice = f.adviceOf()
+		c.Advice = f.ToDo().String()
 	}
 	return c
 }
@@ -92,28 +93,44 @@ type Report struct {
 	Callback      *Check `json:"callback,omitempty"`
 	CallbackRoute *Check `json:"callback_route,omitempty"`
 	// Warnings are settings that will lead to faults.
-	Warnings []RateWarning `json:"warnings,omitempty"`
+	Warnings []RateWarning `json:"-"`
+	// WarningTexts are the texts of Warnings, in the language of the checks.
+	WarningTexts []string `json:"warnings,omitempty"`
+}
+
+// Translate writes all texts in the printer's language.
+func (r *Report) Translate(p i18n.Printer) {
+	for _, c := range r.Checks() {
+		c.Text = p.Message(c.Finding.Message())
+		if c.State == Fault {
+			c.Advice = p.Message(c.Finding.ToDo())
+		}
+	}
+	for i, w := range r.Warnings {
+		r.WarningTexts[i] = p.Message(w.Message())
+	}
 }
 
 // Checks returns the report's checks with their names, in the order in which they are made.
 func (r *Report) Checks() []NamedCheck {
 	checks := []NamedCheck{
-		{"token", &r.Token},
-		{"daily call", &r.Daily},
-		{"hourly call", &r.Hourly},
-		{"yesterday", &r.Yesterday},
-		{"daily quota", &r.DailyQuota},
-		{"hourly quota", &r.HourlyQuota},
+		{i18n.M("check.name.token"), &r.Token},
+		{i18n.M("check.name.daily"), &r.Daily},
+		{i18n.M("check.name.hourly"), &r.Hourly},
+		{i18n.M("check.name.yesterday"), &r.Yesterday},
+		{i18n.M("check.name.daily_quota"), &r.DailyQuota},
+		{i18n.M("check.name.hourly_quota"), &r.HourlyQuota},
 	}
 	if r.Callback != nil {
-		checks = append(checks, NamedCheck{"callback", r.Callback}, NamedCheck{"callback route", r.CallbackRoute})
+		checks = append(checks, NamedCheck{i18n.M("check.name.callback"), r.Callback},
+			NamedCheck{i18n.M("check.name.callback_route"), r.CallbackRoute})
 	}
 	return checks
 }
 
-// NamedCheck is a check with its English name.
+// NamedCheck is a check with its name.
 type NamedCheck struct {
-	Name string
+	Name i18n.Message
 	*Check
 }
 
@@ -201,7 +218,8 @@ func (r *Report) examineQuota(ctx context.Context, a Account, api datacube.API, 
 		check.Reason = weixin.Quota.String()
 	}
 	if allowed := quota.Allowed(); !allowed.IsZero() && a.RequestsPerSecond > allowed.PerSecond() {
-		r.Warnings = append(r.Warnings, RateWarning{API: api, RequestsPerSecond: a.RequestsPerSecond, Allowed: allowed})
+		w := RateWarning{API: api, RequestsPerSecond: a.RequestsPerSecond, Allowed: allowed}
+		r.Warnings, r.WarningTexts = append(r.Warnings, w), append(r.WarningTexts, w.Message().String())
 	}
 }
 

@@ -39,7 +39,7 @@ func account(sim *weixintest.Server, a weixintest.Account) check.Account {
 func states(r check.Report) map[string]check.State {
 	got := map[string]check.State{}
 	for _, c := range r.Checks() {
-		got[c.Name] = c.State
+		got[c.Name.String()] = c.State
 	}
 	return got
 }
@@ -218,13 +218,13 @@ func TestRateLimitBelowTheRateOfRequests(t *testing.T) {
 		}
 		r := reports[0]
 		if len(r.Warnings) != want || !r.Healthy() || !strings.HasSuffix(r.HourlyQuota.Text, " left, 300/min") {
-			t.Errorf("%g requests per second: warnings %q, quota %q", perSecond, r.Warnings, r.HourlyQuota.Text)
+			t.Errorf("%g requests per second: warnings %q, quota %q", perSecond, r.WarningTexts, r.HourlyQuota.Text)
 		}
-		if encoded, err := json.Marshal(r.Warnings); want > 0 && (err != nil || !strings.HasPrefix(string(encoded), `["weixin.requests_per_second is 10`)) {
-			t.Errorf("warnings as JSON: %s, %v", encoded, err)
+		if encoded, err := json.Marshal(r); want > 0 && (err != nil || !strings.Contains(string(encoded), `"warnings":["weixin.requests_per_second is 10`)) {
+			t.Errorf("report as JSON: %s, %v", encoded, err)
 		}
-		if want > 0 && !strings.HasPrefix(r.Warnings[0].String(), "weixin.requests_per_second is 10, and Weixin allows 300/min of the daily call") {
-			t.Errorf("warning %q", r.Warnings[0])
+		if want > 0 && !strings.HasPrefix(r.WarningTexts[0], "weixin.requests_per_second is 10, and Weixin allows 300/min of the daily call") {
+			t.Errorf("warning %q", r.WarningTexts[0])
 		}
 	}
 }

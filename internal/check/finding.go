@@ -2,7 +2,10 @@ package check
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/probe"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
@@ -48,36 +51,74 @@ type Finding struct {
 	Advice weixin.Advice
 }
 
-// String returns the finding in English.
-func (f Finding) String() string {
+// Message returns the finding as a text; zero if it has nothing to add.
+func (f Finding) Message() i18n.Message {
 	switch f.Code {
 	case Allowed:
-		return "allowed"
+		return i18n.M("check.allowed")
 	case Available:
-		return f.Date.String() + " is available"
+		return i18n.M("check.available", f.Date)
 	case NotAvailable:
-		return f.Date.String() + " is not available yet, or had no traffic"
+		return i18n.M("check.not_available", f.Date)
 	case CallsLeft:
-		text := fmt.Sprintf("%d of %d left", f.Quota.Remaining, f.Quota.Limit)
 		if allowed := f.Quota.Allowed(); !allowed.IsZero() {
-			text += ", " + allowed.String()
+			return i18n.M("check.calls_left_rate", f.Quota.Remaining, f.Quota.Limit, i18n.Rate(allowed))
 		}
-		return text
+		return i18n.M("check.calls_left", f.Quota.Remaining, f.Quota.Limit)
 	case Failed:
-		return f.Err.Error()
+		return i18n.M("error.other", f.Err)
 	case Answers:
-		return fmt.Sprintf("answers in %.3f s", f.Probe.Duration.Seconds())
+		return i18n.M("check.answers", fmt.Sprintf("%.3f", f.Probe.Duration.Seconds()))
 	case ProbeFailed:
-		return f.Probe.Text
+		return i18n.M("error.other", f.Probe.Text)
 	case NotProbed:
-		return "not probed: " + f.Err.Error()
+		return i18n.M("check.not_probed", f.Err)
 	case Reached:
-		return f.Reach.String()
+		return reached(f.Reach)
 	case InvalidRows:
-		return "the response has invalid rows: " + f.Rejected.String()
+		return i18n.M("check.invalid_rows", f.Rejected.String())
 	default:
-		return ""
+		return i18n.Message{}
 	}
+}
+
+// String returns the finding in English.
+func (f Finding) String() string { return f.Message().String() }
+
+// ToDo says what to do about a Fault; zero if there is nothing to do.
+func (f Finding) ToDo() i18n.Message {
+	switch f.Code {
+	case NotProbed:
+		return i18n.M("probe.advice.not_probed")
+	case ProbeFailed:
+		return i18n.M("probe.advice." + string(f.Probe.Reason))
+	case Reached:
+		return i18n.M("reach.advice")
+	default:
+		return i18n.Advice(f.Advice)
+	}
+}
+
+// reached says how Weixin reaches the host of a callback URL.
+func reached(r weixin.CallbackReach) i18n.Message {
+	if len(r.Resolved) == 0 {
+		return i18n.M("reach.unresolved")
+	}
+	var addresses, pings i18n.List
+	for _, a := range r.Resolved {
+		addresses = append(addresses, strings.TrimSpace(a.IP+" "+a.Operator))
+	}
+	for _, p := range r.Pings {
+		if p.Lost {
+			pings = append(pings, i18n.M("reach.lost", p.IP))
+		} else {
+			pings = append(pings, p.IP+" "+p.Time.String())
+		}
+	}
+	if len(pings) == 0 {
+		return i18n.M("reach.resolved", addresses)
+	}
+	return i18n.M("reach.pings", addresses, pings)
 }
 
 // RateWarning means that the exporter may send requests at a higher rate than Weixin allows.
@@ -87,11 +128,7 @@ type RateWarning struct {
 	Allowed           weixin.CallRate
 }
 
-// String returns the warning in English.
-func (w RateWarning) String() string {
-	return fmt.Sprintf("weixin.requests_per_second is %g, and Weixin allows %s of the %s call: lower it, or calls are refused with errcode 45011",
-		w.RequestsPerSecond, w.Allowed, w.API)
+// Message returns the warning as a text.
+func (w RateWarning) Message() i18n.Message {
+	return i18n.M("check.rate", strconv.FormatFloat(w.RequestsPerSecond, 'g', -1, 64), i18n.Rate(w.Allowed), i18n.M("call."+w.API.String()))
 }
-
-// MarshalText returns the warning in English; JSON uses it.
-func (w RateWarning) MarshalText() ([]byte, error) { return []byte(w.String()), nil }

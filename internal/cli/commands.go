@@ -12,6 +12,7 @@ import (
 func (c *commandLine) declare(env *command.Env) map[string]func(context.Context) error {
 	app := c.app
 	env.LogFlags(app)
+	env.LanguageFlag(app)
 	env.ConfigFlag(app)
 	var web exporter.Web
 	web.Flags(app)
@@ -81,7 +82,7 @@ func unusedFlags(command string) []string {
 	case "check":
 		return []string{"web.enable-lifecycle", "web.max-requests", "web.disable-exporter-metrics", "query."}
 	case "healthcheck":
-		return []string{"config.file", "web.enable-lifecycle", "web.telemetry-path", "web.max-requests", "web.disable-exporter-metrics", "query."}
+		return []string{"config.file", "lang", "web.enable-lifecycle", "web.telemetry-path", "web.max-requests", "web.disable-exporter-metrics", "query."}
 	default:
 		return []string{"web.", "query."}
 	}

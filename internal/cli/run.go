@@ -9,6 +9,7 @@ import (
 
 	"weixin_exporter/internal/command"
 	"weixin_exporter/internal/exporter"
+	"weixin_exporter/internal/i18n"
 )
 
 // Exit codes.
@@ -26,6 +27,8 @@ type Options struct {
 	// Elapsed is the time that the program has been running, by a clock that cannot be set; nil derives it
 	// from Now.
 	Elapsed func() time.Duration
+	// Getenv returns the variables of the locale; nil means that there are none.
+	Getenv func(string) string
 }
 
 // Run runs the program with the arguments of its command line, without its name, and returns the exit code.
@@ -39,8 +42,14 @@ func Run(ctx context.Context, args []string, o Options) int {
 	case run == nil:
 		return Done // --help and the like
 	}
-	if err = run(ctx); err != nil {
+	texts, err := i18n.New()
+	if err != nil {
 		fmt.Fprintf(o.Stderr, "%s: error: %v\n", exporter.Program, err)
+		return Fault
+	}
+	env.Texts = texts.In(languageOf(env.Language, o.Getenv))
+	if err = run(ctx); err != nil {
+		fmt.Fprintf(o.Stderr, "%s\n", env.Texts.Text("cli.error", exporter.Program, err))
 	}
 	return codeOf(err)
 }

@@ -14,9 +14,9 @@ import (
 
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/store/engine"
-	"weixin_exporter/internal/text"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
@@ -63,7 +63,7 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 		return config.Abridged(err)
 	}
 	if cfg.Store.Path == "" {
-		return fmt.Errorf("%s: store.path is \"\", which keeps nothing: name a file to fill", c.ConfigFile)
+		return i18n.Errorf("backfill.no_store", c.ConfigFile)
 	}
 	refreshConfig, err := exporter.RefreshConfig(cfg, env.Now)
 	if err != nil {
@@ -92,7 +92,7 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	if err != nil {
 		return err
 	}
-	progress := &fillProgress{tally: tally{now: env.Now}, bars: shown, logger: logger}
+	progress := &fillProgress{tally: tally{now: env.Now, texts: env.Texts}, bars: shown, logger: logger}
 	b := refresh.NewBackfill(refresh.BackfillOptions{
 		Store: db, Changes: db, Logger: logger, Now: env.Now, Progress: progress,
 	})
@@ -164,13 +164,13 @@ func (c *BackfillOptions) carryOut(
 		return err
 	}
 	if c.DryRun {
-		return writePlan(env.Stdout, plan, perSecond)
+		return writePlan(env, plan, perSecond)
 	}
 	progress.begin(plan)
 	filled, err := b.Run(ctx, plan)
 	progress.end()
 	stopped := ctx.Err() != nil
-	if written := writeFilled(env.Stdout, plan, filled, stopped || err != nil); written != nil {
+	if written := writeFilled(env, plan, filled, stopped || err != nil); written != nil {
 		err = errors.Join(err, fmt.Errorf("writing the summary: %w", written))
 	}
 	if err != nil || stopped {
@@ -199,10 +199,9 @@ func verdict(filled []refresh.BackfillResult) error {
 	}
 	switch {
 	case len(failed) > 0:
-		return fmt.Errorf("accounts that could not be filled: %d of %d: %s", len(failed), len(filled), text.List(failed))
+		return i18n.Errorf("backfill.failed", len(failed), len(filled), i18n.Names(failed))
 	case len(waiting) > 0:
-		return fmt.Errorf("%w for %d of %d accounts: %s; run the same command again after midnight in China, or with --wait",
-			ErrQuota, len(waiting), len(filled), text.List(waiting))
+		return &i18n.Error{Message: i18n.M("backfill.quota", len(waiting), len(filled), i18n.Names(waiting)), Err: ErrQuota}
 	default:
 		return nil
 	}

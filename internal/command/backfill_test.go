@@ -16,6 +16,7 @@ import (
 
 	"weixin_exporter/internal/command"
 	"weixin_exporter/internal/exporter"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -57,7 +58,11 @@ func newStation(t *testing.T, now, settings string) *station {
 
 func (s *station) run(ctx context.Context, c command.BackfillOptions) error {
 	c.ConfigFile = s.config
-	env := command.Env{Stdout: &s.stdout, Stderr: &s.stderr, Now: s.Now, LogLevel: "info", LogFormat: "logfmt"}
+	texts, err := i18n.New()
+	if err != nil {
+		return err
+	}
+	env := command.Env{Texts: texts.In(i18n.English), Stdout: &s.stdout, Stderr: &s.stderr, Now: s.Now, LogLevel: "info", LogFormat: "logfmt"}
 	return command.Backfill(ctx, env, c)
 }
 

@@ -3,21 +3,22 @@ package command
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/weixin/datacube"
 )
 
 // writePlan prints the number of calls of a backfill.
-func writePlan(w io.Writer, p refresh.BackfillPlan, perSecond float64) error {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleDefault)
-	t.Style().Options = table.OptionsNoBordersAndSeparators
-	t.AppendHeader(table.Row{"account", "daily calls", "hourly calls"})
+func writePlan(env Env, p refresh.BackfillPlan, perSecond float64) error {
+	texts := env.Texts
+	t := plainTable()
+	t.AppendHeader(table.Row{texts.Text("backfill.column.account"), texts.Text("backfill.column.daily"), texts.Text("backfill.column.hourly")})
 	var total [datacube.APIs]int
 	most := 0
 	for i, a := range p.Accounts {
@@ -27,13 +28,21 @@ func writePlan(w io.Writer, p refresh.BackfillPlan, perSecond float64) error {
 			most = max(most, n)
 		}
 	}
-	t.AppendRow(table.Row{"all", total[datacube.Daily], total[datacube.Hourly]})
+	t.AppendRow(table.Row{texts.Text("backfill.all"), total[datacube.Daily], total[datacube.Hourly]})
 	takes := time.Duration(float64(p.Total()) / perSecond * float64(time.Second))
-	_, err := fmt.Fprintf(w, "%v to %v: %d calls, none of which was made.\n\n%s\n\n"+
-		"At weixin.requests_per_second = %v that is %s at least; each account is asked one call at a time, %d accounts at once.\n"+
-		"Weixin allows each account a number of each call in a day and does not publish it; the most that one account takes here is %d.\n",
-		p.Since, p.Until, p.Total(), unpadded(t.Render()), perSecond, roughly(takes), p.Concurrency, most)
+	_, err := fmt.Fprintf(env.Stdout, "%s\n\n%s\n\n%s\n%s\n",
+		texts.Text("backfill.plan", p.Since, p.Until, p.Total()), unpadded(t.Render()),
+		texts.Text("backfill.plan.takes", strconv.FormatFloat(perSecond, 'g', -1, 64), roughly(takes), p.Concurrency),
+		texts.Text("backfill.plan.most", most))
 	return err
+}
+
+// plainTable returns a table without lines. Its columns fit names of any script.
+func plainTable() table.Writer {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleDefault)
+	t.Style().Options = table.OptionsNoBordersAndSeparators
+	return t
 }
 
 // unpadded removes trailing spaces from all lines.
@@ -46,7 +55,7 @@ func unpadded(text string) string {
 }
 
 // writeFilled prints the summary of a backfill.
-func writeFilled(w io.Writer, p refresh.BackfillPlan, filled []refresh.BackfillResult, stopped bool) error {
+func writeFilled(env Env, p refresh.BackfillPlan, filled []refresh.BackfillResult, stopped bool) error {
 	var calls, failures, revisions, vanished, left int
 	var learned, confirmed, empty, notThere, damaged [datacube.APIs]int
 	for i := range filled {
@@ -65,37 +74,39 @@ func writeFilled(w io.Writer, p refresh.BackfillPlan, filled []refresh.BackfillR
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v to %v, %d accounts: %d calls answered, %d failed, %d left.\n", p.Since, p.Until, len(filled), calls, failures, left)
+	say := func(before, key string, args ...any) { b.WriteString(before + env.Texts.Text(key, args...) + "\n") }
+	say("", "backfill.summary", p.Since, p.Until, len(filled), calls, failures, left)
 	for api := range datacube.APIs {
-		fmt.Fprintf(&b, "  %v: %d days learned, %d of them without traffic; %d not available yet\n", api, learned[api], empty[api], notThere[api])
+		name := i18n.M("call." + api.String())
+		say("  ", "backfill.learned", name, learned[api], empty[api], notThere[api])
 		if n := confirmed[api]; n > 0 {
-			fmt.Fprintf(&b, "  %v: %d known days fetched again, and stored\n", api, n)
+			say("  ", "backfill.confirmed", name, n)
 		}
 		if n := damaged[api]; n > 0 {
-			fmt.Fprintf(&b, "  %v: %d days not filled: the response could not be understood; their known figures are kept\n", api, n)
+			say("  ", "backfill.damaged", name, n)
 		}
 	}
 	if revisions > 0 {
-		fmt.Fprintf(&b, "  %d known days came back with other figures, which are stored now\n", revisions)
+		say("  ", "backfill.revisions", revisions)
 	}
 	if vanished > 0 {
-		fmt.Fprintf(&b, "  %d known days with traffic came back without rows; their figures are kept\n", vanished)
+		say("  ", "backfill.vanished", vanished)
 	}
 	for i := range filled {
 		for api, end := range filled[i].GivenUp {
 			if end == nil {
 				continue
 			}
-			fmt.Fprintf(&b, "\n%s, %v: %d calls left: %s\n", filled[i].Name, datacube.API(api), filled[i].Left[api], end.Text)
-			if end.Advice != "" {
-				fmt.Fprintf(&b, "  What to do: %s\n", end.Advice)
+			say("\n", "backfill.given_up", filled[i].Name, i18n.M("call."+datacube.API(api).String()), filled[i].Left[api], end.Problem)
+			if !end.Advice.IsZero() {
+				say("  ", "check.to_do", end.Advice)
 			}
 		}
 	}
 	if stopped {
-		fmt.Fprintf(&b, "\nstopped; every response is stored; run the same command again to continue\n")
+		say("\n", "backfill.stopped")
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(env.Stdout, b.String())
 	return err
 }
 

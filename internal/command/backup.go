@@ -12,6 +12,7 @@ import (
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/files"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/store/sqlite"
 )
 
@@ -39,7 +40,7 @@ func Backup(ctx context.Context, env Env, o BackupOptions) error {
 	}
 	path := cfg.Store.Path
 	if path == "" {
-		return fmt.Errorf(`%s: store.path is "": the exporter keeps everything in memory, so there is nothing to copy`, configFile)
+		return i18n.Errorf("backup.no_store", configFile)
 	}
 	if taken := sameAs(output, configFile, path, path+"-wal", path+"-shm", path+".lock"); taken != "" {
 		return fmt.Errorf("%s: %w: that is %s itself; name another file", output, exporter.ErrUsage, taken)
@@ -54,15 +55,15 @@ func Backup(ctx context.Context, env Env, o BackupOptions) error {
 	}
 	switch {
 	case err != nil && ctx.Err() != nil:
-		fmt.Fprintf(env.Stderr, "%s: stopped before the copy was complete; %s is as it was\n", exporter.Program, output)
+		fmt.Fprintf(env.Stderr, "%s\n", env.Texts.Text("backup.stopped", exporter.Program, output))
 		return nil
 	case err != nil:
-		return fmt.Errorf("copying the store to %s: %w", output, err)
+		return i18n.Errorf("backup.failed", output, err)
 	}
 	written, err := os.Stat(output)
 	if err != nil {
-		return fmt.Errorf("copying the store to %s: %w", output, err)
+		return i18n.Errorf("backup.failed", output, err)
 	}
-	_, err = fmt.Fprintf(env.Stdout, "%s: a copy of %s, %d bytes\n", output, path, written.Size())
+	_, err = fmt.Fprintf(env.Stdout, "%s\n", env.Texts.Text("backup.done", output, path, written.Size()))
 	return err
 }

@@ -7,8 +7,11 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/mattn/go-runewidth"
+
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/snapshot"
 )
 
@@ -68,29 +71,28 @@ func (b *banner) display() {
 		return
 	}
 	b.displayed = true
-	leaves := "nothing leaves this machine"
+	leaves := i18n.M("demo.local")
 	if len(b.endpoints) > 0 {
-		labels := make([]string, len(b.endpoints))
+		labels := make(i18n.List, len(b.endpoints))
 		for i, e := range b.endpoints {
 			labels[i] = e.Label()
 		}
-		leaves = "it is sent to " + strings.Join(labels, ", ")
+		leaves = i18n.M("demo.sent", labels)
 	}
 	at, err := b.web.Location()
 	if err != nil {
 		return // the exporter has not started either
 	}
+	p := b.env.Texts
+	overview, metrics, history := p.Text("demo.overview"), p.Text("demo.metrics"), p.Text("demo.history")
+	width := max(runewidth.StringWidth(overview), runewidth.StringWidth(metrics), runewidth.StringWidth(history))
 	var links strings.Builder
 	slices.Sort(b.hosts)
 	for _, host := range b.hosts {
 		base := "http://" + host + at.Prefix
-		fmt.Fprintf(&links, "  Overview   %s/\n  Metrics    %s%s\n  History    %s, as a data source of Grafana, type Prometheus\n", base, base, b.web.TelemetryPath, base)
+		fmt.Fprintf(&links, "  %s   %s/\n", runewidth.FillRight(overview, width), base)
+		fmt.Fprintf(&links, "  %s   %s%s\n", runewidth.FillRight(metrics, width), base, b.web.TelemetryPath)
+		fmt.Fprintf(&links, "  %s   %s\n", runewidth.FillRight(history, width), p.Text("demo.grafana", base))
 	}
-	fmt.Fprintf(b.env.Stdout, `
-A simulated Weixin with %d accounts and a month of history; %s.
-
-%s
-Stop it with Ctrl-C; it writes no file.
-
-`, b.accounts, leaves, links.String())
+	fmt.Fprintf(b.env.Stdout, "\n%s\n\n%s\n%s\n\n", p.Text("demo.what", b.accounts, leaves), links.String(), p.Text("demo.stop"))
 }

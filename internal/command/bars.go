@@ -14,6 +14,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/weixin/datacube"
 )
@@ -29,6 +30,7 @@ const (
 // is written to the output unchanged.
 type bars struct {
 	out      io.Writer
+	texts    i18n.Printer
 	terminal int // its file descriptor, -1 if there is none
 
 	container *mpb.Progress // nil while there are no bars
@@ -45,7 +47,7 @@ type bar struct {
 
 // newBars returns bars on the standard error, which are shown only if it is a terminal.
 func newBars(env Env) *bars {
-	b := &bars{out: env.Stderr, terminal: -1, accounts: map[string]*bar{}}
+	b := &bars{out: env.Stderr, texts: env.Texts, terminal: -1, accounts: map[string]*bar{}}
 	file, ok := env.Stderr.(*os.File)
 	if ok && term.IsTerminal(int(file.Fd())) && os.Getenv("TERM") != "dumb" {
 		b.terminal = int(file.Fd())
@@ -83,7 +85,7 @@ func (b *bars) begin() {
 	console := cupwriter.New(leftmost{b.out}, false)
 	console.SetTermFd(b.terminal)
 	b.container = mpb.New(mpb.WithConsoleWriter(console), mpb.WithRefreshRate(200*time.Millisecond))
-	b.total = b.add("all", math.MaxInt)
+	b.total = b.add(b.texts.Text("backfill.all"), math.MaxInt)
 }
 
 // end removes all bars.
@@ -116,7 +118,7 @@ func (b *bars) show(s refresh.BackfillStatus, done, left int, text string) {
 	case one != nil:
 		waits := ""
 		if !s.Resume.IsZero() {
-			waits = "waits until " + s.Resume.In(datacube.China).Format("15:04:05 MST")
+			waits = b.texts.Text("backfill.waits", s.Resume.In(datacube.China).Format("15:04:05 MST"))
 		}
 		one.set(s.Done, s.Left, waits)
 	}

@@ -15,6 +15,7 @@ import (
 	"weixin_exporter/internal/check"
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/store/engine"
 )
 
@@ -58,14 +59,14 @@ func Check(ctx context.Context, env Env, c CheckOptions) error {
 	cfg, err := exporter.LoadConfig(ctx, c.ConfigFile)
 	if faults, ok := errors.AsType[config.Faults](err); ok {
 		for _, f := range faults {
-			fmt.Fprintf(env.Stderr, "%v\n", f)
+			fmt.Fprintf(env.Stderr, "%s\n", f.In(env.Texts))
 		}
 		n := len(faults) + say(env, c.surroundings(ctx, nil))
-		return fmt.Errorf("%s: faults: %d", c.ConfigFile, n)
+		return i18n.Errorf("check.faults", c.ConfigFile, n)
 	}
 	switch {
 	case ctx.Err() != nil:
-		return errCheckStopped
+		return i18n.Errorf("check.stopped")
 	case err != nil:
 		return err
 	case c.Account != "" && !slices.ContainsFunc(cfg.Accounts, func(a config.Account) bool { return a.Name == c.Account }):
@@ -79,22 +80,22 @@ func Check(ctx context.Context, env Env, c CheckOptions) error {
 		notes = env.Stderr // standard output is for machines
 	}
 	for _, warning := range cfg.Warnings() {
-		fmt.Fprintf(notes, "warning: %v\n", warning)
+		fmt.Fprintf(notes, "%s\n", env.Texts.Text("check.warning", warning))
 	}
 	found := c.surroundings(ctx, cfg)
 	if ctx.Err() != nil {
-		return errCheckStopped
+		return i18n.Errorf("check.stopped")
 	}
 	for _, warning := range found.warnings {
-		fmt.Fprintf(notes, "warning: %v\n", warning)
+		fmt.Fprintf(notes, "%s\n", env.Texts.Text("check.warning", warning))
 	}
 	faults := say(env, found)
 	for _, f := range cfg.AccountFaults() {
-		fmt.Fprintf(env.Stderr, "%v\n", f)
+		fmt.Fprintf(env.Stderr, "%s\n", f.In(env.Texts))
 		faults++
 	}
 	if faults == 0 {
-		fmt.Fprintf(notes, "%s: no fault found; accounts: %d\n", c.ConfigFile, len(cfg.Accounts))
+		fmt.Fprintf(notes, "%s\n", env.Texts.Text("check.no_fault", c.ConfigFile, len(cfg.Accounts)))
 	}
 	if c.Online {
 		err = examine(ctx, env, c, cfg)
@@ -103,12 +104,10 @@ func Check(ctx context.Context, env Env, c CheckOptions) error {
 		}
 	}
 	if faults > 0 {
-		err = oneFault(fmt.Errorf("%s: faults: %d", c.ConfigFile, faults), err)
+		err = oneFault(i18n.Errorf("check.faults", c.ConfigFile, faults), err)
 	}
 	return err
 }
-
-var errCheckStopped = errors.New("stopped before the check was complete")
 
 // findings are the faults and warnings of what the exporter needs apart from the configuration.
 type findings struct{ faults, warnings []error }
@@ -116,7 +115,7 @@ type findings struct{ faults, warnings []error }
 // say prints the faults and returns their number.
 func say(env Env, found findings) int {
 	for _, fault := range found.faults {
-		fmt.Fprintf(env.Stderr, "%v\n", fault)
+		fmt.Fprintf(env.Stderr, "%s\n", env.Texts.Error(fault))
 	}
 	return len(found.faults)
 }
@@ -137,7 +136,7 @@ func (c *CheckOptions) surroundings(ctx context.Context, cfg *config.Config) fin
 	}
 	if cfg != nil {
 		if err := engine.Examine(ctx, cfg.Store); err != nil {
-			found.faults = append(found.faults, fmt.Errorf("%s: store.path: %w", c.ConfigFile, err))
+			found.faults = append(found.faults, i18n.Errorf("check.store", c.ConfigFile, err))
 		}
 	}
 	return found
@@ -151,9 +150,9 @@ func (f *findings) checkPort(ctx context.Context, address string) {
 	case err == nil:
 		_ = listener.Close() // it has no connections
 	case errors.Is(err, syscall.EADDRINUSE):
-		f.warnings = append(f.warnings, fmt.Errorf("--web.listen-address=%s: the address is in use, perhaps by a running %s; serve needs it", address, exporter.Program))
+		f.warnings = append(f.warnings, i18n.Errorf("check.address_taken", address, exporter.Program))
 	case errors.Is(err, fs.ErrPermission):
-		f.warnings = append(f.warnings, fmt.Errorf("--web.listen-address=%s: this user may not listen there: %w", address, err))
+		f.warnings = append(f.warnings, i18n.Errorf("check.address_refused", address, err))
 	default:
 		f.faults = append(f.faults, fmt.Errorf("--web.listen-address=%s: %w", address, err))
 	}
@@ -182,7 +181,7 @@ func examine(ctx context.Context, env Env, c CheckOptions, cfg *config.Config) e
 		}
 	}
 	if faulty > 0 {
-		return fmt.Errorf("accounts with faults: %d of %d", faulty, len(reports))
+		return i18n.Errorf("check.accounts", faulty, len(reports))
 	}
 	return nil
 }

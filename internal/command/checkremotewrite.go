@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/remotewrite"
 )
 
@@ -37,19 +39,19 @@ func checkEndpoints(ctx context.Context, env Env, notes io.Writer, cfg *config.C
 	}
 	faulty := 0
 	for i, f := range findings {
-		endpoint := fmt.Sprintf("remote_write[%d] (%s)", i, cfg.RemoteWrite[i].Label())
+		endpoint := i18n.M("receiver.endpoint", i, cfg.RemoteWrite[i].Label())
 		if f.Fault != "" {
 			faulty++
-			fmt.Fprintf(env.Stderr, "%s: %s; to do: %s\n", endpoint, f.Fault, f.ToDo)
+			fmt.Fprintf(env.Stderr, "%s\n", env.Texts.Text("receiver.fault", endpoint, f.Fault, f.ToDo))
 			continue
 		}
-		fmt.Fprintf(notes, "%s: accepts requests\n", endpoint)
+		fmt.Fprintf(notes, "%s\n", env.Texts.Text("receiver.accepts", endpoint))
 		for _, warning := range f.Warnings {
-			fmt.Fprintf(notes, "warning: %s: %s\n", endpoint, warning)
+			fmt.Fprintf(notes, "%s\n", env.Texts.Text("receiver.warning", endpoint, warning))
 		}
 	}
 	if faulty > 0 {
-		return fmt.Errorf("remote-write endpoints with faults: %d of %d", faulty, len(findings))
+		return i18n.Errorf("receiver.faults", faulty, len(findings))
 	}
 	return nil
 }
@@ -57,7 +59,7 @@ func checkEndpoints(ctx context.Context, env Env, notes io.Writer, cfg *config.C
 // oneFault joins two errors in one line.
 func oneFault(first, second error) error {
 	if first == nil || second == nil {
-		return errors.Join(first, second)
+		return cmp.Or(first, second)
 	}
-	return fmt.Errorf("%w; %w", first, second)
+	return &i18n.Error{Message: i18n.M("error.both", first, second), Err: errors.Join(first, second)}
 }

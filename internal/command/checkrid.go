@@ -5,12 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/mattn/go-runewidth"
 
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/weixin"
-	"weixin_exporter/weixin/datacube"
 )
 
 // lookUp prints the request that Weixin answered with the rid.
@@ -29,15 +34,38 @@ func lookUp(ctx context.Context, env Env, c CheckOptions, cfg *config.Config) er
 	logged, err := accounts[name].LookUp(ctx, c.RID)
 	if err != nil {
 		if failed, ok := errors.AsType[*weixin.Error](err); ok {
-			return fmt.Errorf("account %q: %w: %s", name, err, failed.Advice())
+			return i18n.Errorf("rid.advice", strconv.Quote(name), err, i18n.Advice(failed.Advice()))
 		}
-		return fmt.Errorf("account %q: %w", name, err)
+		return i18n.Errorf("rid.failed", strconv.Quote(name), err)
 	}
 	if c.Output == "json" {
 		return writeLoggedJSON(env, c, name, logged)
 	}
-	_, err = fmt.Fprintf(env.Stdout, "account:  %s\nrid:      %s\ntime:     %s, China time\ntook:     %s\nfrom:     %s\nquery:    %s\nrequest:  %s\nresponse: %s\n",
-		name, c.RID, logged.At.In(datacube.China).Format("2006-01-02 15:04:05"), logged.Cost, logged.Address, logged.Query, logged.Request, logged.Response)
+	return writeLogged(env, c, name, logged)
+}
+
+// writeLogged prints a line for each thing that Weixin has logged, aligned on a terminal.
+func writeLogged(env Env, c CheckOptions, name string, r weixin.LoggedRequest) error {
+	p := env.Texts
+	lines := []struct{ label, value string }{
+		{p.Text("rid.account"), name},
+		{p.Text("rid.rid"), c.RID},
+		{p.Text("rid.time"), p.Text("rid.china_time", r.At)},
+		{p.Text("rid.took"), r.Cost.String()},
+		{p.Text("rid.from"), r.Address},
+		{p.Text("rid.query"), r.Query},
+		{p.Text("rid.request"), r.Request},
+		{p.Text("rid.response"), r.Response},
+	}
+	width := 0
+	for _, l := range lines {
+		width = max(width, runewidth.StringWidth(l.label))
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		fmt.Fprintf(&b, "%s %s\n", runewidth.FillRight(l.label, width), l.value)
+	}
+	_, err := io.WriteString(env.Stdout, b.String())
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -19,6 +20,7 @@ import (
 	"weixin_exporter/internal/export"
 	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/files"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/engine"
 	"weixin_exporter/weixin/datacube"
@@ -74,7 +76,7 @@ func Export(ctx context.Context, env Env, e ExportOptions) error {
 		return fmt.Errorf("--since=%v: %w: it is after --until=%v", e.Since, exporter.ErrUsage, e.Until)
 	}
 	if cfg.Store.Path == "" {
-		return fmt.Errorf(`%s: store.path is "": the exporter keeps everything in memory, so there is nothing to export`, e.ConfigFile)
+		return i18n.Errorf("export.no_store", e.ConfigFile)
 	}
 	if err := e.spare(e.ConfigFile, cfg.Store.Path, cfg.Store.Path+"-wal", cfg.Store.Path+"-shm"); err != nil {
 		return err
@@ -91,7 +93,7 @@ func Export(ctx context.Context, env Env, e ExportOptions) error {
 
 // stoppedExport prints that a signal stopped the export, which is not an error.
 func stoppedExport(env Env) error {
-	fmt.Fprintf(env.Stderr, "%s: stopped before the export was complete\n", exporter.Program)
+	fmt.Fprintf(env.Stderr, "%s\n", env.Texts.Text("export.stopped", exporter.Program))
 	return nil
 }
 
@@ -157,8 +159,7 @@ func (e *ExportOptions) choose(env Env, cfg *config.Config, stored []string) ([]
 			continue
 		}
 		if namesake, taken := byName[appID]; taken {
-			return nil, fmt.Errorf("%s: account %s is called %q, which is the app id of another account in the store: give it another name",
-				e.ConfigFile, namesake.AppID, appID)
+			return nil, i18n.Errorf("export.namesake", e.ConfigFile, namesake.AppID, strconv.Quote(appID))
 		}
 		add(export.Account{Name: appID, AppID: appID})
 		former = append(former, appID)
@@ -185,11 +186,9 @@ func note(env Env, appIDs []string) {
 	const shown = 3
 	switch n := len(appIDs); {
 	case n > shown:
-		fmt.Fprintf(env.Stderr, "%s: note: not in the configuration, so the app id is the name: %s and %d more\n",
-			exporter.Program, strings.Join(appIDs[:shown], ", "), n-shown)
+		fmt.Fprintf(env.Stderr, "%s\n", env.Texts.Text("export.note", exporter.Program, i18n.M("list.more", strings.Join(appIDs[:shown], ", "), n-shown)))
 	case n > 0:
-		fmt.Fprintf(env.Stderr, "%s: note: not in the configuration, so the app id is the name: %s\n",
-			exporter.Program, strings.Join(appIDs, ", "))
+		fmt.Fprintf(env.Stderr, "%s\n", env.Texts.Text("export.note", exporter.Program, strings.Join(appIDs, ", ")))
 	}
 }
 
@@ -209,9 +208,9 @@ func (e *ExportOptions) write(ctx context.Context, env Env, storePath string, in
 		err := format(stoppable{ctx, env.Stdout}, job)
 		switch {
 		case errors.Is(err, syscall.ENOSPC) && !job.Spool.Off:
-			return fmt.Errorf("exporting to standard output: %w; set TMPDIR to a folder with more room, or write to a file with --output", err)
+			return i18n.Errorf("export.no_room", err)
 		case err != nil:
-			return fmt.Errorf("exporting to standard output: %w", err)
+			return i18n.Errorf("export.stdout", err)
 		}
 		return nil
 	}
@@ -227,11 +226,11 @@ func (e *ExportOptions) write(ctx context.Context, env Env, storePath string, in
 		// A partial export of a damaged store must not replace a complete one.
 		part := e.Output + ".incomplete"
 		if err = files.Replace(part, fill); err == nil {
-			return fmt.Errorf("exporting to %s: what could be read is in %s: %w", e.Output, part, gaps)
+			return i18n.Errorf("export.incomplete", e.Output, part, gaps)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("exporting to %s: %w", e.Output, err)
+		return i18n.Errorf("export.failed", e.Output, err)
 	}
 	return nil
 }

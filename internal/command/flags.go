@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
+
+	"weixin_exporter/internal/i18n"
 )
 
 // LogFlags declares the flags of the log.
@@ -14,6 +16,12 @@ func (e *Env) LogFlags(app *kingpin.Application) {
 		Default("info").SetValue(oneOf(&e.LogLevel, "debug", "info", "warn", "error"))
 	app.Flag("log.format", "Form of the log: logfmt or json.").
 		Default("logfmt").SetValue(oneOf(&e.LogFormat, "logfmt", "json"))
+}
+
+// LanguageFlag declares --lang.
+func (e *Env) LanguageFlag(app *kingpin.Application) {
+	app.Flag("lang", "Language of the output, en or zh; the default is that of the locale. Log messages are in English.").
+		PlaceHolder("LANG").SetValue(oneOf(&e.Language, i18n.English.String(), i18n.Chinese.String()))
 }
 
 // ConfigFlag declares --config.file.

@@ -8,6 +8,7 @@ import (
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/weixin/datacube"
 )
@@ -52,6 +53,7 @@ func (p *fillProgress) Show(s refresh.BackfillStatus) {
 // tally adds up the progress of the accounts.
 type tally struct {
 	now        func() time.Time
+	texts      i18n.Printer
 	latest     map[string]refresh.BackfillStatus // by account; without those that have ended
 	done, left int
 	points     []point // of the last while, the oldest first
@@ -112,16 +114,23 @@ func (t *tally) perSecond() float64 {
 	return float64(t.done-first.done) / passed
 }
 
+// unknownTime is the expected duration in the log if there is no pace yet.
+const unknownTime = "unknown"
+
 // timeLeft returns the expected duration of the remaining calls, in words.
 func (t *tally) timeLeft() string {
 	pace := t.perSecond()
 	if t.left == 0 || pace <= 0 {
-		return "unknown"
+		return unknownTime
 	}
 	return roughly(time.Duration(float64(t.left) / pace * float64(time.Second)))
 }
 
 // text returns the text for the bar of the total.
 func (t *tally) text() string {
-	return fmt.Sprintf("%.1f/s, %s left", t.perSecond(), t.timeLeft())
+	pace := fmt.Sprintf("%.1f", t.perSecond())
+	if left := t.timeLeft(); left != unknownTime {
+		return t.texts.Text("backfill.pace", pace, left)
+	}
+	return t.texts.Text("backfill.pace.unknown", pace)
 }

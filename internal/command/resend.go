@@ -13,6 +13,7 @@ import (
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/files"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/remotewrite"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/engine"
@@ -54,7 +55,7 @@ func Resend(ctx context.Context, env Env, r ResendOptions) error {
 	}
 	path := cfg.Store.Path
 	if path == "" {
-		return fmt.Errorf(`%s: store.path is "": the exporter keeps everything in memory, and sends all of it when it starts again`, r.ConfigFile)
+		return i18n.Errorf("resend.no_store", r.ConfigFile)
 	}
 	endpoints, err := r.endpoints(cfg)
 	if err != nil {
@@ -65,7 +66,7 @@ func Resend(ctx context.Context, env Env, r ResendOptions) error {
 		return err
 	}
 	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("%s: there is no store: %w", path, files.Cause(err))
+		return i18n.Errorf("resend.no_file", path, files.Cause(err))
 	}
 	known, err := engine.Open(ctx, cfg.Store, 0)
 	if err != nil {
@@ -83,16 +84,16 @@ func (r *ResendOptions) note(ctx context.Context, env Env, known store.Store, en
 		since := r.Since
 		if first := remotewrite.FirstDay(env.Now(), time.Duration(e.MaxAge)); since < first {
 			since = first
-			fmt.Fprintf(env.Stderr, "%s: note: %s: days before %v are older than max_age (%v) and are not sent\n", exporter.Program, e.Key(), first, e.MaxAge)
+			fmt.Fprintf(env.Stderr, "%s\n", env.Texts.Text("resend.too_old", exporter.Program, e.Key(), first, e.MaxAge.String()))
 		}
 		days, err := known.Resend(ctx, e.Key(), since, r.Until, appIDs...)
 		if err != nil {
 			return err
 		}
 		if days == 0 {
-			_, err = fmt.Fprintf(env.Stdout, "%s: nothing to send again: no day of these was sent or given up\n", e.Key())
+			_, err = fmt.Fprintf(env.Stdout, "%s\n", env.Texts.Text("resend.nothing", e.Key()))
 		} else {
-			_, err = fmt.Fprintf(env.Stdout, "%s: to be sent again by the exporter: %d days of accounts\n", e.Key(), days)
+			_, err = fmt.Fprintf(env.Stdout, "%s\n", env.Texts.Text("resend.days", e.Key(), days))
 		}
 		if err != nil {
 			return err
@@ -104,7 +105,7 @@ func (r *ResendOptions) note(ctx context.Context, env Env, known store.Store, en
 // endpoints returns the chosen endpoints of the configuration.
 func (r *ResendOptions) endpoints(cfg *config.Config) ([]config.RemoteWrite, error) {
 	if len(cfg.RemoteWrite) == 0 {
-		return nil, fmt.Errorf("%s: there is no endpoint under remote_write", r.ConfigFile)
+		return nil, i18n.Errorf("resend.no_endpoint", r.ConfigFile)
 	}
 	if len(r.Endpoints) == 0 {
 		return cfg.RemoteWrite, nil

@@ -211,8 +211,8 @@ func (d *document) warnOpen(key, path string) {
 
 // What a secret's file holds: keys of texts.
 const (
-	appSecret    = "want.app_secret"    //nolint:gosec // a key, not a secret
-	refreshToken = "want.refresh_token" //nolint:gosec // as above
+	appSecret    = "want.app_secret"
+	refreshToken = "want.refresh_token"
 )
 
 // readSecret returns the text of a file that holds what. The error is an *i18n.Error.

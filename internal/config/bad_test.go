@@ -36,7 +36,7 @@ func mustBeChinese(t *testing.T, p i18n.Printer, fault config.Fault) {
 	place := strings.TrimSuffix(english, fault.Problem.String())
 	problem, ok := strings.CutPrefix(translated, place)
 	han := strings.ContainsFunc(problem, func(r rune) bool { return unicode.Is(unicode.Han, r) })
-	if !ok || han == (fault.Problem.Key == "fault.other") || strings.Contains(translated+english, "%!") {
+	if !ok || han == (fault.Problem.Key == "error.other") || strings.Contains(translated+english, "%!") {
 		t.Errorf("%s\nis in Chinese\n%s", english, translated)
 	}
 }
@@ -117,9 +117,9 @@ func TestLoadUnreadable(t *testing.T) {
 
 func TestFaultWithoutPlace(t *testing.T) {
 	for want, fault := range map[string]config.Fault{
-		"f.yml: bad":               {File: "f.yml", Problem: i18n.M("fault.other", "bad")},
-		"f.yml:3:5: bad":           {File: "f.yml", Line: 3, Column: 5, Problem: i18n.M("fault.other", "bad")},
-		"f.yml:3:5: store: is bad": {File: "f.yml", Line: 3, Column: 5, Key: "store", Problem: i18n.M("fault.other", "is bad")},
+		"f.yml: bad":               {File: "f.yml", Problem: i18n.M("error.other", "bad")},
+		"f.yml:3:5: bad":           {File: "f.yml", Line: 3, Column: 5, Problem: i18n.M("error.other", "bad")},
+		"f.yml:3:5: store: is bad": {File: "f.yml", Line: 3, Column: 5, Key: "store", Problem: i18n.M("error.other", "is bad")},
 	} {
 		if got := fault.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)

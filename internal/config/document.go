@@ -125,5 +125,5 @@ func problemOf(err error) i18n.Message {
 	if e, ok := errors.AsType[*i18n.Error](err); ok {
 		return e.Message
 	}
-	return i18n.M("fault.other", err.Error())
+	return i18n.M("error.other", err.Error())
 }

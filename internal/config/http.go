@@ -187,7 +187,7 @@ func (b *httpBlock) masked(err error) i18n.Message {
 	if own, ok := errors.AsType[*i18n.Error](err); ok {
 		return own.Message
 	}
-	return i18n.M("fault.other", b.hidden.Mask(err.Error()))
+	return i18n.M("error.other", b.hidden.Mask(err.Error()))
 }
 
 // readable opens a file for a moment.

@@ -95,8 +95,9 @@ func adviceEnglish() table {
 		"group.inconsistent":           only("The daily and the hourly call contradict each other"),
 		"group.inconsistent.advice":    only("These days are requested again. No action is needed unless it persists."),
 	}
+	placeholders := strings.NewReplacer("%", "%%", "{address}", "%[1]s", "{origin}", "%[2]s")
 	for code, advice := range weixin.AdviceFormats() {
-		t["advice."+code] = only(strings.NewReplacer("%", "%%", "{address}", "%[1]s", "{origin}", "%[2]s").Replace(advice))
+		t["advice."+code] = only(placeholders.Replace(advice))
 	}
 	return t
 }

@@ -1,6 +1,7 @@
 package i18n_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -8,11 +9,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"weixin_exporter/internal/i18n"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 )
 
 func catalogue(t *testing.T) *i18n.Catalogue {
@@ -56,6 +59,68 @@ func TestCatalogueIsComplete(t *testing.T) {
 		if forms.One != "" {
 			t.Errorf("%q has a singular in Chinese", key)
 		}
+	}
+}
+
+// A key is in one part alone: a second text would replace the first.
+func TestKeysAreUnique(t *testing.T) {
+	for l, sizes := range i18n.PartSizes() {
+		total := 0
+		for _, size := range sizes {
+			total += size
+		}
+		if n := len(i18n.Tables()[l]); n != total {
+			t.Errorf("%v has %d texts with %d keys", i18n.Language(l), total, n)
+		}
+	}
+}
+
+// English in the log is the English of the commands, but for the grouping of digits.
+func TestEnglishWithoutCatalogue(t *testing.T) {
+	p := catalogue(t).In(i18n.English)
+	refused := &weixin.Error{API: weixin.TokenAPI, Errcode: 40164, Errmsg: "invalid ip", RID: "1-2-3"}
+	same := &weixin.Error{API: weixin.DailyAPI, Errcode: 40001, Errmsg: "invalid credential", Note: weixin.SameToken, Origin: weixin.Origin{File: "/run/token"}}
+	renewed := &weixin.Error{API: weixin.HourlyAPI, Errcode: 40001, Errmsg: "invalid credential", Note: weixin.SameToken}
+	server := &weixin.Error{API: weixin.TokenAPI, Origin: weixin.Origin{URL: "https://tokens.example"}, Err: fs.ErrClosed}
+	for _, e := range []*weixin.Error{refused, same, renewed, server, {API: weixin.RIDAPI}} {
+		if got := p.Error(e); got != e.Error() || i18n.WeixinError(e).String() != got {
+			t.Errorf("%q, want %q", got, e)
+		}
+		if got := i18n.WeixinDetail(e).String(); got != e.Detail() {
+			t.Errorf("%q, want %q", got, e.Detail())
+		}
+	}
+	for _, m := range []i18n.Message{
+		i18n.M("fault.same", i18n.M("place.file", "accounts[0].name", "config.yml", "7")),
+		i18n.M("overview.people", 1), i18n.M("overview.people", 2), i18n.M("yaml.directive"),
+		i18n.M("backfill.failed", 6, 9, i18n.Names(strings.Split("a b c d e f", " "))),
+		i18n.M("error.both", i18n.Errorf("backup.no_store", "config.yml"), fs.ErrNotExist),
+		i18n.Advice(weixin.Advice{Code: "allow_list", Address: "203.0.113.7"}), i18n.Advice(weixin.Quota.Advice()),
+	} {
+		if got := m.String(); got != p.Message(m) || strings.Contains(got, "%!") {
+			t.Errorf("%q without and %q with the catalogue", got, p.Message(m))
+		}
+	}
+}
+
+func TestErrorsInChinese(t *testing.T) {
+	p := catalogue(t).In(i18n.Chinese)
+	cause := &fs.PathError{Op: "open", Path: "secret", Err: syscall.ENOENT}
+	for want, err := range map[string]error{
+		"文件或目录不存在": cause.Err,
+		"不是普通文件":   secret.ErrNotRegular,
+		"无法读取 secret：权限不足；应为 exporter 的运行用户可读的文件": i18n.Errorf("fault.unreadable", "secret", syscall.EACCES),
+		"open secret: no such file or directory":  cause, // a sentence of its own
+		"查询接口分析数据失败：errcode 40001: invalid credential；刷新后得到的仍是被拒绝的 access_token（rid 1-2-3）": &weixin.Error{
+			API: weixin.DailyAPI, Errcode: 40001, Errmsg: "invalid credential", Note: weixin.SameToken, RID: "1-2-3",
+		},
+	} {
+		if got := p.Error(err); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if err := i18n.Errorf("fault.unreadable", "secret", cause); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the cause is lost")
 	}
 }
 
@@ -112,7 +177,7 @@ func TestNoTextIsUnused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"format.go", "localized.go", "advice.go"} {
+	for _, name := range []string{"format.go", "localized.go", "advice.go", "weixinerror.go"} {
 		own, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

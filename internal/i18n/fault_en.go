@@ -21,7 +21,6 @@ func faultEnglish() table {
 		"fault.key":                  only("a key must be a single word"),
 		"fault.merge":                only("merging with << is not supported; write the keys out"),
 		"fault.value":                only("cannot be read; it must be a value with each key only once"),
-		"fault.other":                only("%[1]s"),
 		"fault.account":              only("%[1]s (account %[2]s alone)"),
 		"fault.more":                 only("%[1]s (and %[2]d more; weixin_exporter check shows all)"),
 		"fault.config_file":          only("%[1]s: the configuration cannot be read: %[2]s; name a readable file with --config.file"),

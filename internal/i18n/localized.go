@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
+	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -30,9 +32,46 @@ func (m Message) String() string {
 		if t.one != "" && len(m.Args) > 0 && fmt.Sprint(m.Args[0]) == "1" {
 			format = t.one
 		}
+		if !strings.Contains(format, "%[") {
+			return strings.ReplaceAll(format, "%%", "%") // and mentions no argument
+		}
 		return fmt.Sprintf(format, m.Args...)
 	}
 	return m.Key
+}
+
+// List is values that a text names one after the other.
+type List []any
+
+// Names returns the list of names; of many it has the first few and counts the rest.
+func Names(names []string) any {
+	const most = 5
+	list := make(List, len(names))
+	for i, name := range names {
+		list[i] = name
+	}
+	if len(list) > most {
+		return M("list.more", list[:most], len(list)-most)
+	}
+	return list
+}
+
+// In implements Localized.
+func (l List) In(p Printer) string {
+	texts := make([]string, len(l))
+	for i, item := range l {
+		texts[i] = fmt.Sprint(p.arg(item))
+	}
+	return strings.Join(texts, p.Text("list.comma"))
+}
+
+// String returns the list in English.
+func (l List) String() string {
+	texts := make([]string, len(l))
+	for i, item := range l {
+		texts[i] = fmt.Sprint(item)
+	}
+	return strings.Join(texts, ", ")
 }
 
 // Error is an error with a text in each language.
@@ -54,20 +93,23 @@ func Errorf(key string, args ...any) *Error {
 }
 
 // Error returns the text in English.
-func (e *Error) Error() string { return e.Message.String() }
+func (e *Error) Error() string { return e.String() }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Error returns the text of an error: in the printer's language if it has one, or else its own.
 func (p Printer) Error(err error) string {
-	if l, ok := err.(Localized); ok { //nolint:errorlint // the text of an error that wraps another one is its own
+	if l, ok := err.(Localized); ok {
 		return l.In(p)
 	}
-	if err == secret.ErrNotRegular { //nolint:errorlint // as above
+	if e, ok := err.(*weixin.Error); ok { //nolint:errorlint // the text of an error that wraps another one is its own
+		return p.Message(WeixinError(e))
+	}
+	if err == secret.ErrNotRegular { //nolint:errorlint // the text of an error that wraps another one is its own
 		return p.Text("errno.not_regular")
 	}
-	number, ok := err.(syscall.Errno) //nolint:errorlint // as above
+	number, ok := err.(syscall.Errno) //nolint:errorlint // the text of an error that wraps another one is its own
 	if !ok {
 		return err.Error()
 	}

@@ -60,7 +60,7 @@ func settingChinese() table {
 
 		"warn.mode":                     only("%[1]s 的权限为 %[2]s，所有者以外的用户也能访问；请执行 chmod 600 %[1]s"),
 		"warn.legacy_token":             only("每次通过 /cgi-bin/token 获取 access_token 都会使该账号其他服务正在使用的 access_token 失效；stable_token 不会"),
-		"warn.same_source":              only("与 %[1]s重复；access_token 只属于一个账号，两者会显示同一账号的数据"),
+		"warn.same_source":              only("与%[1]s重复；access_token 只属于一个账号，两者会显示同一账号的数据"),
 		"warn.clear":                    only("%[1]s在网络中以明文传输；请使用 https"),
 		"warn.clear.tokens":             only("access_token "),
 		"warn.clear.secrets":            only("AppSecret 和 access_token "),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-kit/log"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
@@ -335,7 +336,7 @@ func (b *Backfill) failed(res result[*backfillAccount]) {
 	}
 	for other := range datacube.APIs {
 		if (other == api || f.policy.account) && acc.GivenUp[other] == nil && acc.Left[other] > 0 {
-			acc.GivenUp[other] = &GivenUp{Reason: f.reason, Text: f.text(), Advice: f.advice.String()}
+			acc.GivenUp[other] = &GivenUp{Reason: f.reason, Problem: f.message(), Advice: i18n.Advice(f.advice)}
 		}
 	}
 	b.logGivenUp(acc, res.call, f)

@@ -199,7 +199,7 @@ func TestBackfillFaults(t *testing.T) {
 					t.Errorf("took %v, want at most %v", took, c.takes)
 				}
 				for api, end := range filled[1].GivenUp {
-					if end != nil && (end.Text == "" || end.Advice == "" || filled[1].Left[api] == 0) {
+					if end != nil && (end.Problem.String() == "" || end.Advice.IsZero() || filled[1].Left[api] == 0) {
 						t.Errorf("the result lacks an explanation: %+v, %d left", end, filled[1].Left[api])
 					}
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
@@ -69,8 +70,9 @@ type BackfillResult struct {
 // GivenUp says why calls of an account were given up.
 type GivenUp struct {
 	Reason snapshot.Reason
-	// Text says what failed and Advice what to do about it. They contain no secret and no token.
-	Text, Advice string
+	// Problem says what failed and Advice, which may be zero, what to do about it. They contain no secret and
+	// no token.
+	Problem, Advice i18n.Message
 }
 
 // BackfillStatus is the progress of a backfill for one account.

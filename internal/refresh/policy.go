@@ -6,6 +6,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
@@ -99,11 +100,24 @@ func (f failure) problem(since, at, next time.Time) *snapshot.Problem {
 
 // text says what failed and why, for readers who see which call it was.
 func (f failure) text() string {
-	text := f.err.Error()
-	if apiErr, ok := errors.AsType[*weixin.Error](f.err); ok && apiErr.API != weixin.TokenAPI && f.reason != snapshot.StoreFault {
-		text = apiErr.Detail()
+	if e, ok := f.ofCall(); ok {
+		return e.Detail()
 	}
-	return text
+	return f.err.Error()
+}
+
+// message is text in each language.
+func (f failure) message() i18n.Message {
+	if e, ok := f.ofCall(); ok {
+		return i18n.WeixinDetail(e)
+	}
+	return i18n.M("error.other", f.err)
+}
+
+// ofCall returns the error of the call itself, and not of its token or of the store.
+func (f failure) ofCall() (*weixin.Error, bool) {
+	e, ok := errors.AsType[*weixin.Error](f.err)
+	return e, ok && e.API != weixin.TokenAPI && f.reason != snapshot.StoreFault
 }
 
 // next returns when the account or the call may be tried again.

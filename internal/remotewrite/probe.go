@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -12,14 +11,18 @@ import (
 
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v4"
+
+	"weixin_exporter/internal/i18n"
 )
 
 // Finding is what Probe found out about an endpoint.
 type Finding struct {
-	// Fault is the receiver's response, and ToDo what to do about it; both "" if it accepts requests.
-	Fault, ToDo string
+	// Fault is the receiver's response; "" if it accepts requests.
+	Fault string
+	// ToDo says what to do about the fault.
+	ToDo i18n.Message
 	// Warnings are about settings of the receiver that lose samples without an error.
-	Warnings []string
+	Warnings []i18n.Message
 }
 
 const (
@@ -41,8 +44,8 @@ func (c *Client) Probe(ctx context.Context, maxAge time.Duration) Finding {
 }
 
 // warnings describes the settings with which a Prometheus drops samples younger than maxAge.
-func (c *Client) warnings(ctx context.Context, maxAge time.Duration) []string {
-	var warnings []string
+func (c *Client) warnings(ctx context.Context, maxAge time.Duration) []i18n.Message {
+	var warnings []i18n.Message
 	var info struct {
 		StorageRetention string `json:"storageRetention"`
 	}
@@ -52,8 +55,7 @@ func (c *Client) warnings(ctx context.Context, maxAge time.Duration) []string {
 	// It is "15d", "15d or 10GiB" or "10GiB".
 	first, _, _ := strings.Cut(info.StorageRetention, " ")
 	if kept, err := model.ParseDuration(first); err == nil && kept > 0 && time.Duration(kept) < maxAge {
-		warnings = append(warnings, fmt.Sprintf("the receiver keeps samples for only %s (--storage.tsdb.retention.time), and max_age is %s: "+
-			"it accepts older ones and removes them without an error; make the retention longer than max_age", kept, model.Duration(maxAge)))
+		warnings = append(warnings, i18n.M("receiver.retention", kept.String(), model.Duration(maxAge).String()))
 	}
 	var configuration struct {
 		YAML string `json:"yaml"`
@@ -69,8 +71,7 @@ func (c *Client) warnings(ctx context.Context, maxAge time.Duration) []string {
 		return warnings
 	}
 	if window := settings.Storage.TSDB.Window; time.Duration(window) < maxAge {
-		warnings = append(warnings, fmt.Sprintf("the receiver's storage.tsdb.out_of_order_time_window is %s, and max_age is %s: "+
-			"it refuses most samples older than the window; make it longer than max_age", window, model.Duration(maxAge)))
+		warnings = append(warnings, i18n.M("receiver.window", window.String(), model.Duration(maxAge).String()))
 	}
 	return warnings
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-kit/log"
 	"github.com/klauspost/compress/snappy"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/remotewrite"
 	"weixin_exporter/weixin/secret"
 )
@@ -92,7 +93,7 @@ func TestProbeWarns(t *testing.T) {
 	} {
 		p := &statusReceiver{t: t, write: response{status: http.StatusNoContent}, status: c.status}
 		got := p.probe(c.path, remotewrite.V1)
-		if got.Fault != "" || !slices.EqualFunc(got.Warnings, c.want, strings.Contains) {
+		if got.Fault != "" || !slices.EqualFunc(got.Warnings, c.want, func(m i18n.Message, want string) bool { return strings.Contains(m.String(), want) }) {
 			t.Errorf("%s: %+v, want %q", name, got, c.want)
 		}
 		if name == "another system" && len(p.requests) > 1 {
@@ -117,7 +118,7 @@ func TestProbeErrors(t *testing.T) {
 		} {
 			p := &statusReceiver{t: t, write: c.write}
 			got := p.probe("/api/v1/write", message)
-			if got.Fault != c.text || !strings.Contains(got.ToDo, c.do) || len(p.requests) != 1 {
+			if got.Fault != c.text || !strings.Contains(got.ToDo.String(), c.do) || len(p.requests) != 1 {
 				t.Errorf("%+v after %q, want %q", got, p.requests, c.text)
 			}
 		}

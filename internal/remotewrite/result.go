@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/text"
 )
 
@@ -84,17 +85,16 @@ type Result struct {
 }
 
 // advice says what to do about a result that is not Accepted.
-func (r Result) advice() string {
+func (r Result) advice() i18n.Message {
 	switch r.Outcome {
 	case Later:
-		return "check that the receiver is up and reachable from this host"
+		return i18n.M("receiver.advice.later")
 	case Ahead:
-		return "set the clock of the receiver's host, or of this one"
+		return i18n.M("receiver.advice.ahead")
 	case Refused:
-		return "check the endpoint's url (http or https, port and path), authentication and headers under remote_write: " +
-			"the receiver refuses everything, so a setting is wrong rather than a sample"
+		return i18n.M("receiver.advice.refused")
 	default:
-		return "check the endpoint's url, authentication and headers under remote_write, and that its receiver is enabled"
+		return i18n.M("receiver.advice.unusable")
 	}
 }
 

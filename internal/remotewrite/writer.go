@@ -165,7 +165,7 @@ func (w *Writer) logProblem(result Result, wait time.Duration) {
 	if result.Outcome != Later {
 		line = level.Error(w.logger)
 	}
-	line.Log("msg", "remote write is failing", "response", result.Text, "advice", result.advice()+"; samples wait in the store",
+	line.Log("msg", "remote write is failing", "response", result.Text, "advice", result.advice().String()+"; samples wait in the store",
 		"next", next, "failing_since", stamp(p.since))
 }
 

@@ -92,8 +92,8 @@ func TestChecksOfTheCaller(t *testing.T) {
 	}
 	d.Decode(&s, i18n.Message{})
 	d.Refuse("number")
-	d.Fault("number", i18n.M("fault.other", "a second fault of a key is dropped"))
-	d.Fault("items[0].missing", i18n.M("fault.other", "is missing"))
+	d.Fault("number", i18n.M("error.other", "a second fault of a key is dropped"))
+	d.Fault("items[0].missing", i18n.M("error.other", "is missing"))
 	want := "f.yml:2:1: number: must be a number above 0, such as 10\nf.yml:4:3: items[0].missing: is missing"
 	if got := d.Faults().Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
