@@ -35,6 +35,11 @@ func TestPagesInABrowser(t *testing.T) {
 		t.Run(state.name, func(t *testing.T) {
 			t.Parallel()
 			base := state.serve(t)
+			for _, width := range []int64{320, 600, 960, 1100, 1160, 1920} {
+				p := b.newTab(t, base, "light", width)
+				p.open(base)
+				p.check()
+			}
 			for _, v := range views() {
 				p := b.newTab(t, base, v.scheme, v.width)
 				look := func(name, path string) {
