@@ -155,7 +155,7 @@ func otherQueries() (history, gauges []string) { //nolint:nonamedreturns // two 
 		"sum(weixin_history_daily_failures) / ignoring (account) sum("+d+")", "sum by (account) ("+h+") == on (account) max by (account) ("+h+")",
 		"max_over_time(sum("+h+")[1d:1h])", "avg_over_time(rate("+h+"[6h])[2d:3h] offset 1d)", "sum_over_time(("+d+" > 1000)[10d:1d])", "min_over_time(last_over_time("+d+"[1d])[5d:12h])",
 		"sum_over_time("+h+"[1d] @ end())", d+" @ start()", "max_over_time("+h+"[1d] @ 1700000000)", "rate("+h+"[2h:10m])",
-		"absent_over_time("+h+`{account="shop"}[5h])`, "absent("+h+`{account="nobody"})`, "vector(time())", "time() - timestamp(last_over_time("+h+"[3h]))",
+		"absent_over_time("+h+`{account="shop"}[5h])`, "absent("+h+`{account="unknown"})`, "vector(time())", "time() - timestamp(last_over_time("+h+"[3h]))",
 		`label_replace(`+d+`, "x", "$1-$2", "account", "(.)(.*)")`, `label_join(`+d+`, "x", "/", "account", "__name__")`, "histogram_quantile(0.5, "+d+")",
 		"sum_over_time("+h+"[1d]) - on (account) sum_over_time("+d+"[23h59m])", "1 + 2 * 3", `"text"`, "minute()", "pi()", "sort_by_label("+d+`, "account")`,
 	)
