@@ -179,6 +179,7 @@ func TestComposePrometheus(t *testing.T) {
 		Jobs []struct {
 			Name    string                       `yaml:"job_name"`
 			Targets []struct{ Targets []string } `yaml:"static_configs"`
+			SD      []struct{ URL string }       `yaml:"http_sd_configs"`
 		} `yaml:"scrape_configs"`
 		Alerting struct {
 			Managers []struct {
@@ -189,7 +190,12 @@ func TestComposePrometheus(t *testing.T) {
 	readYAML(t, config, &scraped)
 	targets := slices.Clone(scraped.Alerting.Managers[0].Targets[0].Targets)
 	for _, job := range scraped.Jobs {
-		targets = append(targets, job.Targets[0].Targets...)
+		for _, static := range job.Targets {
+			targets = append(targets, static.Targets...)
+		}
+		for _, sd := range job.SD {
+			targets = append(targets, strings.TrimPrefix(sd.URL, "http://"))
+		}
 	}
 	for _, target := range targets {
 		host, _, _ := strings.Cut(target, ":")
