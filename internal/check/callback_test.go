@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weixin_exporter/internal/check"
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/probe"
 	"weixin_exporter/weixin/weixintest"
 )
@@ -30,7 +31,7 @@ func TestExamineCallback(t *testing.T) {
 		"no URL set": {fine, nil, weixintest.Fault{Times: 1, API: "none"}, check.OK, check.Fault, "", "answers", "", "errcode 40201"},
 		"no name":    {fine, &weixintest.CallbackHost{}, weixintest.Fault{Times: 1, API: "none"}, check.OK, check.Fault, "", "answers", "", "does not resolve"},
 		"down": {
-			probed(probe.Result{Reason: probe.Timeout, Text: "no complete answer within 5s"}, nil), set, weixintest.Fault{Times: 1, API: "none"},
+			probed(probe.Result{Reason: probe.Timeout, Found: i18n.M("error.other", "no complete answer within 5s")}, nil), set, weixintest.Fault{Times: 1, API: "none"},
 			check.Fault, check.OK, "timeout", "no complete answer within 5s", "Weixin waits 5 seconds", "resolved",
 		},
 		"file": {probed(probe.Result{}, errors.New("token cannot be read")), set, weixintest.Fault{Times: 1, API: "none"}, check.Fault, check.OK, "not_probed", "not probed: token cannot be read", "nothing is known", "resolved"},

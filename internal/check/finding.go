@@ -70,7 +70,7 @@ func (f Finding) Message() i18n.Message {
 	case Answers:
 		return i18n.M("check.answers", fmt.Sprintf("%.3f", f.Probe.Duration.Seconds()))
 	case ProbeFailed:
-		return i18n.M("error.other", f.Probe.Text)
+		return f.Probe.Found
 	case NotProbed:
 		return i18n.M("check.not_probed", f.Err)
 	case Reached:

@@ -39,8 +39,8 @@ type table map[string]text
 // parts returns the parts of each language. Parts of the same place in the lists hold the same keys.
 func parts() [Languages][]func() table {
 	return [Languages][]func() table{
-		English: {faultEnglish, settingEnglish, checkEnglish, commandEnglish, pageEnglish, healthEnglish, probesEnglish, adviceEnglish},
-		Chinese: {faultChinese, settingChinese, checkChinese, commandChinese, pageChinese, healthChinese, probesChinese, adviceChinese},
+		English: {faultEnglish, settingEnglish, checkEnglish, foundEnglish, commandEnglish, pageEnglish, healthEnglish, probesEnglish, adviceEnglish},
+		Chinese: {faultChinese, settingChinese, checkChinese, foundChinese, commandChinese, pageChinese, healthChinese, probesChinese, adviceChinese},
 	}
 }
 

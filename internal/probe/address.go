@@ -6,15 +6,16 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+
+	"weixin_exporter/internal/i18n"
 )
 
 // addressError is an address that is not connected to.
 type addressError struct{ address netip.Addr }
 
-func (e *addressError) Error() string {
-	return fmt.Sprintf("%s is an address of a cloud's metadata service or is link-local, where no callback server is; "+
-		"it is not connected to unless callback.allow_metadata_address is set", e.address)
-}
+func (e *addressError) Error() string { return e.message().String() }
+
+func (e *addressError) message() i18n.Message { return i18n.M("found.address", e.address.String()) }
 
 // isMetadata reports whether an address may be that of a metadata service, which gives the credentials of the
 // machine to all who ask from it. Link-local addresses are the service's in AWS, Azure, Google Cloud, Tencent
@@ -57,7 +58,7 @@ func dial(resolver *net.Resolver, allowMetadata bool) func(ctx context.Context, 
 
 // refused returns an error where the host of the URL itself is such an address. It counts where a proxy would
 // connect.
-func refused(host string) error {
+func refused(host string) *addressError {
 	if a, err := netip.ParseAddr(host); err == nil && isMetadata(a) {
 		return &addressError{a}
 	}

@@ -8,42 +8,62 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/redirect"
 )
 
 // failure is why a probe failed.
 type failure struct {
 	reason Reason
-	text   string
+	text   i18n.Message
+}
+
+// masked returns the message with texts in which no secret is left.
+func masked(m i18n.Message, mask func(string) string) i18n.Message {
+	args := make([]any, len(m.Args))
+	for i, arg := range m.Args {
+		switch arg := arg.(type) {
+		case i18n.Message:
+			args[i] = masked(arg, mask)
+		case string:
+			args[i] = mask(arg)
+		case error:
+			args[i] = mask(arg.Error())
+		default:
+			args[i] = arg
+		}
+	}
+	return i18n.M(m.Key, args...)
 }
 
 // transportFailure says what the error of a request means. limit is how long it might have taken.
 func transportFailure(err error, phase Phase, limit time.Duration) *failure {
 	if refusal, ok := redirect.As(err); ok {
-		return &failure{Redirect, fmt.Sprintf("the server answered with HTTP status %d and redirects to %s; Weixin expects the answer itself, and redirects are not followed", refusal.Status, refusal.To)}
+		return &failure{Redirect, i18n.M("found.redirect", strconv.Itoa(refusal.Status), refusal.To)}
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // without the URL, which holds the signature
 	}
 	if address, ok := errors.AsType[*addressError](err); ok {
-		return &failure{Address, address.Error()}
+		return &failure{Address, address.message()}
 	}
 	if lookup, ok := errors.AsType[*net.DNSError](err); ok {
-		return &failure{DNS, fmt.Sprintf("the name %s was not resolved: %s", lookup.Name, lookup.Err)}
+		return &failure{DNS, i18n.M("found.dns", lookup.Name, lookup.Err)}
 	}
 	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
-		return &failure{Timeout, fmt.Sprintf("no complete answer within %s: still %s", limit.Round(time.Millisecond), phase.doing())}
+		return &failure{Timeout, i18n.M("found.timeout", limit.Round(time.Millisecond).String(), phase.doing())}
 	}
 	if isTLS(err) || phase == Handshake {
-		return &failure{TLS, "TLS: " + err.Error()}
+		return &failure{TLS, i18n.M("found.tls", err)}
 	}
 	if phase > Handshake {
-		return &failure{Connect, fmt.Sprintf("the connection ended while %s: %v", phase.doing(), err)}
+		return &failure{Connect, i18n.M("found.ended", phase.doing(), err)}
 	}
-	return &failure{Connect, "no connection: " + err.Error()}
+	return &failure{Connect, i18n.M("found.connect", err)}
 }
 
 func isTimeout(err error) bool {
@@ -99,28 +119,27 @@ const shortest = 64
 func judgeEcho(a answer, echo string) *failure {
 	switch {
 	case a.status == 401 || a.status == 403:
-		return &failure{Signature, fmt.Sprintf("the server answered with HTTP status %d: its token differs from the configured one, or something before it, such as a firewall, refuses the request; %s",
-			a.status, a.excerpt())}
+		return &failure{Signature, i18n.M("found.refused", strconv.Itoa(a.status), a.excerpt())}
 	case a.status != 200:
-		return &failure{Status, fmt.Sprintf("the server answered with HTTP status %d; %s", a.status, a.excerpt())}
+		return &failure{Status, i18n.M("found.status", strconv.Itoa(a.status), a.excerpt())}
 	case a.tooLong:
-		return &failure{Body, fmt.Sprintf("the answer is longer than %d KiB; it must be the echo alone; %s", mostBody>>10, a.excerpt())}
+		return &failure{Body, i18n.M("found.long", mostBody>>10, a.excerpt())}
 	case string(a.body) == echo:
 		return nil
 	}
 	text := string(a.body)
 	if before, after, ok := strings.Cut(text, echo); ok {
-		what := "quotes or other text"
+		what := i18n.M("found.around.text")
 		switch {
 		case strings.HasPrefix(text, "\ufeff"):
-			what = "a byte order mark, which a source file of the program may begin with,"
+			what = i18n.M("found.around.mark")
 		case strings.TrimSpace(before+after) == "":
-			what = "white space"
+			what = i18n.M("found.around.space")
 		}
-		return &failure{Body, fmt.Sprintf("the answer holds the echo, but %s around it (%d bytes before, %d after); it must be the echo alone; %s", what, len(before), len(after), a.excerpt())}
+		return &failure{Body, i18n.M("found.around", what, len(before), len(after), a.excerpt())}
 	}
 	if len(text) <= shortest && !strings.ContainsAny(text, "<{") {
-		return &failure{Signature, "the answer is not the echo: the server's token differs from the configured one, or the program does not verify URLs at this path; " + a.excerpt()}
+		return &failure{Signature, i18n.M("found.word", a.excerpt())}
 	}
-	return &failure{Body, "the answer is not the echo: something other than the program that handles Weixin's requests seems to answer at this URL; " + a.excerpt()}
+	return &failure{Body, i18n.M("found.page", a.excerpt())}
 }

@@ -13,6 +13,8 @@ package probe
 
 import (
 	"time"
+
+	"weixin_exporter/internal/i18n"
 )
 
 // Reason is why a probe failed: a label of few values. "" is a success.
@@ -76,18 +78,18 @@ func (p Phase) String() string {
 }
 
 // doing says what is going on during the phase.
-func (p Phase) doing() string {
+func (p Phase) doing() i18n.Message {
 	switch p {
 	case Resolve:
-		return "resolving the name of the host"
+		return i18n.M("phase.resolve")
 	case Connecting:
-		return "connecting"
+		return i18n.M("phase.connect")
 	case Handshake:
-		return "in the TLS handshake"
+		return i18n.M("phase.tls")
 	case Processing:
-		return "waiting for the answer"
+		return i18n.M("phase.processing")
 	default:
-		return "reading the answer"
+		return i18n.M("phase.transfer")
 	}
 }
 
@@ -102,6 +104,8 @@ type Result struct {
 	// Reason is "" for a success; Text says in a sentence what was found.
 	Reason Reason
 	Text   string
+	// Found is Text in each language.
+	Found i18n.Message
 	// Phases are those of the request that verifies the URL. A phase that was not reached is 0.
 	Phases [Phases]time.Duration
 	// Status is 0 where there was no answer, HTTPVersion such as 1.1 or 2.

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/redirect"
 	"weixin_exporter/weixin/callback"
 	"weixin_exporter/weixin/secret"
@@ -202,7 +203,8 @@ func (r *run) do(ctx context.Context) Result {
 		failed = r.post(ctx)
 	}
 	if failed != nil {
-		r.result.Reason, r.result.Text = failed.reason, r.log.mask(failed.text)
+		r.result.Reason = failed.reason
+		r.found(masked(failed.text, r.log.mask))
 		r.log.say("failed (%s): %s", failed.reason, failed.text)
 	} else {
 		r.log.say("succeeded: %s", r.result.Text)
@@ -212,6 +214,9 @@ func (r *run) do(ctx context.Context) Result {
 	return r.result
 }
 
+// found sets what the probe found.
+func (r *run) found(m i18n.Message) { r.result.Found, r.result.Text = m, m.String() }
+
 func (r *run) stamp() callback.Stamp {
 	return callback.Stamp{Time: r.log.now(), Nonce: callback.NonceOf(uint32(random()))}
 }
@@ -220,7 +225,7 @@ func (r *run) stamp() callback.Stamp {
 func (r *run) verify(ctx context.Context) *failure {
 	if !r.target.AllowMetadata {
 		if err := refused(r.url.Hostname()); err != nil {
-			return &failure{Address, err.Error()}
+			return &failure{Address, err.message()}
 		}
 	}
 	echo := strconv.FormatUint(random(), 10)
@@ -238,7 +243,7 @@ func (r *run) verify(ctx context.Context) *failure {
 	if failed := judgeEcho(a, echo); failed != nil {
 		return failed
 	}
-	r.result.Text = "the server answered with the echo"
+	r.found(i18n.M("found.echo"))
 	return nil
 }
 
@@ -247,7 +252,7 @@ func (r *run) post(ctx context.Context) *failure {
 	message := r.target.Message.message()
 	query, body, err := r.crypt.Post(message, r.stamp(), r.randomBytes())
 	if err != nil {
-		return &failure{Reply, "the message could not be made: " + err.Error()}
+		return &failure{Reply, i18n.M("found.not_made", err)}
 	}
 	kind := "the test text of third-party platforms"
 	if message.Event != "" {
@@ -262,18 +267,18 @@ func (r *run) post(ctx context.Context) *failure {
 	}
 	if a.status != http.StatusOK {
 		r.result.Status = a.status
-		return &failure{Status, fmt.Sprintf("the server answered the message with HTTP status %d; %s", a.status, a.excerpt())}
+		return &failure{Status, i18n.M("found.message.status", strconv.Itoa(a.status), a.excerpt())}
 	}
 	reply, err := r.crypt.Reply(a.body)
 	switch {
 	case a.tooLong:
-		return &failure{Reply, fmt.Sprintf("the answer to the message is longer than %d KiB", mostBody>>10)}
+		return &failure{Reply, i18n.M("found.message.long", mostBody>>10)}
 	case err != nil:
-		return &failure{Reply, fmt.Sprintf("Weixin would not accept the answer to the message: %v; %s", err, a.excerpt())}
+		return &failure{Reply, i18n.M("found.message.refused", err, a.excerpt())}
 	case message.Event == "" && reply.Content != callback.TestReply:
-		return &failure{Reply, "the test text must be answered with the text " + callback.TestReply}
+		return &failure{Reply, i18n.M("found.message.text", callback.TestReply)}
 	}
-	r.result.Text = "the server answered with the echo, and the message as Weixin accepts it"
+	r.found(i18n.M("found.message"))
 	return nil
 }
 
@@ -296,16 +301,16 @@ type answer struct {
 }
 
 // excerpt shows the begin of the body.
-func (a answer) excerpt() string {
+func (a answer) excerpt() i18n.Message {
 	if len(a.body) == 0 {
-		return "its body is empty"
+		return i18n.M("found.body.empty")
 	}
 	const most = 120
 	text := a.mask(string(a.body))
 	if len(text) > most {
-		return fmt.Sprintf("its body begins %.*q", most, text)
+		return i18n.M("found.body.begins", fmt.Sprintf("%.*q", most, text))
 	}
-	return fmt.Sprintf("its body is %q", text)
+	return i18n.M("found.body", strconv.Quote(text))
 }
 
 // exchange sends one request and reads its answer, within the time that Weixin waits. The query holds signatures,

@@ -15,10 +15,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	promconfig "github.com/prometheus/common/config"
 	"golang.org/x/net/dns/dnsmessage"
 
+	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/probe"
 	"weixin_exporter/weixin/callback"
 	"weixin_exporter/weixin/secret"
@@ -67,7 +69,24 @@ func (w *world) within(limit time.Duration) probe.Result {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.mustBeChinese(r)
 	return r
+}
+
+// mustBeChinese checks that what was found has a text in Chinese, which has no secret either.
+func (w *world) mustBeChinese(r probe.Result) {
+	w.t.Helper()
+	c, err := i18n.New()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	chinese := c.In(i18n.Chinese).Message(r.Found)
+	if !strings.ContainsFunc(chinese, func(r rune) bool { return unicode.Is(unicode.Han, r) }) || strings.Contains(r.Text+chinese, "%!") {
+		w.t.Errorf("%q is in Chinese %q", r.Text, chinese)
+	}
+	if r.Found.String() != r.Text || strings.Contains(chinese, token) || strings.Contains(chinese, aesKey) {
+		w.t.Error("the text has a secret, or is another one")
+	}
 }
 
 func (w *world) apply() {

@@ -68,7 +68,7 @@ func (r *renderer) serveProbes(w http.ResponseWriter, request *http.Request) {
 func (p *page) probeRow(result probe.Result) probeRow {
 	row := probeRow{
 		Time: p.Clock(result.At, p.Now), Stamp: stamp(result.At), Account: result.Account,
-		AccountURL: p.link(probesPath[1:], "account", result.Account), Result: p.T("probes.succeeded"), Said: result.Text,
+		AccountURL: p.link(probesPath[1:], "account", result.Account), Result: p.T("probes.succeeded"), Said: p.Message(result.Found),
 		Took: p.Seconds(result.Duration.Seconds()), LogURL: relative(p.Root, probesPath[1:], map[string][]string{"id": {strconv.FormatInt(result.ID, 10)}}),
 	}
 	if !result.Success() {
