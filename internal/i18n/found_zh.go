@@ -9,7 +9,7 @@ func foundChinese() table {
 		"found.address":         only("%[1]s 是云厂商元数据服务的地址或链路本地地址，不会是回调服务器；除非设置 callback.allow_metadata_address，否则不会连接"),
 		"found.dns":             only("无法解析域名 %[1]s：%[2]s"),
 		"found.timeout":         only("%[1]s 内未收到完整响应：仍在%[2]s"),
-		"found.tls":             only("TLS：%[1]s"),
+		"found.tls":             only("TLS 连接失败：%[1]s"),
 		"found.ended":           only("%[1]s时连接中断：%[2]s"),
 		"found.connect":         only("无法建立连接：%[1]s"),
 		"found.refused":         only("服务器返回 HTTP 状态码 %[1]s：其 Token 与配置的不同，或请求被防火墙等前置设备拒绝；%[2]s"),
