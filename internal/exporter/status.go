@@ -1,12 +1,12 @@
 package exporter
 
 import (
-	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"weixin_exporter/internal/store/engine"
 	"weixin_exporter/internal/web"
 )
 
@@ -26,32 +26,14 @@ func (x *exporter) status(registry *prometheus.Registry) web.Status {
 	}
 	s.CallsDate, s.Calls = x.calls.today(x.Now())
 	if cfg := x.current.Load(); cfg != nil {
-		s.Store = storeStatus(cfg.Store.Path)
+		kept := engine.StatusOf(cfg.Store)
+		s.Store = web.StoreStatus{Engine: kept.Engine, Path: kept.Place, Bytes: kept.Bytes, LastWrite: kept.LastWrite}
 	}
 	if at := x.configured.Load(); at != nil {
 		s.Config.Since = *at
 	}
 	if fault := x.reloadFault.Load(); fault != nil {
 		s.Config.Fault, s.Config.FaultAt = fault.text, fault.at
-	}
-	return s
-}
-
-// storeStatus looks at the files of the store: what was written last may be in either of them.
-func storeStatus(path string) web.StoreStatus {
-	s := web.StoreStatus{Engine: "SQLite", Path: path}
-	if path == "" {
-		return s
-	}
-	for _, name := range []string{path, path + "-wal"} {
-		info, err := os.Stat(name)
-		if err != nil {
-			continue // there is no WAL file, or a notice says what is wrong
-		}
-		s.Bytes += info.Size()
-		if info.ModTime().After(s.LastWrite) {
-			s.LastWrite = info.ModTime()
-		}
 	}
 	return s
 }

@@ -1,8 +1,6 @@
 package exporter
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -86,28 +84,6 @@ func TestFiguresOfTheStore(t *testing.T) {
 	})
 	if err != nil || n != 1 {
 		t.Errorf("%d days: %v", n, err)
-	}
-}
-
-func TestStoreStatus(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store.db")
-	if s := storeStatus(path); s.Bytes != 0 || !s.LastWrite.IsZero() || s.Engine != "SQLite" {
-		t.Errorf("without a file: %+v", s)
-	}
-	written := time.Date(2026, 3, 10, 4, 0, 0, 0, time.UTC)
-	for name, at := range map[string]time.Time{path: written.Add(-time.Hour), path + "-wal": written} {
-		if err := os.WriteFile(name, make([]byte, 1000), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(name, at, at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if s := storeStatus(path); s.Bytes != 2000 || !s.LastWrite.Equal(written) {
-		t.Errorf("%+v", s)
-	}
-	if s := storeStatus(""); s.Path != "" || s.Engine != "SQLite" {
-		t.Errorf("in memory: %+v", s)
 	}
 }
 

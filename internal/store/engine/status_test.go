@@ -1,0 +1,33 @@
+package engine_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"weixin_exporter/internal/config"
+	"weixin_exporter/internal/store/engine"
+)
+
+func TestStatusOf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	if s := engine.StatusOf(config.Store{Path: path}); s.Bytes != 0 || !s.LastWrite.IsZero() || s.Engine != "SQLite" || s.Place != path {
+		t.Errorf("without a file: %+v", s)
+	}
+	written := time.Date(2026, 3, 10, 4, 0, 0, 0, time.UTC)
+	for name, at := range map[string]time.Time{path: written.Add(-time.Hour), path + "-wal": written} {
+		if err := os.WriteFile(name, make([]byte, 1000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := engine.StatusOf(config.Store{Path: path}); s.Bytes != 2000 || !s.LastWrite.Equal(written) {
+		t.Errorf("%+v", s)
+	}
+	if s := engine.StatusOf(config.Store{}); s.Place != "" || s.Engine != "SQLite" {
+		t.Errorf("in memory: %+v", s)
+	}
+}
