@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"weixin_exporter/internal/snapshot"
@@ -141,8 +142,12 @@ func (r *Refresher) restore(holds []store.Hold, added map[string]bool) {
 			continue
 		}
 		f := failure{err: errors.New(detail.Text), reason: detail.Cause.Reason, cause: detail.Cause, policy: policies[detail.Cause.Reason], advice: detail.Advice}
-		if f.advice.Code == "" {
-			f.advice = f.reason.Advice()
+		if !slices.Contains(weixin.AdviceCodes(), f.advice.Code) {
+			f.advice = f.reason.Advice() // an earlier or a later version stored the detail
+			if f.cause.Code != 0 {
+				f.advice = weixin.AdviceOn(f.cause.Code)
+				f.advice.Address = f.cause.Address
+			}
 		}
 		a.holds[h.API] = hold{since: h.Since, until: h.Until, reason: f.reason, cause: f.cause}
 		if f.backsOff() {

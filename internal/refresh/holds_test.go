@@ -2,6 +2,7 @@ package refresh_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/secret"
@@ -101,6 +103,49 @@ func TestChangedSecretIsTriedAtOnce(t *testing.T) {
 				}
 				synctest.Wait()
 				w.wantDay("account00", "2026-03-09")
+			})
+		})
+	}
+}
+
+// TestHoldsOfOtherVersions: a hold has an advice, although an earlier version stored it as a text and a later one may
+// store a code that this one does not know.
+func TestHoldsOfOtherVersions(t *testing.T) {
+	t.Parallel()
+	for name, detail := range map[string]string{
+		"earlier": `{"cause":{"reason":8,"code":48001},"purpose":0,"since":"2026-03-10T00:00:00Z","text":"errcode 48001: api unauthorized","advice":"Have the account verified."}`,
+		"later":   `{"cause":{"reason":8,"code":48001},"purpose":0,"since":"2026-03-10T00:00:00Z","text":"errcode 48001: api unauthorized","what_to_do":{"Code":"no_such_code"}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newHarness(t, "2026-03-10 08:00", nil, account(1))
+				w.config.HistoryDays = 1
+				w.sim.Inject(weixintest.Fault{API: "daily", Errcode: 48001})
+				w.start()
+				w.stop()
+				known, err := sqlite.Open(t.Context(), w.path, sqlite.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				holds, err := known.Holds(t.Context(), account(1).AppID)
+				if err != nil || len(holds) == 0 {
+					t.Fatalf("%d holds, error %v", len(holds), err)
+				}
+				for i := range holds {
+					if holds[i].API == datacube.Daily {
+						holds[i].Detail = detail
+					}
+				}
+				if err := errors.Join(known.SaveHolds(t.Context(), holds), known.Close()); err != nil {
+					t.Fatal(err)
+				}
+				w.start()
+				problem := w.shown("account00").Work[datacube.Daily].Problem
+				if problem == nil || problem.Advice != weixin.AdviceOn(48001) || problem.Text != "errcode 48001: api unauthorized" {
+					t.Errorf("the problem is %+v", problem)
+				}
+				w.stop()
 			})
 		})
 	}
