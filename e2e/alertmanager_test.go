@@ -279,7 +279,7 @@ func receiversConfig(t *testing.T, server string) string {
 		" secrets/":                  " " + folder + "/secrets/",
 		"group_wait: 5m":             "group_wait: 1s",
 		"group_interval: 1h":         "group_interval: 1s",
-		"  receiver: none #":         "  receiver: none\n  routes: [{receiver: wechat, continue: true}, {receiver: wecom-robot, continue: true}, {receiver: dingtalk-robot, continue: true}, {receiver: feishu-robot}] #",
+		"  routes:\n":                "  routes:\n    - {receiver: wechat, continue: true}\n    - {receiver: wecom-robot, continue: true}\n    - {receiver: dingtalk-robot, continue: true}\n    - {receiver: feishu-robot}\n",
 	} {
 		if !strings.Contains(text, old) {
 			t.Fatalf("alertmanager.zh.yml lacks %q", old)
