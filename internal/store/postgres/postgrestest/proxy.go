@@ -22,9 +22,9 @@ type Proxy struct {
 	mu sync.Mutex
 	// open are the two ends of each connection.
 	open map[net.Conn]bool
-	// left is how many messages of clients still get through before all connections break; negative for no limit.
+	// left is how many messages of clients are still passed on before all connections break; negative for no limit.
 	left int
-	// silent is true while nothing gets through, as if all packets were lost.
+	// silent is true while nothing is passed on, as if all packets were lost.
 	silent bool
 	// resumed is closed when silence ends.
 	resumed chan struct{}

@@ -14,20 +14,20 @@ import (
 const crash = syscall.SIGQUIT
 
 // account returns the user and group under whose name the server runs if the tests run as root, whom it refuses:
-// those of the user postgres, or nobody's.
+// those of the user postgres, or, without it, ids that own nothing.
 func account() (uid, gid int) { //nolint:nonamedreturns // two of a kind need names
-	const nobody = 65534
+	const unprivileged = 65534
 	found, err := user.Lookup("postgres")
 	if err != nil {
-		return nobody, nobody
+		return unprivileged, unprivileged
 	}
 	uid, err = strconv.Atoi(found.Uid)
 	if err != nil {
-		return nobody, nobody
+		return unprivileged, unprivileged
 	}
 	gid, err = strconv.Atoi(found.Gid)
 	if err != nil {
-		return nobody, nobody
+		return unprivileged, unprivileged
 	}
 	return uid, gid
 }
