@@ -21,24 +21,24 @@ const (
 	// Path is what the paths of the API begin with.
 	Path = "/api/v1/"
 
-	// subqueryStep is the step of a subquery that does not say: the default evaluation interval of Prometheus.
+	// subqueryStep is the default step of subqueries: the default evaluation interval of Prometheus.
 	subqueryStep = time.Minute
-	// maxForm bounds the body of a request, in bytes.
+	// maxForm limits the body of a request, in bytes.
 	maxForm = 1 << 20
 	// bodyTime is how long a client may take for it.
 	bodyTime = 30 * time.Second
 )
 
-// Limits bound what queries take. All are above 0.
+// Limits are the limits of queries. All are above 0.
 type Limits struct {
 	Timeout time.Duration
-	// MaxSamples is how many samples all queries together may have in memory, 16 bytes each.
+	// MaxSamples limits the samples that all queries together have in memory, 16 bytes each.
 	MaxSamples     int
 	MaxConcurrency int
 	LookbackDelta  time.Duration
 }
 
-// APIOptions are the parts behind the API.
+// APIOptions are the options of an API.
 type APIOptions struct {
 	Storage *Storage
 	Limits  Limits
@@ -58,7 +58,7 @@ type Build struct {
 	GoVersion   string `json:"goVersion"`
 }
 
-// API answers the part of Prometheus' HTTP API that reads. It is an http.Handler for all below Path.
+// API is the querying part of Prometheus' HTTP API. It is an http.Handler for all paths below Path.
 type API struct {
 	storage *Storage
 	limits  Limits
@@ -96,11 +96,11 @@ func NewAPI(o APIOptions) *API {
 
 // answer is what an endpoint returns.
 type answer struct {
-	// data is marshalled, unless write is there, which writes it.
+	// data is encoded as JSON unless write is set, which then writes it.
 	data     any
 	write    func(*encoder)
 	warnings annotations.Annotations
-	// release is called when the answer is written; may be nil.
+	// release is called after the answer is written; may be nil.
 	release func()
 }
 
@@ -144,12 +144,12 @@ func (a *API) routes() *http.ServeMux {
 	mux.HandleFunc("POST "+Path+"read", a.read)
 	mux.HandleFunc(Path+"read", onlyBy("POST"))
 	mux.HandleFunc(Path, func(w http.ResponseWriter, r *http.Request) {
-		a.refuse(w, &apiError{notFound, fmt.Errorf("there is no %s here: this exporter answers queries, not what is about scraping, writing or rules", r.URL.Path)})
+		a.refuse(w, &apiError{notFound, fmt.Errorf("%s does not exist: the exporter only has the endpoints of Prometheus that query", r.URL.Path)})
 	})
 	return mux
 }
 
-// onlyBy refuses other methods than these.
+// onlyBy rejects requests with other methods than these.
 func onlyBy(methods string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Allow", methods)
@@ -157,7 +157,7 @@ func onlyBy(methods string) http.HandlerFunc {
 	}
 }
 
-// fixed is an endpoint that always answers the same.
+// fixed returns an endpoint with a constant answer.
 func fixed(data any) endpoint {
 	return func(context.Context, *request) (answer, error) { return answer{data: data}, nil }
 }
@@ -171,7 +171,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// takeBody reads the body of a request, for which a client has a limited time, before anything waits for it.
+// takeBody reads the body of a request within a limited time, before the request occupies anything.
 func (a *API) takeBody(w http.ResponseWriter, r *http.Request) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
@@ -214,7 +214,7 @@ func (a *API) handler(do endpoint) http.Handler {
 	})
 }
 
-// respond writes an answer, compressed where the client takes that.
+// respond writes an answer, compressed if the client accepts that.
 func (a *API) respond(w http.ResponseWriter, r *http.Request, answer *answer) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Add("Vary", "Accept-Encoding")
@@ -249,11 +249,11 @@ func (a *API) respond(w http.ResponseWriter, r *http.Request, answer *answer) {
 	}
 }
 
-// refuse answers with an error.
+// refuse responds with an error.
 func (a *API) refuse(w http.ResponseWriter, err error) {
 	refused := classify(err)
 	if refused.class == internalError {
-		// Faults of the store are logged by what watches it; dashboards would repeat them every few seconds.
+		// Faults of the store are logged elsewhere, once; dashboards would repeat them every few seconds.
 		a.logger.Debug("a query failed", "err", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -267,5 +267,5 @@ func (a *API) refuse(w http.ResponseWriter, err error) {
 	_ = out.flush() // the client has gone
 }
 
-// errTruncated is the warning where more was found than wanted.
+// errTruncated is the warning for results that exceed the limit of the request.
 var errTruncated = errors.New("results truncated due to limit")

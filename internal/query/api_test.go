@@ -106,7 +106,7 @@ func TestErrors(t *testing.T) {
 		{"metadata", []string{"limit", "few"}, 400, "bad_data", `limit must be a number`},
 		{"query_exemplars", []string{"query", "up", "start", "5", "end", "1"}, 400, "bad_data", `end timestamp must not be before start timestamp`},
 		{"parse_query", []string{"query", ")"}, 400, "bad_data", `invalid parameter "query"`},
-		{"targets", nil, 404, "not_found", "there is no /api/v1/targets here"},
+		{"targets", nil, 404, "not_found", "/api/v1/targets does not exist"},
 	} {
 		got := api.get(t, c.path, c.parameters...)
 		if got.Code != c.code || got.Status != "error" || got.ErrorType != c.class || !strings.Contains(got.Error, c.err) {
@@ -115,7 +115,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestMethods asks by POST, and by methods that are not answered.
+// TestMethods sends POST requests, and requests with methods that are not allowed.
 func TestMethods(t *testing.T) {
 	w := newWorld(t, "shop")
 	api := w.api(t)
@@ -141,7 +141,7 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-// TestWarningsAndInfos asks for what PromQL has remarks on.
+// TestWarningsAndInfos sends queries that PromQL annotates.
 func TestWarningsAndInfos(t *testing.T) {
 	w := newWorld(t, "shop", "bot")
 	w.fill(t, firstDay, 3)
@@ -191,7 +191,7 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// TestParseQuery asks for the tree of an expression with a node of each kind.
+// TestParseQuery requests the tree of an expression with a node of each kind.
 func TestParseQuery(t *testing.T) {
 	api := newWorld(t).api(t)
 	const expression = `-(topk by (a) (2, rate(x{b!~"c"}[5m] offset 1h)) + on (a) group_left (z) max_over_time(y[1h:5m] @ end())) > bool 1.5 and label_replace(n, "a", "b", "c", "d")`
@@ -207,7 +207,7 @@ func TestParseQuery(t *testing.T) {
 	}
 }
 
-// TestCompression asks for a response in gzip.
+// TestCompression requests a response in gzip.
 func TestCompression(t *testing.T) {
 	w := newWorld(t, "shop")
 	w.fill(t, firstDay, 3)
@@ -225,7 +225,7 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-// TestNamesThatAreNotUTF8 shows an account all the same.
+// TestNamesThatAreNotUTF8 shows such an account nevertheless.
 func TestNamesThatAreNotUTF8(t *testing.T) {
 	w := newWorld(t, "sh\xffop")
 	got := w.api(t).get(t, "query", "query", "weixin_account_info", "time", seconds(w.now))

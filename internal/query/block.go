@@ -17,7 +17,7 @@ type block struct {
 	columns [history.FigureCount]column
 }
 
-// blockDays returns how many days a block covers: about as many figures for each of the two calls.
+// blockDays returns how many days a block covers.
 func blockDays(api datacube.API) datacube.Date {
 	if api == datacube.Hourly {
 		return 8
@@ -99,7 +99,7 @@ func (b *blockBuilder) build() *block {
 	return built
 }
 
-// column holds integers in as many bytes as the largest of them needs. One of the slices has them.
+// column holds integers in the narrowest type that fits all of them: one of the slices is used.
 type column struct {
 	small  []uint8
 	medium []uint16

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// cacheSize bounds the memory of all blocks that are kept, in bytes.
+	// cacheSize limits the memory of the cached blocks, in bytes.
 	cacheSize = 64 << 20
 	// readAhead is how many blocks are read from the source at a time.
 	readAhead = 48
@@ -18,14 +18,13 @@ const (
 	readersAtOnce = 2
 )
 
-// cache keeps the blocks that were used last. A block is dropped when anything is saved about its
-// account.
+// cache keeps the most recently used blocks. A block is dropped when anything is saved about its account.
 type cache struct {
 	source  Source
 	readers chan struct{} // bounds reading at a time
 
 	mu     sync.Mutex
-	mark   store.Mark // up to which the blocks are right
+	mark   store.Mark // up to which the blocks are up to date
 	blocks map[blockKey]*list.Element
 	byUse  *list.List // of *cached, the latest used first
 	size   int
@@ -50,7 +49,7 @@ func newCache(source Source) *cache {
 	}
 }
 
-// read runs work in one of the turns for reading from the source.
+// read runs work that reads from the source; only a few of these run at a time.
 func (c *cache) read(ctx context.Context, work func() error) error {
 	select {
 	case c.readers <- struct{}{}:
@@ -61,8 +60,7 @@ func (c *cache) read(ctx context.Context, work func() error) error {
 	return work()
 }
 
-// update drops the blocks of all accounts about which something was saved, so that a query that begins
-// now has what was saved before.
+// update drops the blocks of all accounts about which something was saved, so that a query that starts now sees it.
 func (c *cache) update(ctx context.Context) error {
 	c.mu.Lock()
 	mark := c.mark
@@ -99,7 +97,7 @@ func (c *cache) update(ctx context.Context) error {
 	return nil
 }
 
-// clear drops all blocks, and those that are being read will not be kept. The caller holds the lock.
+// clear drops all blocks; those that are being read at the moment will not be cached. The caller holds the lock.
 func (c *cache) clear() {
 	c.blocks = make(map[blockKey]*list.Element)
 	c.byUse.Init()
@@ -114,7 +112,7 @@ func (c *cache) drop(element *list.Element) {
 	}
 }
 
-// get returns a block if it is kept.
+// get returns a block if it is cached.
 func (c *cache) get(key blockKey) (*block, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,7 +132,7 @@ func (c *cache) has(key blockKey) bool {
 	return ok
 }
 
-// put keeps a block that was read while the mark was the one given, unless its account may have changed since.
+// put caches a block that was read when the mark was the given one, unless its account may have changed since.
 func (c *cache) put(key blockKey, b *block, mark store.Mark) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,15 +147,15 @@ func (c *cache) put(key blockKey, b *block, mark store.Mark) {
 	}
 }
 
-// span is what a query goes through: blocks of accounts.
+// span is the blocks that a query reads: a range of numbers for each of the accounts.
 type span struct {
 	api         datacube.API
 	accounts    []*Account
 	first, last int32
 }
 
-// block returns one of the blocks of the span, that of the account with the index i. If it is not kept, it
-// reads the blocks that the query is going to ask for next, too.
+// block returns a block of the span, for the account with the index i. If it is not cached, the blocks that the query needs
+// next are read with it.
 func (c *cache) block(ctx context.Context, s *span, i int, number int32) (*block, error) {
 	key := blockKey{s.accounts[i].AppID, s.api, number}
 	if b, ok := c.get(key); ok {

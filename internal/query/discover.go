@@ -31,11 +31,11 @@ func (a *API) series(ctx context.Context, r *request) (answer, error) {
 		return answer{}, errorAbout("match[]", err)
 	}
 	q := a.storage.newQuerier(start.UnixMilli(), end.UnixMilli())
-	turn, err := a.enterSeries(ctx, q, sets)
+	permit, err := a.acquireSeries(ctx, q, sets)
 	if err != nil {
 		return answer{}, err
 	}
-	given := answer{release: turn.leave}
+	given := answer{release: permit.release}
 	hints := &storage.SelectHints{Start: q.mint, End: q.maxt, Func: "series"}
 	selected := make([]storage.SeriesSet, len(sets))
 	for i, set := range sets {
@@ -60,8 +60,8 @@ func (a *API) series(ctx context.Context, r *request) (answer, error) {
 	return given, nil
 }
 
-// enterSeries is enter for what needs no samples.
-func (a *API) enterSeries(ctx context.Context, q *querier, sets [][]*labels.Matcher) (*turn, error) {
+// acquireSeries is acquire for requests that need no samples.
+func (a *API) acquireSeries(ctx context.Context, q *querier, sets [][]*labels.Matcher) (*permit, error) {
 	var c cost
 	for _, set := range sets {
 		c.add(q.count(set), 0, 0)
@@ -70,7 +70,7 @@ func (a *API) enterSeries(ctx context.Context, q *querier, sets [][]*labels.Matc
 	if err != nil {
 		return nil, err
 	}
-	return a.limiter.enter(ctx, estimate)
+	return a.limiter.acquire(ctx, estimate)
 }
 
 func storageError(err error) error {
@@ -120,11 +120,11 @@ func (a *API) labels(ctx context.Context, r *request, find func(*querier, []*lab
 	if len(sets) == 0 {
 		sets = [][]*labels.Matcher{nil}
 	}
-	turn, err := a.limiter.enter(ctx, estimate{})
+	permit, err := a.limiter.acquire(ctx, estimate{})
 	if err != nil {
 		return answer{}, err
 	}
-	defer turn.leave()
+	defer permit.release()
 	q := a.storage.newQuerier(start.UnixMilli(), end.UnixMilli())
 	all := []string{}
 	for _, set := range sets {

@@ -20,7 +20,7 @@ const (
 	notFound      errorType = "not_found"
 )
 
-// statusClientClosed is not a standard code: the client has gone, as Prometheus and nginx report it.
+// statusClientClosed is the non-standard code that Prometheus and nginx use when the client closed the connection.
 const statusClientClosed = 499
 
 func (t errorType) status() int {
@@ -52,7 +52,7 @@ func (e *apiError) Error() string { return e.err.Error() }
 
 func (e *apiError) Unwrap() error { return e.err }
 
-// classify returns the error with the class that Prometheus gives to it.
+// classify returns the error with the class that Prometheus would give it.
 func classify(err error) *apiError {
 	if classified, ok := errors.AsType[*apiError](err); ok {
 		return classified

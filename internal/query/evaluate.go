@@ -66,7 +66,7 @@ func (a *API) evaluate(ctx context.Context, r *request, start, end time.Time, st
 	if err != nil {
 		return answer{}, err
 	}
-	turn, err := a.enter(ctx, expr, start, end, step)
+	permit, err := a.acquire(ctx, expr, start, end, step)
 	if err != nil {
 		return answer{}, err
 	}
@@ -78,12 +78,12 @@ func (a *API) evaluate(ctx context.Context, r *request, start, end time.Time, st
 		query, err = a.engine.NewRangeQuery(ctx, a.storage, options, r.FormValue("query"), start, end, step)
 	}
 	if err != nil {
-		turn.leave()
+		permit.release()
 		return answer{}, errorAbout("query", err)
 	}
-	given := answer{release: func() { query.Close(); turn.leave() }}
+	given := answer{release: func() { query.Close(); permit.release() }}
 	result := query.Exec(ctx)
-	turn.executed()
+	permit.executed()
 	if result.Err != nil {
 		return given, a.queryError(ctx, result.Err)
 	}
@@ -122,8 +122,8 @@ func (a *API) expression(r *request) (parser.Expr, error) {
 	return expr, nil
 }
 
-// enter waits until the query may run, and refuses one that has too many series.
-func (a *API) enter(ctx context.Context, expr parser.Expr, start, end time.Time, step time.Duration) (*turn, error) {
+// acquire waits until a query may be executed, and rejects one with too many series.
+func (a *API) acquire(ctx context.Context, expr parser.Expr, start, end time.Time, step time.Duration) (*permit, error) {
 	steps := int64(1)
 	if step > 0 {
 		steps += int64(end.Sub(start) / step)
@@ -134,7 +134,7 @@ func (a *API) enter(ctx context.Context, expr parser.Expr, start, end time.Time,
 	if err != nil {
 		return nil, err
 	}
-	return a.limiter.enter(ctx, estimate)
+	return a.limiter.acquire(ctx, estimate)
 }
 
 // truncate returns the first series of a result, and whether there are more.

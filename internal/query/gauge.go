@@ -14,7 +14,7 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// snapshot returns the account as nothing is known of it.
+// snapshot returns the account without any figures.
 func (a *Account) snapshot() *snapshot.Account {
 	return &snapshot.Account{Name: a.Name, AppID: a.AppID}
 }
@@ -48,9 +48,8 @@ func segmentsOf(ctx context.Context, c *cache, api datacube.API, appID string, m
 	return segments, err
 }
 
-// gaugeIterator goes through a gauge as it stood at each moment: a sample when its value may have changed and
-// one at each full minute. Where a gauge was absent while the day before had one, it ends with a
-// stale marker.
+// gaugeIterator iterates over a gauge as it stood at each moment: it has a sample whenever another day became the latest one,
+// and one at each full minute. When the gauge becomes absent, it has a stale marker.
 type gaugeIterator struct {
 	floats
 
@@ -166,7 +165,7 @@ func (it *gaugeIterator) value(i int) (gaugeValue, error) {
 	return it.values[i], nil
 }
 
-// show lets the account have the day as its latest one.
+// show makes a day the latest one of the account.
 func show(a *snapshot.Account, api datacube.API, date datacube.Date, figures []datacube.Figures) {
 	if api == datacube.Daily {
 		a.Daily = &datacube.Day{Date: date, Figures: figures[0]}

@@ -16,15 +16,15 @@ import (
 // seriesCost is the memory of a series without its samples, in samples of 16 bytes.
 const seriesCost = 24
 
-// errQueued means that the time of a query was over before its turn came.
+// errQueued means that a query timed out before it could start.
 var errQueued = errors.New("query timed out while it waited for other queries")
 
-// largeRead is from how many samples on that a query reads it counts as large: about half a second of work.
+// largeRead is the number of samples read from which a query counts as large: about half a second of work.
 const largeRead = 500_000
 
-// limiter limits how many queries are executed at a time, and how many samples they have in memory together: as many as
-// one query may have. A query is let in by its estimate. Large ones leave a processor to scrapes, the
-// refresh and other queries.
+// limiter limits the number of concurrent queries and the samples that they have in memory, by an estimate for each. The
+// limit of samples is the same for all queries together as for one. Large queries leave one processor to scrapes,
+// the refresh and other queries.
 type limiter struct {
 	large   *semaphore.Weighted
 	queries *semaphore.Weighted
@@ -41,17 +41,17 @@ func newLimiter(queries, samples int) *limiter {
 	}
 }
 
-// turn is the permission to execute a query. It ends with leave.
-type turn struct {
+// permit allows a query to be executed until release is called.
+type permit struct {
 	limiter *limiter
 	large   bool
 	weight  int64
 }
 
-// enter waits for a turn. An estimate above the limit counts as the limit: the engine refuses the query when it comes
-// to that. The order in which things are waited for lets small queries pass large ones.
-func (l *limiter) enter(ctx context.Context, e estimate) (*turn, error) {
-	t := &turn{limiter: l, large: e.read >= largeRead, weight: min(max(e.samples, 1), l.max)}
+// acquire waits for a permit. An estimate above the limit counts as the limit, since the engine refuses a query that
+// exceeds it. The order of the semaphores lets small queries overtake large ones.
+func (l *limiter) acquire(ctx context.Context, e estimate) (*permit, error) {
+	t := &permit{limiter: l, large: e.read >= largeRead, weight: min(max(e.samples, 1), l.max)}
 	if t.large {
 		if err := l.large.Acquire(ctx, 1); err != nil {
 			return nil, queued(err)
@@ -69,18 +69,19 @@ func (l *limiter) enter(ctx context.Context, e estimate) (*turn, error) {
 	return t, nil
 }
 
-// executed lets the next large query begin: what is left is to send the result.
-func (t *turn) executed() {
-	if t.large {
-		t.large = false
-		t.limiter.large.Release(1)
+// executed lets the next large query start: only the result remains to be sent.
+func (p *permit) executed() {
+	if p.large {
+		p.large = false
+		p.limiter.large.Release(1)
 	}
 }
 
-func (t *turn) leave() {
-	t.executed()
-	t.limiter.samples.Release(t.weight)
-	t.limiter.queries.Release(1)
+// release returns the permit.
+func (p *permit) release() {
+	p.executed()
+	p.limiter.samples.Release(p.weight)
+	p.limiter.queries.Release(1)
 }
 
 func queued(err error) error {
@@ -90,7 +91,7 @@ func queued(err error) error {
 	return err
 }
 
-// tooManySeriesError refuses a query before anything is read for it.
+// tooManySeriesError rejects a query before anything is read for it.
 type tooManySeriesError struct{ series, limit int64 }
 
 func (e *tooManySeriesError) Error() string {
@@ -126,8 +127,8 @@ type estimator struct {
 	cost    cost
 }
 
-// expression adds the cost of an expression that is evaluated that many times within a time. An operator has
-// the results of its operands and its own in memory, which is not larger than theirs together.
+// expression adds the cost of an expression that is evaluated for that many steps within a duration. An operator has
+// the results of its operands in memory and its own, which is at most as large as theirs together.
 func (e *estimator) expression(node parser.Node, steps int64, within time.Duration) {
 	const results = 2
 	switch n := node.(type) {

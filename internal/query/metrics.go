@@ -105,7 +105,7 @@ func (m *metric) hasLabel(name string) bool {
 	}
 }
 
-// own returns the value of an account's own label, and of a label of the series with the number i.
+// value returns the value of a label of the account's series with the number i.
 func (m *metric) value(a *Account, i int, label string) string {
 	switch label {
 	case model.MetricNameLabel:

@@ -29,7 +29,7 @@ const (
 	sampleSize = 4
 )
 
-// read answers remote read.
+// read responds to remote read requests.
 func (a *API) read(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), a.limits.Timeout)
 	defer cancel()
@@ -48,7 +48,7 @@ func (a *API) read(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	leave, err := a.enterReads(ctx, reads, streamed)
+	release, err := a.acquireReads(ctx, reads, streamed)
 	if err != nil {
 		refused := classify(err)
 		status := refused.class.status()
@@ -58,7 +58,7 @@ func (a *API) read(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), status)
 		return
 	}
-	defer leave()
+	defer release()
 	if streamed {
 		a.stream(ctx, w, reads)
 		return
@@ -168,8 +168,8 @@ func matchersOf(wire []*prompb.LabelMatcher) ([]*labels.Matcher, error) {
 	return matchers, nil
 }
 
-// enterReads waits for a turn, unless nothing here matches: a Prometheus may ask for every name that it queries.
-func (a *API) enterReads(ctx context.Context, reads []oneRead, streamed bool) (leave func(), err error) { //nolint:nonamedreturns // says what is returned
+// acquireReads waits for a permit unless nothing matches: a Prometheus may request every name that it queries.
+func (a *API) acquireReads(ctx context.Context, reads []oneRead, streamed bool) (release func(), err error) { //nolint:nonamedreturns // says what is returned
 	var c cost
 	for _, read := range reads {
 		series := read.querier.count(read.matchers)
@@ -189,14 +189,14 @@ func (a *API) enterReads(ctx context.Context, reads []oneRead, streamed bool) (l
 	if streamed {
 		estimate.samples = 1 // series and samples are made one after the other
 	}
-	turn, err := a.limiter.enter(ctx, estimate)
+	permit, err := a.limiter.acquire(ctx, estimate)
 	if err != nil {
 		return nil, err
 	}
-	return turn.leave, nil
+	return permit.release, nil
 }
 
-// samplesOfSeries returns an upper bound of the samples of a series.
+// samplesOfSeries returns an upper bound for the number of samples of a series.
 func (r *oneRead) samplesOfSeries() int64 {
 	mint, maxt := r.querier.mint, r.querier.maxt
 	if r.hints != nil {
@@ -211,7 +211,7 @@ func (r *oneRead) samplesOfSeries() int64 {
 	return most
 }
 
-// samples answers with all samples in one message.
+// samples responds with all samples in one message.
 func (a *API) samples(ctx context.Context, w http.ResponseWriter, reads []oneRead) {
 	response := prompb.ReadResponse{Results: make([]*prompb.QueryResult, len(reads))}
 	left := a.limits.MaxSamples / sampleSize
@@ -267,7 +267,7 @@ func readSamples(set storage.SeriesSet, left *int) (*prompb.QueryResult, error) 
 	return result, set.Err()
 }
 
-// stream answers with chunks, in frames of bounded size.
+// stream responds with chunks, in frames of limited size.
 func (a *API) stream(ctx context.Context, w http.ResponseWriter, reads []oneRead) {
 	w.Header().Set("Content-Type", "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse")
 	out := &frames{w: w}

@@ -47,7 +47,7 @@ func (f *floats) end(err error) chunkenc.ValueType {
 	return chunkenc.ValNone
 }
 
-// historyIterator goes through the hours or days of an account. Blocks are read when it comes to them.
+// historyIterator iterates over the hours or days of an account. Blocks are read when they are reached.
 type historyIterator struct {
 	floats
 

@@ -17,16 +17,15 @@ import (
 	"weixin_exporter/weixin/datacube"
 )
 
-// StorageOptions are the parts behind a Storage.
+// StorageOptions are the options of a Storage.
 type StorageOptions struct {
 	Source Source
-	// Accounts returns the accounts whose series there are. The slice is not changed.
+	// Accounts returns the accounts that have series. The slice is not changed.
 	Accounts func() []Account
 	Now      func() time.Time
 }
 
-// Storage is the store as Prometheus' query engine sees it. It keeps what was read last in memory, up to a
-// bound.
+// Storage adapts the store to Prometheus' query engine. It caches what was read last, up to a limit.
 type Storage struct {
 	o       StorageOptions
 	metrics []*metric
@@ -46,8 +45,7 @@ func (s *Storage) Forget() {
 	s.cache.clear()
 }
 
-// Querier implements storage.Queryable. What is saved later than the first use of the querier may be missing
-// in what it returns, nothing else.
+// Querier implements storage.Queryable. The querier sees everything that was saved before it is first used.
 func (s *Storage) Querier(mint, maxt int64) (storage.Querier, error) {
 	return s.newQuerier(mint, maxt), nil
 }
