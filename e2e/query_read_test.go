@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -215,5 +216,48 @@ func TestPromtoolQueries(t *testing.T) {
 		if err != nil || strings.Count(text, "\n")+1 < c.lines || !strings.Contains(text, c.part) {
 			t.Errorf("promtool query %q: %v: %s", c.args, err, text)
 		}
+	}
+}
+
+// vmctl copies the history into a VictoriaMetrics by remote read, in both forms of the response.
+func TestVmctlReadsRemotely(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("VMCTL") == "" {
+		t.Skip("this test needs a vmctl with the command remote-read, 1.89 or later; name it with $VMCTL")
+	}
+	vmctl := program(t, "VMCTL", "vmctl")
+	w := newQueryWorld(t)
+	x := serve(t, w.config)
+	x.waitReady(t)
+	midnight := datacube.DateOf(w.now).Start()
+	from := midnight.AddDate(0, 0, -60)
+	for name, args := range map[string][]string{"samples": nil, "chunks": {"--remote-read-use-stream"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vm := victoriaMetrics(t)
+			args := append([]string{
+				"remote-read", "-s", "--disable-progress-bar", "--remote-read-src-addr=" + x.base.String(), "--remote-read-step-interval=month",
+				"--remote-read-filter-time-start=" + from.Format(time.RFC3339), "--remote-read-filter-time-end=" + midnight.Add(time.Hour).Format(time.RFC3339),
+				"--remote-read-filter-label=__name__", "--remote-read-filter-label-value=weixin_history_.+", "--vm-addr=" + vm.base.String(),
+			}, args...)
+			if out, err := exec.CommandContext(t.Context(), vmctl, args...).CombinedOutput(); err != nil {
+				t.Fatalf("vmctl: %v\n%s", err, out)
+			}
+			want := map[string]float64{}
+			for _, r := range w.names {
+				for _, d := range w.days[r] {
+					if end := d.date.End(); end.After(from) && d.api == datacube.Daily {
+						want[r] += float64(d.hours[0].Callbacks)
+					}
+				}
+			}
+			eventually(t, "what vmctl has copied", func() error {
+				got := prometheus{vm.web}.byAccount(t, fmt.Sprintf("sum_over_time(weixin_history_daily_callbacks[60d] @ %d)", midnight.Unix()))
+				if !maps.Equal(got, want) {
+					return fmt.Errorf("%v, want %v", got, want)
+				}
+				return nil
+			})
+		})
 	}
 }
