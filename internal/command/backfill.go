@@ -62,7 +62,7 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	if err != nil {
 		return config.Abridged(err)
 	}
-	if cfg.Store.Path == "" {
+	if cfg.Store.InMemory() {
 		return i18n.Errorf("backfill.no_store", c.ConfigFile)
 	}
 	refreshConfig, err := exporter.RefreshConfig(cfg, env.Now)
@@ -97,7 +97,7 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 		Store: db, Changes: db, Logger: logger, Now: env.Now, Progress: progress,
 	})
 	err = c.carryOut(ctx, env, b, fill, progress, cfg.Weixin.RequestsPerSecond)
-	if closed := db.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
+	if closed := db.Close(); closed != nil {
 		err = errors.Join(err, fmt.Errorf("closing the store: %w", closed))
 	}
 	return err

@@ -13,7 +13,7 @@ import (
 	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/files"
 	"weixin_exporter/internal/i18n"
-	"weixin_exporter/internal/store/sqlite"
+	"weixin_exporter/internal/store/engine"
 )
 
 // BackupOptions are the options of the command store backup.
@@ -38,19 +38,18 @@ func Backup(ctx context.Context, env Env, o BackupOptions) error {
 	if err != nil {
 		return config.Abridged(err)
 	}
-	path := cfg.Store.Path
-	if path == "" {
+	if cfg.Store.InMemory() {
 		return i18n.Errorf("backup.no_store", configFile)
 	}
-	if taken := sameAs(output, configFile, path, path+"-wal", path+"-shm", path+".lock"); taken != "" {
+	if taken := sameAs(output, append([]string{configFile}, engine.Files(cfg.Store)...)...); taken != "" {
 		return fmt.Errorf("%s: %w: that is %s itself; name another file", output, exporter.ErrUsage, taken)
 	}
-	db, err := sqlite.OpenReadOnly(ctx, path, sqlite.Options{})
+	db, err := engine.OpenBackup(ctx, cfg.Store)
 	if err != nil {
 		return err
 	}
 	err = files.Replace(output, func(file *os.File) error { return db.Backup(ctx, file.Name()) })
-	if closed := db.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
+	if closed := db.Close(); closed != nil && err == nil {
 		err = fmt.Errorf("closing the store: %w", closed)
 	}
 	switch {
@@ -64,6 +63,6 @@ func Backup(ctx context.Context, env Env, o BackupOptions) error {
 	if err != nil {
 		return i18n.Errorf("backup.failed", output, err)
 	}
-	_, err = fmt.Fprintf(env.Stdout, "%s\n", env.Texts.Text("backup.done", output, path, written.Size()))
+	_, err = fmt.Fprintf(env.Stdout, "%s\n", env.Texts.Text("backup.done", output, cfg.Store.Place(), written.Size()))
 	return err
 }

@@ -136,7 +136,7 @@ func (c *CheckOptions) surroundings(ctx context.Context, cfg *config.Config) fin
 	}
 	if cfg != nil {
 		if err := engine.Examine(ctx, cfg.Store); err != nil {
-			found.faults = append(found.faults, i18n.Errorf("check.store", c.ConfigFile, err))
+			found.faults = append(found.faults, i18n.Errorf("check.store", c.ConfigFile, cfg.Store.Key(), err))
 		}
 	}
 	return found

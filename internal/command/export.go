@@ -75,10 +75,10 @@ func Export(ctx context.Context, env Env, e ExportOptions) error {
 	if e.Since > e.Until {
 		return fmt.Errorf("--since=%v: %w: it is after --until=%v", e.Since, exporter.ErrUsage, e.Until)
 	}
-	if cfg.Store.Path == "" {
+	if cfg.Store.InMemory() {
 		return i18n.Errorf("export.no_store", e.ConfigFile)
 	}
-	if err := e.spare(e.ConfigFile, cfg.Store.Path, cfg.Store.Path+"-wal", cfg.Store.Path+"-shm"); err != nil {
+	if err := e.spare(append([]string{e.ConfigFile}, engine.Files(cfg.Store)...)...); err != nil {
 		return err
 	}
 	err = e.export(ctx, env, cfg)
@@ -133,9 +133,9 @@ func (e *ExportOptions) export(ctx context.Context, env Env, cfg *config.Config)
 		if err != nil {
 			return err
 		}
-		return e.write(ctx, env, cfg.Store.Path, figures.Incomplete, export.Job{Source: figures, Accounts: accounts, Since: e.Since, Until: e.Until})
+		return e.write(ctx, env, engine.Files(cfg.Store), figures.Incomplete, export.Job{Source: figures, Accounts: accounts, Since: e.Since, Until: e.Until})
 	})
-	if closed := db.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
+	if closed := db.Close(); closed != nil && err == nil {
 		err = fmt.Errorf("closing the store: %w", closed)
 	}
 	return err
@@ -193,7 +193,7 @@ func note(env Env, appIDs []string) {
 }
 
 // write writes what can be read. incomplete returns an error afterwards if that was not everything.
-func (e *ExportOptions) write(ctx context.Context, env Env, storePath string, incomplete func() error, job export.Job) error {
+func (e *ExportOptions) write(ctx context.Context, env Env, storeFiles []string, incomplete func() error, job export.Job) error {
 	format := map[string]func(io.Writer, export.Job) error{
 		"openmetrics": export.OpenMetrics, "csv": export.CSV, "ndjson": export.NDJSON,
 	}[e.Format]
@@ -204,7 +204,7 @@ func (e *ExportOptions) write(ctx context.Context, env Env, storePath string, in
 		job.Periods = []datacube.API{datacube.Hourly}
 	}
 	if e.Output == "" || e.Output == "-" {
-		job.Spool = spoolBeside(storePath)
+		job.Spool = spoolBeside(storeFiles)
 		err := format(stoppable{ctx, env.Stdout}, job)
 		switch {
 		case errors.Is(err, syscall.ENOSPC) && !job.Spool.Off:
@@ -236,12 +236,15 @@ func (e *ExportOptions) write(ctx context.Context, env Env, storePath string, in
 }
 
 // spoolBeside returns where to keep data until it can be written to standard output: in TMPDIR if that is set,
-// or else in the folder of the store, since an image may lack a folder for temporary files; or nowhere if
+// or else in the folder of the store if it is a file, since an image may lack a folder for temporary files; or nowhere if
 // neither can be written to. Nothing is written to standard output before everything has been read.
-func spoolBeside(path string) export.Spool {
-	folders := []string{filepath.Dir(path), os.TempDir()}
-	if os.Getenv("TMPDIR") != "" {
-		folders = []string{os.TempDir(), filepath.Dir(path)}
+func spoolBeside(files []string) export.Spool {
+	folders := []string{os.TempDir()}
+	if len(files) > 0 {
+		folders = append(folders, filepath.Dir(files[0]))
+		if os.Getenv("TMPDIR") == "" {
+			slices.Reverse(folders)
+		}
 	}
 	for _, folder := range folders {
 		file, err := os.CreateTemp(folder, ".weixin_exporter.spool-*")

@@ -53,8 +53,7 @@ func Resend(ctx context.Context, env Env, r ResendOptions) error {
 	if r.Since > r.Until {
 		return fmt.Errorf("--since=%v: %w: it is after the last day, %v", r.Since, exporter.ErrUsage, r.Until)
 	}
-	path := cfg.Store.Path
-	if path == "" {
+	if cfg.Store.InMemory() {
 		return i18n.Errorf("resend.no_store", r.ConfigFile)
 	}
 	endpoints, err := r.endpoints(cfg)
@@ -65,15 +64,17 @@ func Resend(ctx context.Context, env Env, r ResendOptions) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(path); err != nil {
-		return i18n.Errorf("resend.no_file", path, files.Cause(err))
+	if parts := engine.Files(cfg.Store); len(parts) > 0 {
+		if _, err := os.Stat(parts[0]); err != nil {
+			return i18n.Errorf("resend.no_file", parts[0], files.Cause(err))
+		}
 	}
 	known, err := engine.Open(ctx, cfg.Store, 0)
 	if err != nil {
 		return err
 	}
 	err = r.note(ctx, env, known, endpoints, appIDs)
-	if closed := known.Close(); closed != nil && err == nil { //nolint:contextcheck // the store outlives the context
+	if closed := known.Close(); closed != nil && err == nil {
 		err = fmt.Errorf("closing the store: %w", closed)
 	}
 	return err

@@ -19,6 +19,9 @@ func (c Config) Marshal() ([]byte, error) {
 	settings.Accounts = nil
 	rest, err := marshal(&settings, func(root *yaml.Node) {
 		maskHTTPConfig(value(value(root, "weixin"), "http_config"))
+		if !c.Store.Database().IsZero() {
+			remove(value(root, "store"), "path") // only one of the two can be given
+		}
 		if endpoints := value(root, "remote_write"); endpoints != nil {
 			for _, endpoint := range endpoints.Content {
 				maskHTTPConfig(endpoint)
@@ -174,6 +177,16 @@ func maskValues(n *yaml.Node) {
 			maskValues(child)
 		case n.Kind != yaml.MappingNode || i%2 == 1:
 			child.SetString(secret.Mask)
+		}
+	}
+}
+
+// remove removes a key from a mapping.
+func remove(n *yaml.Node, key string) {
+	for i := 0; n != nil && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			n.Content = slices.Delete(n.Content, i, i+2)
+			return
 		}
 	}
 }

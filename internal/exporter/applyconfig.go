@@ -55,8 +55,8 @@ func (x *exporter) tryReload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if former := x.current.Load(); cfg.Store.Path != former.Store.Path {
-		return fmt.Errorf("store.path cannot change from %q to %q while running: restart %s", former.Store.Path, cfg.Store.Path, Program)
+	if former := x.current.Load(); !cfg.Store.Same(former.Store) {
+		return fmt.Errorf("%s cannot change from %q to %q while running: restart %s", cfg.Store.Key(), former.Store.Place(), cfg.Store.Place(), Program)
 	}
 	clients, err := x.clients.build(cfg)
 	if err != nil {

@@ -49,7 +49,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 		return nil, err
 	}
 	x.clients = clients{now: x.Now, observe: x.observe}
-	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: publisher{latest, x.Published}, Logger: x.Logger, Now: x.Now, Believed: x.clock.TrustedNow})
+	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: publisher{latest, x.Published}, Logger: x.Logger, Now: x.Now, Believed: x.clock.TrustedNow, Held: db.Held})
 	x.reloading = newReloads()
 	x.prober = newProber(x.Now)
 	metrics, err := exposition.New(exposition.Options{

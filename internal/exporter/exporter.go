@@ -115,7 +115,7 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	level.Info(x.Logger).Log("msg", "starting "+Program, "version", version.Info(), "build", version.BuildContext())
-	db, err := engine.Serve(ctx, cfg.Store, x.Now())
+	db, err := engine.Serve(ctx, cfg.Store, x.Now)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // stopped before it began
@@ -132,8 +132,8 @@ func (x *exporter) use(ctx context.Context, cfg *config.Config, db store.Store) 
 		err = x.serve(ctx, cfg, db)
 	}
 	level.Info(x.Logger).Log("msg", "stopped")
-	x.recoverStore(ctx, db)
-	if closed := db.Close(); closed != nil { //nolint:contextcheck // the store outlives the context
+	_, _ = x.recoverStore(ctx, db) // it has logged what failed
+	if closed := db.Close(); closed != nil {
 		err = errors.Join(err, fmt.Errorf("closing the store: %w", closed))
 	}
 	return err
@@ -170,7 +170,7 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, db store.Store
 	})
 	parts.Go(func() error { return x.refresher.Run(ctx, clients.refresh) })
 	parts.Go(func() error { x.clock.Run(ctx, db); return nil })
-	parts.Go(func() error { x.keepStore(ctx, db); return nil })
+	parts.Go(func() error { return x.keepStore(ctx, db) })
 	parts.Go(func() error { x.writers.group.Run(ctx, writers.endpoints); return nil })
 	parts.Go(func() error {
 		switch err := toolkit.ListenAndServe(server.Server, x.Web.Toolkit, x.Slog); {

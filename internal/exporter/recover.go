@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,17 +19,22 @@ const (
 	hangTime = 10 * time.Second
 )
 
-// keepStore reopens a store whose file was deleted or replaced, until the context ends.
-func (x *exporter) keepStore(ctx context.Context, db store.Store) {
+// keepStore reopens a store whose file was deleted or replaced, until the context ends. It fails if another exporter
+// has taken over.
+func (x *exporter) keepStore(ctx context.Context, db store.Store) error {
 	ticker := time.NewTicker(recoverEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return
+			return nil
 		}
-		if !x.recoverStore(ctx, db) {
+		reopened, err := x.recoverStore(ctx, db)
+		if errors.Is(err, store.ErrTaken) {
+			return err
+		}
+		if !reopened {
 			continue
 		}
 		x.history.Forget()
@@ -40,7 +46,7 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) {
 
 // recoverStore reopens the store if its file was deleted or replaced, and reports whether it did. A fault
 // is logged once as long as it stays the same.
-func (x *exporter) recoverStore(ctx context.Context, db store.Store) bool {
+func (x *exporter) recoverStore(ctx context.Context, db store.Store) (bool, error) {
 	done, err := db.Recover(context.WithoutCancel(ctx))
 	fault := ""
 	if err != nil {
@@ -56,7 +62,7 @@ func (x *exporter) recoverStore(ctx context.Context, db store.Store) bool {
 	if done != "" {
 		level.Error(x.Logger).Log("msg", "the file of the store had changed; the store was reopened", "found", done)
 	}
-	return done != ""
+	return done != "", err
 }
 
 // untilDiskHangs runs work and returns its error. After the end of the context it returns without waiting

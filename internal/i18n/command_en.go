@@ -34,6 +34,7 @@ func commandEnglish() table {
 		"export.failed":     only("exporting to %[1]s: %[2]s"),
 		"export.incomplete": only("exporting to %[1]s: what could be read is in %[2]s: %[3]s"),
 
+		"backup.server":   only("the store is in a database of PostgreSQL: copy it with pg_dump --schema=weixin_exporter"),
 		"backup.no_store": only(`%[1]s: store.path is "": the exporter keeps everything in memory, so there is nothing to copy`),
 		"backup.stopped":  only("%[1]s: stopped before the copy was complete; %[2]s is as it was"),
 		"backup.failed":   only("copying the store to %[1]s: %[2]s"),

@@ -34,6 +34,7 @@ func commandChinese() table {
 		"export.failed":     only("导出到 %[1]s：%[2]s"),
 		"export.incomplete": only("导出到 %[1]s：已读出的部分在 %[2]s：%[3]s"),
 
+		"backup.server":   only("存储位于 PostgreSQL 数据库中：请用 pg_dump --schema=weixin_exporter 备份"),
 		"backup.no_store": only(`%[1]s: store.path 为 ""：数据仅保存在内存中，没有可备份的内容`),
 		"backup.stopped":  only("%[1]s: 备份未完成即被停止；%[2]s 保持原样"),
 		"backup.failed":   only("将存储备份到 %[1]s：%[2]s"),

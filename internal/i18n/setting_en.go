@@ -51,6 +51,8 @@ func settingEnglish() table {
 		"want.history":        only("a number of whole days from 1d to 4000d, such as 30d"),
 		"want.recheck_after":  only("a duration such as 24h, or 0 for never"),
 		"want.store_path":     only(`the path of a file, or "" to keep everything in memory`),
+		"want.store_url":      only("a URL of PostgreSQL such as postgres://USER:PASSWORD@HOST:5432/DATABASE"),
+		"want.store_url_file": only("the path of a file that contains a URL such as postgres://USER:PASSWORD@HOST:5432/DATABASE"),
 		"want.retention":      only("a number of whole days, such as 400d, or 0 for ever"),
 		"want.receiver_url":   only("an http or https URL with a host and no fragment, such as http://prometheus:9090/api/v1/write"),
 		"want.remote_timeout": only("a duration above 0, such as 30s"),

@@ -51,6 +51,8 @@ func settingChinese() table {
 		"want.history":        only(" 1d 至 4000d 的整天数，如 30d"),
 		"want.recheck_after":  only("时长，如 24h；0 表示不复查"),
 		"want.store_path":     only(`文件路径；"" 表示仅保存在内存中`),
+		"want.store_url":      only("PostgreSQL 的 URL，如 postgres://USER:PASSWORD@HOST:5432/DATABASE"),
+		"want.store_url_file": only("文件路径，该文件内容为 URL，如 postgres://USER:PASSWORD@HOST:5432/DATABASE"),
 		"want.retention":      only("整天数，如 400d；0 表示永久保留"),
 		"want.receiver_url":   only("含主机名、不含片段（#）的 http 或 https URL，如 http://prometheus:9090/api/v1/write"),
 		"want.remote_timeout": only("大于 0 的时长，如 30s"),

@@ -21,6 +21,9 @@ import (
 // one for each answer would cost more than the answers.
 const publishEvery = 100 * time.Millisecond
 
+// checkHeldEvery is how soon calls are made once they may be made again.
+const checkHeldEvery = 5 * time.Second
+
 // retryLoadEvery is how soon a failed load of the ledgers is retried.
 const retryLoadEvery = 10 * time.Second
 
@@ -83,6 +86,8 @@ type Options struct {
 	// Believed is the time used for what cannot be undone: removing days from the store and from the ledgers. It should
 	// not follow a clock that is temporarily wrong. nil: Now.
 	Believed func() time.Time
+	// Held reports whether calls may be made: not while another exporter may make them. nil: always.
+	Held func() bool
 }
 
 // Refresher requests what is due, stores it and publishes it.
@@ -93,6 +98,7 @@ type Refresher struct {
 	pruner    Pruner
 	publisher Publisher
 	believed  func() time.Time
+	held      func() bool
 	configs   chan reconfigure
 
 	// The fields below belong to the goroutine of Run.
@@ -135,12 +141,16 @@ func New(o Options) *Refresher {
 	if o.Believed == nil {
 		o.Believed = o.Now
 	}
+	if o.Held == nil {
+		o.Held = func() bool { return true }
+	}
 	return &Refresher{
 		engine:       newEngine[*account](reporter{o.Logger}, o.Store, o.Changes, o.Now),
 		holds:        o.Store,
 		pruner:       o.Store,
 		publisher:    o.Publisher,
 		believed:     o.Believed,
+		held:         o.Held,
 		configs:      make(chan reconfigure),
 		ready:        queue{less: byUrgency},
 		unproven:     queue{less: byUrgency},
@@ -352,6 +362,10 @@ func (r *Refresher) dispatch() {
 	r.nextSlow = time.Time{}
 	if r.storeFailing() {
 		return // until all answers are stored
+	}
+	if !r.held() {
+		r.nextSlow = now.Add(checkHeldEvery)
+		return
 	}
 	for r.ready.first() != nil || r.unproven.first() != nil {
 		r.nextSlow = r.workers.update(now, r.config)

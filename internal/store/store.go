@@ -8,6 +8,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"weixin_exporter/weixin/datacube"
@@ -27,6 +28,9 @@ type Store interface {
 	Clock
 	Deliveries
 
+	// Held reports whether this process is the one exporter that may ask Weixin for the accounts of the store. It is
+	// always true if no other exporter can use the store, and for commands.
+	Held() bool
 	// Fault returns the reason why the store cannot be used at present; nil if it can, as far as that is known
 	// without using it.
 	Fault() error
@@ -34,11 +38,16 @@ type Store interface {
 	// takes a few seconds at most.
 	CheckDisk() error
 	// Recover reopens a store whose file was deleted or replaced and describes what was found and done; "" if there
-	// was nothing to do. The caller must then read the store again. If it fails, it may be called again.
+	// was nothing to do. The caller must then read the store again. If it fails, it may be called again. An exporter
+	// calls it every 5 seconds, which also tells others that it is alive; an error that wraps ErrTaken means that
+	// another exporter has taken over, for as long as this Store is open.
 	Recover(ctx context.Context) (string, error)
 	// Close waits for reads and writes in progress, and closes the store, which must not be used afterwards.
 	Close() error
 }
+
+// ErrTaken means that another exporter has taken over the store: nothing is written any more.
+var ErrTaken = errors.New("another exporter has taken over the store")
 
 // Records are the responses of Weixin, by account, API and day.
 type Records interface {

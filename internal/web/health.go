@@ -157,6 +157,10 @@ func (v *healthView) quota(s *snapshot.Snapshot) {
 func (v *healthView) store() {
 	s := v.Status.Store
 	v.Store = []fact{{Name: v.T("health.store.engine"), Value: cmp.Or(s.Engine, dash)}}
+	if s.OnServer {
+		v.Store = append(v.Store, fact{Name: v.T("health.store.file"), Value: s.Path})
+		return
+	}
 	if s.Path == "" {
 		v.Store = append(v.Store, fact{Name: v.T("health.store.file"), Value: v.T("health.store.memory")})
 	} else {

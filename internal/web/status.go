@@ -48,8 +48,10 @@ type Calls struct {
 // StoreStatus is how the store is.
 type StoreStatus struct {
 	Engine string
-	// Path is that of the file; "" for a store in memory.
-	Path      string
+	// Path is where the store is; "" for a store in memory.
+	Path string
+	// OnServer is true if the store is not a file, so that its size and last write are not known.
+	OnServer  bool
 	Bytes     int64
 	LastWrite time.Time
 }

@@ -11,28 +11,92 @@ import (
 	"weixin_exporter/internal/store/sqlite"
 )
 
-// Serve opens the store for an exporter, and creates it or migrates its schema if necessary. It fails if the store
-// cannot be shared and another exporter uses it.
-func Serve(ctx context.Context, c config.Store, now time.Time) (store.Store, error) {
-	return sqlite.Serve(ctx, c.Path, now)
-}
-
-// Open opens the store for a command that writes to it beside an exporter. Writes wait for those of other
-// processes for busy; 0 is the default of the engine.
-func Open(ctx context.Context, c config.Store, busy time.Duration) (store.Store, error) {
-	return sqlite.Open(ctx, c.Path, sqlite.Options{BusyTimeout: busy})
-}
-
 // Reader is a store that is open for reading figures only.
 type Reader interface {
 	store.Figures
 	Close() error
 }
 
-// OpenReadOnly opens an existing store for reading figures. Nothing is created, migrated or changed.
-func OpenReadOnly(ctx context.Context, c config.Store) (Reader, error) {
-	return sqlite.OpenReadOnly(ctx, c.Path, sqlite.Options{})
+// Copier is a store that is open for a copy.
+type Copier interface {
+	// Backup writes a copy of the store as of one instant to a file.
+	Backup(ctx context.Context, path string) error
+	Close() error
 }
 
+// engine opens the stores of one engine.
+type engine interface {
+	// serve opens the store for an exporter, and creates it or migrates its schema if necessary.
+	serve(ctx context.Context, now func() time.Time) (store.Store, error)
+	// open opens the store for a command.
+	open(ctx context.Context, busy time.Duration) (store.Store, error)
+	read(ctx context.Context) (Reader, error)
+	examine(ctx context.Context) error
+	// backup opens the store for a copy into a file; it fails if that is a matter of other tools.
+	backup(ctx context.Context) (Copier, error)
+	// files are the files that the store consists of, its main file first.
+	files() []string
+	// describe returns what people need to know about the store.
+	describe() (name, place string)
+}
+
+func of(c config.Store) engine {
+	if database := c.Database(); !database.IsZero() {
+		return inDatabase{database}
+	}
+	return inFile(c.Path)
+}
+
+// Serve opens the store for an exporter, and creates it or migrates its schema if necessary. It fails if another
+// exporter uses it.
+func Serve(ctx context.Context, c config.Store, now func() time.Time) (store.Store, error) {
+	return of(c).serve(ctx, now)
+}
+
+// Open opens the store for a command that writes to it beside an exporter. Writes wait for those of other
+// processes for busy; 0 is the default of the engine.
+func Open(ctx context.Context, c config.Store, busy time.Duration) (store.Store, error) {
+	return of(c).open(ctx, busy)
+}
+
+// OpenReadOnly opens an existing store for reading figures. Nothing is created, migrated or changed.
+func OpenReadOnly(ctx context.Context, c config.Store) (Reader, error) { return of(c).read(ctx) }
+
+// OpenBackup opens an existing store for a copy into a file. It fails if the store is copied by other tools.
+func OpenBackup(ctx context.Context, c config.Store) (Copier, error) { return of(c).backup(ctx) }
+
 // Examine fails if Serve would fail, as far as that can be found out without changing anything.
-func Examine(ctx context.Context, c config.Store) error { return sqlite.Examine(ctx, c.Path) }
+func Examine(ctx context.Context, c config.Store) error { return of(c).examine(ctx) }
+
+// Files returns the files that the store consists of, its main file first; none if it is in memory or on a server.
+func Files(c config.Store) []string { return of(c).files() }
+
+// inFile is the engine of a store in a file, or in memory if the path is "".
+type inFile string
+
+func (f inFile) serve(ctx context.Context, now func() time.Time) (store.Store, error) {
+	return sqlite.Serve(ctx, string(f), now())
+}
+
+func (f inFile) open(ctx context.Context, busy time.Duration) (store.Store, error) {
+	return sqlite.Open(ctx, string(f), sqlite.Options{BusyTimeout: busy})
+}
+
+func (f inFile) read(ctx context.Context) (Reader, error) {
+	return sqlite.OpenReadOnly(ctx, string(f), sqlite.Options{})
+}
+
+func (f inFile) backup(ctx context.Context) (Copier, error) {
+	return sqlite.OpenReadOnly(ctx, string(f), sqlite.Options{})
+}
+
+func (f inFile) examine(ctx context.Context) error { return sqlite.Examine(ctx, string(f)) }
+
+func (f inFile) files() []string {
+	if f == "" {
+		return nil
+	}
+	return []string{string(f), string(f) + "-wal", string(f) + "-shm", string(f) + ".lock"}
+}
+
+func (f inFile) describe() (string, string) { return "SQLite", string(f) }

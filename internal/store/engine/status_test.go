@@ -8,6 +8,7 @@ import (
 
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/store/engine"
+	"weixin_exporter/weixin/secret"
 )
 
 func TestStatusOf(t *testing.T) {
@@ -27,7 +28,11 @@ func TestStatusOf(t *testing.T) {
 	if s := engine.StatusOf(config.Store{Path: path}); s.Bytes != 2000 || !s.LastWrite.Equal(written) {
 		t.Errorf("%+v", s)
 	}
-	if s := engine.StatusOf(config.Store{}); s.Place != "" || s.Engine != "SQLite" {
+	server := config.Store{URL: secret.NewURL("postgres://user:sim-secret-0@db/x")}
+	if s := engine.StatusOf(server); s.Engine != "PostgreSQL" || !s.OnServer || s.Place != "postgres://<secret>@db/x" {
+		t.Errorf("in a database: %+v", s)
+	}
+	if s := engine.StatusOf(config.Store{}); s.OnServer || s.Place != "" || s.Engine != "SQLite" {
 		t.Errorf("in memory: %+v", s)
 	}
 }

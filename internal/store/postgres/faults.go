@@ -62,6 +62,8 @@ func code(err error) (string, string) {
 func kindOf(err error) store.Kind {
 	code, class := code(err)
 	switch {
+	case errors.Is(err, store.ErrTaken):
+		return store.Locked
 	case code == "":
 		if isUnreachable(err) {
 			return store.Unreachable

@@ -361,7 +361,7 @@ func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time
 		appIDs[i], marks[i], dates[i] = pending[i].AppID, int64(done.Position.Mark), int32(done.Position.Date)
 		resentMarks[i], resentDates[i] = int64(done.Resent.Mark), int32(done.Resent.UpTo)
 	}
-	err := s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.updating(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var batch pgx.Batch
 		batch.Queue(`
 			INSERT INTO weixin_exporter.delivery (endpoint, account, mark, date, sent_at)

@@ -50,6 +50,8 @@ type Store struct {
 	pool *pgxpool.Pool
 	name string
 	busy time.Duration
+	// lease is that of the exporter; nil for a command.
+	lease *lease
 	// own is the number of marks that this Store has made.
 	own atomic.Int64
 	// fault is the failure of the latest access if the database could not be reached, or nil.
@@ -64,7 +66,7 @@ func Open(ctx context.Context, url secret.URL, o Options) (*Store, error) {
 	}
 	if err := s.migrate(ctx); err != nil {
 		err = s.failed(ctx, "open", err)
-		_ = s.Close() // the first error matters
+		_ = s.Close() //nolint:contextcheck // Close has its own time; the first error matters
 		return nil, err
 	}
 	return s, nil
@@ -78,7 +80,7 @@ func OpenReadOnly(ctx context.Context, url secret.URL, o Options) (*Store, error
 	}
 	if err := s.examine(ctx, false); err != nil {
 		err = s.failed(ctx, "open for reading", err)
-		_ = s.Close() // the first error matters
+		_ = s.Close() //nolint:contextcheck // Close has its own time; the first error matters
 		return nil, err
 	}
 	return s, nil
@@ -90,7 +92,7 @@ func Examine(ctx context.Context, url secret.URL) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.Close() }() // it only read
+	defer func() { _ = s.Close() }() //nolint:contextcheck // as above; it only read
 	if err := s.examine(ctx, true); err != nil {
 		return s.failed(ctx, "open", err)
 	}
@@ -156,8 +158,12 @@ func name(c *pgx.ConnConfig) string {
 
 // Close implements store.Store.
 func (s *Store) Close() error {
+	var err error
+	if s.lease != nil {
+		err = s.giveBack()
+	}
 	s.pool.Close()
-	return nil
+	return err
 }
 
 // Fault implements store.Store: it is the failure of the latest access, if the database could not be reached.
@@ -172,14 +178,17 @@ func (s *Store) Fault() error {
 func (*Store) CheckDisk() error { return nil }
 
 // Recover implements store.Store. Connections are made again as they are needed, so it only checks whether that
-// succeeds.
+// succeeds, and renews the lease of an exporter.
 func (s *Store) Recover(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	_, err := s.pool.Exec(ctx, `SELECT 1`)
+	err := s.boundedBy(ctx, renewalTime, func(ctx context.Context) error {
+		if s.lease != nil {
+			return s.renew(ctx)
+		}
+		_, err := s.pool.Exec(ctx, `SELECT 1`)
+		return err
+	})
 	if err != nil {
 		return "", s.failed(ctx, "use", err)
 	}
-	s.fault.Store(nil)
 	return "", nil
 }

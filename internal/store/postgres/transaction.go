@@ -47,11 +47,17 @@ func (s *Store) updating(ctx context.Context, work func(context.Context, pgx.Tx)
 // limitTx sets how long the transaction waits for others and others for it, and then runs the query that excludes
 // other writers.
 func (s *Store) limitTx(ctx context.Context, tx pgx.Tx, query string, mark *int64) error {
+	var epoch int64
 	var batch pgx.Batch
 	batch.Queue(`SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)`,
 		millis(s.busy), millis(stalledTimeout))
 	batch.Queue(query).QueryRow(func(row pgx.Row) error { return row.Scan(mark) })
-	return tx.SendBatch(ctx, &batch).Close()
+	// A statement of its own sees what was committed while the one before waited.
+	batch.Queue(`SELECT epoch FROM weixin_exporter.lease`).QueryRow(func(row pgx.Row) error { return row.Scan(&epoch) })
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return err
+	}
+	return s.checkLease(epoch)
 }
 
 // millis returns a duration as a setting.
@@ -71,7 +77,11 @@ func (s *Store) inTx(ctx context.Context, o pgx.TxOptions, work func(context.Con
 
 // bounded runs an access to the database with the time that it may take.
 func (s *Store) bounded(ctx context.Context, access func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, accessTimeout)
+	return s.boundedBy(ctx, accessTimeout, access)
+}
+
+func (s *Store) boundedBy(ctx context.Context, limit time.Duration, access func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := access(limited)
 	switch {
@@ -79,7 +89,7 @@ func (s *Store) bounded(ctx context.Context, access func(context.Context) error)
 		s.fault.Store(nil)
 		return nil
 	case limited.Err() != nil && ctx.Err() == nil:
-		return unreachableError{fmt.Errorf("no answer within %v", accessTimeout)}
+		return unreachableError{fmt.Errorf("no answer within %v", limit)}
 	default:
 		return err
 	}

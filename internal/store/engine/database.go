@@ -1,0 +1,36 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"weixin_exporter/internal/i18n"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/postgres"
+	"weixin_exporter/weixin/secret"
+)
+
+// inDatabase is the engine of a store in a database.
+type inDatabase struct{ url secret.URL }
+
+func (d inDatabase) serve(ctx context.Context, now func() time.Time) (store.Store, error) {
+	return postgres.Serve(ctx, d.url, postgres.ServeOptions{Now: now})
+}
+
+func (d inDatabase) open(ctx context.Context, busy time.Duration) (store.Store, error) {
+	return postgres.Open(ctx, d.url, postgres.Options{BusyTimeout: busy})
+}
+
+func (d inDatabase) read(ctx context.Context) (Reader, error) {
+	return postgres.OpenReadOnly(ctx, d.url, postgres.Options{})
+}
+
+func (inDatabase) backup(context.Context) (Copier, error) {
+	return nil, i18n.Errorf("backup.server")
+}
+
+func (d inDatabase) examine(ctx context.Context) error { return postgres.Examine(ctx, d.url) }
+
+func (inDatabase) files() []string { return nil }
+
+func (d inDatabase) describe() (string, string) { return "PostgreSQL", d.url.Redacted() }

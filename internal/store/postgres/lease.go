@@ -1,0 +1,202 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/secret"
+)
+
+const (
+	// leaseTime is how long an exporter that does not renew its lease keeps others from taking over.
+	leaseTime = 15 * time.Second
+	// marginPart is which part of the lease the holder trusts less than the server: the clocks of the two may run at
+	// different speeds.
+	marginPart = 7
+	// tryEvery is how often another exporter tries to take over, and attemptsPerLease how often it does during a lease
+	// that is short.
+	tryEvery         = time.Second
+	attemptsPerLease = 15
+	// renewalTime is how long a renewal may take. It is less than the interval of renewals.
+	renewalTime = 4 * time.Second
+)
+
+// lease is held by the one exporter that asks Weixin for the accounts of a store.
+type lease struct {
+	now    func() time.Time
+	time   time.Duration
+	holder string
+
+	mu sync.Mutex
+	// epoch identifies the lease in the database; 0 if none was taken.
+	epoch int64
+	// renewed is when the latest renewal that succeeded began.
+	renewed time.Time
+	// taken is true once another exporter has taken over.
+	taken bool
+}
+
+// ServeOptions are the options of Serve.
+type ServeOptions struct {
+	Options
+
+	// Now is the clock by which the exporter trusts its lease.
+	Now func() time.Time
+	// Lease is how long another exporter waits before it takes over from one that does not answer; 0 means 15 seconds.
+	Lease time.Duration
+}
+
+// Serve opens the database for an exporter: only one at a time asks Weixin for the accounts of a store. If
+// another one has ended without giving the store back, Serve waits until its lease ends; if another one is
+// running, Serve fails. Recover renews the lease, and Close gives it back.
+func Serve(ctx context.Context, url secret.URL, o ServeOptions) (*Store, error) {
+	s, err := Open(ctx, url, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	s.lease = &lease{
+		now: o.Now, time: o.Lease,
+		holder: fmt.Sprintf("process %d on host %s since %s", os.Getpid(), host, o.Now().UTC().Format(time.RFC3339)),
+	}
+	if s.lease.time <= 0 {
+		s.lease.time = leaseTime
+	}
+	if err := s.takeOver(ctx); err != nil {
+		err = s.failed(ctx, "take it over", err)
+		_ = s.Close() //nolint:contextcheck // Close has its own time; the first error matters
+		return nil, err
+	}
+	return s, nil
+}
+
+// takeOver takes the lease once it is free. It fails if the holder renews it.
+func (s *Store) takeOver(ctx context.Context) error {
+	again := time.NewTicker(min(tryEvery, max(time.Millisecond, s.lease.time/attemptsPerLease)))
+	defer again.Stop()
+	var first time.Time
+	for {
+		holder, until, err := s.tryLease(ctx)
+		switch {
+		case err != nil || holder == "":
+			return err
+		case first.IsZero():
+			first = until
+		case until.After(first):
+			return store.WithKind(fmt.Errorf("another weixin_exporter uses it (%s), and both would send every request to Weixin;"+
+				" stop that one, or give this one another database", holder), store.Locked)
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// tryLease takes the lease if it is free, and otherwise returns its holder and its end.
+func (s *Store) tryLease(ctx context.Context) (string, time.Time, error) {
+	began := s.lease.now()
+	var holder string
+	var until time.Time
+	var epoch int64
+	err := s.updating(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		holder = ""
+		err := tx.QueryRow(ctx, `UPDATE weixin_exporter.lease SET epoch = epoch + 1, holder = $1, until = clock_timestamp() + $2::interval
+			WHERE until < clock_timestamp() RETURNING epoch`, s.lease.holder, millis(s.lease.time)).Scan(&epoch)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return tx.QueryRow(ctx, `SELECT holder, until FROM weixin_exporter.lease`).Scan(&holder, &until)
+		}
+		return err
+	})
+	if err == nil && holder == "" {
+		s.lease.set(epoch, began)
+	}
+	return holder, until, err
+}
+
+func (l *lease) set(epoch int64, renewed time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.epoch, l.renewed = epoch, renewed
+}
+
+// errTaken means that another exporter has taken over.
+func (s *Store) errTaken() error {
+	return fmt.Errorf("%w: this exporter did not renew its lease for %v", store.ErrTaken, s.lease.time)
+}
+
+// checkLease fails if the lease of the transaction is another one. No one can take over before the transaction ends.
+func (s *Store) checkLease(current int64) error {
+	if s.lease == nil {
+		return nil
+	}
+	s.lease.mu.Lock()
+	defer s.lease.mu.Unlock()
+	if s.lease.epoch == 0 || s.lease.epoch == current {
+		return nil
+	}
+	s.lease.taken = true
+	return s.errTaken()
+}
+
+// renew renews the lease. One that has ended is renewed as well, if no one has taken over.
+func (s *Store) renew(ctx context.Context) error {
+	l := s.lease
+	began := l.now()
+	l.mu.Lock()
+	epoch, taken := l.epoch, l.taken
+	l.mu.Unlock()
+	if taken {
+		return s.errTaken()
+	}
+	result, err := s.pool.Exec(ctx, `UPDATE weixin_exporter.lease SET until = clock_timestamp() + $2::interval WHERE epoch = $1`, epoch, millis(l.time))
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if result.RowsAffected() == 0 {
+		l.taken = true
+		return s.errTaken()
+	}
+	l.renewed = began
+	return nil
+}
+
+// giveBack ends the lease, so that another exporter can take over at once.
+func (s *Store) giveBack() error {
+	s.lease.mu.Lock()
+	defer s.lease.mu.Unlock()
+	if s.lease.epoch == 0 || s.lease.taken {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), renewalTime)
+	defer cancel()
+	_, err := s.pool.Exec(ctx, `UPDATE weixin_exporter.lease SET until = to_timestamp(0) WHERE epoch = $1`, s.lease.epoch)
+	s.lease.epoch = 0
+	if err != nil {
+		return s.failed(ctx, "give it back", err)
+	}
+	return nil
+}
+
+// Held implements store.Store.
+func (s *Store) Held() bool {
+	if s.lease == nil {
+		return true
+	}
+	s.lease.mu.Lock()
+	defer s.lease.mu.Unlock()
+	return !s.lease.taken && s.lease.now().Sub(s.lease.renewed) < s.lease.time-s.lease.time/marginPart
+}
