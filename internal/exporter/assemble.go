@@ -48,8 +48,12 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	if err := registry.Register(collector.NewStore(db.Fault)); err != nil {
 		return nil, err
 	}
+	active := func() bool { return x.asking.Load() && db.Held() }
+	if err := registry.Register(collector.NewActive(active)); err != nil {
+		return nil, err
+	}
 	x.clients = clients{now: x.Now, observe: x.observe}
-	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: publisher{latest, x.Published}, Logger: x.Logger, Now: x.Now, Believed: x.clock.TrustedNow, Held: db.Held})
+	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: publisher{latest, x.Published}, Logger: x.Logger, Now: x.Now, Believed: x.clock.TrustedNow, Held: active})
 	x.reloading = newReloads()
 	x.prober = newProber(x.Now)
 	metrics, err := exposition.New(exposition.Options{

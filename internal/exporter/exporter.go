@@ -88,6 +88,9 @@ type exporter struct {
 	configured  atomic.Pointer[time.Time]
 	reloadFault atomic.Pointer[reloadFault]
 	calls       calls
+	// asking is true while this exporter, and not another one, asks Weixin; tookOver is closed when that begins.
+	asking   atomic.Bool
+	tookOver chan struct{}
 	// storeFault is the fault of the store that was logged last.
 	storeFault string
 }
@@ -95,7 +98,7 @@ type exporter struct {
 // Run serves with the configuration until the context ends. Failures of Weixin are logged and shown; a
 // returned error says what kept the exporter from starting or made it stop.
 func Run(ctx context.Context, cfg *config.Config, o Options) error {
-	x := exporter{Options: o, started: o.Now()}
+	x := exporter{Options: o, started: o.Now(), tookOver: make(chan struct{})}
 	return x.run(ctx, cfg)
 }
 
@@ -128,6 +131,11 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 // use serves with an open store and closes it.
 func (x *exporter) use(ctx context.Context, cfg *config.Config, db store.Store) error {
 	var err error
+	if db.Held() {
+		x.beginAsking()
+	} else {
+		level.Info(x.Logger).Log("msg", "on standby: another exporter with the same store asks Weixin")
+	}
 	if x.clock, err = newClock(ctx, db, x.Logger, x.Now, x.Elapsed); err == nil {
 		err = x.serve(ctx, cfg, db)
 	}
@@ -171,7 +179,12 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, db store.Store
 	parts.Go(func() error { return x.refresher.Run(ctx, clients.refresh) })
 	parts.Go(func() error { x.clock.Run(ctx, db); return nil })
 	parts.Go(func() error { return x.keepStore(ctx, db) })
-	parts.Go(func() error { x.writers.group.Run(ctx, writers.endpoints); return nil })
+	parts.Go(func() error {
+		if x.onDuty(ctx) {
+			x.writers.group.Run(ctx, writers.endpoints)
+		}
+		return nil
+	})
 	parts.Go(func() error {
 		switch err := toolkit.ListenAndServe(server.Server, x.Web.Toolkit, x.Slog); {
 		case errors.Is(err, http.ErrServerClosed):

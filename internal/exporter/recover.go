@@ -34,6 +34,10 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) error {
 		if errors.Is(err, store.ErrTaken) {
 			return err
 		}
+		if !x.asking.Load() && db.Held() {
+			x.takeOver(ctx)
+			continue
+		}
 		if !reopened {
 			continue
 		}
@@ -41,6 +45,35 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) error {
 		if err := x.refresher.ReloadStore(ctx); err != nil && ctx.Err() == nil {
 			level.Error(x.Logger).Log("msg", "the store was reopened but cannot be read; restart the exporter", "err", err)
 		}
+	}
+}
+
+// takeOver makes this exporter ask Weixin after another one has ended. If it fails, it is called again.
+func (x *exporter) takeOver(ctx context.Context) {
+	x.history.Forget()
+	if err := x.refresher.TakeOver(ctx); err != nil {
+		if ctx.Err() == nil {
+			level.Error(x.Logger).Log("msg", "cannot take over from the other exporter, retrying", "err", err)
+		}
+		return
+	}
+	x.beginAsking()
+	level.Info(x.Logger).Log("msg", "took over from another exporter, which has ended")
+}
+
+// beginAsking lets the refresher and remote write begin.
+func (x *exporter) beginAsking() {
+	x.asking.Store(true)
+	close(x.tookOver)
+}
+
+// onDuty waits until this exporter asks Weixin, and returns false if the context ends before.
+func (x *exporter) onDuty(ctx context.Context) bool {
+	select {
+	case <-x.tookOver:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -59,7 +92,7 @@ func (x *exporter) recoverStore(ctx context.Context, db store.Store) (bool, erro
 		level.Info(x.Logger).Log("msg", "the store can be used again")
 	}
 	x.storeFault = fault
-	if done != "" {
+	if done != "" && x.asking.Load() {
 		level.Error(x.Logger).Log("msg", "the file of the store had changed; the store was reopened", "found", done)
 	}
 	return done != "", err

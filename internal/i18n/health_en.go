@@ -21,6 +21,8 @@ func healthEnglish() table {
 		"health.store.engine":    only("Engine"),
 		"health.store.file":      only("Where"),
 		"health.store.memory":    only("in memory; lost when the exporter stops"),
+		"health.store.role":      only("Role"),
+		"health.store.standby":   only("standby: another exporter with this store asks Weixin, and this one takes over if it ends"),
 		"health.store.size":      only("Size"),
 		"health.store.written":   only("Last write"),
 		"health.remote":          only("Remote write"),

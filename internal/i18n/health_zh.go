@@ -21,6 +21,8 @@ func healthChinese() table {
 		"health.store.engine":    only("引擎"),
 		"health.store.file":      only("位置"),
 		"health.store.memory":    only("内存（Exporter 停止后丢失）"),
+		"health.store.role":      only("角色"),
+		"health.store.standby":   only("备用：由使用同一存储的另一个 Exporter 请求微信，它停止后由本机接管"),
 		"health.store.size":      only("大小"),
 		"health.store.written":   only("最近写入"),
 		"health.remote":          only("Remote write"),

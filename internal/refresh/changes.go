@@ -77,8 +77,12 @@ func (w *changeWatcher) acknowledge() { w.seen = w.next }
 
 // checkChanges applies the changes of other processes if it is time to check.
 func (r *Refresher) checkChanges(now time.Time) {
-	if r.changes.reader != nil && !r.storeFailing() && reached(r.nextChangeCheck, now, checkChangesEvery) {
-		r.nextChangeCheck = now.Add(checkChangesEvery)
+	every := checkChangesEvery
+	if !r.held() {
+		every = checkHeldEvery // another exporter does all the work
+	}
+	if r.changes.reader != nil && !r.storeFailing() && reached(r.nextChangeCheck, now, every) {
+		r.nextChangeCheck = now.Add(every)
 		r.applyChanges()
 	}
 }

@@ -40,6 +40,7 @@ type harness struct {
 	others  func(*sqlite.Store) refresh.ChangeReader // nil: no other process writes
 	watched refresh.Publisher                        // nil: latest
 	ahead   atomic.Int64                             // offset of the refresher's clock
+	held    func() bool                              // nil: always
 	believe func() time.Time                         // nil: the refresher's clock
 }
 
@@ -139,7 +140,7 @@ func (w *harness) start() {
 	if w.others != nil {
 		others = w.others(w.store)
 	}
-	w.runner = refresh.New(refresh.Options{Store: kept, Changes: others, Publisher: shown, Logger: log.NewLogfmtLogger(w.log), Now: w.now, Believed: w.believe})
+	w.runner = refresh.New(refresh.Options{Store: kept, Changes: others, Publisher: shown, Logger: log.NewLogfmtLogger(w.log), Now: w.now, Believed: w.believe, Held: w.held})
 	ended := make(chan error, 1)
 	go func() { ended <- w.runner.Run(ctx, w.config) }()
 	w.stop = sync.OnceFunc(func() {

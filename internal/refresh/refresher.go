@@ -133,6 +133,7 @@ type Refresher struct {
 type reconfigure struct {
 	config      Config
 	reloadStore bool // instead of the configuration
+	takeOver    bool // the same
 	done        chan<- error
 }
 
@@ -205,8 +206,12 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 		case res := <-r.results:
 			r.collect(res)
 		case change := <-r.configs:
-			if change.reloadStore {
+			switch {
+			case change.reloadStore:
 				change.done <- r.reloadStore()
+				continue
+			case change.takeOver:
+				change.done <- r.takeOver()
 				continue
 			}
 			change.done <- r.apply(change.config)
@@ -435,7 +440,7 @@ func (r *Refresher) publish() {
 // prune removes days beyond the retention, once a day.
 func (r *Refresher) prune() {
 	today := datacube.DateOf(r.believed())
-	if r.config.RetentionDays == 0 || r.pruned == today || r.storeFailing() {
+	if r.config.RetentionDays == 0 || r.pruned == today || r.storeFailing() || !r.held() {
 		return
 	}
 	before := today - datacube.Date(r.config.RetentionDays)

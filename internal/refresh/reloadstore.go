@@ -45,3 +45,35 @@ func (r *Refresher) reloadStore() error {
 	r.publish()
 	return nil
 }
+
+// TakeOver makes a running Refresher go on where another exporter has ended: it reads everything from the store again,
+// also until when calls must not be made. Held must return false until TakeOver has returned. If it fails, nothing has
+// changed.
+func (r *Refresher) TakeOver(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case r.configs <- reconfigure{takeOver: true, done: done}:
+		return <-done
+	case <-ctx.Done():
+		return fmt.Errorf("taking over: %w", ctx.Err())
+	}
+}
+
+// takeOver replaces all accounts, none of which has a running call.
+func (r *Refresher) takeOver() error {
+	if err := r.changes.begin(r.runCtx); err != nil {
+		return err
+	}
+	former := r.accounts
+	r.accounts = map[string]*account{}
+	if err := r.apply(r.config); err != nil {
+		r.accounts = former
+		return err
+	}
+	for _, gone := range former {
+		gone.cancel()
+		gone.removed = true
+		r.leave(gone)
+	}
+	return nil
+}

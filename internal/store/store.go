@@ -28,8 +28,8 @@ type Store interface {
 	Clock
 	Deliveries
 
-	// Held reports whether this process is the one exporter that may ask Weixin for the accounts of the store. It is
-	// always true if no other exporter can use the store, and for commands.
+	// Held reports whether this process is the one exporter that may ask Weixin for the accounts of the store and write
+	// to it. It is always true if no other exporter can use the store, and for commands.
 	Held() bool
 	// Fault returns the reason why the store cannot be used at present; nil if it can, as far as that is known
 	// without using it.
@@ -39,8 +39,9 @@ type Store interface {
 	CheckDisk() error
 	// Recover reopens a store whose file was deleted or replaced and describes what was found and done; "" if there
 	// was nothing to do. The caller must then read the store again. If it fails, it may be called again. An exporter
-	// calls it every 5 seconds, which also tells others that it is alive; an error that wraps ErrTaken means that
-	// another exporter has taken over, for as long as this Store is open.
+	// calls it every 5 seconds, which also tells others that it is alive, and takes over from another exporter that has
+	// ended. An error that wraps ErrTaken means that another exporter has taken over from this one, for as long as
+	// this Store is open.
 	Recover(ctx context.Context) (string, error)
 	// Close waits for reads and writes in progress, and closes the store, which must not be used afterwards.
 	Close() error

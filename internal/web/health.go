@@ -157,6 +157,9 @@ func (v *healthView) quota(s *snapshot.Snapshot) {
 func (v *healthView) store() {
 	s := v.Status.Store
 	v.Store = []fact{{Name: v.T("health.store.engine"), Value: cmp.Or(s.Engine, dash)}}
+	if s.Standby {
+		v.Store = append(v.Store, fact{Name: v.T("health.store.role"), Value: v.T("health.store.standby")})
+	}
 	if s.OnServer {
 		v.Store = append(v.Store, fact{Name: v.T("health.store.file"), Value: s.Path})
 		return

@@ -51,7 +51,9 @@ type StoreStatus struct {
 	// Path is where the store is; "" for a store in memory.
 	Path string
 	// OnServer is true if the store is not a file, so that its size and last write are not known.
-	OnServer  bool
+	OnServer bool
+	// Standby is true while another exporter with the same store asks Weixin.
+	Standby   bool
 	Bytes     int64
 	LastWrite time.Time
 }

@@ -20,10 +20,6 @@ const (
 	// marginPart is which part of the lease the holder trusts less than the server: the clocks of the two may run at
 	// different speeds.
 	marginPart = 7
-	// tryEvery is how often another exporter tries to take over, and attemptsPerLease how often it does during a lease
-	// that is short.
-	tryEvery         = time.Second
-	attemptsPerLease = 15
 	// renewalTime is how long a renewal may take. It is less than the interval of renewals.
 	renewalTime = 4 * time.Second
 )
@@ -39,8 +35,10 @@ type lease struct {
 	epoch int64
 	// renewed is when the latest renewal that succeeded began.
 	renewed time.Time
-	// taken is true once another exporter has taken over.
+	// taken is true once another exporter has taken over from this one.
 	taken bool
+	// other is the holder of the lease while this exporter has none.
+	other string
 }
 
 // ServeOptions are the options of Serve.
@@ -53,9 +51,9 @@ type ServeOptions struct {
 	Lease time.Duration
 }
 
-// Serve opens the database for an exporter: only one at a time asks Weixin for the accounts of a store. If
-// another one has ended without giving the store back, Serve waits until its lease ends; if another one is
-// running, Serve fails. Recover renews the lease, and Close gives it back.
+// Serve opens the database for an exporter: only one at a time asks Weixin for the accounts of a store and writes to
+// it. While another one holds the lease, this one is on standby. Recover renews the lease, or takes it once that of the
+// other one has ended, and Close gives it back.
 func Serve(ctx context.Context, url secret.URL, o ServeOptions) (*Store, error) {
 	s, err := Open(ctx, url, o.Options)
 	if err != nil {
@@ -72,63 +70,45 @@ func Serve(ctx context.Context, url secret.URL, o ServeOptions) (*Store, error) 
 	if s.lease.time <= 0 {
 		s.lease.time = leaseTime
 	}
-	if err := s.takeOver(ctx); err != nil {
-		err = s.failed(ctx, "take it over", err)
+	if _, err := s.tryLease(ctx); err != nil {
+		err = s.failed(ctx, "take the lease", err)
 		_ = s.Close() //nolint:contextcheck // Close has its own time; the first error matters
 		return nil, err
 	}
 	return s, nil
 }
 
-// takeOver takes the lease once it is free. It fails if the holder renews it.
-func (s *Store) takeOver(ctx context.Context) error {
-	again := time.NewTicker(min(tryEvery, max(time.Millisecond, s.lease.time/attemptsPerLease)))
-	defer again.Stop()
-	var first time.Time
-	for {
-		holder, until, err := s.tryLease(ctx)
-		switch {
-		case err != nil || holder == "":
-			return err
-		case first.IsZero():
-			first = until
-		case until.After(first):
-			return store.WithKind(fmt.Errorf("another weixin_exporter uses it (%s), and both would send every request to Weixin;"+
-				" stop that one, or give this one another database", holder), store.Locked)
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// tryLease takes the lease if it is free, and otherwise returns its holder and its end.
-func (s *Store) tryLease(ctx context.Context) (string, time.Time, error) {
+// tryLease takes the lease if it is free, and reports whether it did.
+func (s *Store) tryLease(ctx context.Context) (bool, error) {
 	began := s.lease.now()
-	var holder string
-	var until time.Time
+	var other string
 	var epoch int64
-	err := s.updating(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		holder = ""
+	err := s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
+		other = ""
+		// Writers are excluded while the lease is taken, so that none of them can commit after it.
+		if _, err := s.exclude(ctx, tx, lockMark); err != nil {
+			return err
+		}
 		err := tx.QueryRow(ctx, `UPDATE weixin_exporter.lease SET epoch = epoch + 1, holder = $1, until = clock_timestamp() + $2::interval
 			WHERE until < clock_timestamp() RETURNING epoch`, s.lease.holder, millis(s.lease.time)).Scan(&epoch)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return tx.QueryRow(ctx, `SELECT holder, until FROM weixin_exporter.lease`).Scan(&holder, &until)
+			return tx.QueryRow(ctx, `SELECT holder FROM weixin_exporter.lease`).Scan(&other)
 		}
 		return err
 	})
-	if err == nil && holder == "" {
-		s.lease.set(epoch, began)
+	if err != nil {
+		return false, err
 	}
-	return holder, until, err
+	s.lease.set(epoch, began, other)
+	return other == "", nil
 }
 
-func (l *lease) set(epoch int64, renewed time.Time) {
+func (l *lease) set(epoch int64, renewed time.Time, other string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.epoch, l.renewed = epoch, renewed
+	if l.other = other; other == "" {
+		l.epoch, l.renewed = epoch, renewed
+	}
 }
 
 // errTaken means that another exporter has taken over.
@@ -143,11 +123,26 @@ func (s *Store) checkLease(current int64) error {
 	}
 	s.lease.mu.Lock()
 	defer s.lease.mu.Unlock()
-	if s.lease.epoch == 0 || s.lease.epoch == current {
+	switch s.lease.epoch {
+	case current:
 		return nil
+	case 0:
+		return fmt.Errorf("another exporter writes to it (%s)", s.lease.other)
+	default:
+		s.lease.taken = true
+		return s.errTaken()
 	}
-	s.lease.taken = true
-	return s.errTaken()
+}
+
+// keepLease renews the lease or, on standby, takes it if it is free. It reports whether it was taken.
+func (s *Store) keepLease(ctx context.Context) (bool, error) {
+	s.lease.mu.Lock()
+	standby := s.lease.epoch == 0
+	s.lease.mu.Unlock()
+	if standby {
+		return s.tryLease(ctx)
+	}
+	return false, s.renew(ctx)
 }
 
 // renew renews the lease. One that has ended is renewed as well, if no one has taken over.
@@ -198,5 +193,5 @@ func (s *Store) Held() bool {
 	}
 	s.lease.mu.Lock()
 	defer s.lease.mu.Unlock()
-	return !s.lease.taken && s.lease.now().Sub(s.lease.renewed) < s.lease.time-s.lease.time/marginPart
+	return s.lease.epoch != 0 && !s.lease.taken && s.lease.now().Sub(s.lease.renewed) < s.lease.time-s.lease.time/marginPart
 }

@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"errors"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,44 +41,38 @@ func mustServe(t *testing.T, url string, clock *hostClock, lease time.Duration) 
 	return s
 }
 
-// TestOneExporterAtATime: a second exporter is refused while the first one renews its lease, and takes over as soon as
-// the first one has given it back.
-func TestOneExporterAtATime(t *testing.T) {
+// TestStandby: a second exporter reads, but writes nothing while the first one renews its lease, and takes over when the
+// first one has given it back.
+func TestStandby(t *testing.T) {
 	t.Parallel()
 	url := server.URL(newDatabase(t))
 	var clock hostClock
-	first := mustServe(t, url, &clock, 300*time.Millisecond)
-	stop := make(chan struct{})
-	var renewing sync.WaitGroup
-	renewing.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				if _, err := first.Recover(t.Context()); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		}
-	})
-	_, err := serve(t, url, &clock, 300*time.Millisecond)
-	if err == nil || !strings.Contains(err.Error(), "another weixin_exporter uses it (process ") || store.KindOf(err) == store.Unreachable {
-		t.Errorf("a second exporter: %v", err)
+	first, second := mustServe(t, url, &clock, time.Hour), mustServe(t, url, &clock, time.Hour)
+	if !first.Held() || second.Held() {
+		t.Errorf("held by the first: %v, by the second: %v", first.Held(), second.Held())
 	}
-	close(stop)
-	renewing.Wait()
 	// A command may write beside it.
 	storetest.Save(t, open(t, databaseOf(url)), storetest.Daily(storetest.Bot, storetest.FirstDay, 1))
 	storetest.Save(t, first, storetest.Daily(storetest.Shop, storetest.FirstDay, 1))
+	for _, s := range []*postgres.Store{first, second} {
+		if done, err := s.Recover(t.Context()); done != "" || err != nil {
+			t.Errorf("%q, %v", done, err)
+		}
+	}
+	if got := storetest.Load(t, second, storetest.FirstDay); len(got) != 2 {
+		t.Errorf("the second one sees %v", got)
+	}
+	_, err := second.Save(t.Context(), []store.Record{storetest.Daily(storetest.Shop, storetest.FirstDay, 2)})
+	if err == nil || errors.Is(err, store.ErrTaken) || !strings.Contains(err.Error(), "another exporter writes to it (process ") {
+		t.Errorf("a write of the second one: %v", err)
+	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	second := mustServe(t, url, &clock, time.Hour)
-	if got := storetest.Load(t, second, storetest.FirstDay); len(got) != 2 || !second.Held() {
-		t.Errorf("the second one has %v", got)
+	if done, err := second.Recover(t.Context()); done == "" || err != nil || !second.Held() {
+		t.Errorf("the second one did not take over: %q, %v", done, err)
 	}
+	storetest.Save(t, second, storetest.Daily(storetest.Shop, storetest.FirstDay, 2))
 }
 
 // databaseOf returns the name of the database of a URL.
@@ -96,7 +89,12 @@ func TestAnExporterThatWasSuspended(t *testing.T) {
 	var clock hostClock
 	first := mustServe(t, url, &clock, 100*time.Millisecond)
 	storetest.Save(t, first, storetest.Daily(storetest.Shop, storetest.FirstDay, 1))
-	second := mustServe(t, url, &clock, time.Hour) // waits until the lease has ended
+	second := mustServe(t, url, &clock, time.Hour)
+	for !second.Held() { // until the lease of the first one has ended
+		if _, err := second.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	storetest.Save(t, second, storetest.Daily(storetest.Shop, storetest.FirstDay, 2))
 	for name, write := range map[string]func() error{
 		"save": func() error {

@@ -178,11 +178,16 @@ func (s *Store) Fault() error {
 func (*Store) CheckDisk() error { return nil }
 
 // Recover implements store.Store. Connections are made again as they are needed, so it only checks whether that
-// succeeds, and renews the lease of an exporter.
+// succeeds, and renews or takes the lease of an exporter.
 func (s *Store) Recover(ctx context.Context) (string, error) {
+	done := ""
 	err := s.boundedBy(ctx, renewalTime, func(ctx context.Context) error {
 		if s.lease != nil {
-			return s.renew(ctx)
+			taken, err := s.keepLease(ctx)
+			if taken {
+				done = "the lease of the other exporter has ended; this one has taken over"
+			}
+			return err
 		}
 		_, err := s.pool.Exec(ctx, `SELECT 1`)
 		return err
@@ -190,5 +195,5 @@ func (s *Store) Recover(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", s.failed(ctx, "use", err)
 	}
-	return "", nil
+	return done, nil
 }

@@ -21,8 +21,8 @@ func (s *Store) reading(ctx context.Context, work func(context.Context, pgx.Tx) 
 // ends. work is called with the mark of the transaction, and must be safe to repeat.
 func (s *Store) writing(ctx context.Context, work func(context.Context, pgx.Tx, int64) error) error {
 	err := s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
-		var mark int64
-		if err := s.limitTx(ctx, tx, `UPDATE weixin_exporter.mark SET latest = latest + 1 RETURNING latest`, &mark); err != nil {
+		mark, err := s.excludeHeld(ctx, tx, newMark)
+		if err != nil {
 			return err
 		}
 		return work(ctx, tx, mark)
@@ -36,28 +36,42 @@ func (s *Store) writing(ctx context.Context, work func(context.Context, pgx.Tx, 
 // updating is writing for what the feed of changes does not contain: it makes no mark.
 func (s *Store) updating(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
 	return s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
-		var mark int64
-		if err := s.limitTx(ctx, tx, `SELECT latest FROM weixin_exporter.mark FOR UPDATE`, &mark); err != nil {
+		if _, err := s.excludeHeld(ctx, tx, lockMark); err != nil {
 			return err
 		}
 		return work(ctx, tx)
 	})
 }
 
-// limitTx sets how long the transaction waits for others and others for it, and then runs the query that excludes
+// Queries that exclude other writers until the end of the transaction, and return a mark.
+const (
+	newMark  = `UPDATE weixin_exporter.mark SET latest = latest + 1 RETURNING latest`
+	lockMark = `SELECT latest FROM weixin_exporter.mark FOR UPDATE`
+)
+
+// exclude sets how long the transaction waits for others and others for it, and then runs a query that excludes
 // other writers.
-func (s *Store) limitTx(ctx context.Context, tx pgx.Tx, query string, mark *int64) error {
-	var epoch int64
+func (s *Store) exclude(ctx context.Context, tx pgx.Tx, query string) (int64, error) {
+	var mark int64
 	var batch pgx.Batch
 	batch.Queue(`SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)`,
 		millis(s.busy), millis(stalledTimeout))
-	batch.Queue(query).QueryRow(func(row pgx.Row) error { return row.Scan(mark) })
-	// A statement of its own sees what was committed while the one before waited.
-	batch.Queue(`SELECT epoch FROM weixin_exporter.lease`).QueryRow(func(row pgx.Row) error { return row.Scan(&epoch) })
-	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return err
+	batch.Queue(query).QueryRow(func(row pgx.Row) error { return row.Scan(&mark) })
+	return mark, tx.SendBatch(ctx, &batch).Close()
+}
+
+// excludeHeld is exclude for an exporter that must hold its lease, and for commands.
+func (s *Store) excludeHeld(ctx context.Context, tx pgx.Tx, query string) (int64, error) {
+	mark, err := s.exclude(ctx, tx, query)
+	if err != nil || s.lease == nil {
+		return mark, err
 	}
-	return s.checkLease(epoch)
+	// A statement of its own sees what was committed while the one before waited.
+	var epoch int64
+	if err := tx.QueryRow(ctx, `SELECT epoch FROM weixin_exporter.lease`).Scan(&epoch); err != nil {
+		return 0, err
+	}
+	return mark, s.checkLease(epoch)
 }
 
 // millis returns a duration as a setting.
