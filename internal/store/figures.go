@@ -32,10 +32,11 @@ type DayFigures struct {
 type FigureSource interface {
 	// AppIDs returns the app IDs of all accounts in ascending order; not nil.
 	AppIDs(ctx context.Context) ([]string, error)
-	// Days calls each with the known days of an account from one date to another, in ascending order, and returns
-	// an error of each unchanged. The slice may be overwritten by the next day. An account that the store does
-	// not know has no days. An error that concerns only a part of the store is of the kind Damaged or IO.
-	Days(ctx context.Context, api datacube.API, appID string, from, to datacube.Date, each func(datacube.Date, []datacube.Figures) error) error
+	// Days calls each with the days of the first account of a query, in ascending order, and returns an error of each
+	// unchanged. The slice may be overwritten by the next day. The further accounts are those that will probably be
+	// asked for next, with the same dates. An account that the store does not know has no days. An error that
+	// concerns only a part of the store is of the kind Damaged or IO.
+	Days(ctx context.Context, q FigureQuery, each func(datacube.Date, []datacube.Figures) error) error
 	// Failed adds to an error which store it concerns and what to do.
 	Failed(err error) error
 }
@@ -89,7 +90,8 @@ func (r *FigureReader) Figures(q FigureQuery) iter.Seq2[DayFigures, error] {
 				return
 			}
 		}
-		for _, appID := range appIDs {
+		for i, appID := range appIDs {
+			q.Accounts = appIDs[i:]
 			err := r.readAccount(q, appID, yield)
 			if errors.Is(err, errStopped) {
 				return
@@ -105,12 +107,13 @@ func (r *FigureReader) Figures(q FigureQuery) iter.Seq2[DayFigures, error] {
 // errStopped means that the caller needs no further days.
 var errStopped = errors.New("stopped by the caller")
 
-// readAccount yields the known days of an account. After damage it continues behind it, in growing steps.
+// readAccount yields the known days of the first account of a query. After damage it continues behind it, in growing steps.
 func (r *FigureReader) readAccount(q FigureQuery, appID string, yield func(DayFigures, error) bool) error {
 	var step int64
 	for from := int64(q.From); from <= int64(q.To); {
 		last := from - 1 // the last day that was read
-		err := r.source.Days(r.ctx, q.API, appID, datacube.Date(from), q.To, func(date datacube.Date, figures []datacube.Figures) error {
+		q.From = datacube.Date(from)
+		err := r.source.Days(r.ctx, q, func(date datacube.Date, figures []datacube.Figures) error {
 			last = int64(date)
 			if !yield(DayFigures{AppID: appID, Date: date, Figures: figures}, nil) {
 				return errStopped

@@ -71,15 +71,36 @@ func (s *Store) ReadFigures(ctx context.Context, read func(*store.FigureReader) 
 	return nil
 }
 
-// daysAtOnce is how many days of an account are read by one query, whose result is in memory before the caller
-// gets it. So a slow caller does not keep a query from ending.
-const daysAtOnce = 400
+const (
+	// daysAtOnce is how many days are read by one query, whose result is in memory before the caller gets it. So a
+	// slow caller does not keep a query from ending.
+	daysAtOnce = 2000
+	// accountsAtOnce is of how many accounts they are at most.
+	accountsAtOnce = 100
+)
 
 // figureSource implements store.FigureSource within one transaction.
 type figureSource struct {
 	ctx   context.Context //nolint:containedctx // of the call of ReadFigures
 	store *Store
 	tx    pgx.Tx
+	ahead readAhead
+}
+
+// accountDays are days of one account, with one element of figures for each of datacube.Daily and 24 for each of
+// datacube.Hourly.
+type accountDays struct {
+	dates   []datacube.Date
+	figures []datacube.Figures
+}
+
+// readAhead has the days of accounts that were read together with those of another account.
+type readAhead struct {
+	api      datacube.API
+	from, to datacube.Date
+	days     map[string]accountDays
+	// longest is the largest number of days that an account had in the latest read; 0 before the first one.
+	longest int64
 }
 
 func (f *figureSource) Failed(err error) error { return f.store.failed(f.ctx, "read the figures", err) }
@@ -105,60 +126,103 @@ func (f *figureSource) AppIDs(ctx context.Context) ([]string, error) {
 	return appIDs, err
 }
 
-func (f *figureSource) Days(ctx context.Context, api datacube.API, appID string, from, to datacube.Date,
-	each func(datacube.Date, []datacube.Figures) error,
-) error {
+func (f *figureSource) Days(ctx context.Context, q store.FigureQuery, each func(datacube.Date, []datacube.Figures) error) error {
+	appID := q.Accounts[0]
 	for {
-		days, err := f.read(ctx, api, appID, from, to)
-		if err != nil {
-			return err
-		}
-		for i := range days {
-			figures := days[i].Hours[:1]
-			if api == datacube.Hourly {
-				figures = days[i].Hours[:]
+		days, ok := f.ahead.take(q, appID)
+		more := false
+		if !ok {
+			var err error
+			if days, more, err = f.read(ctx, q); err != nil {
+				return err
 			}
+		}
+		for i, date := range days.dates {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := each(days[i].Date, figures); err != nil {
+			size := len(days.figures) / len(days.dates)
+			if err := each(date, days.figures[i*size:(i+1)*size]); err != nil {
 				return err
 			}
 		}
-		if len(days) < daysAtOnce || days[len(days)-1].Date >= to {
+		if !more {
 			return ctx.Err()
 		}
-		from = days[len(days)-1].Date + 1
+		q.From = days.dates[len(days.dates)-1] + 1
 	}
 }
 
-// read returns the first days from one date to another, with the figures of datacube.Daily in the first hour.
-func (f *figureSource) read(ctx context.Context, api datacube.API, appID string, from, to datacube.Date) ([]datacube.HourlyDay, error) {
-	var days []datacube.HourlyDay
+// take returns the days of an account if they were read ahead, and forgets them.
+func (a *readAhead) take(q store.FigureQuery, appID string) (accountDays, bool) {
+	if a.api != q.API || a.from != q.From || a.to != q.To {
+		return accountDays{}, false
+	}
+	days, ok := a.days[appID]
+	delete(a.days, appID)
+	return days, ok
+}
+
+// read returns the first days of the first account of a query, and whether it has more. It reads further accounts ahead if
+// their days fit.
+func (f *figureSource) read(ctx context.Context, q store.FigureQuery) (accountDays, bool, error) {
+	// Accounts mostly have about as many days as others. More than fit would be sorted for nothing.
+	expected := int64(q.To) - int64(q.From) + 1
+	if f.ahead.longest > 0 {
+		expected = min(expected, f.ahead.longest)
+	}
+	asked := q.Accounts[:min(int64(len(q.Accounts)), accountsAtOnce, max(1, daysAtOnce/max(1, expected+1)))]
+	days := make([]accountDays, len(asked))
+	if err := f.readDays(ctx, q, asked, days); err != nil {
+		return accountDays{}, false, err
+	}
+	read, longest := 0, 1
+	for i := range days {
+		read += len(days[i].dates)
+		longest = max(longest, len(days[i].dates))
+	}
+	complete := len(asked)
+	if read == daysAtOnce { // the last account with days may have more, and so may those after it
+		for complete > 0 && len(days[complete-1].dates) == 0 {
+			complete--
+		}
+		complete--
+	}
+	f.ahead = readAhead{api: q.API, from: q.From, to: q.To, longest: int64(longest), days: make(map[string]accountDays, len(asked))}
+	for i := 1; i < complete; i++ {
+		f.ahead.days[asked[i]] = days[i]
+	}
+	return days[0], complete == 0, nil
+}
+
+// readDays reads the first days of some accounts.
+func (f *figureSource) readDays(ctx context.Context, q store.FigureQuery, asked []string, days []accountDays) error {
+	var n int64
 	var date int32
-	const known = `FROM weixin_exporter.account
+	const known = `FROM unnest($1::text[]) WITH ORDINALITY AS asked (app_id, n)
+		JOIN weixin_exporter.account ON account.app_id = asked.app_id
 		JOIN weixin_exporter.day ON day.account = account.id AND api = $2 AND status = 2 AND day.date BETWEEN $3 AND $4`
-	args := []any{appID, int16(api), int32(from), int32(to), daysAtOnce}
-	if api == datacube.Daily {
+	args := []any{asked, int16(q.API), int32(q.From), int32(q.To), daysAtOnce}
+	if q.API == datacube.Daily {
 		var figures datacube.Figures
-		err := f.query(ctx, `SELECT day.date, `+dailyColumns+` `+known+`
+		return f.query(ctx, `SELECT n, day.date, `+dailyColumns+` `+known+`
 			LEFT JOIN weixin_exporter.daily ON daily.account = account.id AND daily.date = day.date
-			WHERE app_id = $1 ORDER BY day.date LIMIT $5`, append([]any{&date}, dailyTargets(&figures)...), func() error {
-			days = append(days, datacube.HourlyDay{Date: datacube.Date(date), Hours: datacube.Hours{figures}})
+			ORDER BY n, day.date LIMIT $5`, append([]any{&n, &date}, dailyTargets(&figures)...), func() error {
+			d := &days[n-1]
+			d.dates, d.figures = append(d.dates, datacube.Date(date)), append(d.figures, figures)
 			return nil
 		}, args...)
-		return days, err
 	}
 	var row hoursRow
-	err := f.query(ctx, `SELECT day.date, `+hourlyColumns+` `+known+`
+	var hours datacube.Hours
+	return f.query(ctx, `SELECT n, day.date, `+hourlyColumns+` `+known+`
 		LEFT JOIN weixin_exporter.hourly ON hourly.account = account.id AND hourly.date = day.date
-		WHERE app_id = $1 ORDER BY day.date LIMIT $5`, append([]any{&date}, row.targets()...), func() error {
-		day := datacube.HourlyDay{Date: datacube.Date(date)}
-		err := row.read(&day.Hours)
-		days = append(days, day)
+		ORDER BY n, day.date LIMIT $5`, append([]any{&n, &date}, row.targets()...), func() error {
+		err := row.read(&hours)
+		d := &days[n-1]
+		d.dates, d.figures = append(d.dates, datacube.Date(date)), append(d.figures, hours[:]...)
 		return err
 	}, args...)
-	return days, err
 }
 
 // KnownDays implements store.Store.

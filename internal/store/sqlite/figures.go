@@ -44,12 +44,10 @@ type figureSource struct {
 
 func (f *figureSource) AppIDs(ctx context.Context) ([]string, error) { return f.cursors.appIDs(ctx) }
 
-func (f *figureSource) Days(ctx context.Context, api datacube.API, appID string, from, to datacube.Date,
-	each func(datacube.Date, []datacube.Figures) error,
-) error {
-	number, ok, err := f.cursors.account(ctx, appID)
+func (f *figureSource) Days(ctx context.Context, q store.FigureQuery, each func(datacube.Date, []datacube.Figures) error) error {
+	number, ok, err := f.cursors.account(ctx, q.Accounts[0])
 	if err == nil && ok {
-		err = f.cursors.knownDays(ctx, api, number, from, to, each)
+		err = f.cursors.knownDays(ctx, q.API, number, q.From, q.To, each)
 	}
 	if isDamage(err) {
 		return store.WithKind(err, kindOf(err))

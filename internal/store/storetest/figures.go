@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -227,4 +228,77 @@ func testKnownDays(t *testing.T, e Engine) {
 	if err := s.KnownDays(ctx, datacube.Hourly, Shop, AfterAll, func(datacube.Date, time.Time) bool { return true }); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end of the context: %v", err)
 	}
+}
+
+// testFiguresOfManyAccounts reads the days of many accounts, in an order of the caller's, with spans of all lengths.
+func testFiguresOfManyAccounts(t *testing.T, e Engine) {
+	s := e.New(t).Open(t)
+	random := rand.New(rand.NewPCG(3, 7))
+	const accounts, days = 130, 25
+	var records []store.Record
+	want := map[string][]datacube.Date{}
+	var appIDs []string
+	for _, n := range random.Perm(accounts) {
+		appIDs = append(appIDs, AppID(n))
+		for date := FirstDay; date < FirstDay+days; date++ {
+			if n%7 == 0 || random.IntN(3) == 0 {
+				continue // some accounts have no day at all
+			}
+			records = append(records, Daily(AppID(n), date, int64(n)<<16+int64(date)))
+			want[AppID(n)] = append(want[AppID(n)], date)
+		}
+	}
+	Save(t, s, records...)
+	appIDs = append(appIDs, "wxunknown", appIDs[3])
+	for _, span := range []datacube.Date{1, 2, 10, days, 3000} {
+		q := store.FigureQuery{API: datacube.Daily, Accounts: appIDs, From: FirstDay + 1, To: FirstDay + span}
+		var expected, got []string
+		for _, appID := range appIDs {
+			for _, date := range want[appID] {
+				if q.From <= date && date <= q.To {
+					expected = append(expected, appID+" "+date.String())
+				}
+			}
+		}
+		ReadFigures(t, s, func(r *store.FigureReader) {
+			for day, err := range r.Figures(q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n := day.Figures[0].Callbacks; AppID(int(n>>16)) != day.AppID || datacube.Date(n&0xffff) != day.Date {
+					t.Fatalf("%s on %v has the figures of another day", day.AppID, day.Date)
+				}
+				got = append(got, day.AppID+" "+day.Date.String())
+			}
+		})
+		if diff := cmp.Diff(expected, got); diff != "" {
+			t.Errorf("%d days (-want +got):\n%s", span, diff)
+		}
+	}
+}
+
+// testFiguresOfManyYears reads more days of an account than a query returns at once.
+func testFiguresOfManyYears(t *testing.T, e Engine) {
+	s := e.New(t).Open(t)
+	const days = 4100
+	var records []store.Record
+	for date := FirstDay; date > FirstDay-days; date-- {
+		records = append(records, Daily(Shop, date, int64(date)))
+	}
+	Save(t, s, append(records, Daily(Bot, FirstDay, 7))...)
+	ReadFigures(t, s, func(r *store.FigureReader) {
+		next := FirstDay - days + 1
+		for day, err := range r.Figures(AllOf(datacube.Daily)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if day.AppID == Shop && (day.Date != next || day.Figures[0].Callbacks != int64(next)) {
+				t.Fatalf("%v with %d callbacks, want %v", day.Date, day.Figures[0].Callbacks, next)
+			}
+			next++
+		}
+		if next != FirstDay+2 {
+			t.Errorf("the last day was %v", next-1)
+		}
+	})
 }

@@ -59,6 +59,8 @@ func Run(t *testing.T, e Engine) {
 		{name: "LoadSinceTheBeginning", test: testLoadSinceTheBeginning},
 		{name: "Figures", test: testFigures},
 		{name: "FiguresOfSeveralAccounts", test: testFiguresOfSeveralAccounts},
+		{name: "FiguresOfManyAccounts", test: testFiguresOfManyAccounts},
+		{name: "FiguresOfManyYears", test: testFiguresOfManyYears},
 		{name: "FiguresOneQueryAtATime", test: testFiguresOneQueryAtATime},
 		{name: "FiguresAreOfOneInstant", test: testFiguresAreOfOneInstant, shared: true},
 		{name: "ReadFiguresReturnsTheReadersErrors", test: testReadFiguresReturnsTheReadersErrors},

@@ -104,7 +104,7 @@ func (s *Server) Run(ctx context.Context) error {
 	// Without fsync nothing that is stored is lost when a process is killed, only when the host crashes.
 	s.process = s.command(context.WithoutCancel(ctx), "postgres", "-D", s.data(), "-k", s.folder, "-c", "listen_addresses=",
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_wal_size=256MB",
-		"-c", "autovacuum_naptime=1h", "-c", "log_checkpoints=off")
+		"-c", "log_checkpoints=off")
 	s.process.Stdout, s.process.Stderr = s.log, s.log
 	if err := s.process.Start(); err != nil {
 		return errors.Join(fmt.Errorf("start postgres: %w", err), s.log.Close())
