@@ -61,18 +61,10 @@ func find() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(installed) > 0 {
-		slices.Sort(installed)
-		return filepath.Dir(installed[len(installed)-1]), nil
-	}
-	path, err := exec.LookPath("initdb")
-	if err != nil {
+	if len(installed) == 0 {
 		return "", ErrNotInstalled
 	}
-	if path, err = filepath.EvalSymlinks(path); err != nil {
-		return "", err
-	}
-	return filepath.Dir(path), nil
+	return filepath.Dir(slices.Max(installed)), nil
 }
 
 func (s *Server) data() string { return filepath.Join(s.folder, "data") }
@@ -140,9 +132,6 @@ func (s *Server) URL(database string) string {
 
 // Folder returns the folder with the socket.
 func (s *Server) Folder() string { return s.folder }
-
-// PID returns the number of the server's process.
-func (s *Server) PID() int { return s.process.Process.Pid }
 
 // Stop ends the server and its connections.
 func (s *Server) Stop() error { return s.stop(os.Interrupt) }

@@ -17,19 +17,14 @@ const crash = syscall.SIGQUIT
 // those of the user postgres, or, without it, ids that own nothing.
 func account() (uid, gid int) { //nolint:nonamedreturns // two of a kind need names
 	const unprivileged = 65534
-	found, err := user.Lookup("postgres")
-	if err != nil {
-		return unprivileged, unprivileged
+	if found, err := user.Lookup("postgres"); err == nil {
+		ownUID, uidErr := strconv.Atoi(found.Uid)
+		ownGID, gidErr := strconv.Atoi(found.Gid)
+		if uidErr == nil && gidErr == nil {
+			return ownUID, ownGID
+		}
 	}
-	uid, err = strconv.Atoi(found.Uid)
-	if err != nil {
-		return unprivileged, unprivileged
-	}
-	gid, err = strconv.Atoi(found.Gid)
-	if err != nil {
-		return unprivileged, unprivileged
-	}
-	return uid, gid
+	return unprivileged, unprivileged
 }
 
 // own gives a folder to the user of the server.
