@@ -53,7 +53,7 @@ func (s *Store) Version(ctx context.Context) (int64, error) {
 // RecordedTime implements store.Store.
 func (s *Store) RecordedTime(ctx context.Context) (time.Time, error) {
 	var recorded int64
-	err := s.bounded(ctx, func(ctx context.Context) error {
+	err := s.boundedBy(ctx, longTimeout, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `SELECT CASE WHEN seen > 0 THEN seen
 			ELSE (SELECT coalesce(max(asked_at), 0) FROM weixin_exporter.day) END FROM weixin_exporter.clock`).Scan(&recorded)
 	})
@@ -80,7 +80,7 @@ func (s *Store) SaveHolds(ctx context.Context, holds []store.Hold) error {
 	if len(holds) == 0 {
 		return nil
 	}
-	err := s.updating(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.updating(ctx, accessTimeout, func(ctx context.Context, tx pgx.Tx) error {
 		appIDs := make([]string, len(holds))
 		for i := range holds {
 			appIDs[i] = holds[i].AppID

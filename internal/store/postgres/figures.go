@@ -230,7 +230,7 @@ func (s *Store) KnownDays(ctx context.Context, api datacube.API, appID string, u
 	each func(date datacube.Date, knownAt time.Time) bool,
 ) error {
 	more := true
-	err := s.reading(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.reading(ctx, longTimeout, func(ctx context.Context, tx pgx.Tx) error {
 		for last := int64(upTo) + 1; more; {
 			type known struct {
 				date datacube.Date

@@ -83,7 +83,7 @@ func (s *Store) tryLease(ctx context.Context) (bool, error) {
 	began := s.lease.now()
 	var other string
 	var epoch int64
-	err := s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.inTx(ctx, accessTimeout, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
 		other = ""
 		// Writers are excluded while the lease is taken, so that none of them can commit after it.
 		if _, err := s.exclude(ctx, tx, lockMark); err != nil {

@@ -13,7 +13,7 @@ import (
 // Load implements store.Store.
 func (s *Store) Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*store.Account, error) {
 	var accounts map[string]*store.Account
-	err := s.reading(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.reading(ctx, longTimeout, func(ctx context.Context, tx pgx.Tx) error {
 		accounts = make(map[string]*store.Account)
 		l := loader{ctx: ctx, tx: tx, byNumber: make(map[int32]*store.Account)}
 		if err := l.accounts(accounts, appIDs); err != nil {

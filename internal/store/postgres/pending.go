@@ -14,7 +14,7 @@ import (
 // Undelivered implements store.Store.
 func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, error) {
 	var appIDs []string
-	err := s.bounded(ctx, func(ctx context.Context) error {
+	err := s.boundedBy(ctx, longTimeout, func(ctx context.Context) error {
 		appIDs = nil
 		rows, err := s.pool.Query(ctx, `
 			SELECT app_id FROM weixin_exporter.account
@@ -40,7 +40,7 @@ func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, err
 // ReadPending implements store.Store.
 func (s *Store) ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]store.Pending, error) {
 	var pending []store.Pending
-	err := s.reading(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.reading(ctx, longTimeout, func(ctx context.Context, tx pgx.Tx) error {
 		r := pendingReader{ctx: ctx, tx: tx, endpoint: endpoint, since: since, budget: store.NewBudget(limit)}
 		if err := r.positions(appIDs); err != nil {
 			return err
@@ -313,7 +313,7 @@ func (r *pendingReader) figures() error {
 // CountPending implements store.Store.
 func (s *Store) CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error) {
 	var counts map[string][datacube.APIs]int64
-	err := s.bounded(ctx, func(ctx context.Context) error {
+	err := s.boundedBy(ctx, longTimeout, func(ctx context.Context) error {
 		counts = make(map[string][datacube.APIs]int64)
 		rows, err := s.pool.Query(ctx, `
 			WITH behind (id, app_id, mark, date) AS (
@@ -361,7 +361,7 @@ func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time
 		appIDs[i], marks[i], dates[i] = pending[i].AppID, int64(done.Position.Mark), int32(done.Position.Date)
 		resentMarks[i], resentDates[i] = int64(done.Resent.Mark), int32(done.Resent.UpTo)
 	}
-	err := s.updating(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.updating(ctx, accessTimeout, func(ctx context.Context, tx pgx.Tx) error {
 		var batch pgx.Batch
 		batch.Queue(`
 			INSERT INTO weixin_exporter.delivery (endpoint, account, mark, date, sent_at)
@@ -399,7 +399,7 @@ func (s *Store) LastDelivery(ctx context.Context, endpoint string) (time.Time, e
 // Resend implements store.Store.
 func (s *Store) Resend(ctx context.Context, endpoint string, since, until datacube.Date, appIDs ...string) (int64, error) {
 	var days int64
-	err := s.writing(ctx, func(ctx context.Context, tx pgx.Tx, mark int64) error {
+	err := s.writing(ctx, longTimeout, func(ctx context.Context, tx pgx.Tx, mark int64) error {
 		result, err := tx.Exec(ctx, `
 			INSERT INTO weixin_exporter.resend (endpoint, account, date, mark)
 			SELECT DISTINCT $1::text, day.account, day.date, $5::bigint FROM weixin_exporter.account

@@ -34,6 +34,8 @@ const (
 	// accessTimeout is how long a transaction or, where there can be any number, a query may take. Without it, a
 	// network that loses packets could keep an access waiting for many minutes.
 	accessTimeout = 30 * time.Second
+	// longTimeout is the same for what takes longer the more there is in the store.
+	longTimeout = 10 * time.Minute
 	// stalledTimeout is how long the server waits for the next statement of a transaction that writes. A process
 	// that was suspended within one would otherwise keep all others from writing.
 	stalledTimeout = 10 * time.Second

@@ -22,7 +22,7 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 		return nil, nil
 	}
 	var revisions []store.Revision
-	err := s.writing(ctx, func(ctx context.Context, tx pgx.Tx, mark int64) error {
+	err := s.writing(ctx, accessTimeout, func(ctx context.Context, tx pgx.Tx, mark int64) error {
 		w := newWriter(ctx, tx, mark, records)
 		if err := w.readBefore(); err != nil {
 			return err
@@ -312,7 +312,7 @@ func (w *writer) queueAccounts(batch *pgx.Batch) {
 // Prune implements store.Store.
 func (s *Store) Prune(ctx context.Context, before datacube.Date) (int64, error) {
 	var days int64
-	err := s.updating(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.updating(ctx, longTimeout, func(ctx context.Context, tx pgx.Tx) error {
 		var batch pgx.Batch
 		batch.Queue(`DELETE FROM weixin_exporter.daily WHERE date < $1`, int32(before))
 		batch.Queue(`DELETE FROM weixin_exporter.hourly WHERE date < $1`, int32(before))
