@@ -43,6 +43,8 @@ mkdir -p build/log
 rm -rf build/coverage build/artifacts
 mkdir -p build/coverage/tests build/coverage/program build/artifacts
 packages=$(go list ./... | grep -v /e2e)
+# The suite that every engine of the store passes is full of branches that only a faulty engine reaches.
+covered=$(grep -v '/storetest$' <<<"$packages")
 : >build/test.txt
 
 programs() { bash scripts/install.sh; }
@@ -90,7 +92,7 @@ export E2E_REQUIRED=1 ARTIFACTS=$PWD/build/artifacts
 
 step "tests"
 # shellcheck disable=SC2086 # a list of packages
-run_tests tests -p 4 -cover -coverpkg "$(paste -sd, - <<<"$packages")" $packages \
+run_tests tests -p 4 -cover -coverpkg "$(paste -sd, - <<<"$covered")" $packages \
   -args -test.gocoverdir="$PWD/build/coverage/tests"
 joined boards
 joined prometheus
