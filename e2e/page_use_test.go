@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
@@ -27,6 +28,7 @@ func TestUsingThePages(t *testing.T) {
 	state := newPageState("use", append([]string{"refused-1", "refused-2"}, numbered(998)...)...)
 	state.refuse(48001, weixin.Permission, true, weixin.AdviceOn(48001), "errcode 48001: api unauthorized", state.accounts[:2]...)
 	direct := state.serve(t)
+	var downloads sync.Mutex // the browser has one folder for all tabs
 	for name, base := range map[string]string{"direct": direct, "proxy": behindProxy(t, direct, "/tools/weixin/")} {
 		for _, scripts := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, scripts %v", name, scripts), func(t *testing.T) {
@@ -37,7 +39,7 @@ func TestUsingThePages(t *testing.T) {
 					t.Fatal(err)
 				}
 				useOverview(p, base)
-				useAccount(p)
+				useAccount(p, &downloads)
 				if scripts {
 					copyTable(p)
 				}
@@ -96,7 +98,7 @@ func useOverview(p tab, base string) {
 	}
 }
 
-func useAccount(p tab) {
+func useAccount(p tab, downloads *sync.Mutex) {
 	p.t.Helper()
 	p.follow("table.accounts tbody tr:first-child th a")
 	if got := p.texts("h1 bdi"); got[0] != "refused-1" || p.texts("#day h2")[0] != "2026年11月28日 星期六" {
@@ -111,6 +113,15 @@ func useAccount(p tab) {
 	if got := p.texts("#day h2"); got[0] != "2026年11月21日 星期六" {
 		p.t.Errorf("the day that was picked is %q", got)
 	}
+	downloadHours(p, downloads)
+	p.follow(`table.month a[aria-current="date"]`)
+}
+
+// downloadHours downloads the hours of the day that an account's page shows.
+func downloadHours(p tab, downloads *sync.Mutex) {
+	p.t.Helper()
+	downloads.Lock()
+	defer downloads.Unlock()
 	folder := p.t.TempDir()
 	allowed := cdpbrowser.SetDownloadBehaviorParams{Behavior: cdpbrowser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder}
 	if _, err := chromedp.Call(p.ctx, cdpbrowser.SetDownloadBehavior, allowed); err != nil {
@@ -130,7 +141,6 @@ func useAccount(p tab) {
 		}
 		return nil
 	})
-	p.follow(`table.month a[aria-current="date"]`)
 }
 
 // copyTable presses the button that scripts show, and looks at what a chart says of an hour.
