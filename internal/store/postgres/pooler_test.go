@@ -2,15 +2,10 @@ package postgres_test
 
 import (
 	"context"
-	"fmt"
-	"net/url"
+	"errors"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/postgres"
@@ -19,58 +14,22 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-// pooler starts pgbouncer in transaction mode with two connections to each database, so that transactions of one
-// client get different ones. It returns the URL of a database through it.
-func pooler(t *testing.T) func(database string) string {
+// newPooler starts a pooler of the server for one test.
+func newPooler(t *testing.T) *postgrestest.Pooler {
 	t.Helper()
-	path, err := exec.LookPath("pgbouncer")
+	p, err := postgrestest.StartPooler(t.Context(), server)
+	if errors.Is(err, postgrestest.ErrNoPooler) && os.Getenv("E2E_REQUIRED") == "" {
+		t.Skip(err)
+	}
 	if err != nil {
-		const debian = "/usr/sbin/pgbouncer"
-		if _, err = os.Stat(debian); err == nil {
-			path = debian
-		}
-	}
-	switch {
-	case err != nil && os.Getenv("E2E_REQUIRED") != "":
-		t.Fatal("this test needs pgbouncer")
-	case err != nil:
-		t.Skip("this test needs pgbouncer")
-	}
-	folder, err := os.MkdirTemp("", "pb") //nolint:usetesting // a short path: that of a socket is limited
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	config := filepath.Join(folder, "pgbouncer.ini")
-	text := fmt.Sprintf("[databases]\n* = host=%s user=postgres\n[pgbouncer]\nlisten_addr =\nunix_socket_dir = %s\nlisten_port = 5432\nauth_type = any\n"+
-		"pool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 200\nlogfile = %s\n", server.Folder(), folder, filepath.Join(folder, "log"))
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := postgrestest.Unprivileged(exec.CommandContext(context.WithoutCancel(t.Context()), path, config), folder, config)
-	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // Wait reports how it ended, which does not matter
-		_ = cmd.Wait()
+		if err := p.Remove(); err != nil {
+			t.Error(err)
+		}
 	})
-	through := func(database string) string {
-		return "postgres://postgres@/" + url.PathEscape(database) + "?host=" + url.QueryEscape(folder)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for {
-		conn, err := pgx.Connect(ctx, through("postgres"))
-		if err == nil {
-			_ = conn.Close(ctx) // it was only to see whether pgbouncer answers
-			return through
-		}
-		if ctx.Err() != nil {
-			log, _ := os.ReadFile(filepath.Join(folder, "log")) // for the message
-			t.Fatalf("pgbouncer does not answer: %v\n%s", err, log)
-		}
-	}
+	return p
 }
 
 // TestStoreThroughAPooler: nothing needs a session of its own.
@@ -79,13 +38,13 @@ func TestStoreThroughAPooler(t *testing.T) {
 	if server == nil {
 		t.Skip(postgrestest.ErrNotInstalled)
 	}
-	address := pooler(t)
+	pooler := newPooler(t)
 	pooled := engine()
 	pooled.New = func(tb testing.TB) storetest.Place {
 		tb.Helper()
 		database := newDatabase(tb)
 		place := placeOf(database)
-		url := secret.NewURL(address(database))
+		url := secret.NewURL(pooler.URL(database))
 		place.Address = url.Reveal()
 		place.Try = func(ctx context.Context, busy time.Duration) (store.Store, error) {
 			return postgres.Open(ctx, url, postgres.Options{BusyTimeout: busy})

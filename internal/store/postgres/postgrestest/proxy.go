@@ -3,7 +3,6 @@ package postgrestest
 import (
 	"context"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -30,8 +29,8 @@ type Proxy struct {
 	resumed chan struct{}
 }
 
-// NewProxy starts a proxy of the server.
-func NewProxy(tb testing.TB, s *Server) *Proxy {
+// NewProxy starts a proxy of a server or a pooler.
+func NewProxy(tb testing.TB, s interface{ Folder() string }) *Proxy {
 	tb.Helper()
 	folder, err := os.MkdirTemp("", "px") //nolint:usetesting // a short path: that of a socket is limited
 	if err != nil {
@@ -56,9 +55,7 @@ func NewProxy(tb testing.TB, s *Server) *Proxy {
 }
 
 // URL returns the URL of a database through the proxy.
-func (p *Proxy) URL(database string) string {
-	return "postgres://postgres@/" + url.PathEscape(database) + "?host=" + url.QueryEscape(p.folder)
-}
+func (p *Proxy) URL(database string) string { return address(p.folder, database) }
 
 // Break breaks all connections.
 func (p *Proxy) Break() {

@@ -31,7 +31,7 @@ type Server struct {
 	databases        atomic.Int64
 }
 
-// startTime is how long a server may take to start.
+// startTime is how long a program may take to start.
 const startTime = time.Minute
 
 // Start creates and starts a server in a new temporary folder. It returns ErrNotInstalled if there is none.
@@ -106,28 +106,19 @@ func (s *Server) Run(ctx context.Context) error {
 
 // wait waits until the server accepts connections.
 func (s *Server) wait(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	const pause = 20 * time.Millisecond
-	for {
-		conn, err := pgx.Connect(ctx, s.URL("postgres"))
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		again := time.NewTimer(pause)
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
-			log, _ := os.ReadFile(s.log.Name()) // for the message
-			return errors.Join(fmt.Errorf("postgres does not start: %w\n%s", err, log), s.stop(os.Kill))
-		}
+	if err := answers(ctx, s.URL("postgres")); err != nil {
+		log, _ := os.ReadFile(s.log.Name()) // for the message
+		return errors.Join(fmt.Errorf("postgres does not start: %w\n%s", err, log), s.stop(os.Kill))
 	}
+	return nil
 }
 
 // URL returns the URL of a database of the server.
-func (s *Server) URL(database string) string {
-	return "postgres://postgres@/" + url.PathEscape(database) + "?host=" + url.QueryEscape(s.folder)
+func (s *Server) URL(database string) string { return address(s.folder, database) }
+
+// address returns the URL of a database behind the socket in a folder.
+func address(folder, database string) string {
+	return "postgres://postgres@/" + url.PathEscape(database) + "?host=" + url.QueryEscape(folder)
 }
 
 // Folder returns the folder with the socket.

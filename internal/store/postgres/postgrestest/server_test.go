@@ -57,3 +57,44 @@ func TestServer(t *testing.T) {
 		t.Error("its folder is still there")
 	}
 }
+
+// TestPooler: the database can be reached through the pooler, also after a restart and through a proxy before it.
+func TestPooler(t *testing.T) {
+	t.Parallel()
+	s, err := postgrestest.Start(t.Context())
+	if errors.Is(err, postgrestest.ErrNotInstalled) && os.Getenv("E2E_REQUIRED") == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Remove() })
+	p, err := postgrestest.StartPooler(t.Context(), s)
+	if errors.Is(err, postgrestest.ErrNoPooler) && os.Getenv("E2E_REQUIRED") == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := pgx.Connect(t.Context(), p.URL("postgres")); err == nil {
+		_ = conn.Close(t.Context())
+		t.Error("a pooler that was killed answers")
+	}
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), postgrestest.NewProxy(t, p).URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := errors.Join(conn.QueryRow(t.Context(), "SELECT 7").Scan(&n), conn.Close(t.Context())); err != nil || n != 7 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if err := p.Remove(); err != nil {
+		t.Error(err)
+	}
+}
