@@ -73,8 +73,20 @@ func newFixture(t *testing.T, accounts ...account) *fixture {
 // newFixtureWith is newFixture with options of the simulated Weixin beyond its clock and accounts.
 func newFixtureWith(t *testing.T, o weixintest.Options, accounts ...account) *fixture {
 	t.Helper()
+	return newFixtureOf(t, o, clock, accounts)
+}
+
+// newFixtureAt is newFixture with a clock from the test.
+func newFixtureAt(t *testing.T, now func() time.Time, accounts ...account) *fixture {
+	t.Helper()
+	return newFixtureOf(t, weixintest.Options{}, now, accounts)
+}
+
+// newFixtureOf returns a fixture with options of the simulated Weixin, and with its clock.
+func newFixtureOf(t *testing.T, o weixintest.Options, now func() time.Time, accounts []account) *fixture {
+	t.Helper()
 	w := &fixture{accounts: accounts, folder: t.TempDir()}
-	w.sim = newSim(o, func() time.Time { return clock().Add(time.Duration(w.ahead.Load())) }, accounts)
+	w.sim = newSim(o, func() time.Time { return now().Add(time.Duration(w.ahead.Load())) }, accounts)
 	w.config = filepath.Join(w.folder, "config.yml")
 	server := httptest.NewServer(w.sim)
 	t.Cleanup(server.Close)

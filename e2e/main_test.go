@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+
+	"weixin_exporter/internal/exportertest"
 )
 
 // The version of the binary, as shown by --version and on its pages.
@@ -24,7 +26,10 @@ var suite struct {
 	recorder *recorder
 }
 
-func TestMain(m *testing.M) { os.Exit(runSuite(m)) }
+func TestMain(m *testing.M) {
+	exportertest.Main()
+	os.Exit(runSuite(m))
+}
 
 // runSuite builds the binary, runs the tests and then searches all recorded output for secrets.
 func runSuite(m *testing.M) int {

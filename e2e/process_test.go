@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"weixin_exporter/internal/exportertest"
 )
 
 const (
@@ -103,15 +105,26 @@ func start(tb testing.TB, path string, args ...string) *process {
 // startTo is start with a file as the program's standard output; nil means the stream.
 func startTo(tb testing.TB, stdout *os.File, path string, args ...string) *process {
 	tb.Helper()
-	p := &process{cmd: exec.Command(path, args...), stdout: newStream(), stderr: newStream(), ended: make(chan struct{})}
-	p.cmd.Dir = tb.TempDir()
-	p.cmd.Env = environment(tb.TempDir())
-	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	cmd := exec.Command(path, args...)
 	if stdout != nil {
-		p.cmd.Stdout = stdout
+		cmd.Stdout = stdout
+	}
+	return startCommand(tb, cmd)
+}
+
+// startCommand starts a program in an empty folder and, besides what the command has, with its own environment.
+// Its output goes to the streams unless the command has another place for it.
+func startCommand(tb testing.TB, cmd *exec.Cmd) *process {
+	tb.Helper()
+	p := &process{cmd: cmd, stdout: newStream(), stderr: newStream(), ended: make(chan struct{})}
+	p.cmd.Dir = tb.TempDir()
+	p.cmd.Env = append(environment(tb.TempDir()), p.cmd.Env...)
+	p.cmd.Stderr = p.stderr
+	if p.cmd.Stdout == nil {
+		p.cmd.Stdout = p.stdout
 	}
 	if err := p.cmd.Start(); err != nil {
-		tb.Fatalf("starting %s: %v", path, err)
+		tb.Fatalf("starting %s: %v", cmd.Path, err)
 	}
 	go func() {
 		defer close(p.ended)
@@ -258,6 +271,17 @@ type exporter struct {
 func runExporter(t *testing.T, args ...string) *exporter {
 	t.Helper()
 	p := start(t, suite.binary, append(args, "--web.listen-address=127.0.0.1:0")...)
+	return &exporter{process: p, web: newWeb(t, &url.URL{Scheme: "http", Host: p.listensOn(t)})}
+}
+
+// runExporterAt is runExporter with a clock from the test: the binary of the tests executes itself.
+func runExporterAt(t *testing.T, clock *exportertest.Clock, args ...string) *exporter {
+	t.Helper()
+	cmd, err := exportertest.Command(clock, append(args, "--web.listen-address=127.0.0.1:0")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startCommand(t, cmd)
 	return &exporter{process: p, web: newWeb(t, &url.URL{Scheme: "http", Host: p.listensOn(t)})}
 }
 
