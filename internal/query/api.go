@@ -1,11 +1,9 @@
 package query
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -15,6 +13,8 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"weixin_exporter/internal/gate"
 )
 
 const (
@@ -70,6 +70,9 @@ type API struct {
 	parser  parser.Parser
 	limiter *limiter
 	mux     *http.ServeMux
+
+	requests gate.Gate
+	room     room
 }
 
 // NewAPI returns the API.
@@ -79,6 +82,9 @@ func NewAPI(o APIOptions) *API {
 		storage: o.Storage, limits: o.Limits, build: o.Build, now: o.Now, logger: o.Logger,
 		parser:  p,
 		limiter: newLimiter(o.Limits.MaxConcurrency, o.Limits.MaxSamples),
+
+		requests: gate.New(maxRequests),
+		room:     newRoom(),
 		engine: promql.NewEngine(promql.EngineOpts{
 			Logger:                   o.Logger,
 			MaxSamples:               o.Limits.MaxSamples,
@@ -164,27 +170,17 @@ func fixed(data any) endpoint {
 
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := a.takeBody(w, r); err != nil {
+	release, err := a.takeBody(w, r)
+	defer release()
+	switch {
+	case errors.Is(err, errBusy), err == nil && !a.requests.Enter(r.Context()):
+		a.refuse(w, errBusy)
+	case err != nil:
 		a.refuse(w, &apiError{badData, fmt.Errorf("reading the request: %w", err)})
-		return
+	default:
+		defer a.requests.Leave()
+		a.mux.ServeHTTP(w, r)
 	}
-	a.mux.ServeHTTP(w, r)
-}
-
-// takeBody reads the body of a request within a limited time, before the request occupies anything.
-func (a *API) takeBody(w http.ResponseWriter, r *http.Request) error {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil
-	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(a.now().Add(bodyTime)) // where the server has no deadlines, there is none
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
-	if err != nil {
-		return err
-	}
-	_ = control.SetReadDeadline(time.Time{}) // or the server would take the client for gone later on
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return nil
 }
 
 func (a *API) handler(do endpoint) http.Handler {
@@ -204,6 +200,17 @@ func (a *API) handler(do endpoint) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
+		size, err := expressionsOf(r.Form)
+		if err != nil {
+			a.refuse(w, err)
+			return
+		}
+		release, err := a.room.takeTexts(ctx, size)
+		if err != nil {
+			a.refuse(w, err)
+			return
+		}
+		defer release()
 		answer, err := do(ctx, request)
 		defer answer.done()
 		if err != nil {

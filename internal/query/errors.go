@@ -57,7 +57,7 @@ func classify(err error) *apiError {
 	if classified, ok := errors.AsType[*apiError](err); ok {
 		return classified
 	}
-	if _, ok := errors.AsType[promql.ErrQueryTimeout](err); ok || errors.Is(err, errQueued) || errors.Is(err, context.DeadlineExceeded) {
+	if _, ok := errors.AsType[promql.ErrQueryTimeout](err); ok || errors.Is(err, errQueued) || errors.Is(err, errBusy) || errors.Is(err, context.DeadlineExceeded) {
 		return &apiError{timedOut, err}
 	}
 	if _, ok := errors.AsType[promql.ErrQueryCanceled](err); ok || errors.Is(err, context.Canceled) {

@@ -33,9 +33,10 @@ const (
 func (a *API) read(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), a.limits.Timeout)
 	defer cancel()
-	request, err := decodeRead(r.Body)
+	request, release, err := a.decodeRead(ctx, r.Body)
+	defer release()
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		http.Error(w, err.Error(), readStatus(err))
 		return
 	}
 	streamed, err := acceptsChunks(request.AcceptedResponseTypes)
@@ -48,17 +49,12 @@ func (a *API) read(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	release, err := a.acquireReads(ctx, reads, streamed)
+	executed, err := a.acquireReads(ctx, reads, streamed)
 	if err != nil {
-		refused := classify(err)
-		status := refused.class.status()
-		if refused.class == execution {
-			status = http.StatusBadRequest // which Prometheus shows and does not repeat
-		}
-		http.Error(w, err.Error(), status)
+		http.Error(w, err.Error(), readStatus(err))
 		return
 	}
-	defer release()
+	defer executed()
 	if streamed {
 		a.stream(ctx, w, reads)
 		return
@@ -66,24 +62,47 @@ func (a *API) read(w http.ResponseWriter, r *http.Request) {
 	a.samples(ctx, w, reads)
 }
 
-// decodeRead reads the request from a body.
-func decodeRead(body io.Reader) (*prompb.ReadRequest, error) {
+// readStatus is the status for an error.
+func readStatus(err error) int {
+	refused := classify(err)
+	if refused.class == execution {
+		return http.StatusBadRequest // which Prometheus shows and does not repeat
+	}
+	return refused.class.status()
+}
+
+// decodeRead reads the request from a body. What it takes in memory is counted until release is called, which is never
+// nil.
+func (a *API) decodeRead(ctx context.Context, body io.Reader) (request *prompb.ReadRequest, release func(), err error) { //nolint:nonamedreturns // says what is returned
+	release = func() {}
 	compressed, err := io.ReadAll(body)
 	if err != nil {
-		return nil, fmt.Errorf("reading the request: %w", err)
+		return nil, release, fmt.Errorf("reading the request: %w", err)
 	}
-	if size, err := snappy.DecodedLen(compressed); err != nil || size > maxForm {
-		return nil, fmt.Errorf("the request is not compressed with snappy, or larger than %d bytes", maxForm)
+	size, err := snappy.DecodedLen(compressed)
+	if err != nil || size > maxForm {
+		return nil, release, fmt.Errorf("the request is not compressed with snappy, or larger than %d bytes", maxForm)
+	}
+	taken, err := a.room.takeTexts(ctx, messageSize*int64(size))
+	if err != nil {
+		return nil, release, err
 	}
 	plain, err := snappy.Decode(nil, compressed)
 	if err != nil {
-		return nil, fmt.Errorf("the request is not compressed with snappy: %w", err)
+		return nil, taken, fmt.Errorf("the request is not compressed with snappy: %w", err)
 	}
-	var request prompb.ReadRequest
+	request = &prompb.ReadRequest{}
 	if err := request.Unmarshal(plain); err != nil {
-		return nil, fmt.Errorf("the request is not a ReadRequest: %w", err)
+		return nil, taken, fmt.Errorf("the request is not a ReadRequest: %w", err)
 	}
-	return &request, nil
+	more, err := patternsOf(request)
+	if err != nil {
+		return nil, taken, err
+	}
+	if !a.room.texts.TryAcquire(more) { // with what is taken already, to wait could be forever
+		return nil, taken, errBusy
+	}
+	return request, func() { a.room.texts.Release(more); taken() }, nil
 }
 
 // acceptsChunks chooses the first form of the response that is known here.

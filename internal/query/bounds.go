@@ -1,0 +1,231 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/prompb"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/util/strutil"
+	"golang.org/x/sync/semaphore"
+)
+
+// What a client sends is read and parsed before it is known what a query costs. These bounds are for that part: the
+// parser takes 500 bytes for each parenthesis, and a time that grows with the square of the number of operators.
+const (
+	// maxRequests limits the requests that are in progress, waiting ones included.
+	maxRequests = 256
+	// maxTokens limits the names, numbers, texts, operators and brackets of the expressions of a request. A text counts
+	// once, however long it is.
+	maxTokens = 2000
+	// tokenSize is more than a token takes in memory, in bytes: parsed, and as parse_query shows it.
+	tokenSize = 2 << 10
+	// longestPattern limits a regular expression that is more than a choice of texts, in bytes.
+	longestPattern = 16 << 10
+	// maxStates limits the states of the automaton of a regular expression.
+	maxStates = 1 << 18
+	// stateSize is more than a state takes in memory, in bytes.
+	stateSize = 100
+	// messageSize is how much more memory than bytes the message of a remote read may take.
+	messageSize = 50
+
+	// bodyRoom limits the bytes of all bodies that are in memory, and bodyStep is how many are taken at a time.
+	bodyRoom = 16 << 20
+	bodyStep = 32 << 10
+	// textRoom limits what all parsed expressions and messages take in memory, in bytes.
+	textRoom = 32 << 20
+)
+
+// errBusy means that other requests have all that requests may take.
+var errBusy = errors.New("too many queries at a time; try again later")
+
+// room limits what requests have in memory before their cost is known.
+type room struct{ bodies, texts *semaphore.Weighted }
+
+func newRoom() room {
+	return room{semaphore.NewWeighted(bodyRoom), semaphore.NewWeighted(textRoom)}
+}
+
+// takeTexts waits until so many bytes are free for what a request is parsed to.
+func (r *room) takeTexts(ctx context.Context, bytes int64) (release func(), err error) { //nolint:nonamedreturns // says what is returned
+	bytes = min(bytes, textRoom)
+	if err := r.texts.Acquire(ctx, bytes); err != nil {
+		return nil, queued(err)
+	}
+	return func() { r.texts.Release(bytes) }, nil
+}
+
+// body reads a body while there is room for all that is being read.
+type body struct {
+	io.Reader
+
+	room       *semaphore.Weighted
+	free, held int64
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.free == 0 {
+		if !b.room.TryAcquire(bodyStep) {
+			return 0, errBusy
+		}
+		b.free, b.held = bodyStep, b.held+bodyStep
+	}
+	n, err := b.Reader.Read(p[:min(int64(len(p)), b.free)])
+	b.free -= int64(n)
+	return n, err
+}
+
+func (b *body) release() { b.room.Release(b.held) }
+
+// expressionsOf returns how many bytes the expressions of a request take at most, or an error that says which bound
+// they exceed.
+func expressionsOf(form url.Values) (int64, error) {
+	tokens, size := 0, int64(0)
+	for name, texts := range map[string][]string{"query": first(form["query"]), "match[]": form["match[]"]} {
+		for _, text := range texts {
+			var err error
+			if tokens, size, err = measure(text, tokens, size); err != nil {
+				return 0, errorAbout(name, err)
+			}
+		}
+	}
+	return size, nil
+}
+
+// first is what FormValue uses.
+func first(values []string) []string { return values[:min(1, len(values))] }
+
+// measure adds an expression to the number of tokens and the bytes that they take.
+func measure(text string, tokens int, size int64) (int, int64, error) {
+	lexer := parser.Lex(text)
+	var token parser.Item
+	for {
+		lexer.NextItem(&token)
+		if token.Typ == parser.EOF || token.Typ == parser.ERROR {
+			return tokens, size, nil // the parser says what is wrong
+		}
+		if tokens++; tokens > maxTokens {
+			return 0, 0, fmt.Errorf("the expression has more than %d names, numbers, texts, operators and brackets", maxTokens)
+		}
+		size += tokenSize
+		if token.Typ != parser.STRING {
+			continue
+		}
+		value, err := strutil.Unquote(token.Val)
+		if err != nil {
+			continue // the parser says what is wrong
+		}
+		cost, err := patternSize(value)
+		if err != nil {
+			return 0, 0, err
+		}
+		size += cost
+	}
+}
+
+// patternsOf returns how many bytes the regular expressions of a remote read take at most, or an error if they or the
+// matchers are too many.
+func patternsOf(request *prompb.ReadRequest) (int64, error) {
+	parts, size := len(request.Queries), int64(0)
+	for _, q := range request.Queries {
+		parts += len(q.Matchers)
+		for _, m := range q.Matchers {
+			if m.Type != prompb.LabelMatcher_RE && m.Type != prompb.LabelMatcher_NRE {
+				continue
+			}
+			cost, err := patternSize(m.Value)
+			if err != nil {
+				return 0, fmt.Errorf("matcher of %s: %w", m.Name, err)
+			}
+			size += cost
+		}
+	}
+	if parts > maxTokens {
+		return 0, fmt.Errorf("the request has more than %d queries and matchers", maxTokens)
+	}
+	return size, nil
+}
+
+// patternSize returns how many bytes a text takes at most if it is a regular expression, or an error if that is too
+// much. A choice of texts, such as the names of all accounts, may have any length.
+func patternSize(text string) (int64, error) {
+	size := int64(len(text))
+	if isChoice(text) {
+		return stateSize / 5 * size, nil
+	}
+	if size > longestPattern {
+		return 0, fmt.Errorf("a regular expression has %d bytes; at most %d are allowed, unless it is a choice of texts such as a|b|c", size, longestPattern)
+	}
+	const classStates = 100 // a class of Unicode has hundreds of ranges
+	states := (size + classStates*int64(strings.Count(text, `\p`)+strings.Count(text, `\P`))) * repetitions(text)
+	if states > maxStates {
+		return 0, errors.New("a regular expression repeats too much: make it shorter, or the numbers in braces smaller")
+	}
+	return stateSize * states, nil
+}
+
+// isChoice reports whether a regular expression only has texts, with what is special in them escaped, brackets
+// around them and | between them.
+func isChoice(text string) bool {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case strings.IndexByte(`.+*?[]{}^$`, c) >= 0:
+			return false
+		case c != '\\':
+		case i+1 < len(text) && strings.IndexByte(`.+*?[]{}^$()|\-/`, text[i+1]) >= 0:
+			i++
+		default:
+			return false
+		}
+	}
+	// Many brackets are a tree, not a choice.
+	return strings.Count(text, "(") <= 1
+}
+
+// repetitions returns an upper bound for how often a part of a regular expression is repeated by numbers in braces: Go
+// allows 1,000, inner ones multiplied by outer ones.
+func repetitions(text string) int64 {
+	const most = 1000
+	product := int64(1)
+	for {
+		_, after, found := strings.Cut(text, "{")
+		if !found {
+			return product
+		}
+		numbers, _, _ := strings.Cut(after, "}")
+		least, greatest, _ := strings.Cut(numbers, ",")
+		for _, number := range []string{greatest, least} {
+			if n, err := strconv.ParseInt(number, 10, 64); err == nil && n > 0 {
+				product = min(product*min(n, most), most)
+				break
+			}
+		}
+		text = after
+	}
+}
+
+// takeBody reads the body of a request within a limited time, before the request occupies anything else. The
+// bytes are counted until release is called, which is never nil.
+func (a *API) takeBody(w http.ResponseWriter, r *http.Request) (release func(), err error) { //nolint:nonamedreturns // says what is returned
+	if r.Body == nil || r.Body == http.NoBody {
+		return func() {}, nil
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(a.now().Add(bodyTime)) // where the server has no deadlines, there is none
+	within := &body{Reader: http.MaxBytesReader(w, r.Body, maxForm), room: a.room.bodies}
+	text, err := io.ReadAll(within)
+	if err != nil {
+		return within.release, err
+	}
+	_ = control.SetReadDeadline(time.Time{}) // or the server would take the client for gone later on
+	r.Body = io.NopCloser(bytes.NewReader(text))
+	return within.release, nil
+}

@@ -1,0 +1,182 @@
+package query_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/prometheus/prompb"
+
+	"weixin_exporter/internal/query"
+)
+
+// form sends a form.
+func (c *client) form(t *testing.T, path string, values url.Values) response {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, query.Path+path, strings.NewReader(values.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return c.do(t, r)
+}
+
+// TestExpressionsAreBounded sends expressions that take the parser hours, gigabytes or more stack than Go allows.
+func TestExpressionsAreBounded(t *testing.T) {
+	w := newWorld(t, "shop", "bot")
+	w.fill(t, firstDay, 2)
+	api := w.api(t)
+	const n = 50_000
+	for name, c := range map[string]struct{ expression, err string }{
+		"parentheses": {strings.Repeat("(", n) + "1" + strings.Repeat(")", n), "more than 2000 names"},
+		"open":        {strings.Repeat("(", n), "more than 2000 names"},
+		"minus":       {strings.Repeat("-", n) + "1", "more than 2000 names"},
+		"sum":         {strings.Repeat("1+", n) + "1", "more than 2000 names"},
+		"calls":       {strings.Repeat("abs(", n), "more than 2000 names"},
+		"subqueries":  {"a" + strings.Repeat("[1m:]", n), "more than 2000 names"},
+		"matchers":    {"{" + strings.Repeat(`a="",`, n) + `a="b"}`, "more than 2000 names"},
+		"states":      {`{a=~"` + strings.Repeat("a{1000}", 300) + `"}`, "repeats too much"},
+		"escaped":     {`{a=~"` + strings.Repeat(`a\x7b1000}`, 300) + `"}`, "repeats too much"},
+		"products":    {`{a=~"` + strings.Repeat("(a{20,30}b{40})", 100) + `"}`, "repeats too much"},
+		"classes":     {`{a=~"` + strings.Repeat(`\\pL`, 3000) + `"}`, "repeats too much"},
+		"brackets":    {`{a=~"` + strings.Repeat("(a|b)", 10_000) + `"}`, "a regular expression has 50000 bytes; at most 16384"},
+		"wildcards":   {`{a=~"` + strings.Repeat("shop.*|", 10_000) + `"}`, "a regular expression has 70000 bytes; at most 16384"},
+	} {
+		for _, path := range []string{"query", "query_range", "format_query", "parse_query", "query_exemplars", "series", "labels"} {
+			values := url.Values{"query": {c.expression}, "start": {"0"}, "end": {"0"}, "step": {"1"}}
+			if path == "series" || path == "labels" {
+				values = url.Values{"match[]": {c.expression}}
+			}
+			if got := api.form(t, path, values); got.Code != http.StatusBadRequest || got.ErrorType != "bad_data" || !strings.Contains(got.Error, c.err) {
+				t.Errorf("%s: %s: %d %s: %.200s", name, path, got.Code, got.ErrorType, got.Error)
+			}
+		}
+	}
+	if got := api.form(t, "series", url.Values{"match[]": strings.Split(strings.Repeat("up,", 2001), ",")}); got.Code != http.StatusBadRequest || !strings.Contains(got.Error, "more than 2000 names") {
+		t.Errorf("many selectors: %d %.200s", got.Code, got.Error)
+	}
+}
+
+// TestLongExpressions sends what boards send for very many accounts.
+func TestLongExpressions(t *testing.T) {
+	w := newWorld(t, "shop", "bot-00007", "a.b")
+	w.fill(t, firstDay, 2)
+	api := w.api(t)
+	var names []string
+	for i := range 20_000 {
+		names = append(names, fmt.Sprintf(`bot-%05d`, i))
+	}
+	all := strings.Join(append(names, `a\\.b`), "|")
+	at := firstDay.End().Add(time.Hour).Format(time.RFC3339)
+	for expression, want := range map[string]string{
+		`count(weixin_history_daily_callbacks{account=~"` + all + `"})`:                                  `"2"`,
+		`count(weixin_history_daily_callbacks{account=~"(` + all + `)"})`:                                `"2"`,
+		`count(weixin_history_daily_callbacks{account=~"[a-z]{3,8}(-[0-9]{5})?"})`:                       `"2"`,
+		strings.Repeat("vector(0)+", 300) + "1":                                                          `"1"`,
+		`count(weixin_history_daily_callbacks{account!~"` + strings.Repeat("shop[0-9]|", 1000) + `xx"})`: `"3"`,
+	} {
+		got := api.form(t, "query", url.Values{"query": {expression}, "time": {at}, "lookback_delta": {"2d"}})
+		if got.Code != http.StatusOK || !strings.Contains(string(got.Data), want) {
+			t.Errorf("%.100s: %d %.200s %s", expression, got.Code, got.Error, got.Data)
+		}
+	}
+}
+
+// TestReadsAreBounded sends messages that take far more memory than their bytes.
+func TestReadsAreBounded(t *testing.T) {
+	w := newWorld(t, "shop")
+	api := w.api(t)
+	for name, c := range map[string]struct {
+		request *prompb.ReadRequest
+		err     string
+	}{
+		"queries":  {&prompb.ReadRequest{Queries: make([]*prompb.Query, 3000)}, "more than 2000 queries and matchers"},
+		"matchers": {&prompb.ReadRequest{Queries: []*prompb.Query{{Matchers: make([]*prompb.LabelMatcher, 3000)}}}, "more than 2000 queries and matchers"},
+		"states":   {&prompb.ReadRequest{Queries: []*prompb.Query{matching(firstDay.Start(), w.now, "account", strings.Repeat("a{1000}", 300))}}, "matcher of account: a regular expression repeats too much"},
+	} {
+		for i, q := range c.request.Queries {
+			if q == nil {
+				c.request.Queries[i] = &prompb.Query{}
+				continue
+			}
+			for i, m := range q.Matchers {
+				if m == nil {
+					q.Matchers[i] = &prompb.LabelMatcher{}
+				}
+			}
+		}
+		if got := api.post(t, encode(t, c.request)); got.Code != http.StatusBadRequest || !strings.Contains(got.Body.String(), c.err) {
+			t.Errorf("%s: %d %.200s", name, got.Code, got.Body)
+		}
+	}
+}
+
+// TestBodiesAreBounded has clients that send nearly all of a body, more than there is room for.
+func TestBodiesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := slowWorld()
+		api := w.api(t)
+		const clients = 30 // of a megabyte each
+		hold, let := io.Pipe()
+		codes := make(chan int, clients)
+		for range clients {
+			go func() {
+				body := io.MultiReader(bytes.NewReader(make([]byte, 1<<20-1000)), hold)
+				recorder := httptest.NewRecorder()
+				api.api.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodPost, query.Path+"parse_query", body))
+				codes <- recorder.Code
+			}()
+		}
+		synctest.Wait()
+		refused := len(codes)
+		for range refused {
+			if code := <-codes; code != http.StatusServiceUnavailable {
+				t.Errorf("status %d", code)
+			}
+		}
+		// Some gave up what they had in favor of others.
+		if refused < clients-16 || refused == clients {
+			t.Errorf("%d of %d were refused", refused, clients)
+		}
+		if got := api.get(t, "format_query", "query", "1"); got.Code != http.StatusOK {
+			t.Errorf("without a body: %d %s", got.Code, got.Error)
+		}
+		_ = let.Close() // it never fails
+		synctest.Wait()
+		if got := api.form(t, "format_query", url.Values{"query": {"1"}}); got.Code != http.StatusOK {
+			t.Errorf("afterwards: %d %s", got.Code, got.Error)
+		}
+	})
+}
+
+// TestRequestsAreBounded has many requests that wait for a store.
+func TestRequestsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, source := slowWorld()
+		const clients = 256
+		source.begun = make(chan struct{}, clients)
+		api := w.api(t)
+		answers := make(chan response, clients)
+		for range clients {
+			go func() { answers <- api.get(t, "query", "query", "weixin_interface_daily_callbacks") }()
+		}
+		synctest.Wait()
+		began := time.Now()
+		if got := api.get(t, "format_query", "query", "1"); got.Code != http.StatusServiceUnavailable || time.Since(began) != 10*time.Second {
+			t.Errorf("one more: %d after %v: %s", got.Code, time.Since(began), got.Error)
+		}
+		close(source.release)
+		for range clients {
+			if got := <-answers; got.Code != http.StatusOK {
+				t.Errorf("%d %s", got.Code, got.Error)
+			}
+		}
+		if got := api.get(t, "format_query", "query", "1"); got.Code != http.StatusOK {
+			t.Errorf("afterwards: %d %s", got.Code, got.Error)
+		}
+	})
+}
