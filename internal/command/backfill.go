@@ -85,7 +85,7 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	for _, note := range notes {
 		level.Warn(logger).Log("msg", note)
 	}
-	db, err := engine.Open(ctx, cfg.Store, backfillBusy)
+	db, err := engine.Open(ctx, cfg.Store, engine.Options{Busy: backfillBusy})
 	if ctx.Err() != nil && err != nil {
 		return nil // stopped before it began
 	}

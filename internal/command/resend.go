@@ -69,7 +69,7 @@ func Resend(ctx context.Context, env Env, r ResendOptions) error {
 			return i18n.Errorf("resend.no_file", parts[0], files.Cause(err))
 		}
 	}
-	known, err := engine.Open(ctx, cfg.Store, 0)
+	known, err := engine.Open(ctx, cfg.Store, engine.Options{})
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ type Sharing interface {
 	// the work, and hands back those that are beyond it and not in use. It must be called every KeepSlotsEvery. If it
 	// fails for long enough, the slots go to other processes.
 	KeepSlots(ctx context.Context) error
-	// Owned returns the slots for which this process may call Weixin now. It does not wait. Whoever finds an epoch that
+	// Owned returns the slots for which this process may call Weixin now. It does not wait. A caller who finds an epoch that
 	// is not 0 and differs from the one seen before must read the accounts of the slot from the store before a call:
 	// another process has worked on them in the meantime.
 	Owned() Epochs

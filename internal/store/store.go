@@ -27,6 +27,7 @@ type Store interface {
 	Holds
 	Clock
 	Deliveries
+	Sharing
 
 	// Held reports whether this process is the one exporter that may ask Weixin for the accounts of the store and write
 	// to it. It is always true if no other exporter can use the store, and for commands.
@@ -53,7 +54,8 @@ var ErrTaken = errors.New("another exporter has taken over the store")
 // Records are the responses of Weixin, by account, API and day.
 type Records interface {
 	// Save stores records. It returns a Revision for each record whose figures differ from those of a day that
-	// was Known before, in the order of the records; traffic that moved between hours counts as a difference.
+	// was Known before, in the order of the records; traffic that moved between hours counts as a difference. If this
+	// process shares the work and does not own all the accounts' slots, the error is a *NotOwnedError.
 	Save(ctx context.Context, records []Record) ([]Revision, error)
 	// Load returns the content of the store for the accounts with these app IDs, or for all accounts if none are
 	// given. States reach back to since. Accounts that the store does not know are missing from the map.
@@ -90,7 +92,8 @@ type Changes interface {
 
 // Holds are failed attempts that must survive a restart.
 type Holds interface {
-	// SaveHolds replaces the stored holds of the same accounts and APIs.
+	// SaveHolds replaces the stored holds of the same accounts and APIs. If this process shares the work and does not own
+	// all the accounts' slots, the error is a *NotOwnedError.
 	SaveHolds(ctx context.Context, holds []Hold) error
 	// Holds returns the stored holds of the accounts with these app IDs.
 	Holds(ctx context.Context, appIDs ...string) ([]Hold, error)
@@ -118,7 +121,8 @@ type Deliveries interface {
 	// such days are missing.
 	CountPending(ctx context.Context, endpoint string, since datacube.Date) (map[string][datacube.APIs]int64, error)
 	// MarkDelivered records that an endpoint is done with days that ReadPending returned: they were accepted,
-	// permanently refused or skipped. at is when samples of them were accepted; zero if none were.
+	// permanently refused or skipped. at is when samples of them were accepted; zero if none were. Days of which it
+	// was recorded before, by any process, stay done.
 	MarkDelivered(ctx context.Context, endpoint string, at time.Time, pending ...Pending) error
 	// LastDelivery returns when an endpoint last accepted samples, in China time; zero if never.
 	LastDelivery(ctx context.Context, endpoint string) (time.Time, error)

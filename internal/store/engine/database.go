@@ -17,8 +17,8 @@ func (d inDatabase) serve(ctx context.Context, now func() time.Time) (store.Stor
 	return postgres.Serve(ctx, d.url, postgres.ServeOptions{Now: now})
 }
 
-func (d inDatabase) open(ctx context.Context, busy time.Duration) (store.Store, error) {
-	return postgres.Open(ctx, d.url, postgres.Options{BusyTimeout: busy})
+func (d inDatabase) open(ctx context.Context, o Options) (store.Store, error) {
+	return postgres.Open(ctx, d.url, postgres.Options{BusyTimeout: o.Busy, Duty: o.Duty, Now: o.Now})
 }
 
 func (d inDatabase) read(ctx context.Context) (Reader, error) {

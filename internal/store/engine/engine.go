@@ -29,7 +29,7 @@ type engine interface {
 	// serve opens the store for an exporter, and creates it or migrates its schema if necessary.
 	serve(ctx context.Context, now func() time.Time) (store.Store, error)
 	// open opens the store for a command.
-	open(ctx context.Context, busy time.Duration) (store.Store, error)
+	open(ctx context.Context, o Options) (store.Store, error)
 	read(ctx context.Context) (Reader, error)
 	examine(ctx context.Context) error
 	// backup opens the store for a copy into a file; it fails if that is a matter of other tools.
@@ -53,10 +53,19 @@ func Serve(ctx context.Context, c config.Store, now func() time.Time) (store.Sto
 	return of(c).serve(ctx, now)
 }
 
-// Open opens the store for a command that writes to it beside an exporter. Writes wait for those of other
-// processes for busy; 0 is the default of the engine.
-func Open(ctx context.Context, c config.Store, busy time.Duration) (store.Store, error) {
-	return of(c).open(ctx, busy)
+// Options are how a command opens the store.
+type Options struct {
+	// Busy is how long writes wait for those of other processes; 0 is the default of the engine.
+	Busy time.Duration
+	// Duty is the work that the command shares with other processes, by the methods of store.Sharing; "" if it does none.
+	Duty store.Duty
+	// Now is the clock of a command with a duty.
+	Now func() time.Time
+}
+
+// Open opens the store for a command that writes to it beside an exporter.
+func Open(ctx context.Context, c config.Store, o Options) (store.Store, error) {
+	return of(c).open(ctx, o)
 }
 
 // OpenReadOnly opens an existing store for reading figures. Nothing is created, migrated or changed.
@@ -78,8 +87,8 @@ func (f inFile) serve(ctx context.Context, now func() time.Time) (store.Store, e
 	return sqlite.Serve(ctx, string(f), now())
 }
 
-func (f inFile) open(ctx context.Context, busy time.Duration) (store.Store, error) {
-	return sqlite.Open(ctx, string(f), sqlite.Options{BusyTimeout: busy})
+func (f inFile) open(ctx context.Context, o Options) (store.Store, error) {
+	return sqlite.Open(ctx, string(f), sqlite.Options{BusyTimeout: o.Busy})
 }
 
 func (f inFile) read(ctx context.Context) (Reader, error) {

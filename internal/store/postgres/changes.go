@@ -85,6 +85,9 @@ func (s *Store) SaveHolds(ctx context.Context, holds []store.Hold) error {
 		for i := range holds {
 			appIDs[i] = holds[i].AppID
 		}
+		if err := s.checkOwned(ctx, tx, appIDs); err != nil {
+			return err
+		}
 		numbers, err := accountNumbers(ctx, tx, appIDs)
 		if err != nil {
 			return err

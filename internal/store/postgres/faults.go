@@ -61,6 +61,9 @@ func code(err error) (string, string) {
 // kindOf returns the kind of an error.
 func kindOf(err error) store.Kind {
 	code, class := code(err)
+	if _, ok := errors.AsType[*store.NotOwnedError](err); ok {
+		return store.Locked
+	}
 	switch {
 	case errors.Is(err, store.ErrTaken):
 		return store.Locked

@@ -14,16 +14,6 @@ import (
 	"weixin_exporter/weixin/secret"
 )
 
-const (
-	// leaseTime is how long an exporter that does not renew its lease keeps others from taking over.
-	leaseTime = 15 * time.Second
-	// marginPart is which part of the lease the holder trusts less than the server: the clocks of the two may run at
-	// different speeds.
-	marginPart = 7
-	// renewalTime is how long a renewal may take. It is less than the interval of renewals.
-	renewalTime = 4 * time.Second
-)
-
 // lease is held by the one exporter that asks Weixin for the accounts of a store.
 type lease struct {
 	now    func() time.Time
@@ -83,7 +73,7 @@ func (s *Store) tryLease(ctx context.Context) (bool, error) {
 	began := s.lease.now()
 	var other string
 	var epoch int64
-	err := s.inTx(ctx, accessTimeout, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.inTx(ctx, s.pool, accessTimeout, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
 		other = ""
 		// Writers are excluded while the lease is taken, so that none of them can commit after it.
 		if _, err := s.exclude(ctx, tx, lockMark); err != nil {

@@ -52,12 +52,29 @@ func newDatabase(tb testing.TB) string {
 // open opens the store in a database.
 func open(tb testing.TB, database string) *postgres.Store {
 	tb.Helper()
-	s, err := postgres.Open(tb.Context(), secret.NewURL(server.URL(database)), postgres.Options{})
+	return openAt(tb, secret.NewURL(server.URL(database)), postgres.Options{})
+}
+
+// openAt opens the store at a URL.
+func openAt(tb testing.TB, url secret.URL, o postgres.Options) *postgres.Store {
+	tb.Helper()
+	s, err := postgres.Open(tb.Context(), url, o)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+// expire makes the lease of a process end.
+func expire(tb testing.TB, database, name string) {
+	tb.Helper()
+	_, err := connect(tb, database).Exec(tb.Context(), `WITH ended AS (
+			UPDATE weixin_exporter.member SET until = to_timestamp(0) WHERE name = $1 RETURNING id)
+		UPDATE weixin_exporter.slot SET until = to_timestamp(0) FROM ended WHERE owner = id`, name)
+	if err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // run runs statements in a database.
@@ -69,20 +86,29 @@ func run(tb testing.TB, database string, statements ...string) {
 }
 
 func engine() storetest.Engine {
-	return storetest.Engine{New: func(tb testing.TB) storetest.Place { tb.Helper(); return placeOf(newDatabase(tb)) }}
+	return storetest.Engine{Divided: true, New: func(tb testing.TB) storetest.Place { tb.Helper(); return placeOf(newDatabase(tb)) }}
 }
 
 // placeOf returns a database as a place for tests.
 func placeOf(database string) storetest.Place {
-	url := secret.NewURL(server.URL(database))
+	return placeAt(database, secret.NewURL(server.URL(database)))
+}
+
+// placeAt returns a database that is reached by a URL as a place for tests.
+func placeAt(database string, url secret.URL) storetest.Place {
 	return storetest.Place{
 		Name:    database,
 		Address: url.Reveal(),
-		Open:    func(tb testing.TB) store.Store { tb.Helper(); return open(tb, database) },
+		Open:    func(tb testing.TB) store.Store { tb.Helper(); return openAt(tb, url, postgres.Options{}) },
 		Try: func(ctx context.Context, busy time.Duration) (store.Store, error) {
 			return postgres.Open(ctx, url, postgres.Options{BusyTimeout: busy})
 		},
-		Block: func(tb testing.TB) func() { tb.Helper(); return block(tb, database) },
+		Join: func(tb testing.TB, m storetest.Member) store.Store {
+			tb.Helper()
+			return openAt(tb, url, postgres.Options{Duty: m.Duty, Name: m.Name, Now: m.Now, Lease: m.Lease})
+		},
+		Expire: func(tb testing.TB, name string) { tb.Helper(); expire(tb, database, name) },
+		Block:  func(tb testing.TB) func() { tb.Helper(); return block(tb, database) },
 		MakeNewer: func(tb testing.TB) {
 			tb.Helper()
 			run(tb, database, `INSERT INTO weixin_exporter.goose_db_version (version_id, is_applied) VALUES (999, true)`)

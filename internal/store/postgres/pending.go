@@ -367,7 +367,9 @@ func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time
 			INSERT INTO weixin_exporter.delivery (endpoint, account, mark, date, sent_at)
 			SELECT $1, id, given.mark, given.date, $5 FROM unnest($2::text[], $3::bigint[], $4::integer[]) AS given (app_id, mark, date)
 			JOIN weixin_exporter.account ON account.app_id = given.app_id
-			ON CONFLICT (endpoint, account) DO UPDATE SET mark = excluded.mark, date = excluded.date,
+			ON CONFLICT (endpoint, account) DO UPDATE SET
+				mark = greatest(delivery.mark, excluded.mark),
+				date = CASE WHEN (excluded.mark, excluded.date) > (delivery.mark, delivery.date) THEN excluded.date ELSE delivery.date END,
 				sent_at = CASE WHEN excluded.sent_at > 0 THEN excluded.sent_at ELSE delivery.sent_at END`,
 			endpoint, appIDs, marks, dates, toUnix(at))
 		batch.Queue(`

@@ -1,14 +1,10 @@
 package postgres_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"testing"
-	"time"
 
-	"weixin_exporter/internal/store"
-	"weixin_exporter/internal/store/postgres"
 	"weixin_exporter/internal/store/postgres/postgrestest"
 	"weixin_exporter/internal/store/storetest"
 	"weixin_exporter/weixin/secret"
@@ -43,22 +39,7 @@ func TestStoreThroughAPooler(t *testing.T) {
 	pooled.New = func(tb testing.TB) storetest.Place {
 		tb.Helper()
 		database := newDatabase(tb)
-		place := placeOf(database)
-		url := secret.NewURL(pooler.URL(database))
-		place.Address = url.Reveal()
-		place.Try = func(ctx context.Context, busy time.Duration) (store.Store, error) {
-			return postgres.Open(ctx, url, postgres.Options{BusyTimeout: busy})
-		}
-		place.Open = func(tb testing.TB) store.Store {
-			tb.Helper()
-			s, err := place.Try(tb.Context(), 0)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			tb.Cleanup(func() { _ = s.Close() })
-			return s
-		}
-		return place
+		return placeAt(database, secret.NewURL(pooler.URL(database)))
 	}
 	storetest.Run(t, pooled)
 }

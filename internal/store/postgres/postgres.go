@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -45,13 +46,29 @@ const (
 type Options struct {
 	// BusyTimeout is how long a write waits for those of other processes before it fails; 0 means 5 seconds.
 	BusyTimeout time.Duration
+	// Duty is the work that is divided among the processes that share the store; "" for a process that does none. With
+	// one, Save and SaveHolds store only what concerns the slots that the process owns.
+	Duty store.Duty
+	// Now is the clock by which a process with a duty trusts that it still owns its slots.
+	Now func() time.Time
+	// Name tells people which process this is; "" names the host and the process.
+	Name string
+	// Lease is how long others wait before they claim the slots of a process that does not answer; 0 means 15 seconds.
+	Lease time.Duration
 }
+
+// shared is the part of a Store by which processes share it.
+type shared = store.Sharing
 
 // Store is an open database; it implements store.Store.
 type Store struct {
+	shared
+
 	pool *pgxpool.Pool
 	name string
 	busy time.Duration
+	// member is shared if the process has a duty; otherwise it is nil.
+	member *member
 	// lease is that of the exporter; nil for a command.
 	lease *lease
 	// own is the number of marks that this Store has made.
@@ -112,10 +129,20 @@ func connect(ctx context.Context, url secret.URL, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.New("store: the connections to the database cannot be set up") // the cause may contain the URL
 	}
-	s := &Store{pool: pool, name: name(config.ConnConfig), busy: o.BusyTimeout}
+	s := &Store{shared: store.Alone{}, pool: pool, name: name(config.ConnConfig), busy: o.BusyTimeout}
 	if s.busy <= 0 {
 		s.busy = defaultBusyTimeout
 	}
+	if o.Duty == "" {
+		return s, nil
+	}
+	config = config.Copy()
+	config.MinConns, config.MinIdleConns, config.MaxConns = 0, 0, 1
+	if pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config); err != nil {
+		return nil, errors.New("store: the connection for the slots cannot be set up") // as above
+	}
+	s.member = newMember(s, pool, o)
+	s.shared = s.member
 	return s, nil
 }
 
@@ -163,6 +190,9 @@ func (s *Store) Close() error {
 	var err error
 	if s.lease != nil {
 		err = s.giveBack()
+	}
+	if s.member != nil {
+		err = s.member.close()
 	}
 	s.pool.Close()
 	return err

@@ -24,6 +24,9 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 	var revisions []store.Revision
 	err := s.writing(ctx, accessTimeout, func(ctx context.Context, tx pgx.Tx, mark int64) error {
 		w := newWriter(ctx, tx, mark, records)
+		if err := s.checkOwned(ctx, tx, w.appIDs); err != nil {
+			return err
+		}
 		if err := w.readBefore(); err != nil {
 			return err
 		}
@@ -57,6 +60,7 @@ type writer struct {
 	tx        pgx.Tx
 	mark      int64
 	records   []store.Record
+	appIDs    []string         // of the records
 	accounts  map[string]int32 // numbers by app ID
 	days      map[dayKey]*savedDay
 	order     []dayKey // of days, as in the records
@@ -75,8 +79,12 @@ type savedDay struct {
 }
 
 func newWriter(ctx context.Context, tx pgx.Tx, mark int64, records []store.Record) *writer {
+	appIDs := make([]string, len(records))
+	for i := range records {
+		appIDs[i] = records[i].AppID
+	}
 	return &writer{
-		ctx: ctx, tx: tx, mark: mark, records: records,
+		ctx: ctx, tx: tx, mark: mark, records: records, appIDs: appIDs,
 		days: make(map[dayKey]*savedDay, len(records)), counts: make(map[int32]*[datacube.APIs]int64),
 	}
 }
@@ -101,12 +109,8 @@ func accountNumbers(ctx context.Context, tx pgx.Tx, appIDs []string) (map[string
 
 // readBefore reads the accounts and what is stored of the days of the records.
 func (w *writer) readBefore() error {
-	appIDs := make([]string, len(w.records))
-	for i := range w.records {
-		appIDs[i] = w.records[i].AppID
-	}
 	var err error
-	if w.accounts, err = accountNumbers(w.ctx, w.tx, appIDs); err != nil {
+	if w.accounts, err = accountNumbers(w.ctx, w.tx, w.appIDs); err != nil {
 		return err
 	}
 	var accounts, dates []int32

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // attempts is how often a transaction is run that the server has rolled back because of others.
@@ -14,13 +15,13 @@ const attempts = 3
 
 // reading runs work in a read-only transaction, as of one instant.
 func (s *Store) reading(ctx context.Context, limit time.Duration, work func(context.Context, pgx.Tx) error) error {
-	return s.inTx(ctx, limit, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, work)
+	return s.inTx(ctx, s.pool, limit, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, work)
 }
 
 // writing runs work in a transaction that excludes other writers, and commits it unless work fails or the context
 // ends. work is called with the mark of the transaction, and must be safe to repeat.
 func (s *Store) writing(ctx context.Context, limit time.Duration, work func(context.Context, pgx.Tx, int64) error) error {
-	err := s.inTx(ctx, limit, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.inTx(ctx, s.pool, limit, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
 		mark, err := s.excludeHeld(ctx, tx, newMark)
 		if err != nil {
 			return err
@@ -35,7 +36,7 @@ func (s *Store) writing(ctx context.Context, limit time.Duration, work func(cont
 
 // updating is writing for what the feed of changes does not contain: it makes no mark.
 func (s *Store) updating(ctx context.Context, limit time.Duration, work func(context.Context, pgx.Tx) error) error {
-	return s.inTx(ctx, limit, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
+	return s.inTx(ctx, s.pool, limit, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := s.excludeHeld(ctx, tx, lockMark); err != nil {
 			return err
 		}
@@ -78,10 +79,10 @@ func (s *Store) excludeHeld(ctx context.Context, tx pgx.Tx, query string) (int64
 func millis(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) + "ms" }
 
 // inTx runs work in a transaction, again if the server has rolled it back because of others.
-func (s *Store) inTx(ctx context.Context, limit time.Duration, o pgx.TxOptions, work func(context.Context, pgx.Tx) error) error {
+func (s *Store) inTx(ctx context.Context, pool *pgxpool.Pool, limit time.Duration, o pgx.TxOptions, work func(context.Context, pgx.Tx) error) error {
 	return s.boundedBy(ctx, limit, func(ctx context.Context) error {
 		for attempt := 1; ; attempt++ {
-			err := pgx.BeginTxFunc(ctx, s.pool, o, func(tx pgx.Tx) error { return work(ctx, tx) })
+			err := pgx.BeginTxFunc(ctx, pool, o, func(tx pgx.Tx) error { return work(ctx, tx) })
 			if err == nil || attempt == attempts || !isRolledBack(err) {
 				return err
 			}

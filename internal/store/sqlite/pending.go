@@ -254,7 +254,9 @@ func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time
 			_, err := tx.ExecContext(ctx, `
 				INSERT INTO delivery (endpoint, account, mark, date, sent_at)
 				SELECT ?1, id, ?3, ?4, ?5 FROM account WHERE app_id = ?2
-				ON CONFLICT DO UPDATE SET mark = excluded.mark, date = excluded.date,
+				ON CONFLICT DO UPDATE SET
+					mark = max(mark, excluded.mark),
+					date = CASE WHEN excluded.mark > mark OR excluded.mark = mark AND excluded.date > date THEN excluded.date ELSE date END,
 					sent_at = coalesce(excluded.sent_at, sent_at)`,
 				endpoint, pending[i].AppID, int64(pending[i].Done.Position.Mark), int64(pending[i].Done.Position.Date), toUnix(at))
 			if err != nil {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -45,6 +46,8 @@ type Options struct {
 
 // Store is an open database; it implements store.Store. Writes are serialized.
 type Store struct {
+	store.Alone // the lock keeps other exporters out
+
 	path    string
 	options Options
 	busy    time.Duration

@@ -14,6 +14,8 @@ import (
 type Engine struct {
 	// New returns the place of a new store. What is there is removed at the end of the test.
 	New func(tb testing.TB) Place
+	// Divided is true if processes divide the work among themselves: places have Join and Expire.
+	Divided bool
 	// Alone is true if a store exists only as long as it is open, and only in its process. The functions of its
 	// places apart from Open are not used, and Open returns the same store each time.
 	Alone bool
@@ -25,6 +27,11 @@ type Place struct {
 	Open func(tb testing.TB) store.Store
 	// Try opens the store with a time for which writes wait for others.
 	Try func(ctx context.Context, busy time.Duration) (store.Store, error)
+	// Join opens the store for a process with a duty; it is closed at the end of the test. nil if processes do not share
+	// the work.
+	Join func(tb testing.TB, m Member) store.Store
+	// Expire makes the lease of the member with this name end, as if it had not renewed its slots for long.
+	Expire func(tb testing.TB, name string)
 	// Name is contained in errors.
 	Name string
 	// Address identifies the place to Main in another process.
@@ -45,6 +52,7 @@ func Run(t *testing.T, e Engine) {
 		test   func(*testing.T, Engine)
 		shared bool // needs a store that several processes can open
 	}{
+		{name: "WithoutADuty", test: testWithoutADuty},
 		{name: "SaveAndLoad", test: testSaveAndLoad},
 		{name: "TimesAreStoredToTheSecond", test: testTimesAreStoredToTheSecond},
 		{name: "AnEmptyStore", test: testAnEmptyStore},
@@ -95,6 +103,31 @@ func Run(t *testing.T, e Engine) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			test.test(t, e)
+		})
+	}
+	if e.Divided {
+		runSharing(t, e)
+	}
+}
+
+// runSharing tests how processes divide the work.
+func runSharing(t *testing.T, e Engine) {
+	t.Helper()
+	for name, test := range map[string]func(*testing.T, Engine){
+		"FairShares":              testFairShares,
+		"FewSlots":                testFewSlots,
+		"DifferentWork":           testDifferentWork,
+		"Takeover":                testTakeover,
+		"OnlyLostAccountsRefused": testOnlyLostAccountsAreRefused,
+		"UseKeepsASlot":           testUseKeepsASlot,
+		"Duties":                  testDuties,
+		"Trust":                   testTrust,
+		"RandomMembers":           testRandomMembers,
+		"MembersAtTheSameTime":    testMembersAtTheSameTime,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, e)
 		})
 	}
 }
