@@ -1,0 +1,192 @@
+package postgres_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/postgres"
+	"weixin_exporter/weixin/secret"
+)
+
+func key(appID string) store.TokenKey { return store.TokenKey{AppID: appID, Kind: store.RefreshToken} }
+
+// eachWay runs a test with a connection to the server, and through pgbouncer.
+func eachWay(t *testing.T, test func(t *testing.T, open func() store.Tokens)) {
+	t.Helper()
+	for _, pooled := range []bool{false, true} {
+		t.Run(fmt.Sprintf("pooled=%t", pooled), func(t *testing.T) {
+			t.Parallel()
+			database := newDatabase(t)
+			url := server.URL(database)
+			if pooled {
+				url = newPooler(t).URL(database)
+			}
+			test(t, func() store.Tokens {
+				s, err := postgres.Open(t.Context(), secret.NewURL(url), postgres.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = s.Close() })
+				return s
+			})
+		})
+	}
+}
+
+func load(t *testing.T, s store.Tokens, k store.TokenKey) store.SealedToken {
+	t.Helper()
+	token, err := s.LoadToken(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func replace(t *testing.T, s store.Tokens, k store.TokenKey, revision int64, sealed string, life time.Duration) bool {
+	t.Helper()
+	var text []byte
+	if sealed != "" {
+		text = []byte(sealed)
+	}
+	done, err := s.ReplaceToken(t.Context(), k, revision, text, life)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+func lock(t *testing.T, s store.Tokens, k store.TokenKey, owner string, life time.Duration) bool {
+	t.Helper()
+	done, err := s.LockToken(t.Context(), k, owner, life)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+// TestReplaceToken: a token is only replaced by one who has seen it.
+func TestReplaceToken(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, open func() store.Tokens) {
+		first, second := open(), open()
+		if got := load(t, first, key("a")); got.Sealed != nil || got.Revision != 0 || got.Left != 0 {
+			t.Errorf("an empty database has %+v", got)
+		}
+		if replace(t, first, key("a"), 5, "other", 0) || load(t, first, key("a")).Revision != 0 {
+			t.Error("a revision that there never was is replaced")
+		}
+		if !lock(t, first, key("a"), "x", time.Minute) || !replace(t, second, key("a"), 0, "one", 0) {
+			t.Error("the first token, of which only the lock was there, is not stored")
+		}
+		if replace(t, first, key("a"), 0, "other", 0) {
+			t.Error("a token replaces one that was not seen")
+		}
+		got := load(t, first, key("a"))
+		if string(got.Sealed) != "one" || got.Revision != 1 || got.Left != 0 {
+			t.Errorf("stored %+v", got)
+		}
+		if !replace(t, first, key("a"), 1, "two", 0) || replace(t, second, key("a"), 1, "other", 0) {
+			t.Error("the same token is replaced by none, or by two")
+		}
+		if !replace(t, second, key("a"), 2, "", 0) || load(t, first, key("a")).Sealed != nil || replace(t, first, key("a"), 0, "other", 0) {
+			t.Error("a removed token is there, or never was")
+		}
+		if !replace(t, second, key("a"), 3, "three", 0) {
+			t.Error("a removed token is not replaced")
+		}
+		for _, other := range []store.TokenKey{key("b"), {AppID: "a", Kind: store.AccessToken}} {
+			if got := load(t, first, other); got.Sealed != nil || got.Revision != 0 {
+				t.Errorf("%v: %+v", other, got)
+			}
+		}
+	})
+}
+
+// TestTokenExpires by the clock of the server.
+func TestTokenExpires(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t)
+	s := open(t, database)
+	replace(t, s, key("a"), 0, "token", time.Hour)
+	if got := load(t, s, key("a")); got.Left <= 50*time.Minute || got.Left > time.Hour {
+		t.Errorf("%v is left of an hour", got.Left)
+	}
+	run(t, database, `UPDATE weixin_exporter.token SET expires = clock_timestamp()`)
+	if got := load(t, s, key("a")); got.Sealed != nil || got.Left != 0 || got.Revision != 1 {
+		t.Errorf("after its end: %+v", got)
+	}
+	if !replace(t, s, key("a"), 1, "next", 0) || load(t, s, key("a")).Left != 0 {
+		t.Error("an expired token is not replaced, or one without an end has one")
+	}
+}
+
+// TestLockToken: one owner at a time has the lock, and that of one who does not return ends.
+func TestLockToken(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, open func() store.Tokens) {
+		first, second := open(), open()
+		if !lock(t, first, key("a"), "x", time.Hour) || lock(t, second, key("a"), "y", time.Hour) || !lock(t, second, key("b"), "y", time.Hour) {
+			t.Error("not one owner for each token")
+		}
+		if err := second.UnlockToken(t.Context(), key("a"), "y"); err != nil || lock(t, second, key("a"), "y", time.Hour) {
+			t.Errorf("unlocked by another one: %v", err)
+		}
+		if err := first.UnlockToken(t.Context(), key("a"), "x"); err != nil || !lock(t, second, key("a"), "y", time.Millisecond) {
+			t.Errorf("not unlocked: %v", err)
+		}
+		for !lock(t, first, key("a"), "z", time.Hour) { // until the millisecond has passed
+			continue
+		}
+		if err := second.UnlockToken(t.Context(), key("a"), "y"); err != nil || lock(t, second, key("a"), "y", time.Hour) {
+			t.Errorf("one whose lock has ended has unlocked that of the next: %v", err)
+		}
+	})
+}
+
+// TestManyReplaceAToken: of all that have seen the same token, one replaces it.
+func TestManyReplaceAToken(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, open func() store.Tokens) {
+		stores := []store.Tokens{open(), open(), open()}
+		for revision := range int64(20) {
+			var done atomic.Int32
+			var all sync.WaitGroup
+			for i, s := range stores {
+				all.Go(func() {
+					if replace(t, s, key("a"), revision, fmt.Sprint(i), 0) {
+						done.Add(1)
+					}
+				})
+			}
+			all.Wait()
+			if done.Load() != 1 {
+				t.Fatalf("revision %d was replaced %d times", revision, done.Load())
+			}
+		}
+	})
+}
+
+// TestTokenErrors: an error says what failed, and shows nothing of the token.
+func TestTokenErrors(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t)
+	s := open(t, database)
+	run(t, database, `DROP TABLE weixin_exporter.token`)
+	const sealed = "sim-token-sealed"
+	_, loading := s.LoadToken(t.Context(), key("wx1"))
+	_, replacing := s.ReplaceToken(t.Context(), key("wx1"), 0, []byte(sealed), 0)
+	_, locking := s.LockToken(t.Context(), key("wx1"), "x", time.Hour)
+	for doing, err := range map[string]error{
+		"load the": loading, "store the": replacing, "lock the": locking, "unlock the": s.UnlockToken(t.Context(), key("wx1"), "x"),
+	} {
+		want := doing + ` refresh token of wx1: a part of the schema "weixin_exporter" is missing`
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), sealed) {
+			t.Errorf("%s: %v", doing, err)
+		}
+	}
+}
