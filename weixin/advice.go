@@ -57,6 +57,10 @@ const (
 	adviceRefreshSave     = "refresh_token_save"
 	adviceRefreshReplace  = "refresh_token_replace"
 	adviceRefreshLocked   = "refresh_token_locked"
+	adviceRefreshReplaced = "refresh_token_replaced"
+	adviceRefreshDatabase = "refresh_token_database"
+	adviceRefreshUnsaved  = "refresh_token_unsaved"
+	adviceRefreshSealed   = "refresh_token_sealed"
 	adviceWrongSecret     = "wrong_app_secret"
 )
 
@@ -161,4 +165,11 @@ var adviceTexts = map[string]string{ //nolint:gosec // texts, not secrets
 		"Weixin issues another refresh token, and no requests are sent for the account until then.",
 	adviceRefreshLocked: "Another process, such as a check or a second exporter, uses the same refresh token. This usually passes by itself: " +
 		"if it lasts, end that process.",
+	adviceRefreshReplaced: "Another refresh token was stored while this one was exchanged. The next attempt uses it: nothing needs to be done.",
+	adviceRefreshDatabase: "Make the database that the error names usable: the account's refresh token is in it, " +
+		"and no requests are sent for the account until then.",
+	adviceRefreshUnsaved: "Make the database that the error names writable before this program is stopped: the new refresh token " +
+		"exists only in its memory, and without it the account's administrator may have to authorise the third-party platform again.",
+	adviceRefreshSealed: "Add the key with which the token was sealed to store.sealing_key_file. If it is lost, delete the rows of the table " +
+		"weixin_exporter.token and put a refresh token that is still valid into refresh_token_file.",
 }

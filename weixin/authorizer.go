@@ -7,23 +7,66 @@ import (
 	"net/http"
 	"net/url"
 	"sync/atomic"
+	"time"
 
 	"weixin_exporter/weixin/secret"
 )
 
 // RefreshTokenStore stores the refresh token with which a third-party platform gets the access
-// tokens of one account. Its errors say where it is stored and do not show it.
+// tokens of one account. Its errors say where it is stored and do not show it; a *RefreshTokenError also says
+// what to do.
 type RefreshTokenStore interface {
 	// Lock prevents other processes from exchanging the refresh token until unlock is called. It waits
 	// for one that does, for a bounded time or until ctx ends. It fails if Save could not replace the
-	// refresh token.
-	Lock(ctx context.Context) (unlock func(), err error)
-	// Load returns the refresh token.
-	Load() (secret.Value, error)
-	// Save replaces the refresh token. Once it has returned nil, the new one survives the
-	// end of the process and of the machine; until then, the old one or the new one does.
-	Save(refreshToken secret.Value) error
+	// refresh token. The context that it returns is ctx, or one that ends before the lock does: until then the
+	// refresh token may be exchanged.
+	Lock(ctx context.Context) (locked context.Context, unlock func(), err error)
+	// Load returns the refresh token. It is called with the lock.
+	Load(ctx context.Context) (secret.Value, error)
+	// Save replaces the refresh token that was used by its successor. Once it has returned nil, the successor
+	// survives the end of the process and of the machine; until then, the old one or the successor does. If
+	// another one than these two is stored, it stays, and the error is a *RefreshTokenError with RefreshTokenReplaced.
+	// Save needs no lock, since that may have ended during the exchange.
+	Save(ctx context.Context, used, successor secret.Value) error
 }
+
+// RefreshTokenError is an error of a RefreshTokenStore of which more is known.
+type RefreshTokenError struct {
+	Fault RefreshTokenFault
+	Err   error
+}
+
+// Error implements error.
+func (e *RefreshTokenError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *RefreshTokenError) Unwrap() error { return e.Err }
+
+// RefreshTokenFault says what keeps a refresh token from being used.
+type RefreshTokenFault string
+
+// The faults.
+const (
+	// RefreshTokenLocked means that another process did not unlock the refresh token in time.
+	RefreshTokenLocked RefreshTokenFault = "locked"
+	// RefreshTokenReplaced means that someone else has stored another refresh token.
+	RefreshTokenReplaced RefreshTokenFault = "replaced"
+	// RefreshTokenDatabase means that the database of the refresh token cannot be used.
+	RefreshTokenDatabase RefreshTokenFault = "database"
+	// RefreshTokenSealed means that the refresh token is sealed and cannot be opened.
+	RefreshTokenSealed RefreshTokenFault = "sealed"
+)
+
+// faultOf returns the fault of an error; "" if it is not known.
+func faultOf(err error) RefreshTokenFault {
+	if failed, ok := errors.AsType[*RefreshTokenError](err); ok {
+		return failed.Fault
+	}
+	return ""
+}
+
+// saveTime bounds how long saving a refresh token may take, even after the end of the call that needed it.
+const saveTime = 10 * time.Second
 
 // AuthorizerOptions say on whose behalf a third-party platform calls.
 type AuthorizerOptions struct {
@@ -59,6 +102,7 @@ type authorizer struct {
 	appID          string
 	component      *tokenCache
 	store          RefreshTokenStore
+	kept           *keptTokens // nil if the access token is not shared between processes
 	rotation       atomic.Pointer[rotation]
 }
 
@@ -88,42 +132,63 @@ func (a *authorizer) adopt(from *authorizer) {
 
 // Fetch implements TokenSource.
 func (a *authorizer) Fetch(ctx context.Context) (AccessToken, error) {
+	got, err := a.fetch(ctx)
+	return got.AccessToken, err
+}
+
+// fetch returns the access token that another process has got while this one waited, or gets another one.
+func (a *authorizer) fetch(ctx context.Context) (cachedToken, error) {
 	r := a.rotation.Load()
 	select {
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
-		return AccessToken{}, ended(ctx, TokenAPI)
+		return cachedToken{}, ended(ctx, TokenAPI)
 	}
 	// Locked from reading the refresh token to saving its successor: of two processes that use the same
 	// one, the slower would save a successor that Weixin has already revoked.
-	unlock, err := a.store.Lock(ctx)
+	locked, unlock, err := a.store.Lock(ctx)
 	if err != nil {
-		return AccessToken{}, a.lockError(ctx, err)
+		return cachedToken{}, a.lockError(ctx, err)
 	}
 	defer unlock()
-	refresh, err := a.refreshToken(r)
-	if err != nil {
-		return AccessToken{}, err
+	if token, ok := a.kept.load(locked); ok && token.usable(a.client.now()) {
+		return token, nil
 	}
+	token, err := a.next(ctx, locked, r)
+	if err != nil && locked.Err() != nil && ctx.Err() == nil {
+		err = &Error{API: TokenAPI, Reason: Busy, Err: errors.New("the exchange of the refresh token took longer than its lock lasts")}
+	}
+	return token, err
+}
+
+// next exchanges the refresh token while it is locked.
+func (a *authorizer) next(ctx, locked context.Context, r *rotation) (cachedToken, error) {
+	refresh, err := a.refreshToken(locked, r)
+	if err != nil {
+		return cachedToken{}, err
+	}
+	requested := a.client.now()
 	var got authorized
-	err = a.component.use(ctx, TokenAPI, func(component secret.Value) error {
+	err = a.component.use(locked, TokenAPI, func(component secret.Value) error {
 		var err error
-		got, err = a.exchange(ctx, component, refresh)
+		got, err = a.exchange(locked, component, refresh)
 		return err
 	})
 	if err != nil {
-		return AccessToken{}, err
+		return cachedToken{}, err
 	}
 	if !got.refresh.IsZero() && !got.refresh.Equal(refresh) {
 		// Weixin may revoke the old refresh token with the first use of the new access token,
 		// so the new refresh token must be saved before.
 		r.used, r.unsaved = refresh, got.refresh
-		if err := a.save(r); err != nil {
-			return AccessToken{}, err
+		if err := a.save(ctx, r); err != nil {
+			return cachedToken{}, err
 		}
 	}
-	return got.access, nil
+	token := cachedToken{AccessToken: got.access, requested: requested}
+	a.kept.save(ctx, token) // with the lock, so that the next process that gets it finds the token
+	return token, nil
 }
 
 // lockError returns the error for a refresh token that could not be locked, and so must not be used.
@@ -131,53 +196,68 @@ func (a *authorizer) lockError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ended(ctx, TokenAPI)
 	}
-	failed := a.storeError(fmt.Errorf("the refresh token is not used: %w", printable(err, nil)), adviceRefreshReplace)
-	if errors.Is(err, errLocked) {
-		failed.Reason, failed.advice = Busy, adviceRefreshLocked
-	}
-	return failed
+	return a.storeError("the refresh token is not used", err, nil, adviceRefreshReplace)
 }
 
-// storeError returns an error of the store, with its origin if it has one.
-func (a *authorizer) storeError(err error, advice string) *Error {
-	failed := &Error{API: TokenAPI, Reason: Token, Err: err, bySecret: true, advice: advice}
+// storeError returns an error of the store, with its origin if it has one, and the advice unless the error itself
+// says more.
+func (a *authorizer) storeError(doing string, err error, secrets secret.Masker, advice string) *Error {
+	failed := &Error{API: TokenAPI, Reason: Token, Err: fmt.Errorf("%s: %w", doing, printable(err, secrets)), bySecret: true, advice: advice}
 	if stored, ok := a.store.(interface{ Origin() Origin }); ok {
 		failed.Origin = stored.Origin()
+	}
+	switch faultOf(err) {
+	case RefreshTokenLocked:
+		failed.Reason, failed.advice = Busy, adviceRefreshLocked
+	case RefreshTokenReplaced:
+		failed.Reason, failed.advice = Busy, adviceRefreshReplaced
+	case RefreshTokenSealed:
+		failed.advice = adviceRefreshSealed
+	case RefreshTokenDatabase:
+		failed.advice = adviceRefreshDatabase
+		if advice == adviceRefreshSave {
+			failed.advice = adviceRefreshUnsaved
+		}
 	}
 	return failed
 }
 
 // refreshToken returns the stored refresh token, after saving one that could not be saved before, unless
-// an operator has replaced the stored one since then.
-func (a *authorizer) refreshToken(r *rotation) (secret.Value, error) {
-	stored, err := a.store.Load()
+// another one has been stored since then.
+func (a *authorizer) refreshToken(ctx context.Context, r *rotation) (secret.Value, error) {
+	if unsaved := r.unsaved; !unsaved.IsZero() {
+		if err := a.save(ctx, r); err == nil || !r.unsaved.IsZero() {
+			return unsaved, err
+		}
+	}
+	stored, err := a.store.Load(ctx)
 	if err == nil && stored.IsZero() {
 		err = errors.New("the store has none")
 	}
-	if r.unsaved.IsZero() {
-		if err != nil {
-			err = fmt.Errorf("reading the refresh token: %w", printable(err, secret.Masker{stored}))
-			return secret.Value{}, a.storeError(err, adviceRefreshLoad)
-		}
+	switch {
+	case err == nil:
 		return stored, nil
+	case ctx.Err() != nil:
+		return secret.Value{}, ended(ctx, TokenAPI)
+	default:
+		return secret.Value{}, a.storeError("reading the refresh token", err, secret.Masker{stored}, adviceRefreshLoad)
 	}
-	if err == nil && !stored.Equal(r.used) && !stored.Equal(r.unsaved) {
-		r.used, r.unsaved = secret.Value{}, secret.Value{}
-		return stored, nil
-	}
-	unsaved := r.unsaved
-	return unsaved, a.save(r)
 }
 
-// save stores the new refresh token. As long as this fails, no access token is returned.
-// The reason is Token, since it needs an operator but may be fixed within minutes.
-func (a *authorizer) save(r *rotation) error {
-	if err := a.store.Save(r.unsaved); err != nil {
-		err = fmt.Errorf("saving the new refresh token, before which no new access token is used: %w",
-			printable(err, secret.Masker{r.used, r.unsaved}))
-		return a.storeError(err, adviceRefreshSave)
+// save stores the new refresh token, even after the end of the call that needed it, unless another one has been
+// stored. As long as this fails, no access token is returned. The reason is Token, since it needs an operator but
+// may be fixed within minutes.
+func (a *authorizer) save(ctx context.Context, r *rotation) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	err := a.store.Save(ctx, r.used, r.unsaved)
+	tokens := secret.Masker{r.used, r.unsaved}
+	if err == nil || faultOf(err) == RefreshTokenReplaced {
+		r.used, r.unsaved = secret.Value{}, secret.Value{}
 	}
-	r.used, r.unsaved = secret.Value{}, secret.Value{}
+	if err != nil {
+		return a.storeError("saving the new refresh token, before which no new access token is used", err, tokens, adviceRefreshSave)
+	}
 	return nil
 }
 

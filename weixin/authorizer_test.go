@@ -67,28 +67,39 @@ func (p *platform) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // memory is a RefreshTokenStore in memory that can fail.
 type memory struct {
-	mu        sync.Mutex
-	text      string
-	loadErr   error
-	saveErr   error
-	saved     []string
-	keepAlike bool // a failed Save has stored the token nevertheless
+	mu      sync.Mutex
+	text    string
+	loadErr error
+	saveErr error
+	saved   []string
+
+	beforeSave func(context.Context) error // nil: nothing
 }
 
-func (m *memory) Lock(context.Context) (func(), error) { return func() {}, nil }
+func (m *memory) Lock(ctx context.Context) (context.Context, func(), error) {
+	return ctx, func() {}, nil
+}
 
-func (m *memory) Load() (secret.Value, error) {
+func (m *memory) Load(context.Context) (secret.Value, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return secret.New(m.text), m.loadErr
 }
 
-func (m *memory) Save(refresh secret.Value) error {
+func (m *memory) Save(ctx context.Context, used, successor secret.Value) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.saved = append(m.saved, refresh.Reveal())
-	if m.saveErr == nil || m.keepAlike {
-		m.text = refresh.Reveal()
+	if m.beforeSave != nil {
+		if err := m.beforeSave(ctx); err != nil {
+			return err
+		}
+	}
+	if m.text != "" && m.text != used.Reveal() && m.text != successor.Reveal() {
+		return &weixin.RefreshTokenError{Fault: weixin.RefreshTokenReplaced, Err: errors.New("another one is stored")}
+	}
+	m.saved = append(m.saved, successor.Reveal())
+	if m.saveErr == nil {
+		m.text = successor.Reveal()
 	}
 	return m.saveErr
 }

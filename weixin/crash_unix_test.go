@@ -143,7 +143,7 @@ func TestProcessWithoutSpace(t *testing.T) {
 			}
 		}
 	}
-	err := file.Save(secret.New(otherRefresh))
+	err := file.Save(t.Context(), secret.New(firstRefresh), secret.New(otherRefresh))
 	_ = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit) // for what the test binary writes at its end
 	if !errors.Is(err, syscall.EFBIG) || !strings.HasSuffix(err.Error(), "refresh: write: file too large") {
 		t.Errorf("got %v", err)

@@ -1,6 +1,7 @@
 package weixin
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"sync"
@@ -28,7 +29,7 @@ func NewRefreshTokenFile(path string) *RefreshTokenFile { return &RefreshTokenFi
 func (f *RefreshTokenFile) Origin() Origin { return Origin{File: f.path} }
 
 // Load reads the file: one word, possibly with white space around it.
-func (f *RefreshTokenFile) Load() (secret.Value, error) {
+func (f *RefreshTokenFile) Load(context.Context) (secret.Value, error) {
 	text, err := secret.ReadFile(f.path)
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("%s: %w", f.Origin(), err)
@@ -39,15 +40,18 @@ func (f *RefreshTokenFile) Load() (secret.Value, error) {
 	return secret.New(text), nil
 }
 
-// Save replaces the file by one of mode 0600 that the user of this process owns. A crash at any point
-// leaves the old content or the new one, and perhaps a file .NAME.tmp-… beside it, which the
-// next Save removes.
-func (f *RefreshTokenFile) Save(refreshToken secret.Value) error {
+// Save replaces the file by one of mode 0600 that the user of this process owns, unless it holds a refresh token that
+// is not the used one. A crash at any point leaves the old content or the new one, and perhaps a file .NAME.tmp-… beside
+// it, which the next Save removes.
+func (f *RefreshTokenFile) Save(ctx context.Context, used, successor secret.Value) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if stored, err := f.Load(ctx); err == nil && !stored.Equal(used) && !stored.Equal(successor) {
+		return &RefreshTokenError{RefreshTokenReplaced, fmt.Errorf("%s: it has been replaced by another refresh token", f.Origin())}
+	}
 	replacement := files.Replacement{Mode: 0o600, CleanUp: true, BeforeStep: f.BeforeStep}
 	err := replacement.Replace(f.path, func(file *os.File) error {
-		_, err := file.WriteString(refreshToken.Reveal() + "\n")
+		_, err := file.WriteString(successor.Reveal() + "\n")
 		return err
 	})
 	if err != nil {

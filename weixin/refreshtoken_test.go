@@ -62,13 +62,13 @@ func TestRefreshTokenFile(t *testing.T) {
 	var steps []string
 	file := weixin.NewRefreshTokenFile(path)
 	file.BeforeStep = func(step string) { steps = append(steps, step) }
-	if got, err := file.Load(); err != nil || !got.Equal(secret.New(firstRefresh)) {
+	if got, err := file.Load(t.Context()); err != nil || !got.Equal(secret.New(firstRefresh)) {
 		t.Errorf("the first one: %v", err)
 	}
-	if err := file.Save(secret.New(otherRefresh)); err != nil {
+	if err := file.Save(t.Context(), secret.New(firstRefresh), secret.New(otherRefresh)); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := file.Load(); err != nil || !got.Equal(secret.New(otherRefresh)) || read(t, path) != otherRefresh+"\n" {
+	if got, err := file.Load(t.Context()); err != nil || !got.Equal(secret.New(otherRefresh)) || read(t, path) != otherRefresh+"\n" {
 		t.Errorf("the one that was saved: %v", err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -117,7 +117,9 @@ func TestRefreshTokenFileBehindLinks(t *testing.T) {
 			behind = filepath.Join(dir, "state", "later")
 		}
 		text := "sim-token-" + filepath.Base(name)
-		if err := weixin.NewRefreshTokenFile(path).Save(secret.New(text)); err != nil {
+		file := weixin.NewRefreshTokenFile(path)
+		used, _ := file.Load(t.Context()) // there is none behind the dangling link
+		if err := file.Save(t.Context(), used, secret.New(text)); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
@@ -133,7 +135,7 @@ func TestRefreshTokenFileBehindLinks(t *testing.T) {
 	if err := os.Symlink("circle", circle); err != nil {
 		t.Fatal(err)
 	}
-	if err := weixin.NewRefreshTokenFile(circle).Save(secret.New(otherRefresh)); err == nil || !strings.Contains(err.Error(), "too many symbolic links") {
+	if err := weixin.NewRefreshTokenFile(circle).Save(t.Context(), secret.New(firstRefresh), secret.New(otherRefresh)); err == nil || !strings.Contains(err.Error(), "too many symbolic links") {
 		t.Errorf("a loop of links: got %v", err)
 	}
 }
@@ -151,7 +153,7 @@ func TestRefreshTokenFileThatCannotBeLoaded(t *testing.T) {
 		if test.content != "" {
 			write(t, path, test.content)
 		}
-		got, err := weixin.NewRefreshTokenFile(path).Load()
+		got, err := weixin.NewRefreshTokenFile(path).Load(t.Context())
 		if want := "the file " + path + ": " + test.says; err == nil || err.Error() != want || !got.IsZero() {
 			t.Errorf("got  %v\nwant %s", err, want)
 			continue
@@ -170,7 +172,7 @@ func TestRefreshTokenFileThatCannotBeSaved(t *testing.T) {
 		occupied:                           "this is a folder; name a file in it",
 		filepath.Join(dir, "none", "shop"): "no such file or directory",
 	} {
-		err := weixin.NewRefreshTokenFile(path).Save(secret.New(otherRefresh))
+		err := weixin.NewRefreshTokenFile(path).Save(t.Context(), secret.New(firstRefresh), secret.New(otherRefresh))
 		if want := "the file " + path + ": " + says; err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 			continue
@@ -196,7 +198,7 @@ func TestRefreshTokenFileThatCannotBeSaved(t *testing.T) {
 				_ = os.RemoveAll(vanishing)
 			}
 		}
-		if err := file.Save(secret.New(otherRefresh)); !errors.Is(err, fs.ErrNotExist) {
+		if err := file.Save(t.Context(), secret.New(firstRefresh), secret.New(otherRefresh)); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("the folder vanishes before %q: got %v", at, err)
 		} else {
 			wantClean(t, err)

@@ -19,7 +19,8 @@ type tokenCache struct {
 	source TokenSource
 	now    func() time.Time
 
-	shared bool // by the accounts of a platform
+	shared bool        // by the accounts of a platform
+	kept   *keptTokens // nil if the token is not shared between processes
 
 	mu     sync.Mutex // held for moments only, never during a request
 	cached cachedToken
@@ -32,6 +33,15 @@ type cachedToken struct {
 	AccessToken
 
 	requested time.Time // before the request for it was sent
+}
+
+// usable reports whether enough of the token's life is left.
+func (c *cachedToken) usable(now time.Time) bool {
+	if c.Text.IsZero() {
+		return false
+	}
+	left := c.Life - now.Sub(c.requested)
+	return left >= min(maxReserve, c.Life/10)
 }
 
 // fetch is one Fetch of the source, whose result several callers share.
@@ -96,7 +106,7 @@ func (c *tokenCache) use(ctx context.Context, api API, call func(secret.Value) e
 	}
 	err = call(token)
 	if ReasonOf(err) == Token {
-		c.drop(token)
+		c.drop(ctx, token)
 		err = c.repeat(ctx, api, token, err, call)
 	}
 	c.observe(ctx, err)
@@ -112,12 +122,12 @@ func (c *tokenCache) repeat(
 		return err
 	}
 	if renewed.Equal(token) {
-		c.drop(token)
+		c.drop(ctx, token)
 		return c.refused(refusal, SameToken)
 	}
 	err = call(renewed)
 	if ReasonOf(err) == Token {
-		c.drop(renewed)
+		c.drop(ctx, renewed)
 		return c.refused(err, OtherTokenRefused)
 	}
 	return err
@@ -141,12 +151,13 @@ func (c *tokenCache) refused(err error, note Note) error {
 }
 
 // drop removes the token that Weixin refused, but not one that has replaced it meanwhile.
-func (c *tokenCache) drop(refused secret.Value) {
+func (c *tokenCache) drop(ctx context.Context, refused secret.Value) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.cached.Text.Equal(refused) {
 		c.cached = cachedToken{}
 	}
+	c.mu.Unlock()
+	c.kept.drop(ctx, refused)
 }
 
 // token returns the cached token, or fetches one. Of several callers that need one at the same
@@ -159,7 +170,7 @@ func (c *tokenCache) token(ctx context.Context, api API) (secret.Value, error) {
 			c.mu.Unlock()
 			return secret.Value{}, err
 		}
-		if c.usable() {
+		if c.cached.usable(c.now()) {
 			text := c.cached.Text
 			c.mu.Unlock()
 			return text, nil
@@ -185,26 +196,16 @@ func (c *tokenCache) token(ctx context.Context, api API) (secret.Value, error) {
 	}
 }
 
-// usable reports whether enough of the cached token's life is left. The caller holds mu.
-func (c *tokenCache) usable() bool {
-	if c.cached.Text.IsZero() {
-		return false
-	}
-	left := c.cached.Life - c.now().Sub(c.cached.requested)
-	return left >= min(maxReserve, c.cached.Life/10)
-}
-
 // complete carries out c.fetch, whose result other callers may be waiting for.
 func (c *tokenCache) complete(ctx context.Context, f *fetch) {
-	requested := c.now()
-	token, err := c.source.Fetch(ctx)
+	token, err := c.obtain(ctx)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
 		c.cached = cachedToken{}
 		if token.Life > 0 {
-			c.cached = cachedToken{AccessToken: token, requested: requested}
+			c.cached = token
 		}
 	}
 	f.text, f.err, f.aborted = token.Text, err, err != nil && ctx.Err() != nil
@@ -213,4 +214,21 @@ func (c *tokenCache) complete(ctx context.Context, f *fetch) {
 	}
 	c.fetch = nil
 	close(f.done)
+}
+
+// obtain returns the token that another process has kept, or a new one of the source.
+func (c *tokenCache) obtain(ctx context.Context) (cachedToken, error) {
+	if token, ok := c.kept.load(ctx); ok && token.usable(c.now()) {
+		return token, nil
+	}
+	if own, ok := c.source.(*authorizer); ok {
+		return own.fetch(ctx) // it keeps the token itself, while the refresh token is locked
+	}
+	requested := c.now()
+	text, err := c.source.Fetch(ctx)
+	token := cachedToken{AccessToken: text, requested: requested}
+	if err == nil {
+		c.kept.save(ctx, token)
+	}
+	return token, err
 }

@@ -20,22 +20,19 @@ const (
 	lockInterval = 50 * time.Millisecond
 )
 
-// errLocked means that another process did not unlock the refresh token in time.
-var errLocked = errors.New("another process is exchanging the refresh token")
-
 // Lock implements RefreshTokenStore: it locks the file itself against other processes that do the
 // same, on systems that have flock. Since Save replaces the file, a lock is only valid as long as the locked
 // file is still the one at its path.
-func (f *RefreshTokenFile) Lock(ctx context.Context) (func(), error) {
+func (f *RefreshTokenFile) Lock(ctx context.Context) (context.Context, func(), error) {
 	unlock, err := f.lock(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Origin(), files.Cause(err))
+		return nil, nil, fmt.Errorf("%s: %w", f.Origin(), files.Cause(err))
 	}
 	if err := f.tryReplace(); err != nil {
 		unlock()
-		return nil, fmt.Errorf("%s cannot be replaced: %w", f.Origin(), files.Cause(err))
+		return nil, nil, fmt.Errorf("%s cannot be replaced: %w", f.Origin(), files.Cause(err))
 	}
-	return unlock, nil
+	return ctx, unlock, nil
 }
 
 func (f *RefreshTokenFile) lock(ctx context.Context) (func(), error) {
@@ -59,7 +56,7 @@ func (f *RefreshTokenFile) lock(ctx context.Context) (func(), error) {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			return nil, errLocked
+			return nil, &RefreshTokenError{RefreshTokenLocked, errors.New("another process is exchanging the refresh token")}
 		}
 	}
 }

@@ -83,7 +83,7 @@ func TestLockIsWaitedForWithinBounds(t *testing.T) {
 	needsLocks(t)
 	synctest.Test(t, func(t *testing.T) {
 		path := write(t, filepath.Join(t.TempDir(), "refresh"), firstRefresh)
-		unlock, err := weixin.NewRefreshTokenFile(path).Lock(t.Context())
+		_, unlock, err := weixin.NewRefreshTokenFile(path).Lock(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -69,6 +69,10 @@ func adviceEnglish() table {
 		"cause.refresh_token_save":      only("Refresh token cannot be saved"),
 		"cause.refresh_token_replace":   only("File of the refresh token cannot be replaced"),
 		"cause.refresh_token_locked":    only("Refresh token in use by another process"),
+		"cause.refresh_token_replaced":  only("Another refresh token was stored"),
+		"cause.refresh_token_database":  only("Database of the refresh token cannot be used"),
+		"cause.refresh_token_unsaved":   only("Refresh token cannot be saved in the database"),
+		"cause.refresh_token_sealed":    only("Refresh token cannot be opened"),
 
 		"address.own":   only("the address of this machine"),
 		"address.seen":  only("%[1]s, the address that Weixin saw,"),

@@ -70,6 +70,10 @@ func adviceChinese() table {
 		"cause.refresh_token_save":      only("无法保存 authorizer_refresh_token"),
 		"cause.refresh_token_replace":   only("无法替换 authorizer_refresh_token 文件"),
 		"cause.refresh_token_locked":    only("authorizer_refresh_token 正被其他进程使用"),
+		"cause.refresh_token_replaced":  only("已存入另一个 authorizer_refresh_token"),
+		"cause.refresh_token_database":  only("保存 authorizer_refresh_token 的数据库不可用"),
+		"cause.refresh_token_unsaved":   only("无法将 authorizer_refresh_token 保存到数据库"),
+		"cause.refresh_token_sealed":    only("无法解密 authorizer_refresh_token"),
 
 		"address.own":   only("本机出口 IP"),
 		"address.seen":  only(" %[1]s（微信看到的 IP）"),
@@ -153,10 +157,14 @@ func adviceChinese() table {
 		"advice.other_tokens_refused": only("微信拒绝了来自%[2]s的所有 access_token：请检查它们是否属于此账号或平台，以及是否有其他服务在反复刷新。"),
 		"advice.http_config":          only("请修正%[2]s的 http_config 中错误信息所指之处：每次查询都会重新尝试。"),
 
-		"advice.app_secret_file":       only("请将该账号的 AppSecret 放入错误信息所指的文件，并允许本程序读取；每次查询都会重新读取。"),
-		"advice.refresh_token_load":    only("请将该账号的 authorizer_refresh_token 放入错误信息所指的文件，并允许本程序读取；若已丢失，须由账号管理员重新授权第三方平台。"),
-		"advice.refresh_token_save":    only("请在停止本程序之前，使错误信息所指的文件及其目录可写：新的 authorizer_refresh_token 只在内存中，丢失后可能须由账号管理员重新授权第三方平台。"),
-		"advice.refresh_token_replace": only("请使错误信息所指的文件及其目录可写：微信每次更换 authorizer_refresh_token 时都会替换该文件，在此之前不会查询该账号。"),
-		"advice.refresh_token_locked":  only("另一个进程（如 check 或另一个 exporter）正在使用同一个 authorizer_refresh_token，通常会自行恢复；若持续出现，请结束该进程。"),
+		"advice.app_secret_file":        only("请将该账号的 AppSecret 放入错误信息所指的文件，并允许本程序读取；每次查询都会重新读取。"),
+		"advice.refresh_token_load":     only("请将该账号的 authorizer_refresh_token 放入错误信息所指的文件，并允许本程序读取；若已丢失，须由账号管理员重新授权第三方平台。"),
+		"advice.refresh_token_save":     only("请在停止本程序之前，使错误信息所指的文件及其目录可写：新的 authorizer_refresh_token 只在内存中，丢失后可能须由账号管理员重新授权第三方平台。"),
+		"advice.refresh_token_replace":  only("请使错误信息所指的文件及其目录可写：微信每次更换 authorizer_refresh_token 时都会替换该文件，在此之前不会查询该账号。"),
+		"advice.refresh_token_locked":   only("另一个进程（如 check 或另一个 exporter）正在使用同一个 authorizer_refresh_token，通常会自行恢复；若持续出现，请结束该进程。"),
+		"advice.refresh_token_replaced": only("换取期间已存入另一个 authorizer_refresh_token，下一次尝试会使用它，无需处理。"),
+		"advice.refresh_token_database": only("请使错误信息所指的数据库可用：该账号的 authorizer_refresh_token 保存在其中，在此之前不会查询该账号。"),
+		"advice.refresh_token_unsaved":  only("请在停止本程序之前，使错误信息所指的数据库可写：新的 authorizer_refresh_token 只在内存中，丢失后可能须由账号管理员重新授权第三方平台。"),
+		"advice.refresh_token_sealed":   only("请将加密该令牌时所用的密钥添加到 store.sealing_key_file；若密钥已丢失，请删除表 weixin_exporter.token 中的行，并将仍有效的 authorizer_refresh_token 放入 refresh_token_file。"),
 	}
 }

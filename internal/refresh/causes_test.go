@@ -137,15 +137,17 @@ type refreshToken struct {
 	text secret.Value
 }
 
-func (r *refreshToken) Lock(context.Context) (func(), error) { return func() {}, nil }
+func (r *refreshToken) Lock(ctx context.Context) (context.Context, func(), error) {
+	return ctx, func() {}, nil
+}
 
-func (r *refreshToken) Load() (secret.Value, error) {
+func (r *refreshToken) Load(context.Context) (secret.Value, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.text, nil
 }
 
-func (r *refreshToken) Save(text secret.Value) error {
+func (r *refreshToken) Save(_ context.Context, _, text secret.Value) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.text = text
