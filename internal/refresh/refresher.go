@@ -114,6 +114,7 @@ type Refresher struct {
 	nextPlan   time.Time
 
 	arrived     []result[*account] // calls that have ended and must be absorbed
+	unstored    int                // how many of them have an answer to store
 	absorbAt    time.Time          // when to absorb them even if others are running
 	unpublished bool               // there are changes since the last snapshot
 	nextPublish time.Time          // when to publish them even if calls are running

@@ -21,18 +21,25 @@ func (r *Refresher) collect(first result[*account]) {
 	for _, res := range r.gather(first) {
 		r.workers.end(res.account.underway, now)
 		r.arrived = append(r.arrived, res)
+		if res.err == nil {
+			r.unstored++
+		}
 	}
 }
 
-// absorbArrived absorbs ended calls if it is time, and reports whether it did: then more calls may be due.
+// absorbArrived absorbs ended calls if it is time, and reports whether it did: then more calls may be due. An answer that
+// is not stored is lost if the process is killed, and its call is made again. With n workers no more than 2n-1 answers,
+// of other than slow calls, are stored in one transaction, and n can arrive meanwhile.
 func (r *Refresher) absorbArrived() bool {
 	idle := r.workers.held() < r.config.Concurrency // then waiting gains nothing
-	if len(r.arrived) == 0 || !idle && !reached(r.absorbAt, r.now(), gatherFor) {
+	enough := r.unstored >= r.config.Concurrency
+	if len(r.arrived) == 0 || !idle && !enough && !reached(r.absorbAt, r.now(), gatherFor) {
 		return false
 	}
 	r.absorb(r.arrived)
 	clear(r.arrived)
 	r.arrived = r.arrived[:0]
+	r.unstored = 0
 	r.unpublished = true
 	return true
 }
