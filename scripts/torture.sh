@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The long forms of the tests that make test runs briefly. Each line has a package, a test and the environment variables
+# that make it long; what is set already stays. Each test prints its seed when it fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+
+long() { # package test variable=value…
+  local package=$1 test=$2 setting
+  shift 2
+  for setting in "$@"; do
+    printenv "${setting%%=*}" >/dev/null || export "${setting?}"
+  done
+  printf '\n== %s %s %s\n' "$(date -u +%H:%M:%S)" "$test" "$*"
+  go test -count=1 -timeout 12h -v -run "^$test\$" "./$package" | grep -vE '^=== '
+}
+
+long e2e TestKilledAtAnyMoment TORTURE_KILLS=3000
