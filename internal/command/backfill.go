@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 
 	"weixin_exporter/internal/config"
@@ -65,7 +66,10 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	if cfg.Store.InMemory() {
 		return i18n.Errorf("backfill.no_store", c.ConfigFile)
 	}
-	refreshConfig, err := exporter.RefreshConfig(cfg, env.Now)
+	var logger log.Logger // set once the bars are there, before a token is needed
+	shared, closeTokens := exporter.ShareTokens(cfg, func(err error) { exporter.LogTokens(logger)(err) })
+	defer func() { _ = closeTokens() }() // what was stored is stored
+	refreshConfig, err := exporter.RefreshConfig(cfg, env.Now, shared)
 	if err != nil {
 		return err
 	}
@@ -75,11 +79,11 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	}
 	shown := newBars(env)
 	env.Stderr = shown
-	logger, _ := env.loggers()
+	logger, _ = env.loggers()
 	for _, warning := range cfg.Warnings() {
 		level.Warn(logger).Log("msg", "configuration", "warning", warning)
 	}
-	if c.rotates(cfg) && !c.DryRun {
+	if c.rotates(cfg) && !c.DryRun && cfg.Store.Sealing() == nil {
 		notes = append(notes, "accounts whose token type is authorizer are among them: do not run another exporter with the same refresh_token_file meanwhile")
 	}
 	for _, note := range notes {

@@ -158,9 +158,22 @@ func (f *findings) checkPort(ctx context.Context, address string) {
 	}
 }
 
+// shareTokens returns the tokens that a check shares with exporters, and a function that closes their store. It prints a
+// warning if that cannot be used.
+func shareTokens(env Env, cfg *config.Config) (exporter.SharedTokens, func()) {
+	shared, closeStore := exporter.ShareTokens(cfg, func(err error) {
+		if err != nil {
+			fmt.Fprintf(env.Stderr, "%s\n", env.Texts.Text("check.warning", i18n.Errorf("check.tokens", err)))
+		}
+	})
+	return shared, func() { _ = closeStore() } // what was stored is stored
+}
+
 // examine examines the accounts online and prints a report.
 func examine(ctx context.Context, env Env, c CheckOptions, cfg *config.Config) error {
-	accounts, err := exporter.CheckAccounts(cfg, env.Now)
+	shared, closeTokens := shareTokens(env, cfg)
+	defer closeTokens()
+	accounts, err := exporter.CheckAccounts(cfg, env.Now, shared)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.ConfigFile, err)
 	}

@@ -27,7 +27,9 @@ func lookUp(ctx context.Context, env Env, c CheckOptions, cfg *config.Config) er
 		}
 		name = cfg.Accounts[0].Name
 	}
-	accounts, err := exporter.WeixinAccounts(cfg, env.Now)
+	shared, closeTokens := shareTokens(env, cfg)
+	defer closeTokens()
+	accounts, err := exporter.WeixinAccounts(cfg, env.Now, shared)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.ConfigFile, err)
 	}

@@ -79,6 +79,7 @@ func Parse(file string, content []byte) (*Config, error) {
 	}
 	d.Decode(&c, i18n.Message{})
 	documents := []*document{d}
+	d.shared.seeds = d.inDatabase()
 	if d.IsMapping() {
 		d.validateAccounts(c.Accounts, "accounts")
 		documents = append(documents, d.readAccountFiles(&c)...)
@@ -86,6 +87,7 @@ func Parse(file string, content []byte) (*Config, error) {
 	d.validateWeixin(&c.Weixin)
 	d.validateRefresh(&c.Refresh)
 	d.validateStore(&c.Store, c.Refresh)
+	d.validateSealing(&c.Store, c.Accounts)
 	d.validateRemoteWrite(c.RemoteWrite)
 	var faults Faults
 	broken := slices.ContainsFunc(documents, func(d *document) bool { return len(d.Faults()) > 0 })

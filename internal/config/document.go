@@ -35,6 +35,8 @@ type shared struct {
 	names, appIDs, sources, rotated map[string]origin
 	// usable has http_config blocks from which a client could be built.
 	usable []promconfig.HTTPClientConfig
+	// seeds means that refresh tokens are kept in a database, and their files are only read.
+	seeds bool
 	// folders has the error of writing a file into a folder; nil if there was none.
 	folders map[string]error
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"weixin_exporter/internal/i18n"
+	"weixin_exporter/internal/seal"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -21,11 +22,18 @@ type Store struct {
 	URL secret.URL `yaml:"url,omitempty" allowed:"want.store_url"`
 	// URLFile is a file with the URL, joined with the folder of the configuration if it was relative.
 	URLFile string `yaml:"url_file,omitempty" allowed:"want.store_url_file"`
+	// SealingKeyFile is a file with the keys that seal tokens in the database, joined with the folder of the
+	// configuration if it was relative; "" keeps no tokens there.
+	SealingKeyFile string `yaml:"sealing_key_file,omitempty" allowed:"want.sealing_key_file"`
 	// Retention is how long a day is kept: whole days; 0 is for ever.
 	Retention model.Duration `yaml:"retention" allowed:"want.retention"`
 
-	read secret.URL // the content of URLFile
+	read    secret.URL // the content of URLFile
+	sealing *seal.Keys // the content of SealingKeyFile
 }
+
+// Sealing returns the keys that seal tokens in the database; nil if none are kept there.
+func (s Store) Sealing() *seal.Keys { return s.sealing }
 
 // RetentionDays returns Retention as a number of days; 0 is for ever.
 func (s Store) RetentionDays() int { return int(time.Duration(s.Retention) / day) }

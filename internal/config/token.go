@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,7 +36,7 @@ type Token struct {
 	ComponentAppID string `yaml:"component_app_id,omitempty"`
 	// ComponentAccessToken says where the platform's own access token comes from.
 	ComponentAccessToken *ComponentToken `yaml:"component_access_token,omitempty"`
-	// RefreshTokenFile holds the account's refresh token; a relative path has been joined as Path has.
+	// RefreshTokenFile holds the account's refresh token, or the first one if they are kept in a database; a relative path has been joined as Path has.
 	RefreshTokenFile string `yaml:"refresh_token_file,omitempty"`
 }
 
@@ -235,7 +237,8 @@ func (d *document) validateComponent(key string, t *ComponentToken) {
 	d.validateTokenKeys(key+".token_path", t.TokenPath)
 }
 
-// validateRefreshToken checks that the file holds a token and that it can be replaced.
+// validateRefreshToken checks that the file holds a token and that it can be replaced. Neither is needed if refresh
+// tokens are kept in a database, and the database has one.
 func (d *document) validateRefreshToken(key string, t *Token) {
 	want := i18n.M("want.refresh_token_file")
 	switch {
@@ -253,7 +256,17 @@ func (d *document) validateRefreshToken(key string, t *Token) {
 	}
 	t.RefreshTokenFile = d.path(t.RefreshTokenFile)
 	d.unique(key, absolute(t.RefreshTokenFile), d.shared.rotated)
-	if _, err := readSecret(t.RefreshTokenFile, refreshToken); err != nil {
+	_, err := readSecret(t.RefreshTokenFile, refreshToken)
+	switch {
+	case err == nil && d.shared.seeds:
+		d.warnOpen(key, t.RefreshTokenFile)
+		return
+	case d.shared.seeds:
+		if !isMissing(t.RefreshTokenFile) {
+			d.warn(key, i18n.M("warn.seed", problemOf(err)))
+		}
+		return
+	case err != nil:
 		d.fileFault(key, problemOf(err))
 		return
 	}
@@ -262,6 +275,12 @@ func (d *document) validateRefreshToken(key string, t *Token) {
 		return
 	}
 	d.warnOpen(key, t.RefreshTokenFile)
+}
+
+// isMissing reports whether there is no such file.
+func isMissing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // writable fails where no file may be written into the folder. It looks once at each folder, and writes nothing.

@@ -52,7 +52,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	if err := registry.Register(collector.NewActive(active)); err != nil {
 		return nil, err
 	}
-	x.clients = clients{now: x.Now, observe: x.observe}
+	x.clients = clients{now: x.Now, observe: x.observe, shared: x.sharedTokens(db)}
 	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: publisher{latest, x.Published}, Logger: x.Logger, Now: x.Now, Believed: x.clock.TrustedNow, Held: active})
 	x.reloading = newReloads()
 	x.prober = newProber(x.Now)

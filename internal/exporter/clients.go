@@ -24,6 +24,7 @@ import (
 type clients struct {
 	now     func() time.Time
 	observe func(weixin.Request)
+	shared  SharedTokens
 	kept    generation
 }
 
@@ -75,7 +76,7 @@ func (c *clients) build(cfg *config.Config) (generation, error) {
 		UserAgent: userAgent(),
 	})
 	next := generation{baseURL: cfg.Weixin.BaseURL, accounts: make(map[string]client, len(cfg.Accounts))}
-	sources := sources{api: api}
+	sources := sources{api: api, keeper: c.shared.keeper(cfg), baseURL: cfg.Weixin.BaseURL}
 	next.idle = append(next.idle, httpClient.CloseIdleConnections)
 	for _, a := range cfg.Accounts {
 		former, ok := c.kept.accounts[a.AppID]
@@ -123,15 +124,20 @@ func credentialsOf(cfg *config.Config, a config.Account) secret.Value {
 }
 
 // RefreshConfig returns the configuration of a refresh, with new clients for all accounts.
-func RefreshConfig(cfg *config.Config, now func() time.Time) (refresh.Config, error) {
-	made := clients{now: now, observe: func(weixin.Request) {}}
+func RefreshConfig(cfg *config.Config, now func() time.Time, shared SharedTokens) (refresh.Config, error) {
+	made := newClients(now, shared)
 	built, err := made.build(cfg)
 	return built.refresh, err
 }
 
+// newClients returns the clients of a command.
+func newClients(now func() time.Time, shared SharedTokens) clients {
+	return clients{now: now, observe: func(weixin.Request) {}, shared: shared}
+}
+
 // CheckAccounts returns the accounts to examine, with new clients.
-func CheckAccounts(cfg *config.Config, now func() time.Time) ([]check.Account, error) {
-	made := clients{now: now, observe: func(weixin.Request) {}}
+func CheckAccounts(cfg *config.Config, now func() time.Time, shared SharedTokens) ([]check.Account, error) {
+	made := newClients(now, shared)
 	built, err := made.build(cfg)
 	if err != nil {
 		return nil, err
@@ -152,8 +158,8 @@ func CheckAccounts(cfg *config.Config, now func() time.Time) ([]check.Account, e
 }
 
 // WeixinAccounts returns new clients of all accounts, by the accounts' names.
-func WeixinAccounts(cfg *config.Config, now func() time.Time) (map[string]*weixin.Account, error) {
-	made := clients{now: now, observe: func(weixin.Request) {}}
+func WeixinAccounts(cfg *config.Config, now func() time.Time, shared SharedTokens) (map[string]*weixin.Account, error) {
+	made := newClients(now, shared)
 	built, err := made.build(cfg)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/httpclient"
+	"weixin_exporter/internal/tokens"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/secret"
 )
@@ -17,6 +18,9 @@ import (
 // sources builds the sources of access tokens of one configuration.
 type sources struct {
 	api *weixin.Client
+	// keeper keeps tokens for all processes; nil if they are not shared.
+	keeper  *tokens.Keeper
+	baseURL string
 	// plain calls token servers without an http_config; nil until one is needed.
 	plain *http.Client
 	// components are the sources of the platforms' own tokens, which the accounts of a platform share.
@@ -35,20 +39,20 @@ func (s *sources) of(a config.Account) weixin.TokenSource {
 	credentials := weixin.Credentials{AppID: a.AppID, AppSecret: a.Secret(), SecretFile: a.AppSecretFile, Reread: a.RereadSecret}
 	switch a.Token.Type {
 	case config.LegacyToken:
-		return s.api.LegacyToken(credentials)
+		return s.kept(a, s.api.LegacyToken(credentials))
 	case config.FileToken:
 		return weixin.FileToken(a.Token.Path, weixin.TokenFormat{Path: a.Token.TokenPath})
 	case config.URLToken:
 		return s.server(a.Token.URL, a.Token.HTTPClient, weixin.TokenFormat{Path: a.Token.TokenPath})
 	case config.AuthorizerToken:
-		return s.api.AuthorizerToken(weixin.AuthorizerOptions{
+		return s.kept(a, s.api.AuthorizerToken(weixin.AuthorizerOptions{
 			ComponentAppID: a.Token.ComponentAppID,
 			AppID:          a.AppID,
 			Component:      s.component(a.Token.ComponentAppID, *a.Token.ComponentAccessToken),
-			RefreshToken:   weixin.NewRefreshTokenFile(a.Token.RefreshTokenFile),
-		})
+			RefreshToken:   s.refreshToken(a),
+		}))
 	default:
-		return s.api.StableToken(credentials)
+		return s.kept(a, s.api.StableToken(credentials))
 	}
 }
 

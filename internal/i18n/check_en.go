@@ -33,6 +33,7 @@ func checkEnglish() table {
 		"check.stopped":         only("stopped before the check was complete"),
 		"check.warning":         only("warning: %[1]s"),
 		"check.store":           only("%[1]s: %[2]s: %[3]s"),
+		"check.tokens":          only("access tokens cannot be shared with exporters through the database: %[1]s"),
 		"check.address_taken":   only("--web.listen-address=%[1]s: the address is in use, perhaps by a running %[2]s; serve needs it"),
 		"check.address_refused": only("--web.listen-address=%[1]s: this user may not listen there: %[2]s"),
 		"check.accounts":        only("accounts with faults: %[1]d of %[2]d"),

@@ -33,6 +33,7 @@ func checkChinese() table {
 		"check.stopped":         only("检查未完成即被停止"),
 		"check.warning":         only("警告：%[1]s"),
 		"check.store":           only("%[1]s: %[2]s：%[3]s"),
+		"check.tokens":          only("无法通过数据库与 exporter 共用 access_token：%[1]s"),
 		"check.address_taken":   only("--web.listen-address=%[1]s: 地址已被占用，可能是正在运行的 %[2]s；serve 需要使用它"),
 		"check.address_refused": only("--web.listen-address=%[1]s: 当前用户无权监听该地址：%[2]s"),
 		"check.accounts":        only("%[2]d 个账号中有 %[1]d 个存在问题"),

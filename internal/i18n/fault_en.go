@@ -64,6 +64,11 @@ func faultEnglish() table {
 		"fault.label_taken":          only("every series of the history has this label already; choose another name"),
 		"fault.label_name":           only("is not a name of a label: letters, digits and _, not beginning with a digit or __"),
 		"fault.label_empty":          only("has no value; remove it"),
+		"fault.no_sealing_key":       only("is missing; account %[1]s has a token of type authorizer, whose refresh token is kept sealed in the database: write a key into a file with openssl rand -base64 32, give it to all machines, and name it here"),
+		"fault.unused_sealing_key":   only("is used only with store.url or store.url_file; remove it"),
+		"fault.sealing_empty":        only("%[1]s has no key; openssl rand -base64 32 makes one"),
+		"fault.sealing_line":         only("line %[2]s of %[1]s is not a key; each line must have 32 bytes in base64 or hex, as openssl rand -base64 32 makes them"),
+		"fault.sealing_repeated":     only("line %[2]s of %[1]s has the same key as a line before it; remove one of them"),
 		"fault.retention":            only("must not be shorter than refresh.history, which is %[1]s, or 0 for ever"),
 
 		"place.line": only("%[1]s on line %[2]s"),

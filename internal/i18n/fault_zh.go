@@ -64,6 +64,11 @@ func faultChinese() table {
 		"fault.label_taken":          only("历史数据的所有序列已有此标签；请换一个名称"),
 		"fault.label_name":           only("不是有效的标签名：可用字母、数字和 _，且不以数字或 __ 开头"),
 		"fault.label_empty":          only("没有值；请删除"),
+		"fault.no_sealing_key":       only("缺失；账号 %[1]s 的 token 类型为 authorizer，其 authorizer_refresh_token 加密后保存在数据库中：请用 openssl rand -base64 32 生成密钥并写入文件，分发到所有机器，并在此填写该文件的路径"),
+		"fault.unused_sealing_key":   only("仅在使用 store.url 或 store.url_file 时有效；请删除"),
+		"fault.sealing_empty":        only("%[1]s 中没有密钥；可用 openssl rand -base64 32 生成"),
+		"fault.sealing_line":         only("%[1]s 的第 %[2]s 行不是密钥；每行应为 32 字节的 base64 或十六进制，可用 openssl rand -base64 32 生成"),
+		"fault.sealing_repeated":     only("%[1]s 的第 %[2]s 行与之前某行的密钥相同；请删除其中之一"),
 		"fault.retention":            only("不能短于 refresh.history（%[1]s）；0 表示永久保留"),
 
 		"place.line": only("第 %[2]s 行的 %[1]s "),

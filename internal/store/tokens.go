@@ -34,7 +34,8 @@ type SealedToken struct {
 // Tokens keeps tokens for all processes that share a store. Only a store that several machines can share has this
 // interface. It knows nothing of what a token contains.
 //
-// Writes do not need the ownership of a slot: whoever has received the successor of a refresh token must be able to store it.
+// Writes do not need the ownership of a slot: a process that has received the successor of a
+// refresh token must be able to store it.
 type Tokens interface {
 	// LoadToken returns a token.
 	LoadToken(ctx context.Context, key TokenKey) (SealedToken, error)

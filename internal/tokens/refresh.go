@@ -1,0 +1,174 @@
+package tokens
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"weixin_exporter/internal/seal"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin"
+	"weixin_exporter/weixin/secret"
+)
+
+const (
+	// lockLife is how long the lock of a process that has died lasts. It must be longer than an exchange.
+	lockLife = time.Minute
+	// lockMargin is how much less than that the holder trusts it.
+	lockMargin = 10 * time.Second
+	// lockWait bounds how long Lock waits for another process.
+	lockWait = 20 * time.Second
+	// firstInterval and lastInterval are the times between two attempts, which double.
+	firstInterval = 10 * time.Millisecond
+	lastInterval  = 320 * time.Millisecond
+	// unlockTime bounds how long ending a lock may take.
+	unlockTime = 5 * time.Second
+	// maxSeeds bounds how many seeds are remembered. Each needs a new authorization by a person.
+	maxSeeds = 100
+)
+
+// refresh is what is sealed of a refresh token.
+type refresh struct {
+	Token plainText `json:"token"`
+	// Seeds are hashes of the contents of files that were taken, the oldest one first. None of them is taken again.
+	Seeds [][]byte `json:"seeds"`
+}
+
+func (r *refresh) knows(seed secret.Value) bool {
+	hash := sha256.Sum256([]byte(seed.Reveal()))
+	return slices.ContainsFunc(r.Seeds, func(known []byte) bool { return string(known) == string(hash[:]) })
+}
+
+// take makes a seed the token.
+func (r *refresh) take(seed secret.Value) {
+	hash := sha256.Sum256([]byte(seed.Reveal()))
+	r.Token, r.Seeds = plainText{seed}, append(r.Seeds, hash[:])
+	r.Seeds = r.Seeds[max(0, len(r.Seeds)-maxSeeds):]
+}
+
+// refreshTokens implements weixin.RefreshTokenStore.
+type refreshTokens struct {
+	keeper *Keeper
+	key    store.TokenKey
+	file   *weixin.RefreshTokenFile
+}
+
+// Refresh returns the store of the refresh token of an account. The file is where an operator puts one: its content
+// is taken if there is none in the store, and if it was never taken before. It is not changed.
+func (k *Keeper) Refresh(appID, file string) weixin.RefreshTokenStore {
+	return &refreshTokens{k, store.TokenKey{AppID: appID, Kind: store.RefreshToken}, weixin.NewRefreshTokenFile(file)}
+}
+
+// Lock implements weixin.RefreshTokenStore.
+func (r *refreshTokens) Lock(ctx context.Context) (context.Context, func(), error) {
+	owner := rand.Text()
+	waiting, cancel := context.WithTimeout(ctx, lockWait)
+	defer cancel()
+	taken := false
+	for interval := firstInterval; ; interval = min(2*interval, lastInterval) {
+		locked, end := context.WithTimeout(ctx, lockLife-lockMargin) // from before the lock begins
+		done, err := r.keeper.Store.LockToken(waiting, r.key, owner, lockLife)
+		if err == nil && done {
+			return locked, func() { end(); r.unlock(ctx, owner) }, nil
+		}
+		end()
+		if err != nil && waiting.Err() == nil {
+			return nil, nil, faulty(err)
+		}
+		taken = taken || err == nil
+		timer := time.NewTimer(interval)
+		select {
+		case <-timer.C:
+			continue
+		case <-waiting.Done():
+			timer.Stop()
+		}
+		r.unlock(ctx, owner) // the answer to the last attempt may have been lost
+		switch {
+		case ctx.Err() != nil:
+			return nil, nil, ctx.Err()
+		case !taken:
+			return nil, nil, faulty(err) // there was no answer at all
+		}
+		return nil, nil, &weixin.RefreshTokenError{Fault: weixin.RefreshTokenLocked, Err: errors.New("another process is exchanging the refresh token")}
+	}
+}
+
+// unlock ends the lock, even after the end of the call. If that fails, the lock ends by itself.
+func (r *refreshTokens) unlock(ctx context.Context, owner string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTime)
+	defer cancel()
+	_ = r.keeper.Store.UnlockToken(ctx, r.key, owner)
+}
+
+// Load implements weixin.RefreshTokenStore. It also seals the token again if its key is not the first one any more.
+func (r *refreshTokens) Load(ctx context.Context) (secret.Value, error) {
+	seed, seedErr := r.file.Load(ctx)
+	for range replacements {
+		var known refresh
+		row, current, err := r.keeper.load(ctx, r.key, &known)
+		if err != nil {
+			return secret.Value{}, faulty(err)
+		}
+		switch {
+		case known.Token.IsZero() && seedErr != nil:
+			return secret.Value{}, fmt.Errorf("the database has none, and %w", seedErr)
+		case seedErr == nil && !known.knows(seed):
+			known.take(seed)
+		case current:
+			return known.Token.Value, nil
+		}
+		done, err := r.keeper.replace(ctx, r.key, row, &known, 0)
+		if err != nil {
+			return secret.Value{}, faulty(err)
+		}
+		if done {
+			return known.Token.Value, nil
+		}
+	}
+	return secret.Value{}, errContended()
+}
+
+// Save implements weixin.RefreshTokenStore.
+func (r *refreshTokens) Save(ctx context.Context, used, successor secret.Value) error {
+	for range replacements {
+		var known refresh
+		row, _, err := r.keeper.load(ctx, r.key, &known)
+		switch {
+		case err != nil:
+			return faulty(err)
+		case known.Token.Equal(successor):
+			return nil
+		case known.Token.IsZero(): // someone has deleted it
+			known.take(used)
+		case !known.Token.Equal(used):
+			return &weixin.RefreshTokenError{Fault: weixin.RefreshTokenReplaced, Err: errors.New("the database has another refresh token by now")}
+		}
+		known.Token = plainText{successor}
+		if done, err := r.keeper.replace(ctx, r.key, row, &known, 0); done || err != nil {
+			return faulty(err)
+		}
+	}
+	return errContended()
+}
+
+func errContended() error {
+	return &weixin.RefreshTokenError{Fault: weixin.RefreshTokenLocked, Err: errors.New("other processes keep replacing the refresh token")}
+}
+
+// faulty says what is known of an error; nil if it is nil.
+func faulty(err error) error {
+	if err == nil {
+		return nil
+	}
+	_, unknown := errors.AsType[*seal.UnknownKeyError](err)
+	_, sealed := errors.AsType[*sealedError](err)
+	if unknown || sealed {
+		return &weixin.RefreshTokenError{Fault: weixin.RefreshTokenSealed, Err: err}
+	}
+	return &weixin.RefreshTokenError{Fault: weixin.RefreshTokenDatabase, Err: err}
+}
