@@ -57,7 +57,7 @@ type Handler struct {
 	cache   renderCache
 	buffers sync.Pool // of *buffers
 
-	preparing, streaming gate.Gate
+	preparing, streaming *gate.Gate
 }
 
 // New returns a Handler. It fails if a metric in Live has the name of one of the accounts.

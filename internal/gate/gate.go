@@ -6,35 +6,45 @@ import (
 	"time"
 )
 
-// maxWait is how long a request waits before it is refused: Prometheus' default scrape timeout.
-const maxWait = 10 * time.Second
+const (
+	// maxWait is how long a request waits before it is refused: Prometheus' default scrape timeout.
+	maxWait = 10 * time.Second
+	// maxWaiting is how many requests wait. The sum over all gates leaves connections free for other requests.
+	maxWaiting = 128
+)
 
 // Gate is a limit of concurrent requests; nil means no limit.
-type Gate chan struct{}
+type Gate struct{ served, waiting chan struct{} }
 
 // New returns a Gate for so many requests. 0 or less means no limit.
-func New(requests int) Gate {
+func New(requests int) *Gate {
 	if requests <= 0 {
 		return nil
 	}
-	return make(Gate, requests)
+	return &Gate{make(chan struct{}, requests), make(chan struct{}, maxWaiting)}
 }
 
 // Enter waits until the request may be served, which ends with Leave. It returns false if that takes more than ten
-// seconds or the context ends.
-func (g Gate) Enter(ctx context.Context) bool {
+// seconds, too many others wait, or the context ends.
+func (g *Gate) Enter(ctx context.Context) bool {
 	if g == nil {
 		return true
 	}
 	select {
-	case g <- struct{}{}:
+	case g.served <- struct{}{}:
 		return true
 	default:
+	}
+	select {
+	case g.waiting <- struct{}{}:
+		defer func() { <-g.waiting }()
+	default:
+		return false
 	}
 	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
 	select {
-	case g <- struct{}{}:
+	case g.served <- struct{}{}:
 		return true
 	case <-timer.C:
 	case <-ctx.Done():
@@ -43,8 +53,8 @@ func (g Gate) Enter(ctx context.Context) bool {
 }
 
 // Leave ends a request for which Enter returned true.
-func (g Gate) Leave() {
+func (g *Gate) Leave() {
 	if g != nil {
-		<-g
+		<-g.served
 	}
 }

@@ -44,3 +44,30 @@ func TestLimit(t *testing.T) {
 		}
 	})
 }
+
+// TestWaiting has as many requests wait as may.
+func TestWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const waiting = 128
+		g := gate.New(1)
+		g.Enter(t.Context())
+		admitted := make(chan bool, waiting)
+		for range waiting {
+			go func() { admitted <- g.Enter(t.Context()) }()
+		}
+		synctest.Wait()
+		if began := time.Now(); g.Enter(t.Context()) || time.Since(began) != 0 {
+			t.Errorf("one more is admitted, or refused after %v", time.Since(began))
+		}
+		for range waiting {
+			g.Leave()
+			if !<-admitted {
+				t.Error("a request that waits is refused")
+			}
+		}
+		g.Leave()
+		if !g.Enter(t.Context()) {
+			t.Error("a request is refused after all others have left")
+		}
+	})
+}

@@ -2,25 +2,40 @@ package httpserver
 
 import (
 	"container/list"
+	"context"
 	"net"
 	"net/http"
 	"sync"
 )
 
-// connections are the open connections. Beyond the limit, a new one closes the one that has been
-// idle the longest or, if all are busy, is closed itself.
+// connections are the open connections and their requests. Beyond the limit, a new connection or request closes the
+// connection that has waited for its client the longest or, if none waits, is refused itself. A connection waits for
+// its client while it is idle, while it receives a request, and while all its requests receive a body or send a
+// response; the position counts from the last time that it received or sent something of these.
 type connections struct {
 	limit int
 
-	mu     sync.Mutex
-	open   map[net.Conn]*list.Element // its element of idle; nil for a connection that is not idle
-	idle   *list.List                 // of net.Conn, the one that has been idle the longest first
-	unused map[net.Conn]struct{}      // without a request so far; browsers open such in advance
-	closed bool                       // no further connections are accepted
+	mu      sync.Mutex
+	open    map[net.Conn]*connection
+	seats   int                   // of all connections
+	waiting *list.List            // of *connection, the one that has waited the longest first
+	unused  map[net.Conn]struct{} // without a request so far; browsers open such in advance
+	closed  bool                  // no further connections are accepted
 }
 
+// connection is an open connection.
+type connection struct {
+	conn     net.Conn
+	requests int           // that are served; with HTTP/2 there can be several
+	working  int           // of these, those that do not wait for the client
+	place    *list.Element // of connections.waiting; nil unless the connection waits
+}
+
+// seats is what a connection counts towards the limit.
+func (c *connection) seats() int { return max(1, c.requests) }
+
 func newConnections(limit int) *connections {
-	return &connections{limit: limit, open: map[net.Conn]*list.Element{}, idle: list.New(), unused: map[net.Conn]struct{}{}}
+	return &connections{limit: limit, open: map[net.Conn]*connection{}, waiting: list.New(), unused: map[net.Conn]struct{}{}}
 }
 
 // track implements http.Server.ConnState.
@@ -28,9 +43,6 @@ func (c *connections) track(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.unused, conn)
-	if at := c.open[conn]; at != nil {
-		c.idle.Remove(at)
-	}
 	switch state {
 	case http.StateNew:
 		if c.closed || !c.makeRoom() {
@@ -38,29 +50,98 @@ func (c *connections) track(conn net.Conn, state http.ConnState) {
 			return
 		}
 		c.unused[conn] = struct{}{}
-		c.open[conn] = nil
+		added := &connection{conn: conn}
+		c.open[conn] = added
+		c.seats++
+		c.place(added)
 	case http.StateIdle:
-		c.open[conn] = c.idle.PushBack(conn)
-	case http.StateActive:
-		c.open[conn] = nil
+		if known := c.open[conn]; known != nil {
+			c.place(known)
+		}
 	case http.StateClosed, http.StateHijacked:
-		delete(c.open, conn)
+		if known := c.open[conn]; known != nil {
+			c.forget(known)
+		}
+	case http.StateActive: // the first byte of a request is not one yet
 	}
 }
 
-// makeRoom makes room for another connection, and reports whether there is any.
+// place puts a connection at the end of those that wait, or takes it out if it does not.
+func (c *connections) place(at *connection) {
+	if at.place != nil {
+		c.waiting.Remove(at.place)
+		at.place = nil
+	}
+	if at.working == 0 && c.open[at.conn] == at {
+		at.place = c.waiting.PushBack(at)
+	}
+}
+
+func (c *connections) forget(at *connection) {
+	delete(c.open, at.conn)
+	c.seats -= at.seats()
+	c.place(at)
+}
+
+// makeRoom makes room for another connection or request, and reports whether there is any.
 func (c *connections) makeRoom() bool {
-	if len(c.open) < c.limit {
-		return true
+	for c.seats >= c.limit {
+		longest := c.waiting.Front()
+		if longest == nil {
+			return false
+		}
+		at := longest.Value.(*connection) //nolint:forcetypeassert // it has no others
+		delete(c.unused, at.conn)
+		c.forget(at)
+		// With TLS, Close would wait for the client.
+		go func() { _ = at.conn.Close() }()
 	}
-	longest := c.idle.Front()
-	if longest == nil {
-		return false
-	}
-	conn := c.idle.Remove(longest).(net.Conn)
-	delete(c.open, conn)
-	_ = conn.Close() // it is idle
 	return true
+}
+
+// begin counts a request of a connection until end is called. It returns false if there is no room.
+func (c *connections) begin(conn net.Conn) (*connection, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.open[conn]
+	if at == nil {
+		return nil, false // it is closed already
+	}
+	at.working++
+	c.place(at) // so that it is not closed for itself
+	if at.requests > 0 && !c.makeRoom() {
+		at.working--
+		c.place(at)
+		return nil, false
+	}
+	before := at.seats()
+	at.requests++
+	c.seats += at.seats() - before
+	return at, true
+}
+
+func (c *connections) end(at *connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := at.seats()
+	at.requests--
+	if c.open[at.conn] == at {
+		c.seats += at.seats() - before
+	}
+	at.working--
+	c.place(at)
+}
+
+// wait says that a request begins to wait for its client, and proceed that it no longer does.
+func (c *connections) wait(at *connection) { c.work(at, -1) }
+
+func (c *connections) proceed(at *connection) { c.work(at, 1) }
+
+func (c *connections) work(at *connection, change int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at.working += change
+	c.place(at)
 }
 
 // closeUnused closes the unused connections, for which a server that shuts down would wait, and those
@@ -72,4 +153,18 @@ func (c *connections) closeUnused() {
 	for conn := range c.unused {
 		_ = conn.Close() // it has no request yet
 	}
+}
+
+// connKey is the key of a request's connection in its context.
+type connKey struct{}
+
+// remember implements http.Server.ConnContext.
+func remember(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// connOf returns the connection of a request.
+func connOf(r *http.Request) net.Conn {
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	return conn
 }

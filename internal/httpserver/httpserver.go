@@ -11,13 +11,15 @@ import (
 )
 
 const (
-	// maxConnections limits open connections. A scrape uses one, a browser six; a thousand are for probes,
-	// which may run at the same time.
+	// maxConnections limits open connections, and the requests of all connections together. A scrape uses one, a
+	// browser six; a thousand are for probes, which may run at the same time.
 	maxConnections = 512 + 1000
 	// maxHeader limits the request line and the headers of a request, in bytes. Go adds 4 KiB to it.
-	maxHeader = 28 << 10
+	maxHeader = 12 << 10
 	// headerTimeout limits the time in which a client must send them.
 	headerTimeout = 10 * time.Second
+	// bodyTimeout limits the time in which it must send a body.
+	bodyTimeout = 30 * time.Second
 	// idleTimeout is how long a connection without a request is kept.
 	idleTimeout = 2 * time.Minute
 	// stallTimeout is how long a client may read nothing of a response.
@@ -28,6 +30,13 @@ const (
 	drainTimeout = 3 * time.Second
 	// unusedTimeout is how long an unused connection may take to send a request during a shutdown.
 	unusedTimeout = 500 * time.Millisecond
+
+	// maxStreams limits the requests of a connection with HTTP/2, of which browsers and Grafana send many at a time.
+	maxStreams = 32
+	// maxFrame limits the frames that a client sends, which are in memory: 16 KiB is the least that HTTP/2 allows.
+	maxFrame = 16 << 10
+	// maxUnread limits the bytes of bodies that arrived on a connection and wait for a handler.
+	maxUnread = 64 << 10
 )
 
 // Server is an http.Server with limits.
@@ -52,12 +61,20 @@ type Options struct {
 func New(ctx context.Context, o Options) *Server {
 	conns := newConnections(maxConnections)
 	return &Server{conns: conns, Server: &http.Server{
-		Handler:           limitTime(o.Handler, o.Now, max(responseTimeout, o.ResponseTimeout)),
+		Handler:           &limiter{Handler: o.Handler, conns: conns, now: o.Now, timeout: max(responseTimeout, o.ResponseTimeout)},
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          o.ErrorLog,
 		ConnState:         conns.track,
+		ConnContext:       remember,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReadFrameSize:              maxFrame,
+			MaxReceiveBufferPerConnection: maxUnread,
+			MaxReceiveBufferPerStream:     maxUnread,
+			WriteByteTimeout:              stallTimeout,
+		},
 		BaseContext: func(l net.Listener) context.Context {
 			if o.Listening != nil {
 				o.Listening(l.Addr())
@@ -79,48 +96,3 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 	return err
 }
-
-// limitTime aborts responses that a client does not read in time.
-func limitTime(h http.Handler, now func() time.Time, timeout time.Duration) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		timed := &timedWriter{ResponseWriter: w, control: http.NewResponseController(w), now: now, end: now().Add(timeout)}
-		// Buffered data is sent after the handler returns.
-		defer timed.extend()
-		h.ServeHTTP(timed, r)
-	})
-}
-
-// timedWriter sets the deadline of each write.
-type timedWriter struct {
-	http.ResponseWriter
-
-	control *http.ResponseController
-	now     func() time.Time
-	end     time.Time
-}
-
-// maxWrite is how many bytes a client must read within stallTimeout.
-const maxWrite = 64 << 10
-
-func (w *timedWriter) Write(p []byte) (int, error) {
-	written := 0
-	for {
-		part := p[written:min(written+maxWrite, len(p))]
-		w.extend()
-		n, err := w.ResponseWriter.Write(part)
-		if written += n; err != nil || written == len(p) {
-			return written, err
-		}
-	}
-}
-
-func (w *timedWriter) extend() {
-	deadline := w.now().Add(stallTimeout)
-	if w.end.Before(deadline) {
-		deadline = w.end
-	}
-	_ = w.control.SetWriteDeadline(deadline) // fails if the connection is closed
-}
-
-// Unwrap supports http.ResponseController.
-func (w *timedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

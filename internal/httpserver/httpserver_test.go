@@ -75,25 +75,35 @@ type fixture struct {
 	server   *httpserver.Server
 	listener *pipeListener
 	ended    <-chan error // the results of writing large responses
+	work     chan<- struct{}
 }
 
-// serve runs a server in a synctest bubble. /large responds with a megabyte and reports the result of writing it.
+// serve runs a server in a synctest bubble. /large responds with a megabyte and reports the result of writing it, /work
+// responds when it is told to, and /body when it has read the body.
 func serve(t *testing.T, test func(fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 100)
+		work := make(chan struct{})
 		mux := http.NewServeMux()
 		mux.HandleFunc("/small", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "small") })
 		mux.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) {
 			_, err := w.Write(make([]byte, 1<<20))
 			ended <- err
 		})
+		mux.HandleFunc("/work", func(http.ResponseWriter, *http.Request) { <-work })
+		mux.HandleFunc("/body", func(_ http.ResponseWriter, r *http.Request) {
+			_, err := io.Copy(io.Discard, r.Body)
+			ended <- err
+			<-work
+			ended <- r.Context().Err()
+		})
 		ctx, cancel := context.WithCancel(t.Context())
 		listener := newPipeListener()
 		server := httpserver.New(ctx, httpserver.Options{Handler: mux, ErrorLog: log.New(io.Discard, "", 0), Now: time.Now})
 		over := make(chan error, 1)
 		go func() { over <- server.Serve(listener) }()
-		test(fixture{t, server, listener, ended})
+		test(fixture{t, server, listener, ended, work})
 		cancel()
 		_ = server.Close() // some tests have closed it already
 		<-over
@@ -208,19 +218,122 @@ func TestConnectionsAreLimited(t *testing.T) {
 		if code, _, err := later.response(); code != http.StatusOK {
 			t.Errorf("a further connection instead of an idle one: %d, %v", code, err)
 		}
+		synctest.Wait()
 		if idle.request("/small") {
 			t.Error("the connection that was idle the longest is still open")
 		}
-		if !other.request("/large") { // so that both are busy
+		if !other.request("/work") {
 			t.Error("another idle connection was closed")
 		}
-		later.request("/large")
+		later.request("/work")
+		working := f.listener.dial() // closes the one that does not read
+		working.request("/work")
 		synctest.Wait()
-		if c := f.listener.dial(); c.request("/small") {
-			t.Error("a further connection is served while all are busy")
+		if _, body, err := busy.response(); err == nil {
+			t.Errorf("the connection that waits for its client has %d bytes", len(body))
 		}
-		if code, body, err := busy.response(); code != http.StatusOK || len(body) != 1<<20 {
-			t.Errorf("a busy connection was closed: %d, %v", code, err)
+		if c := f.listener.dial(); c.request("/small") {
+			t.Error("a further connection is served while all others work")
+		}
+		close(f.work)
+		for _, c := range []*client{other, later, working} {
+			if code, _, err := c.response(); code != http.StatusOK {
+				t.Errorf("a working connection was closed: %d, %v", code, err)
+			}
+		}
+	})
+}
+
+// TestClientsThatDoNotGoOn has as many as there may be connections, in each state in which the server waits for them.
+func TestClientsThatDoNotGoOn(t *testing.T) {
+	for name, sent := range map[string]string{
+		"no request":     "",
+		"headers":        "GET /small HTTP/1.1\r\nHost: a\r\n",
+		"a body":         "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
+		"an unread body": "POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
+		"chunks":         "POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+		"the response":   "GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			serve(t, func(f fixture) {
+				const limit = 3
+				defer close(f.work)
+				f.server.LimitConnections(limit)
+				var stalled []*client
+				for range limit {
+					c := f.listener.dial()
+					_, _ = io.WriteString(c, sent)
+					synctest.Wait()
+					stalled = append(stalled, c)
+				}
+				for range 2 {
+					c := f.listener.dial()
+					c.request("/small")
+					if code, _, err := c.response(); code != http.StatusOK {
+						t.Errorf("another client: %d, %v", code, err)
+					}
+					_ = c.Close()
+					synctest.Wait()
+				}
+				// The first has made room for the others, in turn.
+				for i, c := range stalled {
+					_ = c.SetReadDeadline(time.Now().Add(time.Second))
+					if _, err := c.reader.ReadByte(); (err == io.EOF) != (i == 0) { //nolint:errorlint // as a pipe returns it
+						t.Errorf("client %d: %v", i, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestSlowBody has clients that never send the whole body.
+func TestSlowBody(t *testing.T) {
+	for _, path := range []string{"/body", "/small"} {
+		serve(t, func(f fixture) {
+			close(f.work)
+			c := f.listener.dial()
+			began := time.Now()
+			_, _ = io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+			written := make(chan struct{})
+			go func() {
+				defer close(written)
+				for {
+					wait(time.Second)
+					if _, err := c.Write([]byte("a")); err != nil {
+						return
+					}
+				}
+			}()
+			for {
+				if _, err := c.reader.ReadByte(); err != nil {
+					break
+				}
+			}
+			<-written
+			if took := time.Since(began); took < 30*time.Second || took > 32*time.Second {
+				t.Errorf("%s: closed after %v", path, took)
+			}
+		})
+	}
+}
+
+// TestLongWorkWithABody is not cut off by the time that a body may take.
+func TestLongWorkWithABody(t *testing.T) {
+	serve(t, func(f fixture) {
+		t := f.t
+		c := f.listener.dial()
+		_, _ = io.WriteString(c, "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+		if err := <-f.ended; err != nil {
+			t.Fatal(err)
+		}
+		wait(time.Minute)
+		close(f.work)
+		if err := <-f.ended; err != nil {
+			t.Errorf("the client was taken for gone: %v", err)
+		}
+		if code, _, err := c.response(); code != http.StatusOK {
+			t.Errorf("%d, %v", code, err)
 		}
 	})
 }

@@ -25,8 +25,6 @@ const (
 	subqueryStep = time.Minute
 	// maxForm limits the body of a request, in bytes.
 	maxForm = 1 << 20
-	// bodyTime is how long a client may take for it.
-	bodyTime = 30 * time.Second
 )
 
 // Limits are the limits of queries. All are above 0.
@@ -71,7 +69,7 @@ type API struct {
 	limiter *limiter
 	mux     *http.ServeMux
 
-	requests gate.Gate
+	requests *gate.Gate
 	room     room
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/prometheus/prometheus/prompb"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -22,7 +21,7 @@ import (
 // parser takes 500 bytes for each parenthesis, and a time that grows with the square of the number of operators.
 const (
 	// maxRequests limits the requests that are in progress, waiting ones included.
-	maxRequests = 256
+	maxRequests = 128
 	// maxTokens limits the names, numbers, texts, operators and brackets of the expressions of a request. A text counts
 	// once, however long it is.
 	maxTokens = 2000
@@ -212,20 +211,17 @@ func repetitions(text string) int64 {
 	}
 }
 
-// takeBody reads the body of a request within a limited time, before the request occupies anything else. The
-// bytes are counted until release is called, which is never nil.
+// takeBody reads the body of a request, for which the server limits the time, before the request occupies anything
+// else. The bytes are counted until release is called, which is never nil.
 func (a *API) takeBody(w http.ResponseWriter, r *http.Request) (release func(), err error) { //nolint:nonamedreturns // says what is returned
 	if r.Body == nil || r.Body == http.NoBody {
 		return func() {}, nil
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(a.now().Add(bodyTime)) // where the server has no deadlines, there is none
 	within := &body{Reader: http.MaxBytesReader(w, r.Body, maxForm), room: a.room.bodies}
 	text, err := io.ReadAll(within)
 	if err != nil {
 		return within.release, err
 	}
-	_ = control.SetReadDeadline(time.Time{}) // or the server would take the client for gone later on
 	r.Body = io.NopCloser(bytes.NewReader(text))
 	return within.release, nil
 }

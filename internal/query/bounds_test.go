@@ -157,7 +157,7 @@ func TestBodiesAreBounded(t *testing.T) {
 func TestRequestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, source := slowWorld()
-		const clients = 256
+		const clients = 128
 		source.begun = make(chan struct{}, clients)
 		api := w.api(t)
 		answers := make(chan response, clients)

@@ -30,7 +30,7 @@ const (
 // reads bounds what pages read of the store.
 type reads struct {
 	figures Figures
-	turns   gate.Gate
+	turns   *gate.Gate
 }
 
 func newReads(f Figures) *reads { return &reads{figures: f, turns: gate.New(readers)} }

@@ -166,7 +166,7 @@ func redirect(w http.ResponseWriter, path string) {
 const pages = 4
 
 // bounded lets so many requests wait for their turn, and refuses those that have to wait for long.
-func (r *renderer) bounded(turns gate.Gate, h http.Handler) http.Handler {
+func (r *renderer) bounded(turns *gate.Gate, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if !turns.Enter(request.Context()) {
 			r.fail(w, request, http.StatusServiceUnavailable, "busy")
