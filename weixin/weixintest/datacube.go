@@ -51,6 +51,12 @@ func (s *Server) interfaceSummary(r request, fault Fault) answer {
 	}
 	random := newRandom(s.seed, a.AppID, r.api, uint64(begin)<<32|uint64(end))
 	random.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	if fault.Partial {
+		rows = rows[:len(rows)/2]
+	}
+	if fault.Elsewhere {
+		rows = addStrays(nil, api, begin, end)
+	}
 	if fault.Stray {
 		rows = addStrays(rows, api, begin, end)
 	}
@@ -64,7 +70,11 @@ func (s *Server) interfaceSummary(r request, fault Fault) answer {
 	if random.IntN(4) == 0 {
 		result.IsDelay = new(bool)
 	}
-	return jsonAnswer(result)
+	response := jsonAnswer(result)
+	if fault.Truncated {
+		response.body, response.errcode = response.body[:len(response.body)/2], NoAnswer
+	}
+	return response
 }
 
 // countCall counts a call against the quota of the day (China time), and returns an errcode if the quota is used

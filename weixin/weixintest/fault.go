@@ -7,8 +7,8 @@ import (
 )
 
 // Fault is an injected failure. Of several faults only the first one injected that matches a request applies, in
-// this order: wait for Delay, then Reset, Status, Empty, Body or Errcode, then NoRows, Stray or Garbled. Status can
-// be combined with Empty, Body or Errcode, which then determine the body.
+// this order: wait for Delay, then Reset, Status, Empty, Body or Errcode, then NoRows, Partial, Elsewhere, Stray, Garbled
+// and Truncated. Status can be combined with Empty, Body or Errcode, which then determine the body.
 type Fault struct {
 	// AppID is the account that the fault affects; "" means every account. The account of a request is
 	// known by its token, even if that is no longer valid. For the token server it may be a platform.
@@ -33,9 +33,14 @@ type Fault struct {
 	Status int
 	// Empty makes a response of type text/html; charset=gbk without a body.
 	Empty bool
-	// NoRows makes an empty list although there is traffic. Like Stray and Garbled it affects only
+	// NoRows makes an empty list although there is traffic. Like the faults below it affects only
 	// interface calls with a valid token, and no response that is an error.
 	NoRows bool
+	// Partial leaves out half of the rows, so that hours are missing from the hourly call and days from the daily one.
+	// Of a single row nothing is left.
+	Partial bool
+	// Elsewhere replaces all rows by rows of days outside the range, as in August 2022.
+	Elsewhere bool
 	// Stray adds rows that a client can ignore without losing anything: two of days outside the range, and
 	// a duplicate with the same figures after the correct row (if there is one).
 	Stray bool
@@ -44,6 +49,8 @@ type Fault struct {
 	// of the same period, a duplicate with other figures after the correct row (if there is one), and, in the
 	// hourly call, three with an invalid hour.
 	Garbled bool
+	// Truncated ends the body in its middle.
+	Truncated bool
 	// Body, if not nil, is the body of the response.
 	Body []byte
 }
@@ -101,7 +108,12 @@ func (f *Fault) matches(r *request, owner string, valid bool) bool {
 	default:
 		return false
 	}
-	return !f.NoRows && !f.Stray && !f.Garbled || valid && r.forFigures()
+	return !f.changesRows() || valid && r.forFigures()
+}
+
+// changesRows reports whether the fault changes the response of an interface call rather than replacing it.
+func (f *Fault) changesRows() bool {
+	return f.NoRows || f.Partial || f.Elsewhere || f.Stray || f.Garbled || f.Truncated
 }
 
 // faulty returns the response of a fault, and false if the fault leaves the response to the call.

@@ -213,6 +213,41 @@ func TestFaultNoRows(t *testing.T) {
 	}
 }
 
+func TestFaultsThatTakeRowsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, weixintest.Options{Seed: 3})
+	token := w.token(shop)
+	hours, days := len(*w.hourly(token, yesterday).List), len(*w.daily(token, "2026-11-10", yesterday).List)
+	end := w.Inject(weixintest.Fault{Partial: true})
+	if n := len(*w.hourly(token, yesterday).List); n != hours/2 {
+		t.Errorf("%d of %d hours are left", n, hours)
+	}
+	if n := len(*w.daily(token, "2026-11-10", yesterday).List); n != days/2 {
+		t.Errorf("%d of %d days are left", n, days)
+	}
+	w.wantCode("an error stays one", w.daily(token, yesterday, "2026-11-18"), 61501)
+	end()
+	w.Inject(weixintest.Fault{Elsewhere: true})
+	got, counts := sift(t, w.daily(token, "2026-11-10", yesterday), "2026-11-10", yesterday)
+	if len(got) != 0 || !cmp.Equal(counts, map[string]int{"range": 2}) {
+		t.Errorf("%d rows in range, %v; want two rows out of range only", len(got), counts)
+	}
+}
+
+func TestFaultTruncated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, weixintest.Options{Seed: 3})
+	token := w.token(shop)
+	whole := w.hourly(token, yesterday).Body
+	w.Inject(weixintest.Fault{Truncated: true})
+	if got := w.hourly(token, yesterday).Body; !bytes.Equal(got, whole[:len(whole)/2]) {
+		t.Errorf("%d bytes instead of the first half of %d", len(got), len(whole))
+	}
+	if c := w.Calls()[2]; c.Errcode != weixintest.NoAnswer {
+		t.Errorf("the call is recorded with errcode %d", c.Errcode)
+	}
+}
+
 func TestFaultsThatAddRows(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
