@@ -76,12 +76,13 @@ func (a answer) emptyIsInconclusive() bool {
 	return a.notReady || a.rejected[weixin.OutOfRange] > 0
 }
 
-// interpret turns an answer into a record for each requested day. It depends only on its arguments.
+// interpret turns an answer into a record for each requested day. It depends only on its arguments. certain is a time that has
+// passed even if the clock that shows now is ahead: only by it a day without rows becomes one without traffic.
 //
 // vanished are known days with traffic for which Weixin returned no rows. Their figures are kept: Weixin is
 // reported to answer with empty lists for days with traffic, and it keeps no figures for long. Rows that could
 // not be understood do not change known figures either.
-func interpret(now time.Time, appID string, c Call, ledgers Ledgers, a answer) (records []store.Record, vanished []datacube.Date) { //nolint:nonamedreturns // two lists that need names
+func interpret(now, certain time.Time, appID string, c Call, ledgers Ledgers, a answer) (records []store.Record, vanished []datacube.Date) { //nolint:nonamedreturns // two lists that need names
 	l, other := ledgers.of(c.API)
 	yesterday := datacube.DateOf(now) - 1
 	rowsLater := false
@@ -95,7 +96,7 @@ func interpret(now time.Time, appID string, c Call, ledgers Ledgers, a answer) (
 			continue
 		}
 		r.State.Damaged = 0
-		settled := date < yesterday && !a.emptyIsInconclusive() && (rowsLater || settled(now, l, date, yesterday))
+		settled := date < yesterday && !a.emptyIsInconclusive() && (rowsLater || settled(certain, l, date, yesterday))
 		switch {
 		case a.hasRow(date):
 			setFigures(&r, a)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -69,6 +70,28 @@ func TestClockThatWentAheadAndCameBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestClockAheadMakesNoDayEmpty: by the host's clock 48 hours have passed since the end of a day, in truth only 41.
+func TestClockAheadMakesNoDayEmpty(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		late := func(_ string, d datacube.Date) time.Time { return d.End().Add(44 * time.Hour) }
+		w := newHarness(t, "2026-03-11 08:00", late, account(1))
+		w.config.HistoryDays = 3
+		w.believe = time.Now
+		w.ahead.Store(int64(7*time.Hour + time.Minute))
+		w.start()
+		setClock(t, "2026-03-11 17:30") // the ninth ended 41 hours ago
+		if calls, _ := w.calls(""); !slices.Contains(calls, "11 17:00 daily 2026-03-09") && !slices.Contains(untimed(calls), "daily 2026-03-09") {
+			t.Fatalf("the ninth was not requested: %s", calls)
+		}
+		for api := range datacube.APIs {
+			if n := w.shown("account00").Work[api].Days; n != 1 {
+				t.Errorf("%d days are known by the %v call, want only the eighth", n, datacube.API(api))
+			}
+		}
+	})
 }
 
 // unreadableStore cannot be read while broken is set.

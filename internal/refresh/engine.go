@@ -30,6 +30,7 @@ type engine[A tracked] struct {
 	reporter
 	store   RecordStore
 	now     func() time.Time
+	certain func() time.Time // see interpret
 	changes changeWatcher
 	results chan result[A]
 
@@ -41,7 +42,7 @@ type engine[A tracked] struct {
 
 func newEngine[A tracked](r reporter, s RecordStore, changes ChangeReader, now func() time.Time) engine[A] {
 	return engine[A]{
-		reporter: r, store: s, now: now, changes: changeWatcher{reader: changes},
+		reporter: r, store: s, now: now, certain: now, changes: changeWatcher{reader: changes},
 		results: make(chan result[A]), accounts: map[string]A{},
 	}
 }
@@ -133,12 +134,12 @@ func (e *engine[A]) end(results []result[A]) (answered, failed []result[A]) { //
 
 // interpret interprets answers by the ledgers.
 func (e *engine[A]) interpret(answered []result[A]) []outcome[A] {
-	now := e.now()
+	now, certain := e.now(), e.certain()
 	outcomes := make([]outcome[A], len(answered))
 	for i, res := range answered {
 		a, o := res.account.base(), &outcomes[i]
 		o.result, o.at = res, now
-		o.records, o.vanished = interpret(now, a.AppID, res.call, a.ledgers, res.answer)
+		o.records, o.vanished = interpret(now, certain, a.AppID, res.call, a.ledgers, res.answer)
 		if len(res.answer.damaged) > 0 {
 			damage := newDamage(res.call.API, res.answer)
 			o.damage = &damage

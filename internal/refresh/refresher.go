@@ -83,8 +83,8 @@ type Options struct {
 	Publisher Publisher
 	Logger    log.Logger
 	Now       func() time.Time
-	// Believed is the time used for what cannot be undone: removing days from the store and from the ledgers. It should
-	// not follow a clock that is temporarily wrong. nil: Now.
+	// Believed is the time used for what must be certain: that days can be removed from the store and from the ledgers,
+	// and that a day without rows had no traffic. It should not follow a clock that is temporarily wrong. nil: Now.
 	Believed func() time.Time
 	// Held reports whether calls may be made: not while another exporter may make them. nil: always.
 	Held func() bool
@@ -146,7 +146,7 @@ func New(o Options) *Refresher {
 	if o.Held == nil {
 		o.Held = func() bool { return true }
 	}
-	return &Refresher{
+	r := &Refresher{
 		engine:       newEngine[*account](reporter{o.Logger}, o.Store, o.Changes, o.Now),
 		holds:        o.Store,
 		pruner:       o.Store,
@@ -162,6 +162,8 @@ func New(o Options) *Refresher {
 		unsavedHolds: map[*account]struct{}{},
 		unsaved:      unsavedAnswers{counts: map[string]int64{}},
 	}
+	r.certain = func() time.Time { return earlier(r.now(), r.believed()) }
+	return r
 }
 
 // ApplyConfig replaces the configuration of a running Refresher and returns when it is in force. Removed accounts make no
