@@ -102,12 +102,14 @@ func interpret(now, certain time.Time, appID string, c Call, ledgers Ledgers, a 
 			setFigures(&r, a)
 			setKnown(&r.State, before, now, false)
 		case before.Status == store.Known:
-			if !a.notReady {
-				r.State.Rechecked = true
-				r.State.Rechecks++
+			if a.notReady {
+				break
 			}
-			if !before.Empty && !a.notReady {
-				vanished = append(vanished, date)
+			r.State.Rechecks++
+			if before.Empty {
+				r.State.Rechecked = true
+			} else {
+				vanished = append(vanished, date) // not rechecked: a revision would be missed
 			}
 		case settled && !hasTraffic(other.At(date)):
 			setFigures(&r, a)

@@ -79,6 +79,33 @@ func TestEmptyAnswerForAKnownDayLosesNothing(t *testing.T) {
 	})
 }
 
+// TestRevisionAfterARecheckWithoutRows: an answer without rows has checked nothing, so the day is asked for again, and its
+// revision is found.
+func TestRevisionAfterARecheckWithoutRows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
+		w.config.HistoryDays = 10
+		w.start()
+		ninth := date(t, "2026-03-09")
+		revised := w.sim.Hours(account(1).AppID, ninth)[20]
+		revised.Callbacks += 1000
+		w.sim.Revise(account(1).AppID, ninth, 20, revised)
+		end := w.sim.Inject(weixintest.Fault{NoRows: true})
+		setClock(t, "2026-03-11 12:00")
+		before := w.asked(account(1).AppID, ninth)
+		setClock(t, "2026-03-13 23:00")
+		if n := w.asked(account(1).AppID, ninth) - before; n > 2 {
+			t.Errorf("%d calls for the ninth in two days without rows", n)
+		}
+		end()
+		setClock(t, "2026-03-21 12:00")
+		if wrong, unknown := w.wrongDays(ninth, ninth); len(wrong)+unknown > 0 {
+			t.Errorf("wrong: %s; %d unknown", wrong, unknown)
+		}
+	})
+}
+
 // TestQuietAccount: the days of an account without traffic are known to be empty 48 hours after their end, and the number
 // of calls is bounded.
 func TestQuietAccount(t *testing.T) {

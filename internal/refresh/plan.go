@@ -185,9 +185,14 @@ func recheckDue(now time.Time, s Settings, state store.State) bool {
 	if s.RecheckAfter == 0 || state.Rechecked || now.Before(state.KnownAt.Add(s.RecheckAfter)) {
 		return false
 	}
-	// If Weixin was not ready, wait before the next attempt.
-	put := state.AskedAt.After(state.KnownAt)
-	return !put || !now.Before(state.AskedAt.Add(longestGap))
+	switch put := state.AskedAt.After(state.KnownAt); {
+	case !put:
+		return true
+	case state.Rechecks > 0: // Weixin had no rows
+		return verifyDue(now, s, state)
+	default: // Weixin was not ready
+		return !now.Before(state.AskedAt.Add(longestGap))
+	}
 }
 
 // gap returns how long to wait after Weixin did not have yesterday for the asks-th time.
