@@ -16,3 +16,5 @@ long() { # package test variable=value…
 }
 
 long e2e TestKilledAtAnyMoment TORTURE_KILLS=3000
+long internal/refresh TestYear TORTURE_YEARS=1000 TORTURE_ACCOUNTS=10
+long internal/refresh TestYearInPostgres TORTURE_YEARS=1000 TORTURE_ACCOUNTS=10

@@ -42,6 +42,15 @@ type harness struct {
 	ahead   atomic.Int64                             // offset of the refresher's clock
 	held    func() bool                              // nil: always
 	believe func() time.Time                         // nil: the refresher's clock
+	open    func(context.Context) (opened, error)    // nil: opens the file at path
+	logger  log.Logger                               // nil: writes to log
+}
+
+// opened is a store that a harness has opened.
+type opened interface {
+	refresh.Store
+	refresh.ChangeReader
+	Close() error
 }
 
 // emptyStore returns the file of an empty store. Creating one takes longer than most tests.
@@ -125,10 +134,17 @@ func (w *harness) start() {
 	w.t.Helper()
 	var err error
 	ctx, cancel := context.WithCancel(context.Background())
-	if w.store, err = sqlite.Open(ctx, w.path, sqlite.Options{}); err != nil {
+	var db opened
+	if w.open != nil {
+		db, err = w.open(ctx)
+	} else {
+		w.store, err = sqlite.Open(ctx, w.path, sqlite.Options{})
+		db = w.store
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	var kept refresh.Store = w.store
+	var kept refresh.Store = db
 	if w.wrapped != nil {
 		kept = w.wrapped(w.store)
 	}
@@ -140,7 +156,11 @@ func (w *harness) start() {
 	if w.others != nil {
 		others = w.others(w.store)
 	}
-	w.runner = refresh.New(refresh.Options{Store: kept, Changes: others, Publisher: shown, Logger: log.NewLogfmtLogger(w.log), Now: w.now, Believed: w.believe, Held: w.held})
+	logger := w.logger
+	if logger == nil {
+		logger = log.NewLogfmtLogger(w.log)
+	}
+	w.runner = refresh.New(refresh.Options{Store: kept, Changes: others, Publisher: shown, Logger: logger, Now: w.now, Believed: w.believe, Held: w.held})
 	ended := make(chan error, 1)
 	go func() { ended <- w.runner.Run(ctx, w.config) }()
 	w.stop = sync.OnceFunc(func() {
@@ -148,7 +168,7 @@ func (w *harness) start() {
 		if err := <-ended; err != nil {
 			w.t.Errorf("Run: %v", err)
 		}
-		if err := w.store.Close(); err != nil {
+		if err := db.Close(); err != nil {
 			w.t.Errorf("closing the store: %v", err)
 		}
 	})

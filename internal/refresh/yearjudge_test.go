@@ -1,0 +1,227 @@
+package refresh_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"weixin_exporter/internal/clock"
+	"weixin_exporter/internal/store"
+	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/weixintest"
+)
+
+// judge stands between a Refresher, Weixin and the store, and compares each record with what Weixin has just said and with
+// its true figures.
+type judge struct {
+	sim       *weixintest.Server
+	now       func() time.Time // the true time
+	retention datacube.Date    // in days
+	fail      func(appID string, api datacube.API, date datacube.Date, format string, args ...any)
+
+	mu     sync.Mutex
+	heard  map[line]heard // the last response to each call
+	known  map[day]bool   // the known days; true if with traffic
+	pruned int64          // days
+	empty  int            // days with traffic that became known as empty for a good reason
+}
+
+type line struct {
+	appID string
+	api   datacube.API
+}
+
+type day struct {
+	line
+	date datacube.Date
+}
+
+// heard is a response with its request.
+type heard struct{ request, body []byte }
+
+// ear returns a transport that tells the judge what Weixin says of an account.
+func (j *judge) ear(appID string) http.RoundTripper { return ear{j, appID, j.sim.Transport()} }
+
+type ear struct {
+	*judge
+	appID string
+	next  http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (e ear) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !strings.HasPrefix(r.URL.Path, "/datacube/") {
+		return e.next.RoundTrip(r)
+	}
+	request, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(request))
+	response, err := e.next.RoundTrip(r)
+	var body []byte
+	if err == nil {
+		if body, err = io.ReadAll(response.Body); err != nil {
+			return nil, err
+		}
+		response.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	api := datacube.Daily
+	if strings.HasSuffix(r.URL.Path, "hour") {
+		api = datacube.Hourly
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.heard[line{e.appID, api}] = heard{request, body}
+	return response, err
+}
+
+// list is what a response says.
+type list struct {
+	rows     map[datacube.Date]datacube.Hours // the daily call has its figures in the first hour
+	strayed  bool                             // it has rows of days that were not requested
+	readable bool
+}
+
+// read reads a response as the official documents describe it, without the client.
+func (h heard) read(api datacube.API) list {
+	var request struct {
+		Begin datacube.Date `json:"begin_date"`
+		End   datacube.Date `json:"end_date"`
+	}
+	var response struct {
+		List *[]struct {
+			Date      datacube.Date `json:"ref_date"`
+			Hour      int           `json:"ref_hour"`
+			Callbacks int64         `json:"callback_count"`
+			Failures  int64         `json:"fail_count"`
+			Total     int64         `json:"total_time_cost"`
+			Max       int64         `json:"max_time_cost"`
+		} `json:"list"`
+	}
+	s := list{rows: map[datacube.Date]datacube.Hours{}}
+	if json.Unmarshal(h.request, &request) != nil || json.Unmarshal(h.body, &response) != nil || response.List == nil {
+		return s
+	}
+	s.readable = true
+	for _, r := range *response.List {
+		if r.Date < request.Begin || r.Date > request.End {
+			s.strayed = true
+			continue
+		}
+		hours := s.rows[r.Date]
+		if api == datacube.Daily {
+			r.Hour = 0
+		}
+		hours[r.Hour/100%datacube.HoursPerDay] = datacube.Figures{
+			Callbacks: r.Callbacks, Failures: r.Failures, TimeCostMillis: r.Total, MaxTimeCostMillis: r.Max,
+		}
+		s.rows[r.Date] = hours
+	}
+	return s
+}
+
+// judged is a store with a judge.
+type judged struct {
+	opened
+	judge *judge
+}
+
+// Save implements refresh.Store.
+func (s judged) Save(ctx context.Context, records []store.Record) ([]store.Revision, error) {
+	j := s.judge
+	j.mu.Lock()
+	for _, r := range records {
+		j.check(r)
+	}
+	j.mu.Unlock()
+	revisions, err := s.opened.Save(ctx, records)
+	if err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, r := range records {
+		if r.State.Status == store.Known {
+			j.known[day{line{r.AppID, r.API}, r.Date}] = !r.State.Empty
+		}
+	}
+	return revisions, nil
+}
+
+// check judges a record that is about to be stored.
+func (j *judge) check(r store.Record) {
+	of := day{line{r.AppID, r.API}, r.Date}
+	traffic, known := j.known[of]
+	if known && r.State.Status != store.Known {
+		j.fail(r.AppID, r.API, r.Date, "a known day became unknown")
+	}
+	var got, truth datacube.Hours
+	switch {
+	case r.Daily != nil:
+		got[0], truth[0] = *r.Daily, j.sim.Day(r.AppID, r.Date)
+	case r.Hourly != nil:
+		got, truth = *r.Hourly, j.sim.Hours(r.AppID, r.Date)
+	default:
+		return
+	}
+	if got == truth {
+		return
+	}
+	if h := j.heard[of.line].read(r.API); !r.State.Empty {
+		if h.rows[r.Date] != got {
+			j.fail(r.AppID, r.API, r.Date, "stores other figures than Weixin said")
+		}
+	} else {
+		j.checkEmpty(r, h, traffic)
+	}
+}
+
+// checkEmpty judges whether a day with traffic may become known as empty: Weixin must have said so when that is final.
+func (j *judge) checkEmpty(r store.Record, h list, traffic bool) {
+	later := false
+	for date := r.Date + 1; date < datacube.DateOf(j.now()); date++ {
+		_, row := h.rows[date]
+		later = later || row || j.known[day{line{r.AppID, r.API}, date}]
+	}
+	_, row := h.rows[r.Date]
+	const settled = 48 * time.Hour
+	switch {
+	case traffic:
+		j.fail(r.AppID, r.API, r.Date, "known traffic is replaced by zeros")
+	case !h.readable || row || h.strayed:
+		j.fail(r.AppID, r.API, r.Date, "known as empty although Weixin did not say so")
+	case j.known[day{line{r.AppID, 1 - r.API}, r.Date}]:
+		j.fail(r.AppID, r.API, r.Date, "known as empty although the other call has traffic")
+	case !later && j.now().Add(clock.Tolerance).Before(r.Date.End().Add(settled)):
+		j.fail(r.AppID, r.API, r.Date, "known as empty at %s, too early", j.now().In(datacube.China).Format(time.DateTime))
+	default:
+		j.empty++
+	}
+}
+
+// Prune implements refresh.Store. TrustedNow may be up to two days ahead before Weixin has answered.
+func (s judged) Prune(ctx context.Context, before datacube.Date) (int64, error) {
+	j := s.judge
+	if latest := datacube.DateOf(j.now().Add(clock.Trust)) - j.retention; before > latest {
+		j.fail("", 0, before, "removes the days before, which must stay until %s", latest)
+	}
+	n, err := s.opened.Prune(ctx, before)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.pruned += n
+	for of := range j.known {
+		if of.date < before {
+			delete(j.known, of)
+		}
+	}
+	return n, err
+}
+
+func (d day) String() string { return fmt.Sprintf("%s %v %s", d.appID, d.api, d.date) }
