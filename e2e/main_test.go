@@ -41,7 +41,7 @@ func runSuite(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(folder) }()
 	suite.binary = filepath.Join(folder, "weixin_exporter")
 	suite.recorder = &recorder{}
-	if err := build(suite.binary); err != nil {
+	if err := build(suite.binary, withRaceDetector()); err != nil {
 		fmt.Fprintln(os.Stderr, "end-to-end tests:", err)
 		return 1
 	}
@@ -57,12 +57,12 @@ func runSuite(m *testing.M) int {
 	return code
 }
 
-// build builds the binary: with the race detector if the tests use it, and with coverage if GOCOVERDIR is set.
-func build(target string) error {
+// build builds the binary, with coverage if GOCOVERDIR is set.
+func build(target string, race bool) error {
 	const version = "github.com/prometheus/common/version."
 	args := []string{"build", "-o", target, "-ldflags",
 		"-X " + version + "Version=" + stampedVersion + " -X " + version + "Revision=" + stampedRevision}
-	if withRaceDetector() {
+	if race {
 		args = append(args, "-race")
 	}
 	if os.Getenv("GOCOVERDIR") != "" {

@@ -34,7 +34,7 @@ func BenchmarkStart(b *testing.B) {
 				b.Skip("filling the store takes two minutes")
 			}
 			config := manyAccounts(b, accounts, "http://127.0.0.1:9", history, 4)
-			fillStore(b, config, accounts)
+			fillStore(b, config, accounts, history)
 			var toFirst, ready, scraped usage
 			var bytes int64
 			for b.Loop() {
@@ -77,7 +77,7 @@ func BenchmarkRound(b *testing.B) {
 				slow := newSlowWeixin(3*c.accounts, latency)
 				server := httptest.NewServer(slow)
 				config := manyAccounts(b, c.accounts, server.URL, 1, c.workers)
-				fillStore(b, config, 0)
+				fillStore(b, config, 0, history)
 				x := start(b, suite.binary, "--web.listen-address=127.0.0.1:0", "--config.file="+config)
 				x.listensOn(b)
 				select {
@@ -110,7 +110,7 @@ func BenchmarkClients(b *testing.B) {
 	}
 	const accounts, clients, duration = 10_000, 50, time.Minute
 	config := manyAccounts(b, accounts, "http://127.0.0.1:9", history, 4)
-	fillStore(b, config, accounts)
+	fillStore(b, config, accounts, history)
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: clients}
 	defer transport.CloseIdleConnections()
 	var peak float64
@@ -203,32 +203,32 @@ func sluggish(ctx context.Context, transport http.RoundTripper, base string, cli
 }
 
 // manyAccounts writes a configuration and returns its path.
-func manyAccounts(b *testing.B, accounts int, url string, days, workers int) string {
-	b.Helper()
+func manyAccounts(tb testing.TB, accounts int, url string, days, workers int) string {
+	tb.Helper()
 	var text strings.Builder
 	fmt.Fprintf(&text, "weixin:\n  base_url: %s\n  requests_per_second: 100000\n  concurrency: %d\n", url, workers)
 	fmt.Fprintf(&text, "refresh:\n  ready_at: \"00:00\"\n  history: %dd\nstore:\n  path: store.db\naccounts:\n", days)
 	for i := range accounts {
 		fmt.Fprintf(&text, "  - {name: account-%05d, app_id: wx%016d, app_secret: %s%032d}\n", i, i, secretMarker, i)
 	}
-	path := filepath.Join(b.TempDir(), "config.yml")
+	path := filepath.Join(tb.TempDir(), "config.yml")
 	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }
 
-// fillStore creates the store of a configuration with the whole history of the accounts, in the order in which it
+// fillStore creates the store of a configuration with some days of the accounts, in the order in which it
 // arrives: day by day.
-func fillStore(b *testing.B, config string, accounts int) {
-	b.Helper()
-	s, err := sqlite.Open(b.Context(), filepath.Join(filepath.Dir(config), "store.db"), sqlite.Options{})
+func fillStore(tb testing.TB, config string, accounts, days int) {
+	tb.Helper()
+	s, err := sqlite.Open(tb.Context(), filepath.Join(filepath.Dir(config), "store.db"), sqlite.Options{})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer s.Close()
 	today := datacube.DateOf(clock())
-	for date := today - history; date <= today; date++ { // including today, in case midnight passes
+	for date := today - datacube.Date(days); date <= today; date++ { // including today, in case midnight passes
 		asked := date.Start()
 		state := store.State{Status: store.Known, Asks: 1, AskedAt: asked, KnownAt: asked, Rechecked: true}
 		var records []store.Record
@@ -245,8 +245,8 @@ func fillStore(b *testing.B, config string, accounts int) {
 				store.Record{AppID: appID, API: datacube.Daily, Date: date, State: state, Daily: &day},
 				store.Record{AppID: appID, API: datacube.Hourly, Date: date, State: state, Hourly: &hours})
 		}
-		if _, err := s.Save(b.Context(), records); err != nil {
-			b.Fatal(err)
+		if _, err := s.Save(tb.Context(), records); err != nil {
+			tb.Fatal(err)
 		}
 	}
 }
@@ -274,10 +274,10 @@ func scrapeAll(b *testing.B, url, encoding string) int64 {
 }
 
 // waitSnapshot waits for the first snapshot.
-func (p *process) waitSnapshot(b *testing.B, metrics string) {
-	b.Helper()
+func (p *process) waitSnapshot(tb testing.TB, metrics string) {
+	tb.Helper()
 	ready := strings.TrimSuffix(metrics, "/metrics") + "/-/ready"
-	eventually(b, "the exporter to be ready", func() error {
+	eventually(tb, "the exporter to be ready", func() error {
 		response, err := http.Get(ready)
 		if err != nil {
 			return err
@@ -308,13 +308,13 @@ func (u usage) add(other usage) usage {
 }
 
 // usage reads the resource usage of the process from the kernel.
-func (p *process) usage(b *testing.B) usage {
-	b.Helper()
+func (p *process) usage(tb testing.TB) usage {
+	tb.Helper()
 	folder := fmt.Sprintf("/proc/%d/", p.cmd.Process.Pid)
 	stat, err := os.ReadFile(folder + "stat")
 	status, statusErr := os.ReadFile(folder + "status")
 	if err := errors.Join(err, statusErr); err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	// After the name in parentheses, which may hold anything, utime and stime are the fields
 	// 12 and 13, in hundredths of a second (proc_pid_stat(5)).
@@ -324,11 +324,11 @@ func (p *process) usage(b *testing.B) usage {
 	system, systemErr := strconv.ParseFloat(fields[12], 64)
 	highest := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
 	if err := errors.Join(userErr, systemErr); err != nil || highest == nil {
-		b.Fatalf("the resource usage cannot be read: %v\n%s", err, status)
+		tb.Fatalf("the resource usage cannot be read: %v\n%s", err, status)
 	}
 	kilobytes, err := strconv.ParseFloat(string(highest[1]), 64)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	return usage{seconds: (user + system) / 100, peak: kilobytes * 1024 / 1e6}
 }

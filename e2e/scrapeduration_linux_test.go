@@ -23,7 +23,7 @@ func BenchmarkPrometheus(b *testing.B) {
 	}
 	const accounts, scrapes = 10_000, 3
 	config := manyAccounts(b, accounts, "http://127.0.0.1:9", history, 4)
-	fillStore(b, config, accounts)
+	fillStore(b, config, accounts, history)
 	for _, shards := range []int{1, 8} {
 		for _, format := range []struct{ name, setting string }{
 			{"openmetrics", "scrape_protocols: [OpenMetricsText1.0.0]"},

@@ -1,0 +1,318 @@
+package e2e_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// abusers is more than the exporter allows connections.
+	abusers = 2000
+	// stalled is less: the exporter closes none of them to make room, so that they do not come again at once.
+	stalled = 1400
+	// flooders send as much as they can, which takes the processor rather than memory.
+	flooders = 10
+	// abuseScrapes are the scrapes during each abuse.
+	abuseScrapes = 3
+	// abuseMemory is the bound of the memory with 10,000 accounts, in MB.
+	abuseMemory = 250
+)
+
+// errBusy is a status 503.
+var errBusy = errors.New("too many requests at a time")
+
+// victim is an exporter that is abused.
+type victim struct {
+	*process
+
+	address string
+	secure  *tls.Config // nil: without TLS
+	scraper *http.Client
+	metrics string
+}
+
+// abuse does something until the context ends, and calls ready once it has done what takes effect.
+type abuse func(ctx context.Context, x *victim, ready func())
+
+// TestAbuse has clients that take whatever they can get from an exporter with 10,000 accounts. Meanwhile each scrape
+// succeeds, and the memory stays within its bound; afterwards nothing is left of them.
+func TestAbuse(t *testing.T) {
+	if os.Getenv("E2E_ABUSE") == "" {
+		t.Skip("takes minutes of all processors; set E2E_ABUSE=1")
+	}
+	const accounts, days = 10_000, 2
+	config := manyAccounts(t, accounts, "http://127.0.0.1:9", days, 4)
+	fillStore(t, config, accounts, days)
+	binary := suite.binary
+	if withRaceDetector() { // which takes several times the memory
+		binary = filepath.Join(t.TempDir(), "weixin_exporter")
+		if err := build(binary, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		secure bool
+		abuses map[string]abuse
+	}{{"HTTP/1.1", false, abuses()}, {"HTTP/2", true, streamAbuses()}} {
+		t.Run(c.name, func(t *testing.T) {
+			x := newVictim(t, binary, config, c.secure)
+			for name, do := range c.abuses {
+				t.Run(name, func(t *testing.T) { x.suffer(t, do) })
+			}
+			x.stop(t, syscall.SIGTERM)
+		})
+	}
+}
+
+func newVictim(t *testing.T, binary, config string, secure bool) *victim {
+	t.Helper()
+	args := []string{
+		"--config.file=" + config, "--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle", "--query.max-samples=1000000",
+	}
+	x := &victim{}
+	scheme := "http"
+	transport := &http.Transport{DisableKeepAlives: true}
+	if secure {
+		folder := t.TempDir()
+		x.secure = &tls.Config{RootCAs: writeCertificate(t, folder)}
+		web := filepath.Join(folder, "web.yml")
+		writeFile(t, web, "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n")
+		args = append(args, "--web.config.file="+web)
+		scheme, transport = "https", &http.Transport{TLSClientConfig: x.secure, ForceAttemptHTTP2: true, DisableKeepAlives: true}
+	}
+	x.process = start(t, binary, args...)
+	x.address = x.listensOn(t)
+	x.scraper = &http.Client{Transport: transport, Timeout: patience}
+	x.metrics = scheme + "://" + x.address + "/metrics"
+	eventually(t, "a scrape", func() error { _, err := x.scrape(t); return err })
+	return x
+}
+
+// scrape requests the metrics on a new connection, as Prometheus does, and returns how long that took.
+func (x *victim) scrape(t *testing.T) (time.Duration, error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, x.metrics, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept", asOpenMetrics)
+	request.Header.Set("Accept-Encoding", "gzip")
+	began := clock()
+	response, err := x.scraper.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	n, err := io.Copy(io.Discard, response.Body)
+	if err != nil {
+		return 0, err
+	}
+	if response.StatusCode == http.StatusServiceUnavailable {
+		return 0, errBusy
+	}
+	const least = 500_000 // of 10,000 accounts
+	if response.StatusCode != http.StatusOK || n < least {
+		return 0, fmt.Errorf("status %d and %d bytes", response.StatusCode, n)
+	}
+	return clock().Sub(began), nil
+}
+
+// suffer scrapes during an abuse.
+func (x *victim) suffer(t *testing.T, do abuse) {
+	t.Helper()
+	var before int
+	eventually(t, "the connections of others to be gone", func() error {
+		before = x.descriptors(t)
+		if before > 100 {
+			return fmt.Errorf("%d descriptors", before)
+		}
+		return nil
+	})
+	x.forgetPeak(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ready := make(chan struct{})
+	var once sync.Once
+	var abuser sync.WaitGroup
+	abuser.Go(func() { do(ctx, x, func() { once.Do(func() { close(ready) }) }) })
+	select {
+	case <-ready:
+	case <-time.After(patience):
+		t.Fatal("the abuse does not come about")
+	}
+	var took []time.Duration
+	most := 0
+	refused := 0
+	for len(took) < abuseScrapes && !t.Failed() {
+		d, err := x.scrape(t)
+		switch {
+		case errors.Is(err, errBusy) && refused < 100: // the processor is too slow for all; Prometheus would try again
+			refused++
+		case err != nil:
+			t.Errorf("a scrape during the abuse: %v", err)
+		default:
+			took = append(took, d)
+		}
+		most = max(most, x.descriptors(t))
+	}
+	cancel()
+	abuser.Wait()
+	var after time.Duration
+	eventually(t, "a scrape after the abuse", func() error {
+		var err error
+		after, err = x.scrape(t)
+		return err
+	})
+	eventually(t, "the descriptors to be closed", func() error {
+		if n := x.descriptors(t); n > before+20 {
+			return fmt.Errorf("%d descriptors, %d before the abuse", n, before)
+		}
+		return nil
+	})
+	peak := x.usage(t).peak
+	if peak > abuseMemory {
+		t.Errorf("%.0f MB of memory", peak)
+	}
+	if len(took) > 0 {
+		t.Logf("%s: %.0f MB, %d descriptors, scrapes took up to %v, %d refused, %v afterwards", t.Name(), peak, most, slices.Max(took), refused, after)
+	}
+}
+
+// descriptors counts the open descriptors of the process.
+func (x *victim) descriptors(t *testing.T) int {
+	t.Helper()
+	found, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", x.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(found)
+}
+
+// forgetPeak makes the kernel measure the peak of the memory from now on (proc_pid_clear_refs(5)).
+func (x *victim) forgetPeak(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", x.cmd.Process.Pid), []byte("5"), 0); err != nil {
+		t.Logf("the peak is that of all abuses: %v", err)
+	}
+}
+
+// dial opens a connection with a small buffer for what is received.
+func (x *victim) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", x.address)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10) //nolint:forcetypeassert // the network is tcp
+	context.AfterFunc(ctx, func() { _ = conn.Close() })
+	if x.secure == nil {
+		return conn, nil
+	}
+	config := x.secure.Clone()
+	config.ServerName = loopback
+	config.NextProtos = []string{"h2"}
+	secured := tls.Client(conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
+// each has so many clients at the same time. Each does something with a connection until that fails, which is often
+// since the exporter has closed it, and then again with a new one. They are ready when each has called begun once.
+func each(clients int, do func(conn net.Conn, client int, begun func()) error) abuse {
+	return func(ctx context.Context, x *victim, ready func()) {
+		var all, first sync.WaitGroup
+		slots := make(chan struct{}, 64) // which open a connection at the same time
+		first.Add(clients)
+		for i := range clients {
+			all.Go(func() {
+				var once sync.Once
+				defer once.Do(first.Done)
+				for ctx.Err() == nil {
+					slots <- struct{}{}
+					var opening sync.Once
+					opened := func() { opening.Do(func() { <-slots }) }
+					if conn, err := x.dial(ctx); err == nil {
+						_ = do(conn, i, func() { opened(); once.Do(first.Done) }) // ends when it cannot go on
+						_ = conn.Close()
+						once.Do(first.Done)
+					}
+					opened()
+					select { // a client that is refused comes back at once, but does not take all of the processor
+					case <-time.After(100 * time.Millisecond):
+					case <-ctx.Done():
+					}
+				}
+			})
+		}
+		first.Wait()
+		ready()
+		all.Wait()
+	}
+}
+
+// bytewise sends a text byte by byte until that fails.
+func bytewise(conn net.Conn, text string) error {
+	for i := 0; ; i++ {
+		if _, err := conn.Write([]byte{text[i%len(text)]}); err != nil {
+			return err
+		}
+		<-tick()
+	}
+}
+
+// closing waits until a connection is closed and receives nothing until then.
+func closing(conn net.Conn) error {
+	raw, err := conn.(syscall.Conn).SyscallConn() //nolint:forcetypeassert // all connections of the package net
+	if err != nil {
+		return err
+	}
+	// What was received is looked at and left, so that the buffer stays full.
+	for {
+		var n int
+		var peeked error
+		one := make([]byte, 1)
+		if err := raw.Control(func(fd uintptr) { n, _, peeked = syscall.Recvfrom(int(fd), one, syscall.MSG_PEEK|syscall.MSG_DONTWAIT) }); err != nil {
+			return err
+		}
+		if n == 0 && peeked == nil || peeked == syscall.ECONNRESET { //nolint:errorlint // a number
+			return io.EOF
+		}
+		<-tick()
+	}
+}
+
+// answered reads a response.
+func answered(conn net.Conn) error {
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return err
+}
+
+// drained receives all until the connection is closed.
+func drained(conn net.Conn) error {
+	_, err := io.Copy(io.Discard, conn)
+	return err
+}
+
+// tick is the time between two bytes of a slow client.
+func tick() <-chan time.Time { return time.After(time.Second) }
