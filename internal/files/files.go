@@ -34,6 +34,8 @@ type Replacement struct {
 	// CleanUp removes temporary files of earlier crashes first. No other process may replace the file at the
 	// same time.
 	CleanUp bool
+	// Create fails with fs.ErrExist if there is a file at the path, at the beginning or at the end.
+	Create bool
 	// BeforeStep is called before each step, so that a test can end the process there. Nil in production.
 	BeforeStep func(step string)
 }
@@ -53,6 +55,9 @@ func (r Replacement) Replace(path string, fill func(*os.File) error) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Lstat(target); err == nil && r.Create {
+		return fs.ErrExist
+	}
 	if r.CleanUp {
 		r.before(StepCleanUp)
 		removeLeftovers(target)
@@ -69,7 +74,7 @@ func (r Replacement) Replace(path string, fill func(*os.File) error) error {
 	}
 	if err == nil {
 		r.before(StepRename)
-		err = os.Rename(temporary.Name(), target)
+		err = r.rename(temporary.Name(), target)
 	}
 	if err != nil {
 		_ = os.Remove(temporary.Name())
@@ -77,6 +82,24 @@ func (r Replacement) Replace(path string, fill func(*os.File) error) error {
 	}
 	r.before(StepSyncFolder)
 	return SyncFolder(filepath.Dir(target))
+}
+
+// rename gives the file its name.
+func (r Replacement) rename(file, target string) error {
+	if r.Create {
+		// Unlike a rename, a link does not replace a file.
+		switch err := os.Link(file, target); {
+		case err == nil:
+			return os.Remove(file)
+		case errors.Is(err, fs.ErrExist):
+			return fs.ErrExist
+		}
+		// The file system has no links.
+		if _, err := os.Lstat(target); err == nil {
+			return fs.ErrExist
+		}
+	}
+	return os.Rename(file, target)
 }
 
 // mode returns the mode of the new file, or an error if target cannot be replaced.

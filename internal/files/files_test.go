@@ -95,6 +95,43 @@ func TestReplacement(t *testing.T) {
 	}
 }
 
+// TestCreate: a file that exists, or appears while the new one is written, is not replaced.
+func TestCreate(t *testing.T) {
+	create := files.Replacement{Create: true}
+	for name, appears := range map[string]bool{"before": false, "meanwhile": true} {
+		path := filepath.Join(t.TempDir(), "file")
+		write := func() {
+			if err := os.WriteFile(path, []byte("other"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !appears {
+			write()
+		}
+		filled := false
+		err := create.Replace(path, func(*os.File) error {
+			filled = true
+			write()
+			return nil
+		})
+		content, _ := os.ReadFile(path)
+		if !errors.Is(err, fs.ErrExist) || string(content) != "other" || filled != appears {
+			t.Errorf("%s: %v, %q, filled: %v", name, err, content, filled)
+		}
+		if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
+			t.Errorf("%s: %v, %v", name, entries, err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "file")
+	if err := create.Replace(path, func(f *os.File) error { _, err := f.WriteString("new"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	content, _ := os.ReadFile(path)
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 || string(content) != "new" {
+		t.Errorf("%v, %v, %q", entries, err, content)
+	}
+}
+
 // Neither a loop of links nor a folder is replaced.
 func TestReplaceRefuses(t *testing.T) {
 	folder := t.TempDir()

@@ -3,12 +3,15 @@ package postgres_test
 import (
 	"context"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/postgres"
 	"weixin_exporter/internal/store/postgres/postgrestest"
+	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/internal/store/storetest"
 	"weixin_exporter/weixin/secret"
 )
@@ -22,6 +25,12 @@ const template = "template_store"
 func TestMain(m *testing.M) {
 	storetest.Main(func(ctx context.Context, url string) (store.Store, error) {
 		return postgres.Open(ctx, secret.NewURL(url), postgres.Options{})
+	})
+	storetest.MainOfRestore(func(ctx context.Context, place string, fill func(store.Restorer) error) error {
+		if strings.HasPrefix(place, "postgres://") {
+			return postgres.Restore(ctx, secret.NewURL(place), fill)
+		}
+		return sqlite.Restore(ctx, place, storetest.Asked(), fill)
 	})
 	os.Exit(postgrestest.Main(m, func(s *postgrestest.Server) error {
 		server = s
@@ -100,6 +109,9 @@ func placeAt(database string, url secret.URL) storetest.Place {
 		Name:    database,
 		Address: url.Reveal(),
 		Open:    func(tb testing.TB) store.Store { tb.Helper(); return openAt(tb, url, postgres.Options{}) },
+		Restore: func(ctx context.Context, fill func(store.Restorer) error) error {
+			return postgres.Restore(ctx, url, fill)
+		},
 		Try: func(ctx context.Context, busy time.Duration) (store.Store, error) {
 			return postgres.Open(ctx, url, postgres.Options{BusyTimeout: busy})
 		},
@@ -123,6 +135,44 @@ func TestStore(t *testing.T) {
 		t.Skip(postgrestest.ErrNotInstalled)
 	}
 	storetest.Run(t, engine())
+}
+
+func TestCopy(t *testing.T) {
+	t.Parallel()
+	if server == nil {
+		t.Skip(postgrestest.ErrNotInstalled)
+	}
+	for name, engines := range map[string][2]storetest.Engine{
+		"InDatabases": {engine(), engine()}, "FromAFile": {inFile(), engine()}, "ToAFile": {engine(), inFile()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			storetest.RunCopy(t, engines[0], engines[1])
+		})
+	}
+}
+
+// inFile is the other engine, as far as copies need it.
+func inFile() storetest.Engine {
+	return storetest.Engine{New: func(tb testing.TB) storetest.Place {
+		tb.Helper()
+		path := filepath.Join(tb.TempDir(), "store.db")
+		return storetest.Place{
+			Name: path, Address: path,
+			Open: func(tb testing.TB) store.Store {
+				tb.Helper()
+				s, err := sqlite.Open(tb.Context(), path, sqlite.Options{})
+				if err != nil {
+					tb.Fatal(err)
+				}
+				tb.Cleanup(func() { _ = s.Close() })
+				return s
+			},
+			Restore: func(ctx context.Context, fill func(store.Restorer) error) error {
+				return sqlite.Restore(ctx, path, storetest.Asked(), fill)
+			},
+		}
+	}}
 }
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, engine()) }

@@ -42,4 +42,5 @@ func TestStoreThroughAPooler(t *testing.T) {
 		return placeAt(database, secret.NewURL(pooler.URL(database)))
 	}
 	storetest.Run(t, pooled)
+	storetest.RunCopy(t, pooled, pooled)
 }

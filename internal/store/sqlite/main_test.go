@@ -27,5 +27,8 @@ func TestMain(m *testing.M) {
 	storetest.Main(func(ctx context.Context, path string) (store.Store, error) {
 		return weixinsqlite.Open(ctx, path, weixinsqlite.Options{})
 	})
+	storetest.MainOfRestore(func(ctx context.Context, path string, fill func(store.Restorer) error) error {
+		return weixinsqlite.Restore(ctx, path, storetest.Asked(), fill)
+	})
 	os.Exit(m.Run())
 }

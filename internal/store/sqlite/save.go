@@ -244,19 +244,27 @@ func (w *writer) saveHourly(account int64, r *store.Record, status store.Status)
 			return err
 		}
 	}
+	return insertHoursOf(r.Hourly[:], func(chunk int, figures []any) error {
+		return w.exec(w.statements.putHours[chunk], append([]any{account, int64(r.Date)}, figures...)...)
+	})
+}
+
+// insertHoursOf calls insert with an element of chunks, and the parameters behind the account and date of the
+// statement for it, until all hours with traffic are inserted.
+func insertHoursOf(hours []datacube.Figures, insert func(chunk int, figures []any) error) error {
+	const each = 5 // parameters
 	var figures []any
-	for hour, f := range r.Hourly {
+	for hour, f := range hours {
 		if f != (datacube.Figures{}) {
 			figures = append(figures, int64(hour), f.Callbacks, f.Failures, f.TimeCostMillis, f.MaxTimeCostMillis)
 		}
 	}
-	for i, hours := range chunks {
-		for len(figures) >= 5*hours {
-			args := append([]any{account, int64(r.Date)}, figures[:5*hours]...)
-			if err := w.exec(w.statements.putHours[i], args...); err != nil {
+	for i, n := range chunks {
+		for len(figures) >= each*n {
+			if err := insert(i, figures[:each*n]); err != nil {
 				return err
 			}
-			figures = figures[5*hours:]
+			figures = figures[each*n:]
 		}
 	}
 	return nil

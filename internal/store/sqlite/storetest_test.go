@@ -21,6 +21,9 @@ func inFile() storetest.Engine {
 			Try: func(ctx context.Context, busy time.Duration) (store.Store, error) {
 				return sqlite.Open(ctx, path, sqlite.Options{BusyTimeout: busy})
 			},
+			Restore: func(ctx context.Context, fill func(store.Restorer) error) error {
+				return sqlite.Restore(ctx, path, storetest.Asked(), fill)
+			},
 			Name:    path,
 			Address: path,
 			Block: func(tb testing.TB) func() {
@@ -63,6 +66,16 @@ func TestStoreInAFile(t *testing.T) {
 func TestStoreInMemory(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, inMemory())
+}
+
+func TestCopy(t *testing.T) {
+	t.Parallel()
+	storetest.RunCopy(t, inFile(), inFile())
+}
+
+func TestCopyFromMemory(t *testing.T) {
+	t.Parallel()
+	storetest.RunCopy(t, inMemory(), inFile())
 }
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, inFile()) }

@@ -32,6 +32,8 @@ type Place struct {
 	Join func(tb testing.TB, m Member) store.Store
 	// Expire makes the lease of the member with this name end, as if it had not renewed its slots for long.
 	Expire func(tb testing.TB, name string)
+	// Restore fills the store, which must not have been opened before; nil if that is not possible.
+	Restore func(ctx context.Context, fill func(store.Restorer) error) error
 	// Name is contained in errors.
 	Name string
 	// Address identifies the place to Main in another process.
