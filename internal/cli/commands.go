@@ -31,6 +31,9 @@ func (c *commandLine) declare(env *command.Env) map[string]func(context.Context)
 	backup := stored.Command("backup", "Write a copy of the store to a file, even while an exporter is running.")
 	var backupOptions command.BackupOptions
 	backupOptions.Flags(backup)
+	copyStore := stored.Command("copy", "Copy everything of the store into a new one, of either engine.")
+	var copyOptions command.CopyOptions
+	copyOptions.Flags(copyStore)
 	writing := app.Command("remote-write", "Maintain remote write.")
 	var resendOptions command.ResendOptions
 	resend := writing.Command("resend", "Send days again that were sent or given up; a running exporter does so within seconds.")
@@ -57,6 +60,10 @@ func (c *commandLine) declare(env *command.Env) map[string]func(context.Context)
 		backup.FullCommand(): func(ctx context.Context) error {
 			backupOptions.ConfigFile = env.ConfigFile
 			return command.Backup(ctx, *env, backupOptions)
+		},
+		copyStore.FullCommand(): func(ctx context.Context) error {
+			copyOptions.ConfigFile = env.ConfigFile
+			return command.Copy(ctx, *env, copyOptions)
 		},
 		resend.FullCommand(): func(ctx context.Context) error {
 			resendOptions.ConfigFile = env.ConfigFile

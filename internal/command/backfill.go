@@ -96,7 +96,7 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	if err != nil {
 		return err
 	}
-	progress := &fillProgress{tally: tally{now: env.Now, texts: env.Texts}, bars: shown, logger: logger}
+	progress := &fillProgress{tally: tally{pace: pace{now: env.Now}, texts: env.Texts}, bars: shown, logger: logger}
 	b := refresh.NewBackfill(refresh.BackfillOptions{
 		Store: db, Changes: db, Logger: logger, Now: env.Now, Progress: progress,
 	})

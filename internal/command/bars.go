@@ -77,15 +77,15 @@ func (b *bars) Write(p []byte) (int, error) {
 	return b.out.Write(p)
 }
 
-// begin shows the bar of the total, if there is a terminal.
-func (b *bars) begin() {
+// begin shows the bar of the total under a name, if there is a terminal.
+func (b *bars) begin(name string) {
 	if b.terminal < 0 {
 		return
 	}
 	console := cupwriter.New(leftmost{b.out}, false)
 	console.SetTermFd(b.terminal)
 	b.container = mpb.New(mpb.WithConsoleWriter(console), mpb.WithRefreshRate(200*time.Millisecond))
-	b.total = b.add(b.texts.Text("backfill.all"), math.MaxInt)
+	b.total = b.add(name, math.MaxInt)
 }
 
 // end removes all bars.

@@ -30,7 +30,7 @@ func (p *fillProgress) begin(plan refresh.BackfillPlan) {
 	p.said = p.now()
 	level.Info(p.logger).Log("msg", "filling the store", "since", plan.Since, "until", plan.Until,
 		"accounts", len(plan.Accounts), "calls", p.left, "force", plan.Force)
-	p.bars.begin()
+	p.bars.begin(p.texts.Text("backfill.all"))
 }
 
 // end removes the bars.
@@ -52,22 +52,12 @@ func (p *fillProgress) Show(s refresh.BackfillStatus) {
 
 // tally adds up the progress of the accounts.
 type tally struct {
-	now        func() time.Time
+	pace
+
 	texts      i18n.Printer
 	latest     map[string]refresh.BackfillStatus // by account; without those that have ended
 	done, left int
-	points     []point // of the last while, the oldest first
 }
-
-// point is the number of calls done at a time.
-type point struct {
-	at   time.Time
-	done int
-}
-
-// paceTime is the period over which the pace is measured: long enough to be steady, short enough to follow
-// changes.
-const paceTime = 30 * time.Second
 
 func (t *tally) begin(plan refresh.BackfillPlan) {
 	t.latest = make(map[string]refresh.BackfillStatus, len(plan.Accounts))
@@ -76,7 +66,7 @@ func (t *tally) begin(plan refresh.BackfillPlan) {
 		t.latest[a.Name] = refresh.BackfillStatus{Account: a.Name, Left: calls[datacube.Daily] + calls[datacube.Hourly]}
 	}
 	t.left = plan.Total()
-	t.points = []point{{t.now(), 0}}
+	t.pace.begin()
 }
 
 // add updates the progress of an account.
@@ -95,36 +85,14 @@ func (t *tally) add(s refresh.BackfillStatus) {
 	if s.Ended {
 		delete(t.latest, s.Account)
 	}
-	now := t.now()
-	if last := t.points[len(t.points)-1]; now.Sub(last.at) >= time.Second {
-		t.points = append(t.points, point{now, t.done})
-	}
-	for len(t.points) > 2 && now.Sub(t.points[1].at) >= paceTime {
-		t.points = t.points[1:]
-	}
+	t.note(int64(t.done))
 }
 
 // perSecond returns the recent number of calls per second.
-func (t *tally) perSecond() float64 {
-	first := t.points[0]
-	passed := t.now().Sub(first.at).Seconds()
-	if passed <= 0 {
-		return 0
-	}
-	return float64(t.done-first.done) / passed
-}
-
-// unknownTime is the expected duration in the log if there is no pace yet.
-const unknownTime = "unknown"
+func (t *tally) perSecond() float64 { return t.pace.perSecond(int64(t.done)) }
 
 // timeLeft returns the expected duration of the remaining calls, in words.
-func (t *tally) timeLeft() string {
-	pace := t.perSecond()
-	if t.left == 0 || pace <= 0 {
-		return unknownTime
-	}
-	return roughly(time.Duration(float64(t.left) / pace * float64(time.Second)))
-}
+func (t *tally) timeLeft() string { return timeLeft(t.perSecond(), int64(t.left)) }
 
 // text returns the text for the bar of the total.
 func (t *tally) text() string {

@@ -40,6 +40,17 @@ func commandEnglish() table {
 		"backup.failed":   only("copying the store to %[1]s: %[2]s"),
 		"backup.done":     only("%[1]s: a copy of %[2]s, %[3]d bytes"),
 
+		"copy.no_store":  only(`%[1]s: store.path is "": the exporter keeps everything in memory; name the store with --from or --to`),
+		"copy.used":      only("%[1]s: an exporter uses this store (%[2]s), and what it stores after the copy has begun would be missing: stop it, copy, change the configuration, and start it; or copy nevertheless with --while-running"),
+		"copy.stopped":   only("%[1]s: stopped before the copy was complete; nothing was stored in %[2]s"),
+		"copy.failed":    only("copying %[1]s to %[2]s: %[3]s"),
+		"copy.done":      only("%[1]s: everything of %[2]s, compared figure by figure: accounts %[3]d, days %[4]d, hours %[5]d; %[6]s in %[7]s, %[8]s/s"),
+		"copy.behind":    only("%[1]s: note: %[2]s is in use, or was changed after the copy had begun: what was stored since then is missing in %[3]s. An exporter on the copy fetches missing days again, and sends again what was sent in the meantime"),
+		"copy.tokens":    only("%[1]s: note: refresh tokens are not copied: %[2]s alone has those of %[3]d accounts; see the document of high availability before you use the copy"),
+		"copy.days":      only("days"),
+		"copy.writing":   only("writing, %[1]s left"),
+		"copy.comparing": only("comparing, %[1]s left"),
+
 		"resend.no_store":    only(`%[1]s: store.path is "": the exporter keeps everything in memory, and sends all of it when it starts again`),
 		"resend.no_file":     only("%[1]s: there is no store: %[2]s"),
 		"resend.no_endpoint": only("%[1]s: there is no endpoint under remote_write"),

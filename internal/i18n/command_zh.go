@@ -40,6 +40,17 @@ func commandChinese() table {
 		"backup.failed":   only("将存储备份到 %[1]s：%[2]s"),
 		"backup.done":     only("%[1]s: 已备份 %[2]s，共 %[3]d 字节"),
 
+		"copy.no_store":  only(`%[1]s: store.path 为 ""：数据仅保存在内存中；请用 --from 或 --to 指定存储`),
+		"copy.used":      only("%[1]s: 有 exporter 正在使用该存储（%[2]s），复制开始之后存入的内容将会缺失：请先停止它，再复制、修改配置并启动；或用 --while-running 直接复制"),
+		"copy.stopped":   only("%[1]s: 复制未完成即被停止；没有向 %[2]s 存入任何内容"),
+		"copy.failed":    only("将 %[1]s 复制到 %[2]s：%[3]s"),
+		"copy.done":      only("%[1]s: %[2]s 的全部内容，已逐项核对：账号 %[3]d，天 %[4]d，小时 %[5]d；%[6]s，用时 %[7]s，每秒 %[8]s"),
+		"copy.behind":    only("%[1]s: 注意：%[2]s 正在使用中，或在复制开始之后有过改动：此后存入的内容不在 %[3]s 中。使用副本的 exporter 会重新获取缺失的日期，并重新发送这期间已发送的内容"),
+		"copy.tokens":    only("%[1]s: 注意：refresh token 不会被复制：%[3]d 个账号的 refresh token 仅保存在 %[2]s 中；使用副本之前请先阅读高可用文档"),
+		"copy.days":      only("天"),
+		"copy.writing":   only("写入中，剩余 %[1]s"),
+		"copy.comparing": only("核对中，剩余 %[1]s"),
+
 		"resend.no_store":    only(`%[1]s: store.path 为 ""：数据仅保存在内存中，下次启动时会全部重新发送`),
 		"resend.no_file":     only("%[1]s: 存储不存在：%[2]s"),
 		"resend.no_endpoint": only("%[1]s: remote_write 中没有接收端"),

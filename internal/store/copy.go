@@ -12,6 +12,8 @@ import (
 type Image interface {
 	// Head returns what concerns the store as a whole.
 	Head(ctx context.Context) (ImageHead, error)
+	// RefreshTokens returns for how many accounts the store has a refresh token, which an image does not contain.
+	RefreshTokens(ctx context.Context) (int64, error)
 	// Sizes returns all accounts, in ascending order of the bytes of their app IDs.
 	Sizes(ctx context.Context) ([]AccountSize, error)
 	// Accounts returns the accounts with these app IDs, in that order. Those that the store does not know are left

@@ -22,6 +22,8 @@ type CopyReport struct {
 	Accounts, Days, Hours int64
 	// Bytes is the size of all numbers and texts, without what a database adds to them.
 	Bytes int64
+	// RefreshTokens is the number of accounts whose refresh token is in the original alone.
+	RefreshTokens int64
 }
 
 const (
@@ -41,6 +43,9 @@ func Copy(ctx context.Context, from Image, to Restorer, progress func(CopyStatus
 	}
 	var err error
 	if c.report.Head, err = from.Head(ctx); err != nil {
+		return c.report, err
+	}
+	if c.report.RefreshTokens, err = from.RefreshTokens(ctx); err != nil {
 		return c.report, err
 	}
 	if c.sizes, err = from.Sizes(ctx); err != nil {

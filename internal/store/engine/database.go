@@ -29,6 +29,12 @@ func (inDatabase) backup(context.Context) (Copier, error) {
 	return nil, i18n.Errorf("backup.server")
 }
 
+func (d inDatabase) restore(ctx context.Context, _ func() time.Time, fill func(store.Restorer) error) error {
+	return postgres.Restore(ctx, d.url, fill)
+}
+
+func (d inDatabase) user(ctx context.Context) (string, error) { return postgres.User(ctx, d.url) }
+
 func (d inDatabase) examine(ctx context.Context) error { return postgres.Examine(ctx, d.url) }
 
 func (inDatabase) files() []string { return nil }

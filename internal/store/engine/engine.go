@@ -11,9 +11,10 @@ import (
 	"weixin_exporter/internal/store/sqlite"
 )
 
-// Reader is a store that is open for reading figures only.
+// Reader is a store that is open for reading only.
 type Reader interface {
 	store.Figures
+	store.Imager
 	Close() error
 }
 
@@ -34,6 +35,10 @@ type engine interface {
 	examine(ctx context.Context) error
 	// backup opens the store for a copy into a file; it fails if that is a matter of other tools.
 	backup(ctx context.Context) (Copier, error)
+	// restore fills a new store.
+	restore(ctx context.Context, now func() time.Time, fill func(store.Restorer) error) error
+	// user describes an exporter that uses the store; "" if none does.
+	user(ctx context.Context) (string, error)
 	// files are the files that the store consists of, its main file first.
 	files() []string
 	// describe returns what people need to know about the store.
@@ -74,6 +79,15 @@ func OpenReadOnly(ctx context.Context, c config.Store) (Reader, error) { return 
 // OpenBackup opens an existing store for a copy into a file. It fails if the store is copied by other tools.
 func OpenBackup(ctx context.Context, c config.Store) (Copier, error) { return of(c).backup(ctx) }
 
+// Restore fills a new store with what fill puts: all of it, or nothing if fill returns an error. It fails if there is a
+// store already.
+func Restore(ctx context.Context, c config.Store, now func() time.Time, fill func(store.Restorer) error) error {
+	return of(c).restore(ctx, now, fill)
+}
+
+// User describes an exporter that uses an existing store, for people; "" if none does, as far as that can be found out.
+func User(ctx context.Context, c config.Store) (string, error) { return of(c).user(ctx) }
+
 // Examine fails if Serve would fail, as far as that can be found out without changing anything.
 func Examine(ctx context.Context, c config.Store) error { return of(c).examine(ctx) }
 
@@ -98,6 +112,12 @@ func (f inFile) read(ctx context.Context) (Reader, error) {
 func (f inFile) backup(ctx context.Context) (Copier, error) {
 	return sqlite.OpenReadOnly(ctx, string(f), sqlite.Options{})
 }
+
+func (f inFile) restore(ctx context.Context, now func() time.Time, fill func(store.Restorer) error) error {
+	return sqlite.Restore(ctx, string(f), now(), fill)
+}
+
+func (f inFile) user(context.Context) (string, error) { return sqlite.User(string(f)), nil }
 
 func (f inFile) examine(ctx context.Context) error { return sqlite.Examine(ctx, string(f)) }
 

@@ -57,6 +57,15 @@ func (m *image) Head(ctx context.Context) (store.ImageHead, error) {
 	return head, err
 }
 
+// RefreshTokens implements store.Image.
+func (m *image) RefreshTokens(ctx context.Context) (int64, error) {
+	var tokens int64
+	err := m.run(ctx, "count the refresh tokens", func(ctx context.Context) error {
+		return m.tx.QueryRow(ctx, `SELECT count(*) FROM weixin_exporter.token WHERE kind = 'refresh' AND sealed IS NOT NULL`).Scan(&tokens)
+	})
+	return tokens, err
+}
+
 // Sizes implements store.Image.
 func (m *image) Sizes(ctx context.Context) ([]store.AccountSize, error) {
 	var sizes []store.AccountSize

@@ -210,3 +210,20 @@ func (t *restoredRows) addDay(number int32, api datacube.API, d *store.DayImage)
 	}
 	t.hourly = append(t.hourly, []any{number, date, c.callbacks, c.failures, c.timeCost, c.maxTimeCost})
 }
+
+// User describes an exporter that uses the database; "" if none does.
+func User(ctx context.Context, url secret.URL) (string, error) {
+	s, err := OpenReadOnly(ctx, url, Options{})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = s.Close() }() //nolint:contextcheck // Close has its own time; it only read
+	var name string
+	err = s.bounded(ctx, func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `SELECT coalesce(min(name), '') FROM weixin_exporter.member WHERE until > clock_timestamp()`).Scan(&name)
+	})
+	if err != nil {
+		return "", s.failed(ctx, "look for exporters that use it", err)
+	}
+	return name, nil
+}

@@ -65,6 +65,9 @@ func (m *image) Head(ctx context.Context) (store.ImageHead, error) {
 	return head, nil
 }
 
+// RefreshTokens implements store.Image. A file has none.
+func (*image) RefreshTokens(context.Context) (int64, error) { return 0, nil }
+
 // Sizes implements store.Image.
 func (m *image) Sizes(ctx context.Context) ([]store.AccountSize, error) {
 	var sizes []store.AccountSize

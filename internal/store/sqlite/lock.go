@@ -149,6 +149,19 @@ func (l *Lock) dropStaleWAL(path string) error {
 	return moveAside(path)
 }
 
+// User describes the exporter that uses the store at a path; "" if none does, or if that cannot be found out.
+func User(path string) string {
+	file, err := os.Open(resolved(path) + ".lock")
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = file.Close() }() // which releases the lock
+	if !errors.Is(flock(file), errHeld) {
+		return ""
+	}
+	return holderOf(file)
+}
+
 // holderOf returns the holder of a lock.
 func holderOf(file *os.File) string {
 	holder, _ := readLock(file)
