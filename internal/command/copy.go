@@ -102,7 +102,7 @@ func Copy(ctx context.Context, env Env, o CopyOptions) error {
 	note := func(key string, arguments ...any) {
 		fmt.Fprintf(env.Stderr, "%s\n", env.Texts.Text(key, append([]any{exporter.Program}, arguments...)...))
 	}
-	if user != "" || changedSince(ctx, from, report.Head) {
+	if user != "" || changedSince(context.WithoutCancel(ctx), from, report.Head) {
 		note("copy.behind", from.Place(), to.Place())
 	}
 	if report.RefreshTokens > 0 {

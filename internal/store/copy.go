@@ -23,7 +23,8 @@ type Image interface {
 
 // Imager reads everything of a store.
 type Imager interface {
-	// ReadImage calls read with the content of the store at this moment. An error of read is returned unchanged. A store
+	// ReadImage calls read with the content of the store at this moment, and returns what read returns: nil means that read
+	// has succeeded, even if the context has ended since. A store
 	// may keep old data as long as read has not returned. Nothing that cannot be read is left out: it is an error,
 	// which names the account and the day from which on that is so.
 	ReadImage(ctx context.Context, read func(Image) error) error

@@ -14,16 +14,17 @@ import (
 // ReadImage implements store.Imager.
 func (s *Store) ReadImage(ctx context.Context, read func(store.Image) error) error {
 	var readErr error
+	done := false
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		// The first query fixes the instant.
 		if _, err := tx.Exec(ctx, `SELECT latest FROM weixin_exporter.mark`); err != nil {
 			return err
 		}
-		readErr = read(&image{store: s, tx: tx})
+		done, readErr = true, read(&image{store: s, tx: tx})
 		return readErr
 	})
-	if readErr != nil {
-		return readErr
+	if done {
+		return readErr // how a transaction ends that only read does not matter
 	}
 	if err != nil {
 		return s.failed(ctx, "read everything", err)

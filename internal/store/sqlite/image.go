@@ -18,12 +18,13 @@ func (s *Store) ReadImage(ctx context.Context, read func(store.Image) error) err
 		return s.failed(ctx, "read everything", err)
 	}
 	var readErr error
+	done := false
 	err := s.reading(ctx, func(tx *transaction) error {
-		readErr = read(&image{tx: tx, failed: s.failed})
+		done, readErr = true, read(&image{tx: tx, failed: s.failed})
 		return readErr
 	})
-	if readErr != nil {
-		return readErr
+	if done {
+		return readErr // how a transaction ends that only read does not matter
 	}
 	if err != nil {
 		return s.failed(ctx, "read everything", err)
