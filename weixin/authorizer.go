@@ -214,7 +214,8 @@ func (a *authorizer) storeError(doing string, err error, secrets secret.Masker, 
 	case RefreshTokenSealed:
 		failed.advice = adviceRefreshSealed
 	case RefreshTokenDatabase:
-		failed.advice = adviceRefreshDatabase
+		// It will be back, and then no time is to be lost.
+		failed.Reason, failed.advice = Busy, adviceRefreshDatabase
 		if advice == adviceRefreshSave {
 			failed.advice = adviceRefreshUnsaved
 		}

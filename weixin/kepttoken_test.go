@@ -241,18 +241,21 @@ func TestSavedAfterTheEndOfTheCall(t *testing.T) {
 	}
 }
 
-// TestAdviceOfADatabase: the advice fits where the refresh token is.
-func TestAdviceOfADatabase(t *testing.T) {
+// TestFaultsOfADatabase: the advice fits where the refresh token is. A database that is away is asked again soon.
+func TestFaultsOfADatabase(t *testing.T) {
 	away := &weixin.RefreshTokenError{Fault: weixin.RefreshTokenDatabase, Err: errors.New("store: no answer")}
 	sealed := &weixin.RefreshTokenError{Fault: weixin.RefreshTokenSealed, Err: errors.New("another key")}
-	for advice, store := range map[string]*memory{
-		"Make the database that the error names usable":                         {loadErr: away},
-		"Make the database that the error names writable before this program":   {text: firstRefresh, saveErr: away},
-		"Add the key with which the token was sealed to store.sealing_key_file": {loadErr: fmt.Errorf("reading: %w", sealed)},
+	for advice, c := range map[string]struct {
+		store  *memory
+		reason weixin.Reason
+	}{
+		"Make the database that the error names usable":                         {&memory{loadErr: away}, weixin.Busy},
+		"Make the database that the error names writable before this program":   {&memory{text: firstRefresh, saveErr: away}, weixin.Busy},
+		"Add the key with which the token was sealed to store.sealing_key_file": {&memory{loadErr: fmt.Errorf("reading: %w", sealed)}, weixin.Token},
 	} {
 		_, _, client := onPlatform()
-		err := hour(t.Context(), client.Account(authorizerOf(client, fixed("sim-token-1"), store)))
-		wantReason(t, err, weixin.Token, "refresh token")
+		err := hour(t.Context(), client.Account(authorizerOf(client, fixed("sim-token-1"), c.store)))
+		wantReason(t, err, c.reason, "refresh token")
 		wantOrigin(t, err, "", advice)
 	}
 }
