@@ -17,9 +17,9 @@ import (
 
 const (
 	// lockLife is how long the lock of a process that has died lasts. It must be longer than an exchange.
-	lockLife = time.Minute
+	lockLife = 30 * time.Second
 	// lockMargin is how much less than that the holder trusts it.
-	lockMargin = 10 * time.Second
+	lockMargin = 5 * time.Second
 	// lockWait bounds how long Lock waits for another process.
 	lockWait = 20 * time.Second
 	// firstInterval and lastInterval are the times between two attempts, which double.
