@@ -15,6 +15,7 @@ import (
 	"weixin_exporter/internal/httpclient"
 	"weixin_exporter/internal/probe"
 	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/secret"
 )
@@ -63,17 +64,16 @@ func (c *clients) build(cfg *config.Config) (generation, error) {
 	if err != nil {
 		return generation{}, fmt.Errorf("weixin.http_config: %w", err)
 	}
-	perSecond := cfg.Weixin.RequestsPerSecond
+	limiter := newLimiter(cfg.Weixin.RequestsPerSecond)
+	refreshConfig.SetShare = limiter.setShare
 	api := weixin.NewClient(weixin.Options{
 		BaseURL:    cfg.Weixin.BaseURL,
 		HTTPClient: httpClient,
 		Timeout:    time.Duration(cfg.Weixin.Timeout),
-		// The requests of a tenth of a second may be sent at once, so that high rates are reached with
-		// coarse timers.
-		Limiter:   rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10))),
-		Now:       c.now,
-		Observe:   c.observe,
-		UserAgent: userAgent(),
+		Limiter:    limiter,
+		Now:        c.now,
+		Observe:    c.observe,
+		UserAgent:  userAgent(),
 	})
 	next := generation{baseURL: cfg.Weixin.BaseURL, accounts: make(map[string]client, len(cfg.Accounts))}
 	sources := sources{api: api, keeper: c.shared.keeper(cfg), baseURL: cfg.Weixin.BaseURL}
@@ -95,6 +95,28 @@ func (c *clients) build(cfg *config.Config) (generation, error) {
 	next.idle = append(next.idle, sources.idle...)
 	next.refresh = refreshConfig
 	return next, nil
+}
+
+// limiter limits the rate of requests.
+type limiter struct {
+	*rate.Limiter
+
+	perSecond float64
+}
+
+func newLimiter(perSecond float64) limiter {
+	l := limiter{rate.NewLimiter(0, 0), perSecond}
+	l.setShare(1)
+	return l
+}
+
+// setShare sets the limit to a part of the configured rate, since processes that share a store divide the rate. A call that
+// is waiting for its turn gets it even if the part is 0.
+func (l limiter) setShare(part float64) {
+	perSecond := l.perSecond * max(part, 1.0/store.Slots)
+	l.SetLimit(rate.Limit(perSecond))
+	// The requests of a tenth of a second may be sent at once, so that high rates are reached with coarse timers.
+	l.SetBurst(max(1, int(perSecond/10)))
 }
 
 // ApplyConfig replaces the clients with those that build returned.

@@ -35,7 +35,7 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) error {
 			return err
 		}
 		if !x.asking.Load() && db.Held() {
-			x.takeOver(ctx)
+			x.takeOver()
 			continue
 		}
 		if !reopened {
@@ -48,15 +48,9 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) error {
 	}
 }
 
-// takeOver makes this exporter ask Weixin after another one has ended. If it fails, it is called again.
-func (x *exporter) takeOver(ctx context.Context) {
+// takeOver makes this exporter ask Weixin after another one has ended.
+func (x *exporter) takeOver() {
 	x.history.Forget()
-	if err := x.refresher.TakeOver(ctx); err != nil {
-		if ctx.Err() == nil {
-			level.Error(x.Logger).Log("msg", "cannot take over from the other exporter, retrying", "err", err)
-		}
-		return
-	}
 	x.beginAsking()
 	level.Info(x.Logger).Log("msg", "took over from another exporter, which has ended")
 }

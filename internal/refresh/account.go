@@ -5,6 +5,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"weixin_exporter/internal/snapshot"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin"
@@ -62,42 +64,63 @@ type callState struct {
 }
 
 func newAccount(ctx context.Context, a Account, stored *store.Account) *account {
-	acc := &account{baseAccount: baseAccount{Account: a, loaded: true}, shown: &snapshot.Account{Name: a.Name, AppID: a.AppID}}
+	acc := &account{baseAccount: baseAccount{Account: a, slot: store.SlotOf(a.AppID), loaded: true}, shown: &snapshot.Account{Name: a.Name, AppID: a.AppID}}
 	acc.ctx, acc.cancel = context.WithCancel(ctx)
 	acc.add(stored)
 	acc.show(stored)
-	acc.showLastAttempt()
+	acc.showStored()
 	return acc
 }
 
-// showLastAttempt shows the last stored answer as the last attempt, so that a restart with nothing due
-// does not look like a failure.
-func (a *account) showLastAttempt() {
+// forgetAttempts forgets the account's failed attempts and until when its calls must not be made.
+func (a *account) forgetAttempts() {
+	a.holds, a.retries = [datacube.APIs]hold{}, [datacube.APIs]*backoff.ExponentialBackOff{}
 	for api := range a.calls {
-		work := &a.shown.Work[api]
-		var last time.Time
-		for _, state := range a.ledgers[api].All() {
-			understood := state.Damaged == 0
-			if !state.AskedAt.Before(last) {
-				// One answer may have been understood for only some of its days.
-				work.Succeeded = understood && (work.Succeeded || state.AskedAt.After(last))
-				last = state.AskedAt
-			}
-			if understood && state.AskedAt.After(work.LastSuccess) {
-				work.LastSuccess = state.AskedAt
-			}
-		}
-		a.noteNotThere(datacube.API(api))
+		a.calls[api] = callState{quotaAt: a.calls[api].quotaAt}
 	}
 }
 
+// showStored shows the last stored answer as the last attempt, so that a restart with nothing due does not look like a
+// failure, and reports whether that is something new. Answers that are not stored yet stay on show.
+func (a *account) showStored() bool {
+	work := a.shown.Work
+	for api := range work {
+		if !work[api].Unstored {
+			showLedger(&work[api], a.ledgers[api])
+		}
+	}
+	if work == a.shown.Work {
+		return false
+	}
+	a.change()
+	a.shown.Work = work
+	return true
+}
+
+// showLedger shows the last answer in a ledger as the last attempt.
+func showLedger(work *snapshot.Work, l Ledger) {
+	work.Succeeded, work.Problem, work.Quota = false, nil, nil
+	var last time.Time
+	for _, state := range l.All() {
+		understood := state.Damaged == 0
+		if !state.AskedAt.Before(last) {
+			// One answer may have been understood for only some of its days.
+			work.Succeeded = understood && (work.Succeeded || state.AskedAt.After(last))
+			last = state.AskedAt
+		}
+		if understood && state.AskedAt.After(work.LastSuccess) {
+			work.LastSuccess = state.AskedAt
+		}
+	}
+	noteNotThere(work, l)
+}
+
 // noteNotThere sets whether Weixin had the latest requested day.
-func (a *account) noteNotThere(api datacube.API) {
+func noteNotThere(work *snapshot.Work, l Ledger) {
 	var latest store.State
-	for _, state := range a.ledgers[api].All() {
+	for _, state := range l.All() {
 		latest = state
 	}
-	work := &a.shown.Work[api]
 	work.NotThere, work.Asked, work.Next = latest.Status == store.NotReady, 0, time.Time{}
 	if work.NotThere {
 		work.Asked, work.Next = latest.Asks, latest.AskedAt.Add(gap(latest.Asks))
@@ -192,7 +215,7 @@ func (a *account) showLearned(o outcome[*account]) {
 	for reason, n := range o.answer.rejected {
 		work.Rejected[reason] += int64(n)
 	}
-	a.noteNotThere(o.call.API)
+	noteNotThere(work, a.ledgers[o.call.API])
 	for _, r := range o.records {
 		switch {
 		case r.Daily != nil && (a.shown.Daily == nil || r.Date >= a.shown.Daily.Date):

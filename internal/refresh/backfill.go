@@ -66,7 +66,7 @@ type backfillAccount struct {
 // NewBackfill returns a Backfill. It starts nothing.
 func NewBackfill(o BackfillOptions) *Backfill {
 	return &Backfill{
-		engine:   newEngine[*backfillAccount](reporter{o.Logger}, o.Store, o.Changes, o.Now),
+		engine:   newEngine[*backfillAccount](reporter{o.Logger}, o.Store, o.Changes, nil, o.Now),
 		progress: o.Progress,
 	}
 }
@@ -85,7 +85,7 @@ func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, e
 	var stop context.CancelFunc
 	b.calls, stop = context.WithCancel(b.runCtx)
 	defer stop()
-	if err := b.changes.begin(b.runCtx); err != nil { //nolint:contextcheck // the store outlives ctx
+	if err := b.changes.begin(b.runCtx, b.now()); err != nil { //nolint:contextcheck // the store outlives ctx
 		return b.perAccount, err
 	}
 	ended := ctx.Done()
@@ -162,7 +162,7 @@ func (b *Backfill) step(acc *backfillAccount, now time.Time) bool {
 	switch {
 	case ok:
 		b.running++
-		b.start(acc, call)
+		b.start(acc, call, func() {})
 	case !waits:
 		b.finish(acc)
 	}

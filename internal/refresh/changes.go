@@ -10,9 +10,12 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-// checkChangesEvery is how often the refresher checks whether another process, such as a backfill, has written to
-// its store. It also checks before it stores answers.
-const checkChangesEvery = 20 * time.Second
+// The refresher checks this often whether another process has written to its store: a backfill, or another exporter if
+// they share the store. It also checks before it stores answers.
+const (
+	checkChangesEvery = 20 * time.Second
+	checkSharedEvery  = 2 * time.Second
+)
 
 // ChangeReader reports what other processes write to the store; store.Store implements it.
 type ChangeReader interface {
@@ -28,6 +31,8 @@ type changeWatcher struct {
 	reader ChangeReader // nil: there are no other processes
 	seen   position
 	next   position
+	// caughtUp is when changes were last read and applied; zero without reader.
+	caughtUp time.Time
 }
 
 // position is a position in the sequence of changes.
@@ -36,8 +41,8 @@ type position struct {
 	mark    store.Mark
 }
 
-// begin skips all changes made so far.
-func (w *changeWatcher) begin(ctx context.Context) error {
+// begin skips all changes made up to now.
+func (w *changeWatcher) begin(ctx context.Context, now time.Time) error {
 	if w.reader == nil {
 		return nil
 	}
@@ -48,6 +53,7 @@ func (w *changeWatcher) begin(ctx context.Context) error {
 	if _, w.seen.mark, err = w.reader.Changed(ctx, 0); err != nil {
 		return fmt.Errorf("reading the changes of the store: %w", err)
 	}
+	w.caughtUp = now
 	return nil
 }
 
@@ -75,12 +81,24 @@ func (w *changeWatcher) changed(ctx context.Context) ([]string, error) {
 // acknowledge notes that the changes last returned have been applied.
 func (w *changeWatcher) acknowledge() { w.seen = w.next }
 
+// caughtUpAt notes that all changes made up to a time have been applied.
+func (w *changeWatcher) caughtUpAt(at time.Time) {
+	if w.reader != nil {
+		w.caughtUp = at
+	}
+}
+
+// changesEvery returns how often the refresher checks for changes.
+func (r *Refresher) changesEvery() time.Duration {
+	if r.slots.shared() {
+		return checkSharedEvery
+	}
+	return checkChangesEvery
+}
+
 // checkChanges applies the changes of other processes if it is time to check.
 func (r *Refresher) checkChanges(now time.Time) {
-	every := checkChangesEvery
-	if !r.held() {
-		every = checkHeldEvery // another exporter does all the work
-	}
+	every := r.changesEvery()
 	if r.changes.reader != nil && !r.storeFailing() && reached(r.nextChangeCheck, now, every) {
 		r.nextChangeCheck = now.Add(every)
 		r.applyChanges()
@@ -97,8 +115,12 @@ func (r *Refresher) applyChanges() {
 		return
 	}
 	for appID, account := range stored {
-		r.accounts[appID].show(account)
-		r.accounts[appID].stale = true
+		acc := r.accounts[appID]
+		acc.show(account)
+		acc.stale = true
+		if !r.slots.isReady(acc.slot) && !acc.running {
+			r.enqueue(acc, r.now()) // which shows what is stored
+		}
 	}
 	if len(stored) > 0 {
 		r.unpublished = true

@@ -32,6 +32,7 @@ type engine[A tracked] struct {
 	now     func() time.Time
 	certain func() time.Time // see interpret
 	changes changeWatcher
+	slots   slots
 	results chan result[A]
 
 	// The fields below belong to the goroutine of Run.
@@ -40,9 +41,13 @@ type engine[A tracked] struct {
 	since    datacube.Date   // the first day in the ledgers
 }
 
-func newEngine[A tracked](r reporter, s RecordStore, changes ChangeReader, now func() time.Time) engine[A] {
+// newEngine returns an engine. Without sharing it makes the calls of all accounts.
+func newEngine[A tracked](r reporter, s RecordStore, changes ChangeReader, sharing Sharing, now func() time.Time) engine[A] {
+	if sharing == nil {
+		sharing = store.Alone{}
+	}
 	return engine[A]{
-		reporter: r, store: s, now: now, certain: now, changes: changeWatcher{reader: changes},
+		reporter: r, store: s, now: now, certain: now, changes: changeWatcher{reader: changes}, slots: slots{sharing: sharing},
 		results: make(chan result[A]), accounts: map[string]A{},
 	}
 }
@@ -55,6 +60,8 @@ type tracked interface {
 // baseAccount is the part of an account that the engine uses.
 type baseAccount struct {
 	Account
+	slot    int             // of the store
+	epoch   int64           // of the slot when the last call was started
 	ctx     context.Context //nolint:containedctx // of the account's calls
 	removed bool            // from the configuration; answers that still arrive are dropped
 	running bool            // a call is under way
@@ -72,6 +79,7 @@ type result[A tracked] struct {
 	call    Call
 	answer  answer
 	err     error
+	release func() // ends the use of the account's slot
 }
 
 // outcome is an answer, interpreted by what was known.
@@ -83,6 +91,7 @@ type outcome[A tracked] struct {
 	damage    *failure        // nil if all rows were understood
 	revisions []store.Revision
 	days      dayCounts
+	lost      bool // not stored, because another process has taken over the account
 }
 
 // dayCounts counts the days of an answer by what became of them.
@@ -90,13 +99,14 @@ type dayCounts struct {
 	learned, empty, confirmed, notThere, damaged int
 }
 
-// start makes a call in a goroutine of its own, which sends its result to results.
-func (e *engine[A]) start(account A, c Call) {
+// start makes a call in a goroutine of its own, which sends its result to results. The result has the release of the
+// account's slot, which is in use.
+func (e *engine[A]) start(account A, c Call, release func()) {
 	a := account.base()
-	a.running = true
+	a.running, a.epoch = true, e.slots.ready[a.slot]
 	ctx, caller := a.ctx, a.Caller
 	go func() {
-		res := result[A]{account: account, call: c}
+		res := result[A]{account: account, call: c, release: release}
 		res.answer, res.err = ask(ctx, caller, c)
 		e.results <- res
 	}()
@@ -148,16 +158,14 @@ func (e *engine[A]) interpret(answered []result[A]) []outcome[A] {
 	return outcomes
 }
 
-// save stores the records of all outcomes in one transaction, and logs revisions and adds them to the outcomes.
+// save stores the records of all outcomes in one transaction, and logs revisions and adds them to the outcomes. Those of
+// accounts that another process has taken over are not stored but marked as lost.
 func (e *engine[A]) save(outcomes []outcome[A]) error {
-	var records []store.Record
 	byAppID := make(map[string]*outcome[A], len(outcomes))
 	for i := range outcomes {
-		o := &outcomes[i]
-		records = append(records, o.records...)
-		byAppID[o.account.base().AppID] = o // an account has only one call running
+		byAppID[outcomes[i].account.base().AppID] = &outcomes[i] // an account has only one call running
 	}
-	revisions, err := e.store.Save(e.runCtx, records)
+	revisions, err := e.saveOwned(outcomes, byAppID)
 	if err != nil {
 		return err
 	}
@@ -170,6 +178,41 @@ func (e *engine[A]) save(outcomes []outcome[A]) error {
 		e.logRevised(o.account.base().Account, revision)
 	}
 	return nil
+}
+
+// saveOwned is Save for the records of the outcomes that are not lost.
+func (e *engine[A]) saveOwned(outcomes []outcome[A], byAppID map[string]*outcome[A]) ([]store.Revision, error) {
+	lost := 0
+	current := e.slots.current()
+	for i := range outcomes {
+		if o := &outcomes[i]; !o.lost && e.slots.isOver(o.account.base(), &current) {
+			o.lost = true
+			lost++
+		}
+	}
+	for {
+		var records []store.Record
+		for i := range outcomes {
+			if !outcomes[i].lost {
+				records = append(records, outcomes[i].records...)
+			}
+		}
+		revisions, err := e.store.Save(e.runCtx, records)
+		before := lost
+		for _, appID := range notOwned(err) {
+			if o := byAppID[appID]; o != nil && !o.lost {
+				o.lost = true
+				e.slots.refuse(o.account.base())
+				lost++
+			}
+		}
+		if lost == before {
+			if lost > 0 {
+				e.logTakenOver(lost)
+			}
+			return revisions, err
+		}
+	}
 }
 
 // learn updates the ledgers, ends the holds of the calls, counts the days and logs the answers.
@@ -221,9 +264,14 @@ func (e *engine[A]) load(a *baseAccount) (bool, error) {
 
 // catchUp updates the ledgers with what other processes have stored, and returns the accounts concerned.
 func (e *engine[A]) catchUp() (map[string]*store.Account, error) {
+	began := e.now()
 	changed, err := e.changes.changed(e.runCtx)
-	if err != nil || len(changed) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if len(changed) == 0 {
+		e.changes.caughtUpAt(began)
+		return nil, nil //nolint:nilnil // an empty map
 	}
 	var appIDs []string
 	for _, appID := range changed {
@@ -238,6 +286,7 @@ func (e *engine[A]) catchUp() (map[string]*store.Account, error) {
 		}
 	}
 	e.changes.acknowledge()
+	e.changes.caughtUpAt(began)
 	for appID, account := range stored {
 		e.accounts[appID].base().replace(account)
 	}

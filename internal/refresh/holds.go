@@ -110,7 +110,33 @@ func (r *Refresher) saveHolds() {
 	if len(r.unsavedHolds) == 0 || r.storeFailing() {
 		return
 	}
-	r.holdsSaved(r.holds.SaveHolds(r.runCtx, r.heldRecords()))
+	r.holdsSaved(r.storeHolds())
+}
+
+// storeHolds stores the unsaved holds, and drops those of accounts that another process has taken over.
+func (r *Refresher) storeHolds() error {
+	current := r.slots.current()
+	for a := range r.unsavedHolds {
+		if r.slots.isOver(&a.baseAccount, &current) {
+			delete(r.unsavedHolds, a)
+		}
+	}
+	for {
+		err := r.holds.SaveHolds(r.runCtx, r.heldRecords())
+		lost := notOwned(err)
+		dropped := 0
+		for a := range r.unsavedHolds {
+			if slices.Contains(lost, a.AppID) {
+				delete(r.unsavedHolds, a)
+				r.slots.refuse(&a.baseAccount)
+				dropped++
+			}
+		}
+		if dropped == 0 {
+			return err
+		}
+		r.logTakenOver(dropped)
+	}
 }
 
 func (r *Refresher) holdsSaved(err error) {
@@ -189,12 +215,13 @@ func (r *Refresher) releaseOtherAddresses(f failure, now time.Time) {
 	}
 }
 
-// loadHolds returns the stored holds of the accounts that are new in c, and the set of their app ids.
+// loadHolds returns the stored holds of the accounts that are new in c and whose calls this process makes, and the set of
+// their app ids.
 func (r *Refresher) loadHolds(c Config) ([]store.Hold, map[string]bool, error) {
 	var appIDs []string
 	added := map[string]bool{}
 	for _, a := range c.Accounts {
-		if r.accounts[a.AppID] == nil {
+		if r.accounts[a.AppID] == nil && r.slots.isReady(store.SlotOf(a.AppID)) {
 			appIDs, added[a.AppID] = append(appIDs, a.AppID), true
 		}
 	}

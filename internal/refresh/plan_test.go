@@ -14,7 +14,8 @@ import (
 // china parses a time in China, "2026-03-10 08:00".
 func china(t *testing.T, text string) time.Time {
 	t.Helper()
-	at, err := time.ParseInLocation("2006-01-02 15:04", text, datacube.China)
+	layout := "2006-01-02 15:04:05"
+	at, err := time.ParseInLocation(layout[:len(text)], text, datacube.China)
 	if err != nil {
 		t.Fatal(err)
 	}

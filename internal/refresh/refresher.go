@@ -21,9 +21,6 @@ import (
 // one for each answer would cost more than the answers.
 const publishEvery = 100 * time.Millisecond
 
-// checkHeldEvery is how soon calls are made once they may be made again.
-const checkHeldEvery = 5 * time.Second
-
 // retryLoadEvery is how soon a failed load of the ledgers is retried.
 const retryLoadEvery = 10 * time.Second
 
@@ -60,8 +57,13 @@ type Config struct {
 	Interval time.Duration
 	// Concurrency is the maximum number of running calls; slow calls do not count.
 	Concurrency int
-	// Pace is the average minimum time between two requests to Weixin; 0: no limit.
+	// Pace is the average minimum time between two requests to Weixin of all exporters that share the store; 0: no
+	// limit.
 	Pace time.Duration
+	// SetShare is called with the part of all slots with accounts that this Refresher owns, from 0 to 1: when the
+	// configuration is applied, and when that part changes. It divides the rate of requests between the exporters that
+	// share the store. Calls may be waiting for the rate even when the part is 0. nil: the rate is not divided.
+	SetShare func(part float64)
 	// RetentionDays is how many days are kept in the store; 0: all.
 	RetentionDays int
 }
@@ -86,8 +88,11 @@ type Options struct {
 	// Believed is the time used for what must be certain: that days can be removed from the store and from the ledgers,
 	// and that a day without rows had no traffic. It should not follow a clock that is temporarily wrong. nil: Now.
 	Believed func() time.Time
-	// Held reports whether calls may be made: not while another exporter may make them. nil: always.
-	Held func() bool
+	// Sharing says for which accounts the Refresher may make calls. The other accounts are shown as other exporters have
+	// stored them: their days, latest figures and last successes, but none of the failures, problems and quotas, which only
+	// the exporter that makes the calls knows. What a Refresher counts are the results of its own calls. nil means
+	// store.Alone.
+	Sharing Sharing
 }
 
 // Refresher requests what is due, stores it and publishes it.
@@ -98,7 +103,6 @@ type Refresher struct {
 	pruner    Pruner
 	publisher Publisher
 	believed  func() time.Time
-	held      func() bool
 	configs   chan reconfigure
 
 	// The fields below belong to the goroutine of Run.
@@ -110,7 +114,9 @@ type Refresher struct {
 	unproven   queue      // the same, but none of their calls has succeeded lately
 	waiting    queue
 	workers    workers
-	nextSlow   time.Time // when a running call becomes slow; zero if none will
+	pace       time.Duration // Config.Pace for this process alone; 0: no limit
+	used       []func()      // releases the slots of ended calls; see releaseUsed
+	nextSlow   time.Time     // when a running call becomes slow; zero if none will
 	nextPlan   time.Time
 
 	arrived     []result[*account] // calls that have ended and must be absorbed
@@ -127,6 +133,9 @@ type Refresher struct {
 	unsaved      unsavedAnswers
 	nextRelease  time.Time // see releaseOtherAddresses
 
+	nextTakeOver  time.Time // when to retry a takeover that failed
+	takeOverFails bool
+
 	activity        atomic.Pointer[Activity]
 	nextChangeCheck time.Time // when to check for changes by other processes
 }
@@ -134,7 +143,6 @@ type Refresher struct {
 type reconfigure struct {
 	config      Config
 	reloadStore bool // instead of the configuration
-	takeOver    bool // the same
 	done        chan<- error
 }
 
@@ -143,16 +151,12 @@ func New(o Options) *Refresher {
 	if o.Believed == nil {
 		o.Believed = o.Now
 	}
-	if o.Held == nil {
-		o.Held = func() bool { return true }
-	}
 	r := &Refresher{
-		engine:       newEngine[*account](reporter{o.Logger}, o.Store, o.Changes, o.Now),
+		engine:       newEngine[*account](reporter{o.Logger}, o.Store, o.Changes, o.Sharing, o.Now),
 		holds:        o.Store,
 		pruner:       o.Store,
 		publisher:    o.Publisher,
 		believed:     o.Believed,
-		held:         o.Held,
 		configs:      make(chan reconfigure),
 		ready:        queue{less: byUrgency},
 		unproven:     queue{less: byUrgency},
@@ -186,7 +190,8 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 	life, end := context.WithCancel(ctx)
 	defer end()
 	r.runCtx = life
-	if err := r.changes.begin(life); err != nil && ctx.Err() == nil {
+	r.slots.ready = r.slots.current() // before their accounts are read
+	if err := r.changes.begin(life, r.now()); err != nil && ctx.Err() == nil {
 		return err
 	}
 	if err := r.apply(c); err != nil && ctx.Err() == nil {
@@ -209,20 +214,23 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 		case res := <-r.results:
 			r.collect(res)
 		case change := <-r.configs:
-			switch {
-			case change.reloadStore:
+			if change.reloadStore {
 				change.done <- r.reloadStore()
-				continue
-			case change.takeOver:
-				change.done <- r.takeOver()
 				continue
 			}
 			change.done <- r.apply(change.config)
 		}
 	}
 	end()
+	for _, res := range r.arrived {
+		res.release()
+	}
 	for range r.workers.calls.Len() {
-		<-r.results
+		res := <-r.results
+		res.release()
+	}
+	for _, release := range r.used {
+		release()
 	}
 	return nil
 }
@@ -252,6 +260,7 @@ func (r *Refresher) apply(c Config) error {
 	r.restore(holds, added)
 	r.config, r.warnedRate = c, 0
 	r.since = since
+	r.noteShare()
 	r.planAll(now)
 	r.publish()
 	return nil
@@ -333,7 +342,8 @@ func (r *Refresher) planAll(now time.Time) {
 	}
 }
 
-// enqueue plans an account and puts it into its queue.
+// enqueue plans an account and puts it into its queue. One whose calls other processes make is in no queue and is shown as
+// it is stored.
 func (r *Refresher) enqueue(acc *account, now time.Time) {
 	acc.stale = false
 	if r.incomplete {
@@ -341,6 +351,10 @@ func (r *Refresher) enqueue(acc *account, now time.Time) {
 	}
 	if acc.updateProblemDays(now, r.config.Settings) {
 		r.unpublished = true
+	}
+	if !r.slots.isReady(acc.slot) {
+		r.setAside(acc)
+		return
 	}
 	call, due, wake := acc.plan(now, r.config.Settings)
 	if due {
@@ -360,6 +374,9 @@ func (r *Refresher) enqueue(acc *account, now time.Time) {
 func (r *Refresher) dispatch() {
 	now := r.now()
 	r.retrySave(now)
+	if !r.storeFailing() {
+		r.followSlots(now)
+	}
 	if !now.Before(r.nextPlan) || r.nextPlan.After(now.Add(r.config.Interval)) {
 		r.planAll(now) // the second case: the clock was set back
 	}
@@ -371,21 +388,21 @@ func (r *Refresher) dispatch() {
 	if r.storeFailing() {
 		return // until all answers are stored
 	}
-	if !r.held() {
-		r.nextSlow = now.Add(checkHeldEvery)
-		return
-	}
 	for r.ready.first() != nil || r.unproven.first() != nil {
-		r.nextSlow = r.workers.update(now, r.config)
+		r.nextSlow = r.workers.update(now, r.config, r.pace)
 		from := r.nextReady()
 		if from == nil || r.workers.held() >= r.config.Concurrency {
 			return
 		}
-		if acc := from.take(); acc.stale {
+		acc := from.take()
+		if acc.stale {
 			r.enqueue(acc, now)
-		} else {
+			continue
+		}
+		// If the slot cannot be used, it was lost just now: followSlots will notice, and whether it is gained again.
+		if release, ok := r.slots.use(acc.slot); ok {
 			acc.underway = r.workers.begin(acc, now)
-			r.start(acc, acc.next)
+			r.start(acc, acc.next, release)
 		}
 	}
 	r.nextSlow = time.Time{}
@@ -410,6 +427,9 @@ func (r *Refresher) untilNext() time.Duration {
 		next = r.unsaved.next
 	}
 	wait := next.Sub(now)
+	if !r.storeFailing() && r.slots.shared() {
+		wait = min(wait, checkSlotsEvery)
+	}
 	if len(r.arrived) > 0 {
 		wait = min(wait, gatherFor, r.absorbAt.Sub(now))
 	}
@@ -443,7 +463,7 @@ func (r *Refresher) publish() {
 // prune removes days beyond the retention, once a day.
 func (r *Refresher) prune() {
 	today := datacube.DateOf(r.believed())
-	if r.config.RetentionDays == 0 || r.pruned == today || r.storeFailing() || !r.held() {
+	if r.config.RetentionDays == 0 || r.pruned == today || r.storeFailing() {
 		return
 	}
 	before := today - datacube.Date(r.config.RetentionDays)
@@ -453,10 +473,11 @@ func (r *Refresher) prune() {
 		return
 	}
 	r.pruned = today
-	if removed == 0 {
+	if removed > 0 {
+		r.logPruned(before, removed)
+	} else if !r.slots.shared() { // otherwise another exporter may have removed the days
 		return
 	}
-	r.logPruned(before, removed)
 	stored, err := r.store.Load(r.runCtx, today)
 	if err != nil {
 		r.logPruneFailed(before, err)

@@ -3,8 +3,6 @@ package refresh
 import (
 	"context"
 	"fmt"
-
-	"weixin_exporter/internal/store"
 )
 
 // ReloadStore replaces what a running Refresher knows of its accounts by the content of the store, which has been replaced.
@@ -21,59 +19,36 @@ func (r *Refresher) ReloadStore(ctx context.Context) error {
 
 // reloadStore replaces the ledgers and what is shown of all accounts.
 func (r *Refresher) reloadStore() error {
-	stored := map[string]*store.Account{}
-	if len(r.accounts) > 0 {
-		appIDs := make([]string, 0, len(r.accounts))
-		for appID := range r.accounts {
-			appIDs = append(appIDs, appID)
-		}
-		var err error
-		if stored, err = r.store.Load(r.runCtx, r.since, appIDs...); err != nil {
-			return fmt.Errorf("loading the accounts: %w", err)
-		}
-	}
-	if err := r.changes.begin(r.runCtx); err != nil {
+	now := r.now()
+	if err := r.changes.begin(r.runCtx, now); err != nil {
 		return err
 	}
-	for appID, acc := range r.accounts {
-		acc.ledgers = Ledgers{}
-		acc.add(stored[appID])
-		acc.show(stored[appID])
-		acc.stale = true
+	if err := r.reread(r.ordered); err != nil {
+		return err
 	}
-	r.planAll(r.now())
+	r.planAll(now)
 	r.publish()
 	return nil
 }
 
-// TakeOver makes a running Refresher go on where another exporter has ended: it reads everything from the store again,
-// also until when calls must not be made. Held must return false until TakeOver has returned. If it fails, nothing has
-// changed.
-func (r *Refresher) TakeOver(ctx context.Context) error {
-	done := make(chan error, 1)
-	select {
-	case r.configs <- reconfigure{takeOver: true, done: done}:
-		return <-done
-	case <-ctx.Done():
-		return fmt.Errorf("taking over: %w", ctx.Err())
+// reread replaces what is known of the days of accounts by what is stored. If it fails, nothing has changed.
+func (r *Refresher) reread(accounts []*account) error {
+	if len(accounts) == 0 {
+		return nil
 	}
-}
-
-// takeOver replaces all accounts, none of which has a running call.
-func (r *Refresher) takeOver() error {
-	if err := r.changes.begin(r.runCtx); err != nil {
-		return err
+	appIDs := make([]string, len(accounts))
+	for i, acc := range accounts {
+		appIDs[i] = acc.AppID
 	}
-	former := r.accounts
-	r.accounts = map[string]*account{}
-	if err := r.apply(r.config); err != nil {
-		r.accounts = former
-		return err
+	stored, err := r.store.Load(r.runCtx, r.since, appIDs...)
+	if err != nil {
+		return fmt.Errorf("loading the accounts: %w", err)
 	}
-	for _, gone := range former {
-		gone.cancel()
-		gone.removed = true
-		r.leave(gone)
+	for _, acc := range accounts {
+		acc.ledgers = Ledgers{}
+		acc.add(stored[acc.AppID])
+		acc.show(stored[acc.AppID])
+		acc.stale = true
 	}
 	return nil
 }

@@ -155,6 +155,19 @@ func (r reporter) logPruneFailed(before datacube.Date, err error) {
 	level.Error(r.logger).Log("msg", "cannot remove days beyond the retention, retrying", "before", before, "err", err)
 }
 
+func (r reporter) logTakenOver(accounts int) {
+	level.Info(r.logger).Log("msg", "another process has taken over accounts, and repeats calls whose answers were dropped", "accounts", accounts)
+}
+
+// logTakeOverFailed logs at level error only the first time.
+func (r reporter) logTakeOverFailed(accounts int, err error, again bool) {
+	logger := level.Error(r.logger)
+	if again {
+		logger = level.Debug(r.logger)
+	}
+	logger.Log("msg", "cannot read the accounts to take over; no calls of them are made until they can be read", "accounts", accounts, "err", err)
+}
+
 func (r reporter) logLoadFailed(err error, again bool) {
 	logger := level.Error(r.logger)
 	if again {

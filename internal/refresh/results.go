@@ -67,7 +67,9 @@ func (r *Refresher) absorb(results []result[*account]) {
 		if !res.account.removed {
 			r.enqueue(res.account, now)
 		}
+		r.used = append(r.used, res.release)
 	}
+	r.releaseUsed()
 }
 
 // saveAnswers stores answers and updates the ledgers and what is shown.
@@ -87,6 +89,7 @@ func (r *Refresher) saveAnswers(answered []result[*account]) {
 	if r.runCtx.Err() != nil {
 		return
 	}
+	outcomes = slices.DeleteFunc(outcomes, func(o outcome[*account]) bool { return o.lost })
 	r.learn(outcomes)
 	for _, o := range outcomes {
 		r.answered(o)

@@ -104,11 +104,13 @@ func (r *Refresher) retrySave(now time.Time) {
 		}
 	}
 	u.problem, u.retries, u.answers = nil, nil, nil
+	r.releaseUsed()
 	r.unpublished = true
 	r.nextPlan = now // to make the calls that are overdue
 }
 
-// saveUnsaved stores answers and holds. If only the holds fail, the answers are not stored again.
+// saveUnsaved stores answers and holds. If only the holds fail, the answers are not stored again. What is known of accounts
+// that another process has taken over is replaced by what is stored.
 func (r *Refresher) saveUnsaved() error {
 	u := &r.unsaved
 	outcomes := make([]outcome[*account], len(u.answers))
@@ -118,11 +120,19 @@ func (r *Refresher) saveUnsaved() error {
 	if err := r.save(outcomes); err != nil {
 		return err
 	}
+	var lost []*account
 	for i := range u.answers {
 		a := &u.answers[i]
-		a.records, a.revisions = nil, outcomes[i].revisions
+		a.records, a.lost = nil, outcomes[i].lost
+		a.revisions = outcomes[i].revisions
+		if a.lost && !a.account.removed {
+			lost = append(lost, a.account)
+		}
 	}
-	return r.holds.SaveHolds(r.runCtx, r.heldRecords())
+	if err := r.reread(lost); err != nil {
+		return err
+	}
+	return r.storeHolds()
 }
 
 // showSaved shows the answer as if it had been stored at once: as a success only if it was understood.
@@ -130,6 +140,9 @@ func (a *unsavedAnswer) showSaved() {
 	a.account.change()
 	work := &a.account.shown.Work[a.call.API]
 	work.Unstored = false
+	if a.lost {
+		return // followSlots shows what is stored
+	}
 	work.Revisions += int64(len(a.revisions))
 	if a.damage != nil {
 		work.Problem = a.problem

@@ -64,14 +64,15 @@ func (w *workers) count(u *underway, n int) {
 }
 
 // slowAfter returns how long a call may occupy a worker. With a low rate of requests, answers are far apart.
-func (c Config) slowAfter() time.Duration { return max(minSlowAfter, 2*c.Pace) }
+func slowAfter(pace time.Duration) time.Duration { return max(minSlowAfter, 2*pace) }
 
 // mostSlow returns the maximum number of slow calls.
 func (c Config) mostSlow() int { return slowShare * c.Concurrency }
 
-// update marks calls that have become slow, and returns when the next one will; zero if none will.
-func (w *workers) update(now time.Time, c Config) time.Time {
-	slowAfter := c.slowAfter()
+// update marks calls that have become slow, and returns when the next one will; zero if none will. pace is the average
+// minimum time between two requests of this process.
+func (w *workers) update(now time.Time, c Config, pace time.Duration) time.Time {
+	slowAfter := slowAfter(pace)
 	silent := w.lastAnswer.Add(slowAfter)
 	for e := w.calls.Front(); e != nil && w.slow < c.mostSlow(); e = e.Next() {
 		u := e.Value.(*underway)
