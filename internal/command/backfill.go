@@ -17,6 +17,7 @@ import (
 	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/refresh"
+	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/engine"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
@@ -89,7 +90,7 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	for _, note := range notes {
 		level.Warn(logger).Log("msg", note)
 	}
-	db, err := engine.Open(ctx, cfg.Store, engine.Options{Busy: backfillBusy})
+	db, err := engine.Open(ctx, cfg.Store, engine.Options{Busy: backfillBusy, Duty: store.Backfilling, Now: env.Now})
 	if ctx.Err() != nil && err != nil {
 		return nil // stopped before it began
 	}
@@ -98,7 +99,7 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	}
 	progress := &fillProgress{tally: tally{pace: pace{now: env.Now}, texts: env.Texts}, bars: shown, logger: logger}
 	b := refresh.NewBackfill(refresh.BackfillOptions{
-		Store: db, Changes: db, Logger: logger, Now: env.Now, Progress: progress,
+		Store: db, Changes: db, Logger: logger, Now: env.Now, Progress: progress, Sharing: db, SetShare: refreshConfig.SetShare,
 	})
 	err = c.carryOut(ctx, env, b, fill, progress, cfg.Weixin.RequestsPerSecond)
 	if closed := db.Close(); closed != nil {

@@ -3,11 +3,13 @@ package refresh
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-kit/log"
 
 	"weixin_exporter/internal/i18n"
+	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/datacube"
 )
@@ -31,6 +33,11 @@ type BackfillOptions struct {
 	Logger   log.Logger
 	Now      func() time.Time
 	Progress BackfillProgress
+	// Sharing divides the work between the backfills of one store; its duty is store.Backfilling. nil means store.Alone.
+	Sharing store.Sharing
+	// SetShare is called with the part of all slots with accounts to fill that this backfill owns, from 0 to 1, when that
+	// part changes: it divides the rate of requests. nil: the rate is not divided.
+	SetShare func(part float64)
 }
 
 // Backfill requests a range of days that the store does not know. A BackfillPlan decides which calls it makes and
@@ -39,15 +46,26 @@ type Backfill struct {
 	engine[*backfillAccount]
 
 	progress BackfillProgress
+	sharing  store.Sharing
+	setShare func(part float64)
 
 	// The fields below belong to the goroutine of Run.
 	calls      context.Context //nolint:containedctx // of the calls
 	plan       BackfillPlan
 	perAccount []BackfillResult
-	next       int                // index of the first account that has not been started
+	began      time.Time
+	todo       []*backfillAccount // neither started nor finished, or put back
 	active     []*backfillAccount // started and not finished, in the order of their start
 	running    int
-	err        error // of the store; it ends the backfill
+
+	wanted      store.SlotSet    // the slots of accounts in todo and active
+	unfinished  [store.Slots]int // the numbers of these accounts
+	allAccounts uint64           // identifies the accounts of the plan
+	part        float64          // of the wanted slots that are owned
+	nextKeep    time.Time        // when to renew the slots
+	keepFails   time.Time        // since when that fails; zero if it does not
+
+	err error // of the store; it ends the backfill
 }
 
 // backfillAccount is an account of a running backfill.
@@ -60,14 +78,20 @@ type backfillAccount struct {
 	// quotaDays counts consecutive days whose quota allowed no call.
 	quotaDays [datacube.APIs]int
 	failing   [datacube.APIs]time.Time // since when attempts have failed; zero if the last one succeeded
+	loadedIn  int64                    // the slot's epoch in which the ledgers were loaded
 	reported  BackfillStatus
 }
 
 // NewBackfill returns a Backfill. It starts nothing.
 func NewBackfill(o BackfillOptions) *Backfill {
+	if o.Sharing == nil {
+		o.Sharing = store.Alone{}
+	}
 	return &Backfill{
-		engine:   newEngine[*backfillAccount](reporter{o.Logger}, o.Store, o.Changes, nil, o.Now),
+		engine:   newEngine[*backfillAccount](reporter{o.Logger}, o.Store, o.Changes, o.Sharing, o.Now),
 		progress: o.Progress,
+		sharing:  o.Sharing,
+		setShare: o.SetShare,
 	}
 }
 
@@ -75,17 +99,16 @@ func NewBackfill(o BackfillOptions) *Backfill {
 // failures of Weixin and returns their effect: one result for each account of the plan, in that order. When the
 // context ends, Run waits a few seconds for running calls, stores their answers and returns no error. An error
 // is one of the store and ends the backfill. Run must be called only once.
+//
+// Several backfills of one store divide the accounts among themselves. Each of them returns when all accounts of its
+// plan are finished, by whichever backfill; days that another one has requested need no call.
 func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, error) {
-	b.plan, b.since = p, p.Since
-	b.perAccount = make([]BackfillResult, len(p.Accounts))
-	for i, a := range p.Accounts {
-		b.perAccount[i] = BackfillResult{Name: a.Name, AppID: a.AppID, Left: p.Calls[i]}
-	}
 	b.runCtx = context.WithoutCancel(ctx)
 	var stop context.CancelFunc
 	b.calls, stop = context.WithCancel(b.runCtx)
 	defer stop()
-	if err := b.changes.begin(b.runCtx, b.now()); err != nil { //nolint:contextcheck // the store outlives ctx
+	b.begin(p)                                                 //nolint:contextcheck // the calls outlive ctx for a moment
+	if err := b.changes.begin(b.runCtx, b.began); err != nil { //nolint:contextcheck // the store outlives ctx
 		return b.perAccount, err
 	}
 	ended := ctx.Done()
@@ -95,7 +118,7 @@ func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, e
 		if ended != nil && b.err == nil {
 			timer.Reset(b.dispatch()) //nolint:contextcheck // running calls outlive ctx for a moment
 		}
-		if b.running == 0 && (ended == nil || b.err != nil || len(b.active) == 0) {
+		if b.running == 0 && (ended == nil || b.err != nil || len(b.active)+len(b.todo) == 0) {
 			return b.perAccount, b.err
 		}
 		select {
@@ -112,13 +135,45 @@ func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, e
 	}
 }
 
+// begin prepares the accounts of a plan.
+func (b *Backfill) begin(p BackfillPlan) {
+	b.plan, b.since, b.began = p, p.Since, b.now().Truncate(time.Second) // as times are stored
+	b.perAccount = make([]BackfillResult, len(p.Accounts))
+	appIDs := make([]string, len(p.Accounts))
+	for i, a := range p.Accounts {
+		appIDs[i] = a.AppID
+		b.perAccount[i] = BackfillResult{Name: a.Name, AppID: a.AppID, Left: p.Calls[i]}
+		if p.Calls[i] == [datacube.APIs]int{} {
+			continue
+		}
+		acc := &backfillAccount{
+			baseAccount:    baseAccount{Account: a, slot: store.SlotOf(a.AppID), ctx: b.calls},
+			BackfillResult: &b.perAccount[i],
+		}
+		for api := range acc.cursors {
+			acc.cursors[api] = p.Until
+		}
+		b.todo = append(b.todo, acc)
+		b.unfinished[acc.slot]++
+	}
+	b.allAccounts = store.WorkOf(appIDs...).Accounts
+	b.wantSlots()
+}
+
 // dispatch starts the calls that may be made now and returns how long to wait until the next one may be made.
 func (b *Backfill) dispatch() time.Duration {
 	now := b.now()
-	b.applyChanges()
+	b.keepSlots(now)
+	b.followSlots()
+	if b.err == nil {
+		b.applyChanges()
+	}
 	for b.running < b.plan.Concurrency && b.err == nil && b.startOne(now) {
 	}
-	wait := time.Hour // an upper bound, in case the clock is set
+	wait := store.KeepSlotsEvery // an upper bound, in case the clock is set
+	if next := b.nextKeep.Sub(now); next > 0 {
+		wait = min(wait, next)
+	}
 	for _, acc := range b.active {
 		if until := acc.resumeAt(now); !acc.running && !until.IsZero() {
 			wait = min(wait, max(until.Sub(now), 0))
@@ -131,25 +186,21 @@ func (b *Backfill) dispatch() time.Duration {
 // there is none.
 func (b *Backfill) startOne(now time.Time) bool {
 	for _, acc := range b.active {
-		if acc.running || acc.resumeAt(now).After(now) {
+		if acc.running || acc.resumeAt(now).After(now) || !b.slots.isReady(acc.slot) {
 			continue
 		}
 		return b.step(acc, now)
 	}
-	for b.next < len(b.plan.Accounts) && b.plan.Calls[b.next] == [datacube.APIs]int{} {
-		b.next++ // nothing to request
+	for i, acc := range b.todo {
+		if !b.slots.isReady(acc.slot) {
+			continue // another backfill works on it
+		}
+		b.todo = slices.Delete(b.todo, i, i+1)
+		b.active = append(b.active, acc)
+		b.accounts[acc.Account.AppID] = acc
+		return b.step(acc, now)
 	}
-	if b.next == len(b.plan.Accounts) {
-		return false
-	}
-	acc := &backfillAccount{baseAccount: baseAccount{Account: b.plan.Accounts[b.next], ctx: b.calls}, BackfillResult: &b.perAccount[b.next]}
-	for api := range acc.cursors {
-		acc.cursors[api] = b.plan.Until
-	}
-	b.next++
-	b.active = append(b.active, acc)
-	b.accounts[acc.Account.AppID] = acc
-	return b.step(acc, now)
+	return false
 }
 
 // step starts the account's next call, or finishes the account if there is none. It returns false if the store
@@ -161,8 +212,13 @@ func (b *Backfill) step(acc *backfillAccount, now time.Time) bool {
 	call, ok, waits := b.nextCall(acc, now)
 	switch {
 	case ok:
+		release, usable := b.slots.use(acc.slot)
+		if !usable {
+			b.putBack(acc)
+			break
+		}
 		b.running++
-		b.start(acc, call, func() {})
+		b.start(acc, call, release)
 	case !waits:
 		b.finish(acc)
 	}
@@ -179,7 +235,7 @@ func (b *Backfill) nextCall(acc *backfillAccount, now time.Time) (Call, bool, bo
 		if acc.GivenUp[api] != nil {
 			continue
 		}
-		c, ok := newestCall(api, b.plan.Since, acc.cursors[api], b.plan.wanted(acc.ledgers[api]))
+		c, ok := newestCall(api, b.plan.Since, acc.cursors[api], b.unrequested(acc.ledgers[api]))
 		switch {
 		case !ok:
 		case acc.holds[api].ends(now).After(now):
@@ -227,6 +283,7 @@ func (b *Backfill) loaded(acc *backfillAccount) bool {
 		return false
 	}
 	if loaded {
+		acc.loadedIn = b.slots.ready[acc.slot]
 		b.countLeft(acc)
 	}
 	return true
@@ -235,22 +292,27 @@ func (b *Backfill) loaded(acc *backfillAccount) bool {
 // countLeft updates the number of remaining calls.
 func (b *Backfill) countLeft(acc *backfillAccount) {
 	for api := range datacube.APIs {
-		acc.Left[api] = len(callsFor(api, b.plan.Since, acc.cursors[api], b.plan.wanted(acc.ledgers[api])))
+		acc.Left[api] = len(callsFor(api, b.plan.Since, acc.cursors[api], b.unrequested(acc.ledgers[api])))
 	}
 }
 
-// finish removes the account from the active ones.
+// finish removes the account from the active ones permanently. A slot without other accounts to fill is handed back.
 func (b *Backfill) finish(acc *backfillAccount) {
-	delete(b.accounts, acc.Account.AppID)
-	for i, other := range b.active {
-		if other == acc {
-			b.active = append(b.active[:i], b.active[i+1:]...)
-			break
-		}
-	}
-	acc.unload()
+	b.deactivate(acc)
 	acc.reported.Ended = true
 	b.logFilled(acc)
+	if b.unfinished[acc.slot]--; b.unfinished[acc.slot] == 0 {
+		b.wantSlots()
+	}
+}
+
+// deactivate removes the account from the active ones.
+func (b *Backfill) deactivate(acc *backfillAccount) {
+	delete(b.accounts, acc.Account.AppID)
+	if i := slices.Index(b.active, acc); i >= 0 {
+		b.active = slices.Delete(b.active, i, i+1)
+	}
+	acc.unload()
 }
 
 // show reports the account's progress.
@@ -278,6 +340,10 @@ func (b *Backfill) absorb(results []result[*backfillAccount]) {
 		b.saveAnswers(answered)
 	}
 	for _, res := range results {
+		res.release()
+		if b.isOutdated(res.account) {
+			b.putBack(res.account)
+		}
 		b.show(res.account)
 	}
 }
@@ -293,6 +359,7 @@ func (b *Backfill) saveAnswers(answered []result[*backfillAccount]) {
 		b.err = fmt.Errorf("storing answers: %w", err)
 		return
 	}
+	outcomes = slices.DeleteFunc(outcomes, func(o outcome[*backfillAccount]) bool { return o.lost })
 	b.learn(outcomes)
 	for _, o := range outcomes {
 		if o.damage != nil {
