@@ -39,7 +39,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	if x.reloads, err = collector.NewReloads(registry); err != nil {
 		return nil, err
 	}
-	if x.writers, err = newWriters(registry, db, x.Logger, x.Now, x.clock.TrustedNow); err != nil {
+	if x.writers, err = newWriters(registry, db, leased{x, db}, x.Logger, x.Now, x.clock.TrustedNow); err != nil {
 		return nil, err
 	}
 	if err := registry.Register(collector.NewClock(x.clock.Offset)); err != nil {

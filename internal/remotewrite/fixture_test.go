@@ -41,7 +41,8 @@ type fixture struct {
 	registry *prometheus.Registry
 	log      *testlog.Log
 	stop     func()
-	believed func() time.Time // nil: the clock
+	believed func() time.Time    // nil: the clock
+	sharing  remotewrite.Sharing // nil: all slots
 }
 
 // withFixture runs a test in a bubble, with a store in a file.
@@ -119,7 +120,7 @@ func (f *fixture) startOn(s remotewrite.Store, endpoints ...remotewrite.Endpoint
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.group = remotewrite.NewGroup(remotewrite.Options{Store: s, Metrics: metrics, Logger: f.logger(), Now: time.Now, Believed: f.believed})
+	f.group = remotewrite.NewGroup(remotewrite.Options{Store: s, Metrics: metrics, Logger: f.logger(), Now: time.Now, Believed: f.believed, Sharing: f.sharing})
 	ctx, cancel := context.WithCancel(f.t.Context())
 	ended := make(chan struct{})
 	go func() {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/go-kit/log"
+
+	"weixin_exporter/internal/store"
 )
 
 // Options are the dependencies of a Group.
@@ -17,6 +19,15 @@ type Options struct {
 	// Believed returns the time by which samples are older than max_age; nil means Now. A clock that is wrong
 	// for a while must not lose samples.
 	Believed func() time.Time
+	// Sharing says which accounts are sent: those in slots that this process owns. The days of the other accounts are
+	// neither sent nor counted. nil means store.Alone.
+	Sharing Sharing
+}
+
+// Sharing says which slots this process owns; store.Sharing implements it.
+type Sharing interface {
+	// Owned returns the epochs of the owned slots, and 0 for the others.
+	Owned() store.Epochs
 }
 
 // Group runs a sender for each endpoint.
@@ -27,6 +38,9 @@ type Group struct {
 
 // NewGroup returns a Group. It starts nothing.
 func NewGroup(o Options) *Group {
+	if o.Sharing == nil {
+		o.Sharing = store.Alone{}
+	}
 	return &Group{options: o, configs: make(chan []Endpoint, 1)}
 }
 

@@ -27,7 +27,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		}, []string{"endpoint", "reason"}),
 		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weixin_remote_write_pending_samples",
-			Help: "Samples in the store that the endpoint does not have yet.",
+			Help: "Samples in the store that the endpoint does not have yet. Of exporters that share a store, each counts those that it sends.",
 		}, []string{"endpoint"}),
 		lastSuccess: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weixin_remote_write_last_success_timestamp_seconds",

@@ -16,15 +16,17 @@ const recountInterval = 15 * time.Second
 type pending struct {
 	endpoint *Endpoint
 	store    Store
+	sharing  Sharing
 	since    func() datacube.Date
 	// show receives the number. It is not called before the number is known.
 	show func(samples int64)
 
 	mu sync.Mutex
-	// samples is the number at the mark counted, from the day countedSince.
+	// samples is the number at the mark counted, from the day countedSince, in the slots countedIn.
 	samples      int64
 	counted      store.Mark
 	countedSince datacube.Date
+	countedIn    store.Epochs
 	known        bool
 }
 
@@ -45,7 +47,7 @@ func (p *pending) recount(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_, latest, err := p.store.Changed(ctx, p.counted)
-	if err != nil || p.known && latest == p.counted && p.since() == p.countedSince {
+	if err != nil || p.known && latest == p.counted && p.since() == p.countedSince && p.sharing.Owned() == p.countedIn {
 		return err
 	}
 	return p.countLocked(ctx)
@@ -78,7 +80,7 @@ func (p *pending) subtract(samples int, deliver func() error) error {
 }
 
 func (p *pending) countLocked(ctx context.Context) error {
-	since := p.since()
+	since, owned := p.since(), p.sharing.Owned()
 	_, latest, err := p.store.Changed(ctx, p.counted)
 	if err != nil {
 		return err
@@ -87,10 +89,10 @@ func (p *pending) countLocked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.counted, p.countedSince, p.known = latest, since, true
+	p.counted, p.countedSince, p.countedIn, p.known = latest, since, owned, true
 	p.samples = 0
 	for appID, days := range byAccount {
-		if _, ok := p.endpoint.Accounts[appID]; !ok {
+		if _, ok := p.endpoint.Accounts[appID]; !ok || owned[store.SlotOf(appID)] == 0 {
 			continue
 		}
 		for api, count := range days {

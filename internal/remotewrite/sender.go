@@ -73,11 +73,14 @@ type sender struct {
 	logger   log.Logger
 	now      func() time.Time
 	believed func() time.Time
-	writer   *Writer
-	backoff  *backoff.ExponentialBackOff // for failures of the store only
-	losses   losses
-	unsaved  *delivered // what the store could not save yet
-	pending  *pending
+	sharing  Sharing
+	// looked are the epochs of the slots that have been owned since it was last found out what the endpoint lacks.
+	looked  store.Epochs
+	writer  *Writer
+	backoff *backoff.ExponentialBackOff // for failures of the store only
+	losses  losses
+	unsaved *delivered // what the store could not save yet
+	pending *pending
 	// held is a delivery that cannot go on at once, perhaps for a reason of its own; nil if there is none.
 	held *delivery
 }
@@ -90,12 +93,13 @@ func newSender(e Endpoint, o Options) *sender {
 		logger:   log.With(o.Logger, "endpoint", e.Label),
 		now:      o.Now,
 		believed: o.Believed,
+		sharing:  o.Sharing,
 		backoff:  newBackoff(),
 	}
 	if s.believed == nil {
 		s.believed = o.Now
 	}
-	s.pending = &pending{endpoint: &s.endpoint, store: o.Store, since: s.since, show: s.metrics.setPending}
+	s.pending = &pending{endpoint: &s.endpoint, store: o.Store, sharing: o.Sharing, since: s.since, show: s.metrics.setPending}
 	s.writer = NewWriter(e.Client, s.logger, o.Now)
 	return s
 }
@@ -119,6 +123,7 @@ func (s *sender) send(ctx context.Context) {
 	var seen store.Mark
 	behind := true // it is unknown what the endpoint has
 	for ctx.Err() == nil {
+		behind = s.gained() || behind
 		_, latest, err := s.store.Changed(ctx, seen)
 		if err == nil && (behind || latest != seen) {
 			behind = true
@@ -137,6 +142,29 @@ func (s *sender) send(ctx context.Context) {
 			sleep(ctx, pollInterval)
 		}
 	}
+}
+
+// gained reports whether slots were gained: their accounts may have days that the former owner has not sent.
+func (s *sender) gained() bool {
+	former := s.looked
+	s.looked = s.sharing.Owned()
+	for slot, epoch := range s.looked {
+		if epoch != 0 && epoch != former[slot] {
+			return true
+		}
+	}
+	return false
+}
+
+// stillOwned returns the slots whose accounts may be sent. Those that were lost are not among them even if they are gained
+// again, until gained has noticed.
+func (s *sender) stillOwned() *store.Epochs {
+	for slot, epoch := range s.sharing.Owned() {
+		if epoch != s.looked[slot] {
+			s.looked[slot] = 0
+		}
+	}
+	return &s.looked
 }
 
 // since returns the first day that is not too old to be sent. Older ones are given up, so it uses the
@@ -167,8 +195,9 @@ func (s *sender) catchUp(ctx context.Context) error {
 			return ctx.Err()
 		case s.held == nil:
 			queue, err = s.sendNext(ctx, queue)
-		case s.held.since != s.since():
-			// Days that have become too old in the meantime are left out when it is read again.
+		case s.held.since != s.since() || !s.owns(s.held.accounts):
+			// Days that have become too old in the meantime are left out when it is read again, and so are those of
+			// slots that were lost.
 			s.held = nil
 			queue, err = s.undelivered(ctx)
 		case len(queue) > 0 && s.now().Before(s.held.next):
@@ -183,10 +212,22 @@ func (s *sender) catchUp(ctx context.Context) error {
 	return s.pending.count(ctx)
 }
 
+// owns reports whether this process may send the days of all of the accounts.
+func (s *sender) owns(accounts []store.Pending) bool {
+	owned := s.stillOwned()
+	return !slices.ContainsFunc(accounts, func(p store.Pending) bool { return owned[store.SlotOf(p.AppID)] == 0 })
+}
+
+// dropOthers removes the accounts in slots of other processes from a queue.
+func (s *sender) dropOthers(queue []string) []string {
+	owned := s.stillOwned()
+	return slices.DeleteFunc(queue, func(appID string) bool { return owned[store.SlotOf(appID)] == 0 })
+}
+
 // undelivered returns the accounts for which the endpoint may lack something, except those of the held delivery.
 func (s *sender) undelivered(ctx context.Context) ([]string, error) {
 	appIDs, err := s.store.Undelivered(ctx, s.endpoint.Key)
-	return slices.DeleteFunc(appIDs, func(appID string) bool {
+	return slices.DeleteFunc(s.dropOthers(appIDs), func(appID string) bool {
 		_, ok := s.endpoint.Accounts[appID]
 		return !ok || s.held != nil && slices.ContainsFunc(s.held.accounts, func(p store.Pending) bool { return p.AppID == appID })
 	}), err
@@ -203,6 +244,9 @@ type delivery struct {
 // sendNext sends the batch of the first accounts in the queue, and returns the rest of the queue. A batch that
 // cannot go on at once is held: others do not wait for it, and show whether the batch or the endpoint is at fault.
 func (s *sender) sendNext(ctx context.Context, queue []string) ([]string, error) {
+	if queue = s.dropOthers(queue); len(queue) == 0 {
+		return nil, nil
+	}
 	since := s.since()
 	accounts, err := s.store.ReadPending(ctx, s.endpoint.Key, since, s.endpoint.MaxSamples, queue[:min(len(queue), maxAccounts)]...)
 	if err != nil {
