@@ -21,9 +21,9 @@ type figureCursors struct {
 	hours         datacube.Hours // of the day read last; the first element alone for datacube.Daily
 }
 
-// knownQuery returns a query for the dates of known days.
+// knownQuery returns a query for known days.
 func knownQuery(api datacube.API) string {
-	return fmt.Sprintf(`SELECT date FROM day
+	return fmt.Sprintf(`SELECT date, digest, checksum FROM day
 		WHERE account = ? AND api = %d AND status = 2 AND date BETWEEN ? AND ? ORDER BY date`, api)
 }
 
@@ -48,9 +48,9 @@ func (c *figureCursors) knownDays(ctx context.Context, api datacube.API, account
 		return err
 	}
 	defer known.close()
-	return c.join(ctx, api, account, from, to, func() (datacube.Date, bool, error) {
+	return c.join(ctx, api, account, from, to, func() (knownDay, bool, error) {
 		err := known.next()
-		return datacube.Date(known.row[0]), !known.done, err
+		return known.day(), !known.done, err
 	}, each)
 }
 
@@ -63,15 +63,7 @@ func (c *figureCursors) days(ctx context.Context, api datacube.API, account int6
 		for n < len(dates) && dates[n]-dates[n-1] <= gap {
 			n++
 		}
-		next := 0
-		err := c.join(ctx, api, account, dates[0], dates[n-1], func() (datacube.Date, bool, error) {
-			if next == n {
-				return 0, false, nil
-			}
-			next++
-			return dates[next-1], true, nil
-		}, each)
-		if err != nil {
+		if err := c.daysNear(ctx, api, account, dates[:n], each); err != nil {
 			return err
 		}
 		dates = dates[n:]
@@ -79,9 +71,37 @@ func (c *figureCursors) days(ctx context.Context, api datacube.API, account int6
 	return nil
 }
 
-// join calls each for the dates that next returns, together with the stored figures: both are in ascending order.
+// daysNear is days for dates that are close to each other.
+func (c *figureCursors) daysNear(ctx context.Context, api datacube.API, account int64, dates []datacube.Date, each eachDay) error {
+	first, last := dates[0], dates[len(dates)-1]
+	known, err := c.open(ctx, &c.known[api], knownQuery, api, account, first, last)
+	if err != nil {
+		return err
+	}
+	defer known.close()
+	return c.join(ctx, api, account, first, last, func() (knownDay, bool, error) {
+		if len(dates) == 0 {
+			return knownDay{}, false, nil
+		}
+		wanted := dates[0]
+		dates = dates[1:]
+		for {
+			if err := known.next(); err != nil {
+				return knownDay{}, false, err
+			}
+			switch day := known.day(); {
+			case known.done || day.date > wanted:
+				return knownDay{}, false, damaged(fmt.Errorf("%v is not among the known days", wanted))
+			case day.date == wanted:
+				return day, true, nil
+			}
+		}
+	}, each)
+}
+
+// join calls each for the days that next returns, together with the stored figures: both are in ascending order.
 func (c *figureCursors) join(ctx context.Context, api datacube.API, account int64, from, to datacube.Date,
-	next func() (datacube.Date, bool, error), each eachDay,
+	next func() (knownDay, bool, error), each eachDay,
 ) error {
 	stored, err := c.open(ctx, &c.stored[api], storedQuery, api, account, from, to)
 	if err != nil {
@@ -96,13 +116,13 @@ func (c *figureCursors) join(ctx context.Context, api datacube.API, account int6
 		figures = c.hours[:]
 	}
 	for {
-		date, ok, err := next()
+		day, ok, err := next()
 		if err := errors.Join(ctx.Err(), err); err != nil || !ok {
 			return err
 		}
 		clear(figures)
-		for !stored.done && stored.row[0] <= int64(date) {
-			if r := &stored.row; r[0] == int64(date) {
+		for !stored.done && stored.row[0] <= int64(day.date) {
+			if r := &stored.row; r[0] == int64(day.date) {
 				if r[1] < 0 || r[1] >= int64(len(figures)) { // the schema forbids it, but the file may be damaged
 					return damaged(fmt.Errorf("hour %d", r[1]))
 				}
@@ -112,7 +132,10 @@ func (c *figureCursors) join(ctx context.Context, api datacube.API, account int6
 				return err
 			}
 		}
-		if err := each(date, figures); err != nil {
+		if err := day.verify(api, account, figures); err != nil {
+			return err
+		}
+		if err := each(day.date, figures); err != nil {
 			return err
 		}
 	}
@@ -226,6 +249,11 @@ func (c *cursor) open(ctx context.Context, args ...driver.Value) error {
 }
 
 func (c *cursor) close() { _ = c.rows.Close() } // it only read
+
+// day returns the present row of knownQuery.
+func (c *cursor) day() knownDay {
+	return knownDay{datacube.Date(c.row[0]), c.row[1], c.row[2]}
+}
 
 // next advances to the next row, or sets done if there is none.
 func (c *cursor) next() error {

@@ -90,7 +90,7 @@ func (m *image) Accounts(ctx context.Context, appIDs []string) ([]store.AccountI
 	if err != nil {
 		return nil, m.failed(ctx, "list the accounts", err)
 	}
-	r := imageReader{ctx: ctx, image: m, byNumber: make(map[int64]*store.AccountImage, len(appIDs))}
+	r := imageReader{ctx: ctx, image: m, byNumber: make(map[int64]*store.AccountImage, len(appIDs)), digests: make(map[int64]*[datacube.APIs][]int64, len(appIDs))}
 	for _, part := range []func() error{
 		func() error { return r.readAccounts(string(list), len(appIDs)) }, r.readStates, r.readFigures, r.readHolds, r.readDeliveries, r.readResends,
 	} {
@@ -116,9 +116,10 @@ type imageReader struct {
 	image    *image
 	accounts []store.AccountImage
 	byNumber map[int64]*store.AccountImage
-	order    []int64 // the numbers of accounts
-	numbers  string  // the same as a JSON array
-	doing    string  // what is being read, for errors
+	order    []int64                           // the numbers of accounts
+	digests  map[int64]*[datacube.APIs][]int64 // of the days, by the number of the account
+	numbers  string                            // the same as a JSON array
+	doing    string                            // what is being read, for errors
 }
 
 // own is a condition on the number of an account, whose parameter is the list of numbers.
@@ -134,6 +135,7 @@ func (r *imageReader) readAccounts(list string, n int) error {
 			err := rows.Scan(&number, &a.AppID, &a.Changed, &a.Counted[datacube.Daily], &a.Counted[datacube.Hourly])
 			r.accounts = append(r.accounts, a)
 			r.byNumber[number], r.order = &r.accounts[len(r.accounts)-1], append(r.order, number)
+			r.digests[number] = new([datacube.APIs][]int64)
 			return err
 		}, list)
 	if err != nil {
@@ -147,10 +149,14 @@ func (r *imageReader) readAccounts(list string, n int) error {
 func (r *imageReader) readStates() error {
 	r.doing = "read the states of days"
 	l := loader{ctx: r.ctx, tx: r.image.tx}
-	return l.integers(13, `SELECT account, api, date, status, empty, rechecked, asks, damaged, rechecks, checksum, asked_at, known_at, changed
+	return l.integers(14, `SELECT account, api, date, status, empty, rechecked, asks, damaged, rechecks, checksum, asked_at, known_at, changed, digest
 		FROM day WHERE `+own+` AND api IN (0, 1) ORDER BY account, api, date`,
 		func(row []int64) error {
 			a := r.byNumber[row[0]]
+			if a == nil || row[1] < 0 || row[1] >= int64(datacube.APIs) {
+				return damaged(fmt.Errorf("a day of account %d and API %d, which was not asked for", row[0], row[1]))
+			}
+			r.digests[row[0]][row[1]] = append(r.digests[row[0]][row[1]], row[13])
 			r.doing = fmt.Sprintf("read the states of days of %s by the %v call, from %v on", a.AppID, datacube.API(row[1]), datacube.Date(row[2]))
 			days := &a.Days[row[1]]
 			*days = append(*days, store.DayImage{
@@ -176,12 +182,13 @@ func (r *imageReader) readFigures() error {
 					continue
 				}
 				next, read := 0, 0
-				err := c.join(r.ctx, api, number, days[0].Date, days[len(days)-1].Date, func() (datacube.Date, bool, error) {
+				err := c.join(r.ctx, api, number, days[0].Date, days[len(days)-1].Date, func() (knownDay, bool, error) {
 					if next == len(days) {
-						return 0, false, nil
+						return knownDay{}, false, nil
 					}
 					next++
-					return days[next-1].Date, true, nil
+					day := &days[next-1]
+					return knownDay{day.Date, r.digests[number][api][next-1], int64(day.State.Checksum)}, true, nil
 				}, func(_ datacube.Date, figures []datacube.Figures) error {
 					days[read].SetFigures(figures)
 					read++

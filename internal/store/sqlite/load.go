@@ -76,10 +76,14 @@ func (l *loader) accounts(accounts map[string]*store.Account, appIDs []string) e
 	numbers := []int64{}
 	err := l.rows(query, func(rows *sql.Rows) error {
 		var number int64
-		var appID string
+		var text any
 		account := &store.Account{}
-		if err := rows.Scan(&number, &appID, &account.Days[datacube.Daily], &account.Days[datacube.Hourly]); err != nil {
+		if err := rows.Scan(&number, &text, &account.Days[datacube.Daily], &account.Days[datacube.Hourly]); err != nil {
 			return err
+		}
+		appID, ok := text.(string)
+		if !ok {
+			return damaged(fmt.Errorf("%T in the place of an app ID", text))
 		}
 		accounts[appID], l.byNumber[number] = account, account
 		numbers = append(numbers, number)
@@ -120,7 +124,11 @@ func (l *loader) states(since datacube.Date) error {
 		WHERE account IN (SELECT value FROM json_each(?)) AND api IN (0, 1) AND date >= ?`,
 		func(row []int64) error {
 			number, flags := row[0], row[2]
-			l.byNumber[number/2].States[number%2].Set(datacube.Date(row[1]), store.State{
+			account := l.byNumber[number/2]
+			if account == nil {
+				return damaged(fmt.Errorf("a day of account %d, which was not asked for", number/2))
+			}
+			account.States[number%2].Set(datacube.Date(row[1]), store.State{
 				Status:    store.Status(flags & 3),
 				Empty:     flags&4 != 0,
 				Rechecked: flags&8 != 0,

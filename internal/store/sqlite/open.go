@@ -171,7 +171,7 @@ func unmarked(ctx context.Context, tx *transaction) error {
 // examine fails for a file that is damaged or of a newer version. It checks for damage first, since
 // the version of a damaged file means little.
 func (s *Store) examine(ctx context.Context, provider *goose.Provider, check time.Duration) error {
-	if err := s.quickCheck(ctx, check); err != nil {
+	if err := s.checkIntegrity(ctx, check); err != nil {
 		return err
 	}
 	_, err := examineVersion(ctx, provider)
@@ -191,12 +191,13 @@ func examineVersion(ctx context.Context, provider *goose.Provider) (int64, error
 	return current, nil
 }
 
-// quickCheck checks for damage, for a limited time.
-func (s *Store) quickCheck(ctx context.Context, check time.Duration) error {
+// checkIntegrity checks for damage, for a limited time.
+func (s *Store) checkIntegrity(ctx context.Context, check time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, check)
 	defer cancel()
 	var verdict string
-	err := s.write.QueryRowContext(limited, `PRAGMA quick_check(1)`).Scan(&verdict)
+	// quick_check would not notice pages of a table that have changed places.
+	err := s.write.QueryRowContext(limited, `PRAGMA integrity_check(1)`).Scan(&verdict)
 	switch {
 	case limited.Err() != nil && ctx.Err() == nil:
 		return nil // a large file, without damage so far
@@ -208,7 +209,7 @@ func (s *Store) quickCheck(ctx context.Context, check time.Duration) error {
 	return nil
 }
 
-// oneLine returns the findings of quick_check without their heading.
+// oneLine returns the findings of integrity_check without their heading.
 func oneLine(verdict string) string {
 	lines := strings.Split(verdict, "\n")
 	if len(lines) > 1 && strings.HasPrefix(lines[0], "***") {

@@ -122,8 +122,8 @@ func newRestorer(ctx context.Context, tx *transaction, failed func(context.Conte
 	}
 	list := []entry{
 		{&r.account, `INSERT INTO account (id, app_id, changed) VALUES (?, ?, ?)`},
-		{&r.day, `INSERT INTO day (account, api, date, status, empty, asks, asked_at, known_at, rechecked, damaged, rechecks, checksum, changed)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&r.day, `INSERT INTO day (account, api, date, status, empty, asks, asked_at, known_at, rechecked, damaged, rechecks, checksum, changed, digest)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&r.daily, `INSERT INTO daily (account, date, callbacks, failures, time_cost, max_time_cost) VALUES (?, ?, ?, ?, ?, ?)`},
 		{&r.hold, `INSERT INTO hold (account, api, since, until, date, attempts, fingerprint, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&r.delivery, `INSERT INTO delivery (account, endpoint, mark, date, sent_at) VALUES (?, ?, ?, ?, ?)`},
@@ -207,7 +207,8 @@ func (r *restorer) put(a *store.AccountImage) error {
 func (r *restorer) putDay(number int64, api datacube.API, d *store.DayImage) error {
 	st := &d.State
 	err := r.exec(r.day, number, int64(api), int64(d.Date), int64(st.Status), st.Empty, int64(st.Asks), toUnix(st.AskedAt), toUnix(st.KnownAt),
-		st.Rechecked, int64(st.Damaged), int64(st.Rechecks), int64(st.Checksum), int64(d.Changed))
+		st.Rechecked, int64(st.Damaged), int64(st.Rechecks), int64(st.Checksum), int64(d.Changed),
+		digestOfImage(number, api, d))
 	if err != nil || d.Figures == nil {
 		return err
 	}

@@ -42,12 +42,13 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 		{&s.markAccount, `UPDATE account SET changed = ? WHERE id = ?`},
 		{&s.status, `SELECT status FROM day WHERE account = ? AND api = ? AND date = ?`},
 		{&s.putState, `INSERT INTO day (account, api, date, status, empty, asks, asked_at, known_at, rechecked,
-				damaged, rechecks, checksum, changed)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+				damaged, rechecks, checksum, changed, digest)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET status = excluded.status, empty = excluded.empty, asks = excluded.asks,
 				asked_at = excluded.asked_at, known_at = excluded.known_at, rechecked = excluded.rechecked,
 				damaged = excluded.damaged, rechecks = excluded.rechecks, checksum = excluded.checksum,
-				changed = max(changed, excluded.changed)`},
+				changed = max(changed, excluded.changed),
+				digest = CASE excluded.digest WHEN 0 THEN digest ELSE excluded.digest END`},
 		{&s.putDaily, `REPLACE INTO daily (account, date, callbacks, failures, time_cost, max_time_cost)
 			VALUES (?, ?, ?, ?, ?, ?)`},
 		{&s.deleteDaily, `DELETE FROM daily WHERE account = ? AND date = ?`},
@@ -160,7 +161,8 @@ func (w *writer) save(r *store.Record) error {
 	}
 	return w.exec(w.statements.putState, account, int64(r.API), int64(r.Date), int64(st.Status),
 		st.Empty, int64(st.Asks), toUnix(st.AskedAt), toUnix(st.KnownAt), st.Rechecked,
-		int64(min(st.Damaged, store.MaxDoubts)), int64(min(st.Rechecks, store.MaxDoubts)), int64(st.Checksum), int64(changed))
+		int64(min(st.Damaged, store.MaxDoubts)), int64(min(st.Rechecks, store.MaxDoubts)), int64(st.Checksum), int64(changed),
+		digestOf(account, r))
 }
 
 // markAccounts records for each account that there was a response for it.

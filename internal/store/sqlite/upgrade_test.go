@@ -38,6 +38,7 @@ func TestUpgrade(t *testing.T) {
 		`ALTER TABLE day DROP COLUMN damaged`,
 		`ALTER TABLE day DROP COLUMN rechecks`,
 		`ALTER TABLE day DROP COLUMN checksum`,
+		`ALTER TABLE day DROP COLUMN digest`,
 		`DELETE FROM goose_db_version WHERE version_id > 1`,
 	} {
 		run(t, db, statement)

@@ -140,7 +140,7 @@ func (s *Store) try(ctx context.Context, path string) error {
 
 // examineShrunk checks a file that became smaller for damage: another process may have compacted it.
 func (s *Store) examineShrunk(ctx context.Context) error {
-	if err := s.quickCheck(ctx, longCheck); err != nil {
+	if err := s.checkIntegrity(ctx, longCheck); err != nil {
 		return err
 	}
 	main, err := os.Stat(s.path)

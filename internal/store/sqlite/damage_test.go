@@ -1,0 +1,243 @@
+package sqlite_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
+	"weixin_exporter/internal/store/storetest"
+	"weixin_exporter/weixin/datacube"
+)
+
+const (
+	pageSize = 4096
+	// The days of the damaged stores, of these accounts.
+	damagedDays     = 24
+	damagedAccounts = 2
+)
+
+// hoursOf returns the figures of a day, which no other day has: none on each seventh.
+func hoursOf(account int, date datacube.Date) datacube.Hours {
+	var hours datacube.Hours
+	if date%7 == 0 {
+		return hours
+	}
+	for h := range hours {
+		n := int64(account+1)*1_000_000 + int64(date-firstDay)*100 + int64(h)
+		hours[h] = datacube.Figures{Callbacks: n, Failures: n / 7, TimeCostMillis: n * 31, MaxTimeCostMillis: n%5000 + 1}
+	}
+	return hours
+}
+
+func dayOf(account int, date datacube.Date) datacube.Figures {
+	var day datacube.Figures
+	for _, f := range hoursOf(account, date) {
+		day.Callbacks += f.Callbacks
+		day.Failures += f.Failures
+		day.TimeCostMillis += f.TimeCostMillis
+		day.MaxTimeCostMillis = max(day.MaxTimeCostMillis, f.MaxTimeCostMillis)
+	}
+	return day
+}
+
+// figuresOf returns the right figures of a day as a FigureReader does.
+func figuresOf(api datacube.API, account int, date datacube.Date) []datacube.Figures {
+	if api == datacube.Daily {
+		return []datacube.Figures{dayOf(account, date)}
+	}
+	hours := hoursOf(account, date)
+	return hours[:]
+}
+
+// damagedStore returns the content of a file with days of some accounts.
+func damagedStore(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for date := firstDay; date < firstDay+damagedDays; date++ {
+		var records []store.Record
+		for account := range damagedAccounts {
+			hours, day := hoursOf(account, date), dayOf(account, date)
+			known := storetest.Known()
+			known.Empty = day == datacube.Figures{}
+			known.AskedAt = known.AskedAt.AddDate(0, 0, int(date-firstDay))
+			known.KnownAt = known.AskedAt
+			known.Checksum = store.Checksum(day)
+			records = append(records,
+				store.Record{AppID: storetest.AppID(account), API: datacube.Daily, Date: date, State: known, Daily: &day},
+				store.Record{AppID: storetest.AppID(account), API: datacube.Hourly, Date: date, State: known, Hourly: &hours})
+		}
+		save(t, s, records...)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// outcome is what becomes of a damaged file.
+type outcome struct {
+	refused  bool // by Open
+	reported bool // by a method that reads
+	wrong    []string
+}
+
+// readDamaged opens a damaged file in both ways and reads everything: Open searches it for damage, and OpenReadOnly does
+// not, just as a running exporter does not, under which the disk fails.
+func readDamaged(t *testing.T, folder string, content []byte) outcome {
+	t.Helper()
+	path := filepath.Join(folder, "store.db")
+	write(t, path, content)
+	defer func() {
+		for _, kind := range []string{"", "-wal", "-shm"} {
+			_ = os.Remove(path + kind) // those that are there
+		}
+	}()
+	var o outcome
+	if s, err := sqlite.OpenReadOnly(t.Context(), path, sqlite.Options{}); err == nil {
+		o.readAll(t.Context(), s)
+		_ = s.Close()
+	}
+	s, err := sqlite.Open(t.Context(), path, sqlite.Options{BusyTimeout: time.Millisecond})
+	if err != nil {
+		o.refused = true
+		if !bytes.Equal(content, []byte(contents(t, folder)["store.db"])) {
+			t.Error("a damaged file was changed")
+		}
+		return o
+	}
+	o.readAll(t.Context(), s)
+	_ = s.Close() // it may report the damage
+	return o
+}
+
+func (o *outcome) readAll(ctx context.Context, s *sqlite.Store) {
+	compare := func(how string, api datacube.API, appID string, date datacube.Date, got []datacube.Figures) {
+		for account := range damagedAccounts {
+			if appID == storetest.AppID(account) && date >= firstDay && date < firstDay+damagedDays && slices.Equal(got, figuresOf(api, account, date)) {
+				return
+			}
+		}
+		o.wrong = append(o.wrong, fmt.Sprintf("%s: %v of %s, %v", how, date, appID, api))
+	}
+	note := func(err error) { o.reported = o.reported || err != nil }
+
+	note(s.ReadFigures(ctx, func(r *store.FigureReader) error {
+		for api := range datacube.APIs {
+			for day, err := range r.Figures(storetest.AllOf(api)) {
+				if err != nil {
+					return err
+				}
+				compare("read", api, day.AppID, day.Date, day.Figures)
+			}
+		}
+		return nil
+	}))
+	var appIDs []string
+	for account := range damagedAccounts {
+		appIDs = append(appIDs, storetest.AppID(account))
+	}
+	accounts, err := s.Load(ctx, beforeAll)
+	note(err)
+	for appID, a := range accounts {
+		if a.Daily != nil {
+			compare("loaded", datacube.Daily, appID, a.Daily.Date, []datacube.Figures{a.Daily.Figures})
+		}
+		if a.Hourly != nil {
+			compare("loaded", datacube.Hourly, appID, a.Hourly.Date, a.Hourly.Hours[:])
+		}
+		for api, states := range a.States {
+			for date := range states.All() {
+				if date < firstDay || date >= firstDay+damagedDays || !slices.Contains(appIDs, appID) {
+					o.wrong = append(o.wrong, fmt.Sprintf("loaded the state of %v of %s, %d", date, appID, api))
+				}
+			}
+		}
+	}
+	pending, err := s.ReadPending(ctx, "receiver", beforeAll, 1_000_000, appIDs...)
+	note(err)
+	for _, p := range pending {
+		for _, day := range p.Daily {
+			compare("to send", datacube.Daily, p.AppID, day.Date, []datacube.Figures{day.Figures})
+		}
+		for _, day := range p.Hourly {
+			compare("to send", datacube.Hourly, p.AppID, day.Date, day.Hours[:])
+		}
+	}
+}
+
+// TestSwappedPages: whichever two pages of a file change places, no wrong figure is read.
+func TestSwappedPages(t *testing.T) {
+	t.Parallel()
+	whole, folder := damagedStore(t), t.TempDir()
+	pages := len(whole) / pageSize
+	page := func(content []byte, n int) []byte { return content[n*pageSize : (n+1)*pageSize] }
+	refused, reported, silent, wrong := 0, 0, 0, 0
+	for one := range pages {
+		for other := range one {
+			content := slices.Clone(whole)
+			copy(page(content, one), page(whole, other))
+			copy(page(content, other), page(whole, one))
+			switch o := readDamaged(t, folder, content); {
+			case len(o.wrong) > 0:
+				wrong++
+				t.Errorf("pages %d and %d swapped, reported: %v: %d wrong, such as %s", other+1, one+1, o.reported, len(o.wrong), o.wrong[0])
+			case o.refused:
+				refused++
+			case o.reported:
+				reported++
+			default:
+				silent++
+			}
+		}
+	}
+	t.Logf("%d pages: %d swaps were refused, %d reported, %d not noticed but without a wrong figure, %d wrong", pages, refused, reported, silent, wrong)
+}
+
+// TestHalfAPageOverwritten: whichever half of a page gets what another page has there, or zeros, no wrong figure is read.
+func TestHalfAPageOverwritten(t *testing.T) {
+	t.Parallel()
+	const half = pageSize / 2
+	whole, folder := damagedStore(t), t.TempDir()
+	halves := len(whole) / half
+	zeros := make([]byte, half)
+	refused, reported, silent := 0, 0, 0
+	for to := range halves {
+		for from := range halves + 1 {
+			source := zeros
+			if from < halves {
+				source = whole[from*half : (from+1)*half]
+			}
+			if from%2 != to%2 && from < halves || bytes.Equal(source, whole[to*half:(to+1)*half]) {
+				continue
+			}
+			content := slices.Clone(whole)
+			copy(content[to*half:], source)
+			switch o := readDamaged(t, folder, content); {
+			case len(o.wrong) > 0:
+				t.Errorf("half %d of page %d overwritten from half %d, reported: %v: %d wrong, such as %s", to%2, to/2+1, from, o.reported, len(o.wrong), o.wrong[0])
+			case o.refused:
+				refused++
+			case o.reported:
+				reported++
+			default:
+				silent++
+			}
+		}
+	}
+	t.Logf("%d halves of pages: %d were refused, %d reported, %d not noticed but without a wrong figure", halves, refused, reported, silent)
+}
