@@ -18,3 +18,4 @@ long() { # package test variable=value…
 long e2e TestKilledAtAnyMoment TORTURE_KILLS=3000
 long internal/refresh TestYear TORTURE_YEARS=1000 TORTURE_ACCOUNTS=10
 long internal/refresh TestYearInPostgres TORTURE_YEARS=1000 TORTURE_ACCOUNTS=10
+long internal/store/sqlite/powerloss TestPowerLoss POWER_ROUNDS=500
