@@ -213,6 +213,31 @@ func testPendingInPortions(t *testing.T, e Engine) {
 	}
 }
 
+// testDeliveryMovesForward: what one process records does not undo what another one has recorded before.
+func testDeliveryMovesForward(t *testing.T, e Engine) {
+	each(t, e, func(t *testing.T, s store.Store, _ func() store.Store) {
+		Save(t, s, Daily(Shop, FirstDay, 1), Daily(Shop, FirstDay+1, 2))
+		part := pendingOf(t, s, FirstDay, 4, Shop)
+		if len(part) != 1 || len(part[0].Daily) != 1 || !part[0].More {
+			t.Fatalf("pending: %+v", part)
+		}
+		whole := pendingOf(t, s, FirstDay, 1000, Shop)
+		Save(t, s, Daily(Shop, FirstDay+2, 3))
+		for _, late := range [][]store.Pending{whole, part, whole} {
+			deliver(t, s, late...)
+			got := pendingOf(t, s, FirstDay, 1000, Shop)
+			if len(got) != 1 || len(got[0].Daily) != 1 || got[0].Daily[0].Date != FirstDay+2 {
+				t.Errorf("pending: %+v", got)
+			}
+		}
+		deliver(t, s, pendingOf(t, s, FirstDay, 1000, Shop)...)
+		deliver(t, s, whole...)
+		if got := undelivered(t, s); len(got) > 0 {
+			t.Errorf("undelivered again: %q", got)
+		}
+	})
+}
+
 func testDeliveryFails(t *testing.T, e Engine) {
 	s := e.New(t).Open(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -84,6 +84,7 @@ func Run(t *testing.T, e Engine) {
 		{name: "Delivery", test: testDelivery},
 		{name: "PendingDaysApart", test: testPendingDaysApart},
 		{name: "PendingInPortions", test: testPendingInPortions},
+		{name: "DeliveryMovesForward", test: testDeliveryMovesForward},
 		{name: "DeliveryFails", test: testDeliveryFails},
 		{name: "Resend", test: testResend},
 		{name: "ResendInParts", test: testResendInParts},
