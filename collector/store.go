@@ -25,27 +25,3 @@ func (s store) Collect(metrics chan<- prometheus.Metric) {
 	}
 	metrics <- prometheus.MustNewConstMetric(s.desc, prometheus.GaugeValue, usable)
 }
-
-// active collects whether this exporter asks Weixin.
-type active struct {
-	is   func() bool
-	desc *prometheus.Desc
-}
-
-// NewActive returns a collector for whether this exporter asks Weixin, or is on standby.
-func NewActive(is func() bool) prometheus.Collector {
-	return active{is: is, desc: prometheus.NewDesc("weixin_refresh_active",
-		"Whether this exporter asks Weixin (1), or is on standby while another one with the same store does (0).", nil, nil)}
-}
-
-// Describe implements prometheus.Collector.
-func (a active) Describe(descs chan<- *prometheus.Desc) { descs <- a.desc }
-
-// Collect implements prometheus.Collector.
-func (a active) Collect(metrics chan<- prometheus.Metric) {
-	value := 0.0
-	if a.is() {
-		value = 1
-	}
-	metrics <- prometheus.MustNewConstMetric(a.desc, prometheus.GaugeValue, value)
-}

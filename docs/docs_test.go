@@ -70,6 +70,7 @@ func TestDocsMetrics(t *testing.T) {
 	go func() {
 		defer close(described)
 		collector.New(&snapshot.Latest{}).Describe(described)
+		collector.NewSharing(nil).Describe(described)
 	}()
 	optional := 0
 	for desc := range described {

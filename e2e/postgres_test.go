@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/postgres/postgrestest"
 	"weixin_exporter/weixin/datacube"
 )
@@ -126,48 +127,80 @@ func TestPostgresGoesAway(t *testing.T) {
 	x.stop(t, syscall.SIGTERM)
 }
 
-// TestTakeOverInPostgres: a second exporter shows everything that the first one stores. After the first one was killed or
-// suspended, the other one takes over, makes no call again and goes on with what is due.
-func TestTakeOverInPostgres(t *testing.T) {
+// slotsOf returns the number of slots in which accounts are.
+func slotsOf(accounts []account) int {
+	var appIDs []string
+	for _, a := range accounts {
+		appIDs = append(appIDs, a.AppID)
+	}
+	work := store.WorkOf(appIDs...)
+	return work.Slots.Len()
+}
+
+// waitSlots waits until an exporter owns some number of slots, and knows some number of exporters.
+func waitSlots(t *testing.T, x *exporter, owned, exporters int) {
+	t.Helper()
+	eventually(t, "the accounts to be divided", func() error {
+		got := x.metrics(t)
+		o, n := got[series("weixin_store_slots", "state", "owned")], got["weixin_store_exporters"]
+		if int(o) != owned || int(n) != exporters {
+			return fmt.Errorf("it owns %v slots and knows %v exporters, want %d and %d", o, n, owned, exporters)
+		}
+		return nil
+	})
+}
+
+// TestExportersShareAStore: two exporters divide the accounts, and each shows all of them. When one is killed, suspended or
+// stopped, the other one takes over its part, makes no call again and goes on with what is due.
+func TestExportersShareAStore(t *testing.T) {
 	t.Parallel()
 	server := startPostgres(t)
-	w := newFixture(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
-	shop, bot := w.accounts[0], w.accounts[1]
+	w := newFixture(t, newAccount("one", 1, 9000), newAccount("two", 2, 700), newAccount("three", 3, 80), newAccount("four", 4, 1000), newAccount("new", 5, 600))
+	accounts := w.accounts[:4]
+	all := slotsOf(accounts)
 	w.storeIn(t, server.URL("postgres"))
-	text := strings.Replace(w.yaml(shop), "path: store.db", "url_file: store.url", 1)
-	w.write(t, text)
+	withAll, err := os.ReadFile(w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, strings.Replace(w.yaml(accounts...), "path: store.db", "url_file: store.url", 1))
 	first := serve(t, w.config)
+	first.logged(t, "the accounts are divided among the exporters", fmt.Sprintf("slots=%d of=%d exporters=1", all, all))
 	second := serve(t, w.config)
-	second.logged(t, "on standby")
-	w.waitComplete(t, first.web, shop)
-	w.waitComplete(t, second.web, shop)
-	w.checkFigures(t, second.metrics(t), shop)
-	if got := second.metrics(t)["weixin_refresh_active"]; got != 0 {
-		t.Errorf("the exporter on standby says that it is active: %v", got)
+	waitSlots(t, first, all-all/2, 2)
+	waitSlots(t, second, all/2, 2)
+	for _, x := range []*exporter{first, second} {
+		w.waitComplete(t, x.web, accounts...)
+		w.checkFigures(t, x.metrics(t), accounts...)
 	}
-	if page := second.get(t, "/health").body; !strings.Contains(page, "standby: another exporter") {
-		t.Error("the page does not say that the exporter is on standby")
+	if page := second.get(t, "/health").body; !strings.Contains(page, "Exporters with this store") || !strings.Contains(page, "this one") {
+		t.Error("the page does not say which exporters share the store")
 	}
+
 	known, calls := second.metrics(t), len(w.sim.Calls())
 	first.kill(t)
-	second.logged(t, "took over from another exporter")
-	if got := second.metrics(t)["weixin_refresh_active"]; got != 1 {
-		t.Errorf("the exporter that took over says that it is not active: %v", got)
-	}
-	w.storeIn(t, server.URL("postgres")) // with both accounts
-	second.signal(t, syscall.SIGHUP)
-	w.waitComplete(t, second.web, shop, bot)
-	w.checkNoKnownDayRequested(t, known, calls, shop)
+	waitSlots(t, second, all, 1)
+	w.checkNoKnownDayRequested(t, known, calls, accounts...)
 
 	third := serve(t, w.config)
-	third.logged(t, "on standby")
+	waitSlots(t, third, all/2, 2)
 	known, calls = second.metrics(t), len(w.sim.Calls())
 	second.signal(t, syscall.SIGSTOP)
-	second.killed = true // it ends with an error
-	third.logged(t, "took over from another exporter")
+	waitSlots(t, third, all, 1)
 	second.signal(t, syscall.SIGCONT)
-	second.logged(t, "another exporter has taken over the store")
-	w.checkNoKnownDayRequested(t, known, calls, shop, bot)
-	w.checkFigures(t, third.metrics(t), shop, bot)
+	waitSlots(t, second, all-all/2, 2)
+	waitSlots(t, third, all/2, 2)
+
+	// What is new is asked for by one of them, and shown by both.
+	w.write(t, string(withAll))
+	for _, x := range []*exporter{second, third} {
+		x.signal(t, syscall.SIGHUP)
+	}
+	w.waitComplete(t, second.web, w.accounts...)
+	w.waitComplete(t, third.web, w.accounts...)
+	w.checkNoKnownDayRequested(t, known, calls, accounts...)
+	w.checkFigures(t, third.metrics(t), w.accounts...)
+	second.stop(t, syscall.SIGTERM)
+	waitSlots(t, third, slotsOf(w.accounts), 1)
 	third.stop(t, syscall.SIGTERM)
 }

@@ -72,6 +72,11 @@ func (x *exporter) tryReload(ctx context.Context) error {
 	}
 	x.clients.ApplyConfig(clients)
 	x.writers.ApplyConfig(writers)
+	x.want(cfg)
+	select {
+	case x.reclaim <- struct{}{}:
+	default: // it was requested
+	}
 	x.loaded(cfg)
 	level.Info(x.Logger).Log("msg", "the configuration was reloaded", "accounts", len(cfg.Accounts))
 	return nil

@@ -39,7 +39,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	if x.reloads, err = collector.NewReloads(registry); err != nil {
 		return nil, err
 	}
-	if x.writers, err = newWriters(registry, db, leased{x, db}, x.Logger, x.Now, x.clock.TrustedNow); err != nil {
+	if x.writers, err = newWriters(registry, db, db, x.Logger, x.Now, x.clock.TrustedNow); err != nil {
 		return nil, err
 	}
 	if err := registry.Register(collector.NewClock(x.clock.Offset)); err != nil {
@@ -48,12 +48,11 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	if err := registry.Register(collector.NewStore(db.Fault)); err != nil {
 		return nil, err
 	}
-	active := func() bool { return x.asking.Load() && db.Held() }
-	if err := registry.Register(collector.NewActive(active)); err != nil {
+	if err := registry.Register(collector.NewSharing(x.sharingMetrics)); err != nil {
 		return nil, err
 	}
 	x.clients = clients{now: x.Now, observe: x.observe, shared: x.sharedTokens(db)}
-	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: publisher{latest, x.Published}, Logger: x.Logger, Now: x.Now, Believed: x.clock.TrustedNow, Sharing: leased{x, db}})
+	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: publisher{latest, x.Published}, Logger: x.Logger, Now: x.Now, Believed: x.clock.TrustedNow, Sharing: db})
 	x.reloading = newReloads()
 	x.prober = newProber(x.Now)
 	metrics, err := exposition.New(exposition.Options{

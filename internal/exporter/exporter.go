@@ -88,9 +88,11 @@ type exporter struct {
 	configured  atomic.Pointer[time.Time]
 	reloadFault atomic.Pointer[reloadFault]
 	calls       calls
-	// asking is true while this exporter, and not another one, asks Weixin; tookOver is closed when that begins.
-	asking   atomic.Bool
-	tookOver chan struct{}
+	// sharing divides the accounts among the exporters that share the store.
+	sharing  store.Sharing
+	division division
+	// reclaim requests that slots are renewed and claimed at once, since the accounts have changed.
+	reclaim chan struct{}
 	// storeFault is the fault of the store that was logged last.
 	storeFault string
 }
@@ -98,7 +100,7 @@ type exporter struct {
 // Run serves with the configuration until the context ends. Failures of Weixin are logged and shown; a
 // returned error says what kept the exporter from starting or made it stop.
 func Run(ctx context.Context, cfg *config.Config, o Options) error {
-	x := exporter{Options: o, started: o.Now(), tookOver: make(chan struct{})}
+	x := exporter{Options: o, started: o.Now(), reclaim: make(chan struct{}, 1), division: division{logger: o.Logger}}
 	return x.run(ctx, cfg)
 }
 
@@ -131,11 +133,6 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 // use serves with an open store and closes it.
 func (x *exporter) use(ctx context.Context, cfg *config.Config, db store.Store) error {
 	var err error
-	if db.Held() {
-		x.beginAsking()
-	} else {
-		level.Info(x.Logger).Log("msg", "on standby: another exporter with the same store asks Weixin")
-	}
 	if x.clock, err = newClock(ctx, db, x.Logger, x.Now, x.Elapsed); err == nil {
 		err = x.serve(ctx, cfg, db)
 	}
@@ -149,6 +146,7 @@ func (x *exporter) use(ctx context.Context, cfg *config.Config, db store.Store) 
 
 // serve runs the parts until the context ends or one of them fails.
 func (x *exporter) serve(ctx context.Context, cfg *config.Config, db store.Store) error {
+	x.sharing = db
 	latest := snapshot.NewLatest()
 	registry := prometheus.NewRegistry()
 	handler, err := x.assemble(registry, latest, db)
@@ -166,6 +164,10 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, db store.Store
 	x.clients.ApplyConfig(clients)
 	x.writers.keep(writers)
 	x.loaded(cfg)
+	x.want(cfg)
+	if err := x.renewSlots(ctx); err != nil && ctx.Err() == nil {
+		x.division.failed(err)
+	}
 
 	parts, ctx := errgroup.WithContext(ctx)
 	server := httpserver.New(ctx, httpserver.Options{
@@ -178,13 +180,8 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, db store.Store
 	})
 	parts.Go(func() error { return x.refresher.Run(ctx, clients.refresh) })
 	parts.Go(func() error { x.clock.Run(ctx, db); return nil })
-	parts.Go(func() error { return x.keepStore(ctx, db) })
-	parts.Go(func() error {
-		if x.onDuty(ctx) {
-			x.writers.group.Run(ctx, writers.endpoints)
-		}
-		return nil
-	})
+	parts.Go(func() error { x.keepStore(ctx, db); return nil })
+	parts.Go(func() error { x.writers.group.Run(ctx, writers.endpoints); return nil })
 	parts.Go(func() error {
 		switch err := toolkit.ListenAndServe(server.Server, x.Web.Toolkit, x.Slog); {
 		case errors.Is(err, http.ErrServerClosed):

@@ -2,7 +2,6 @@ package exporter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,31 +11,26 @@ import (
 )
 
 const (
-	// recoverEvery is how often the exporter checks whether the file of the store is still the one that it
-	// has open.
-	recoverEvery = 5 * time.Second
 	// hangTime is how long after the end of the context the exporter first checks whether the disk hangs.
 	hangTime = 10 * time.Second
 )
 
-// keepStore reopens a store whose file was deleted or replaced, until the context ends. It fails if another exporter
-// has taken over.
-func (x *exporter) keepStore(ctx context.Context, db store.Store) error {
-	ticker := time.NewTicker(recoverEvery)
+// keepStore renews the slots of this exporter, and reopens a store whose file was deleted or replaced, until the context
+// ends.
+func (x *exporter) keepStore(ctx context.Context, db store.Store) {
+	ticker := time.NewTicker(store.KeepSlotsEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
+		case <-x.reclaim:
 		case <-ctx.Done():
-			return nil
+			return
 		}
-		reopened, err := x.recoverStore(ctx, db)
-		if errors.Is(err, store.ErrTaken) {
-			return err
-		}
-		if !x.asking.Load() && db.Held() {
-			x.takeOver()
-			continue
+		unrenewed := x.renewSlots(ctx)
+		reopened, usable := x.recoverStore(ctx, db)
+		if unrenewed != nil && usable && ctx.Err() == nil { // otherwise the fault of the store says it all
+			x.division.failed(unrenewed)
 		}
 		if !reopened {
 			continue
@@ -48,32 +42,9 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) error {
 	}
 }
 
-// takeOver makes this exporter ask Weixin after another one has ended.
-func (x *exporter) takeOver() {
-	x.history.Forget()
-	x.beginAsking()
-	level.Info(x.Logger).Log("msg", "took over from another exporter, which has ended")
-}
-
-// beginAsking lets the refresher and remote write begin.
-func (x *exporter) beginAsking() {
-	x.asking.Store(true)
-	close(x.tookOver)
-}
-
-// onDuty waits until this exporter asks Weixin, and returns false if the context ends before.
-func (x *exporter) onDuty(ctx context.Context) bool {
-	select {
-	case <-x.tookOver:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// recoverStore reopens the store if its file was deleted or replaced, and reports whether it did. A fault
-// is logged once as long as it stays the same.
-func (x *exporter) recoverStore(ctx context.Context, db store.Store) (bool, error) {
+// recoverStore reopens the store if its file was deleted or replaced, and reports whether it did, and whether the store
+// can be used. A fault is logged once as long as it stays the same.
+func (x *exporter) recoverStore(ctx context.Context, db store.Store) (bool, bool) {
 	done, err := db.Recover(context.WithoutCancel(ctx))
 	fault := ""
 	if err != nil {
@@ -86,10 +57,10 @@ func (x *exporter) recoverStore(ctx context.Context, db store.Store) (bool, erro
 		level.Info(x.Logger).Log("msg", "the store can be used again")
 	}
 	x.storeFault = fault
-	if done != "" && x.asking.Load() {
+	if done != "" {
 		level.Error(x.Logger).Log("msg", "the file of the store had changed; the store was reopened", "found", done)
 	}
-	return done != "", err
+	return done != "", err == nil
 }
 
 // untilDiskHangs runs work and returns its error. After the end of the context it returns without waiting

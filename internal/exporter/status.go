@@ -27,7 +27,7 @@ func (x *exporter) status(registry *prometheus.Registry) web.Status {
 	s.CallsDate, s.Calls = x.calls.today(x.Now())
 	if cfg := x.current.Load(); cfg != nil {
 		kept := engine.StatusOf(cfg.Store)
-		s.Store = web.StoreStatus{Engine: kept.Engine, Path: kept.Place, Bytes: kept.Bytes, LastWrite: kept.LastWrite, OnServer: kept.OnServer, Standby: !x.asking.Load()}
+		s.Store = web.StoreStatus{Engine: kept.Engine, Path: kept.Place, Bytes: kept.Bytes, LastWrite: kept.LastWrite, OnServer: kept.OnServer, Sharing: shownSharing(x.sharing.Sharing())}
 	}
 	if at := x.configured.Load(); at != nil {
 		s.Config.Since = *at

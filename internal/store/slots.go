@@ -108,18 +108,24 @@ type Peer struct {
 	Accounts uint64
 }
 
-// SharingStatus is how the work is divided, as of the last KeepSlots that succeeded.
+// SharingStatus is how the work is divided, as of the latest KeepSlots that succeeded.
 type SharingStatus struct {
 	// Shared is false if no other process can share the store; then the other fields are zero.
 	Shared bool
-	// Renewed is when KeepSlots last succeeded, by the clock of this process; zero if never.
+	// Renewed is when the latest KeepSlots that succeeded began, by the clock of this process; zero if there is none.
 	Renewed time.Time
 	// Owned, Others and Unowned count the slots in which this process has work: those that it owns, those that living
 	// other processes own, and those that no living process owns. Unused counts the remaining ones.
 	Owned, Others, Unowned, Unused int
 	// Peers are all living processes, this one among them, in the order of their names.
 	Peers []Peer
+	// Connections are those of this process to the database, at present.
+	Connections Connections
 }
+
+// Connections counts the connections to a database: those that are used, and those that are kept for the next use, of
+// which there can be Max.
+type Connections struct{ Used, Idle, Max int }
 
 // Sharing divides the work between the processes that share a store. It is safe for concurrent use.
 type Sharing interface {

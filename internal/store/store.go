@@ -8,7 +8,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"weixin_exporter/weixin/datacube"
@@ -29,9 +28,6 @@ type Store interface {
 	Deliveries
 	Sharing
 
-	// Held reports whether this process is the one exporter that may ask Weixin for the accounts of the store and write
-	// to it. It is always true if no other exporter can use the store, and for commands.
-	Held() bool
 	// Fault returns the reason why the store cannot be used at present; nil if it can, as far as that is known
 	// without using it.
 	Fault() error
@@ -40,16 +36,12 @@ type Store interface {
 	CheckDisk() error
 	// Recover reopens a store whose file was deleted or replaced and describes what was found and done; "" if there
 	// was nothing to do. The caller must then read the store again. If it fails, it may be called again. An exporter
-	// calls it every 5 seconds, which also tells others that it is alive, and takes over from another exporter that has
-	// ended. An error that wraps ErrTaken means that another exporter has taken over from this one, for as long as
-	// this Store is open.
+	// calls it every 5 seconds.
 	Recover(ctx context.Context) (string, error)
-	// Close waits for reads and writes in progress, and closes the store, which must not be used afterwards.
+	// Close hands the slots of this process back, waits for reads and writes in progress, and closes the store, which must
+	// not be used afterwards.
 	Close() error
 }
-
-// ErrTaken means that another exporter has taken over the store: nothing is written any more.
-var ErrTaken = errors.New("another exporter has taken over the store")
 
 // Records are the responses of Weixin, by account, API and day.
 type Records interface {

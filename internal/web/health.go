@@ -27,6 +27,7 @@ type healthView struct {
 	Quota     []quotaRow
 	MoreQuota string
 	Store     []fact
+	Exporters []exporterRow
 	Receivers []receiverRow
 	Config    []fact
 	Fault     string
@@ -40,6 +41,11 @@ type callsRow struct {
 }
 
 type quotaRow struct{ Name, URL, API, Said, Until string }
+
+type exporterRow struct {
+	Name, Slots, Note string
+	Bad               bool
+}
 
 type receiverRow struct {
 	Label, State, Pending, Success string
@@ -157,11 +163,9 @@ func (v *healthView) quota(s *snapshot.Snapshot) {
 func (v *healthView) store() {
 	s := v.Status.Store
 	v.Store = []fact{{Name: v.T("health.store.engine"), Value: cmp.Or(s.Engine, dash)}}
-	if s.Standby {
-		v.Store = append(v.Store, fact{Name: v.T("health.store.role"), Value: v.T("health.store.standby")})
-	}
 	if s.OnServer {
 		v.Store = append(v.Store, fact{Name: v.T("health.store.file"), Value: s.Path})
+		v.sharing()
 		return
 	}
 	if s.Path == "" {
@@ -172,6 +176,31 @@ func (v *healthView) store() {
 	v.Store = append(v.Store, v.since("health.store.written", s.LastWrite.IsZero(), func() fact {
 		return fact{Value: v.T("fact.fresh.ago", v.Now.Sub(s.LastWrite)), Time: stamp(s.LastWrite)}
 	}))
+}
+
+// sharing shows which exporters are alive and how they divide the accounts.
+func (v *healthView) sharing() {
+	s := v.Status.Store.Sharing
+	if s == nil {
+		return
+	}
+	v.Store = append(v.Store, fact{Name: v.T("health.slots"), Value: v.T("health.slots.owned", s.Owned, s.Wanted)})
+	if s.Unowned > 0 {
+		v.Store = append(v.Store, fact{Name: v.T("health.slots.unowned"), Value: v.Number(int64(s.Unowned))})
+	}
+	v.Store = append(v.Store, v.since("health.slots.renewed", s.Renewed.IsZero(), func() fact {
+		return fact{Value: v.T("fact.fresh.ago", v.Now.Sub(s.Renewed)), Time: stamp(s.Renewed)}
+	}))
+	for _, e := range s.Exporters[:min(perPage, len(s.Exporters))] {
+		row := exporterRow{Name: e.Name, Slots: v.Number(int64(e.Slots))}
+		switch {
+		case e.Self:
+			row.Note = v.T("health.exporters.self")
+		case e.Differs:
+			row.Note, row.Bad = v.T("health.exporters.differs"), true
+		}
+		v.Exporters = append(v.Exporters, row)
+	}
 }
 
 // behindAfter is how long samples may be pending without any being accepted: more than a pause between attempts.

@@ -76,3 +76,30 @@ func TestHealthPageOfNothing(t *testing.T) {
 		t.Error("the list of calls without quota has no bound")
 	}
 }
+
+func TestHealthPageOfSeveralExporters(t *testing.T) {
+	s, _ := newPages(t)
+	s.options.Status = func() web.Status {
+		return web.Status{Store: web.StoreStatus{
+			Engine: "PostgreSQL", Path: "postgres://db/x", OnServer: true,
+			Sharing: &web.Sharing{
+				Wanted: 200, Owned: 67, Unowned: 3, Renewed: now().Add(-4 * time.Minute),
+				Exporters: []web.SharingExporter{{Name: "one, process 1", Slots: 66}, {Name: "<two>", Self: true, Slots: 67}, {Name: "three", Slots: 64, Differs: true}},
+			},
+		}}
+	}
+	for lang, wanted := range map[string][]string{
+		"en": {
+			"Engine PostgreSQL Where postgres://db/x Slots of this exporter 67 of 200 Slots of no exporter 3 Renewed 4 minutes ago", "Exporters with this store",
+			"one, process 1 66 –", "<two> 67 this one", "three 64 has other accounts in its configuration",
+		},
+		"zh": {"本机的槽位 67 / 200 无人负责的槽位 3 最近续期", "three 64 其配置中的账号与本机不同"},
+	} {
+		page := text(s.ask("GET", "/health?lang="+lang).Body.String())
+		for _, want := range wanted {
+			if !strings.Contains(page, want) {
+				t.Errorf("the page does not say %q:\n%s", want, page)
+			}
+		}
+	}
+}

@@ -51,11 +51,34 @@ type StoreStatus struct {
 	// Path is where the store is; "" for a store in memory.
 	Path string
 	// OnServer is true if the store is not a file, so that its size and last write are not known.
-	OnServer bool
-	// Standby is true while another exporter with the same store asks Weixin.
-	Standby   bool
+	OnServer  bool
 	Bytes     int64
 	LastWrite time.Time
+	// Sharing is how several exporters share the store; nil if only one can use it.
+	Sharing *Sharing
+}
+
+// Sharing is how the exporters that share a store divide the accounts, by slots.
+type Sharing struct {
+	// Wanted is the number of slots with accounts of this exporter's configuration. Of those, Owned are its own, and
+	// Unowned are those of no exporter.
+	Wanted, Owned, Unowned int
+	// Renewed is when this exporter last renewed its slots; zero if never.
+	Renewed time.Time
+	// Exporters are those that are alive, this one among them.
+	Exporters []SharingExporter
+}
+
+// SharingExporter is one of the exporters that share a store.
+type SharingExporter struct {
+	// Name says where it runs.
+	Name string
+	// Self is true for this exporter.
+	Self bool
+	// Slots is the number of its slots.
+	Slots int
+	// Differs is true if its configuration has other accounts than that of this one.
+	Differs bool
 }
 
 // Receiver is an endpoint of remote write.

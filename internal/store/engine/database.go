@@ -14,7 +14,7 @@ import (
 type inDatabase struct{ url secret.URL }
 
 func (d inDatabase) serve(ctx context.Context, now func() time.Time) (store.Store, error) {
-	return postgres.Serve(ctx, d.url, postgres.ServeOptions{Now: now})
+	return postgres.Open(ctx, d.url, postgres.Options{Duty: store.Refreshing, Now: now})
 }
 
 func (d inDatabase) open(ctx context.Context, o Options) (store.Store, error) {

@@ -52,8 +52,8 @@ func of(c config.Store) engine {
 	return inFile(c.Path)
 }
 
-// Serve opens the store for an exporter, and creates it or migrates its schema if necessary. It fails if another
-// exporter uses it.
+// Serve opens the store for an exporter, and creates it or migrates its schema if necessary. Exporters that can use the
+// same store share the work by the methods of store.Sharing; otherwise it fails if another exporter uses it.
 func Serve(ctx context.Context, c config.Store, now func() time.Time) (store.Store, error) {
 	return of(c).serve(ctx, now)
 }

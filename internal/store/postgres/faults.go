@@ -65,8 +65,6 @@ func kindOf(err error) store.Kind {
 		return store.Locked
 	}
 	switch {
-	case errors.Is(err, store.ErrTaken):
-		return store.Locked
 	case code == "":
 		if isUnreachable(err) {
 			return store.Unreachable

@@ -122,6 +122,12 @@ func (m *member) Sharing() store.SharingStatus {
 	defer m.mu.Unlock()
 	status := m.status
 	status.Peers = slices.Clone(status.Peers)
+	for _, pool := range []*pgxpool.Pool{m.store.pool, m.pool} {
+		now := pool.Stat()
+		status.Connections.Used += int(now.AcquiredConns() + now.ConstructingConns())
+		status.Connections.Idle += int(now.IdleConns())
+		status.Connections.Max += int(now.MaxConns())
+	}
 	return status
 }
 

@@ -69,8 +69,6 @@ type Store struct {
 	busy time.Duration
 	// member is shared if the process has a duty; otherwise it is nil.
 	member *member
-	// lease is that of the exporter; nil for a command.
-	lease *lease
 	// own is the number of marks that this Store has made.
 	own atomic.Int64
 	// fault is the failure of the latest access if the database could not be reached, or nil.
@@ -188,9 +186,6 @@ func name(c *pgx.ConnConfig) string {
 // Close implements store.Store.
 func (s *Store) Close() error {
 	var err error
-	if s.lease != nil {
-		err = s.giveBack()
-	}
 	if s.member != nil {
 		err = s.member.close()
 	}
@@ -210,22 +205,14 @@ func (s *Store) Fault() error {
 func (*Store) CheckDisk() error { return nil }
 
 // Recover implements store.Store. Connections are made again as they are needed, so it only checks whether that
-// succeeds, and renews or takes the lease of an exporter.
+// succeeds.
 func (s *Store) Recover(ctx context.Context) (string, error) {
-	done := ""
 	err := s.boundedBy(ctx, renewalTime, func(ctx context.Context) error {
-		if s.lease != nil {
-			taken, err := s.keepLease(ctx)
-			if taken {
-				done = "the lease of the other exporter has ended; this one has taken over"
-			}
-			return err
-		}
 		_, err := s.pool.Exec(ctx, `SELECT 1`)
 		return err
 	})
 	if err != nil {
 		return "", s.failed(ctx, "use", err)
 	}
-	return done, nil
+	return "", nil
 }

@@ -22,7 +22,7 @@ func (s *Store) reading(ctx context.Context, limit time.Duration, work func(cont
 // ends. work is called with the mark of the transaction, and must be safe to repeat.
 func (s *Store) writing(ctx context.Context, limit time.Duration, work func(context.Context, pgx.Tx, int64) error) error {
 	err := s.inTx(ctx, s.pool, limit, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
-		mark, err := s.excludeHeld(ctx, tx, newMark)
+		mark, err := s.exclude(ctx, tx, newMark)
 		if err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func (s *Store) writing(ctx context.Context, limit time.Duration, work func(cont
 // updating is writing for what the feed of changes does not contain: it makes no mark.
 func (s *Store) updating(ctx context.Context, limit time.Duration, work func(context.Context, pgx.Tx) error) error {
 	return s.inTx(ctx, s.pool, limit, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := s.excludeHeld(ctx, tx, lockMark); err != nil {
+		if _, err := s.exclude(ctx, tx, lockMark); err != nil {
 			return err
 		}
 		return work(ctx, tx)
@@ -59,20 +59,6 @@ func (s *Store) exclude(ctx context.Context, tx pgx.Tx, query string) (int64, er
 		millis(s.busy), millis(stalledTimeout))
 	batch.Queue(query).QueryRow(func(row pgx.Row) error { return row.Scan(&mark) })
 	return mark, tx.SendBatch(ctx, &batch).Close()
-}
-
-// excludeHeld is exclude for an exporter that must hold its lease, and for commands.
-func (s *Store) excludeHeld(ctx context.Context, tx pgx.Tx, query string) (int64, error) {
-	mark, err := s.exclude(ctx, tx, query)
-	if err != nil || s.lease == nil {
-		return mark, err
-	}
-	// A statement of its own sees what was committed while the one before waited.
-	var epoch int64
-	if err := tx.QueryRow(ctx, `SELECT epoch FROM weixin_exporter.lease`).Scan(&epoch); err != nil {
-		return 0, err
-	}
-	return mark, s.checkLease(epoch)
 }
 
 // millis returns a duration as a setting.

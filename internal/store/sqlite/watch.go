@@ -19,9 +19,6 @@ func (s *Store) checkFiles() error {
 	return s.files.check()
 }
 
-// Held implements store.Store: the lock keeps other exporters out.
-func (*Store) Held() bool { return true }
-
 // Fault implements store.Store.
 func (s *Store) Fault() error {
 	err := s.using(func(*handle) error { return nil })

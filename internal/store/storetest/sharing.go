@@ -161,6 +161,9 @@ func testFairShares(t *testing.T, e Engine) {
 	if !s.Shared || !s.Renewed.Equal(second.clock.Now()) || s.Owned != s.Peers[1].Slots || s.Owned+s.Others != store.Slots || s.Unowned != 0 || s.Unused != 0 {
 		t.Errorf("the second one says %+v", s)
 	}
+	if c := s.Connections; c.Used != 0 || c.Idle < 1 || c.Max < 2 {
+		t.Errorf("its connections are %+v", c)
+	}
 	for i, want := range []string{"first", "second", "third"} {
 		if got := s.Peers[i]; got.Name != want || got.Self != (i == 1) || got.Slots < 85 || got.Accounts != 1 {
 			t.Errorf("peer %d of the second one: %+v", i, got)

@@ -1,4 +1,6 @@
 -- +goose Up
+DROP TABLE weixin_exporter.lease;
+
 -- The living processes that share the work of a duty. wanted has a bit for each slot in which one has work, from
 -- the lowest bit of the first byte on; accounts identifies the set of its accounts. Times are by the clock of the server.
 CREATE TABLE weixin_exporter.member (
