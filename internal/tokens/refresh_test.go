@@ -124,7 +124,7 @@ func TestSuccessorIsStoredWithoutTheLock(t *testing.T) {
 	}
 	err := save(used, "sim-token-other")
 	if faultOf(err) != weixin.RefreshTokenReplaced || w.stored(t, one) != "sim-token-next" {
-		t.Errorf("a newer one was replaced: %v", err)
+		t.Fatalf("a newer one was replaced: %v", err)
 	}
 	w.mustBeClean(t, err.Error())
 	w.run(t, `DELETE FROM weixin_exporter.token`)
