@@ -329,7 +329,7 @@ type hold struct {
 
 // ends returns when the call may be made; a time not after now if it may be made now.
 func (h hold) ends(now time.Time) time.Time {
-	if now.Before(h.since) {
+	if isAhead(h.since, now) {
 		return time.Time{} // the clock was set back, so the end is meaningless
 	}
 	return h.until

@@ -164,7 +164,7 @@ func (r *Refresher) restore(holds []store.Hold, added map[string]bool) {
 		state := &a.calls[h.API]
 		state.date, state.attempts = h.Date, h.Attempts
 		var detail holdDetail
-		if json.Unmarshal([]byte(h.Detail), &detail) != nil || !now.Before(h.Until) || now.Before(h.Since) || detail.Cause.Reason >= snapshot.Reasons {
+		if json.Unmarshal([]byte(h.Detail), &detail) != nil || !now.Before(h.Until) || isAhead(h.Since, now) || detail.Cause.Reason >= snapshot.Reasons {
 			continue
 		}
 		f := failure{err: errors.New(detail.Text), reason: detail.Cause.Reason, cause: detail.Cause, policy: policies[detail.Cause.Reason], advice: detail.Advice}

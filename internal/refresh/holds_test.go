@@ -78,6 +78,44 @@ func TestHoldsSurviveARestart(t *testing.T) {
 	}
 }
 
+// TestHoldsOfAProcessWithAnotherClock: a hold counts although it began a little later by the clock of the process that has
+// set it, but not if that clock was wrong.
+func TestHoldsOfAProcessWithAnotherClock(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		behind time.Duration
+		again  bool
+	}{
+		"a little behind": {4 * time.Minute, false},
+		"far behind":      {4 * time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newHarness(t, "2026-03-10 16:00", nil, account(1))
+				w.config.HistoryDays = 1
+				w.sim.Inject(weixintest.Fault{API: "daily", Errcode: 48001})
+				w.crashLoop(1, time.Minute)
+				daily := func() int {
+					n := 0
+					for _, call := range w.sim.Calls() {
+						if call.API == "daily" {
+							n++
+						}
+					}
+					return n
+				}
+				before := daily()
+				w.ahead.Store(int64(-c.behind))
+				w.crashLoop(1, 50*time.Minute)
+				if again := daily() > before; before != 1 || again != c.again {
+					t.Errorf("%d calls before, made again: %v, want %v", before, again, c.again)
+				}
+			})
+		})
+	}
+}
+
 // TestChangedSecretIsTriedAtOnce, after a restart and after a reload.
 func TestChangedSecretIsTriedAtOnce(t *testing.T) {
 	t.Parallel()

@@ -88,7 +88,7 @@ func newVerifier(api datacube.API, l Ledgers, oldest datacube.Date) verifier {
 // due reports whether a day must be verified now.
 func (d verifier) due(now time.Time, s Settings, date datacube.Date) bool {
 	own, other := d.own.At(date), d.other.At(date)
-	if own.AskedAt.After(now) {
+	if isAhead(own.AskedAt, now) {
 		own.AskedAt = time.Time{} // as in dueDay
 	}
 	if inconsistent(now, date, own, other) {

@@ -139,7 +139,7 @@ func dueDay(now time.Time, s Settings, l Ledger, date datacube.Date) (Purpose, b
 	today := datacube.DateOf(now)
 	ready := s.ready(now)
 	state := l.At(date)
-	if state.AskedAt.After(now) {
+	if isAhead(state.AskedAt, now) {
 		// The clock was wrong then or is wrong now; either way the time is meaningless.
 		state.AskedAt = time.Time{}
 	}
@@ -167,6 +167,12 @@ func dueDay(now time.Time, s Settings, l Ledger, date datacube.Date) (Purpose, b
 		ready && datacube.DateOf(state.AskedAt) < today && state.Rechecks == 0
 	return History, due, time.Time{}
 }
+
+// clocksApart is how much the clocks of processes that share a store may differ.
+const clocksApart = 10 * time.Minute
+
+// isAhead reports whether the time of something past is so far ahead that a clock was wrong then or is wrong now.
+func isAhead(at, now time.Time) bool { return at.After(now.Add(clocksApart)) }
 
 // purposeOf returns why a day that has been requested before is requested again.
 func purposeOf(state store.State, date, today datacube.Date) Purpose {

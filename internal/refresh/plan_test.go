@@ -110,6 +110,10 @@ func TestDueCalls(t *testing.T) {
 			now: "2026-03-10 09:00", settings: settings(1), ledger: states{day("03-09"): notThere("2027-01-01 00:00", 3)},
 			want: []refresh.Call{daily(refresh.Yesterday, "03-09", "03-09")},
 		},
+		"an asking a little ahead was by a process with another clock": {
+			now: "2026-03-10 09:00", settings: settings(1), ledger: states{day("03-09"): notThere("2026-03-10 09:04", 1)},
+			again: "2026-03-10 09:19",
+		},
 		"the daily call takes 30 days at a time, behind yesterday's": {
 			now: "2026-03-10 08:00", settings: settings(40), want: []refresh.Call{
 				daily(refresh.Yesterday, "03-09", "03-09"),
