@@ -194,22 +194,44 @@ func TestWhatIsPrunedIsShownAtOnce(t *testing.T) {
 	})
 }
 
-// TestStopWhileCallsAreRunning: Run returns at once and stores nothing partially.
+// TestStopWhileCallsAreRunning: calls that end soon are waited for, and what they return is stored. Others are given up.
 func TestStopWhileCallsAreRunning(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newHarness(t, "2026-03-10 08:00", nil, account(1), account(2), account(3))
-		w.sim.Inject(weixintest.Fault{Delay: 8 * time.Second})
-		w.start()
-		before := time.Now()
-		w.stop()
-		if waited := time.Since(before); waited > 0 {
-			t.Errorf("stopping took %v", waited)
-		}
-		if lines := w.log.Lines("refresh failed"); len(lines) != 0 {
-			t.Errorf("stopping is logged as a failure: %q", lines)
-		}
-	})
+	const enough = 2 * time.Second
+	for name, c := range map[string]struct {
+		takes, last time.Duration // a call, and the one of the last account
+		days        int64         // that are known afterwards
+	}{
+		"soon":       {time.Second, time.Second, 1},
+		"not all":    {time.Second, 8 * time.Second, 1},
+		"not at all": {8 * time.Second, 8 * time.Second, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newHarness(t, "2026-03-10 08:00", nil, account(1), account(2), account(3))
+				w.config.HistoryDays = 1
+				w.sim.Inject(weixintest.Fault{API: "daily", AppID: account(3).AppID, Delay: c.last})
+				w.sim.Inject(weixintest.Fault{API: "daily", Delay: c.takes})
+				w.start()
+				before := time.Now()
+				w.stop()
+				if waited := time.Since(before); waited != min(c.last, enough) {
+					t.Errorf("stopping took %v", waited)
+				}
+				if lines := w.log.Lines("refresh failed"); len(lines) != 0 {
+					t.Errorf("stopping is logged as a failure: %q", lines)
+				}
+				calls := len(w.sim.Calls())
+				if calls != 3*2 {
+					t.Errorf("%d calls, want one for the token and one for the figures of each account", calls)
+				}
+				if known, err := reopened(t, w, datacube.FirstDate); err != nil || c.days > 0 && (known == nil || known.Days[datacube.Daily] != c.days) || c.days == 0 && known != nil {
+					t.Errorf("the store knows %+v, want %d days: %v", known, c.days, err)
+				}
+			})
+		})
+	}
 }
 
 // TestSlowAccountsDelayNoOthers: accounts that keep timing out never occupy all workers, and a healthy one comes before

@@ -187,8 +187,9 @@ func (r *Refresher) ApplyConfig(ctx context.Context, c Config) error {
 // are logged, shown and retried; Run returns an error only if the store cannot be read at the start. When it returns, no
 // call is running.
 func (r *Refresher) Run(ctx context.Context, c Config) error {
-	life, end := context.WithCancel(ctx)
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopTime, end) })()
 	r.runCtx = life
 	r.slots.ready = r.slots.current() // before their accounts are read
 	if err := r.changes.begin(life, r.now()); err != nil && ctx.Err() == nil {
@@ -221,10 +222,8 @@ func (r *Refresher) Run(ctx context.Context, c Config) error {
 			change.done <- r.apply(change.config)
 		}
 	}
+	r.finish()
 	end()
-	for _, res := range r.arrived {
-		res.release()
-	}
 	for range r.workers.calls.Len() {
 		res := <-r.results
 		res.release()

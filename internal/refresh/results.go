@@ -11,6 +11,10 @@ import (
 // gatherFor is how long an answer waits for others, to be stored in the same transaction, while all workers are busy.
 const gatherFor = 10 * time.Millisecond
 
+// stopTime is how long calls that are under way when Run is to end may still take. What they return is stored, so that
+// no one makes them again.
+const stopTime = 2 * time.Second
+
 // collect marks a call and all others that have ended as ended. Their accounts make no further call before the answers are
 // absorbed.
 func (r *Refresher) collect(first result[*account]) {
@@ -36,12 +40,35 @@ func (r *Refresher) absorbArrived() bool {
 	if len(r.arrived) == 0 || !idle && !enough && !reached(r.absorbAt, r.now(), gatherFor) {
 		return false
 	}
+	r.absorbAll()
+	return true
+}
+
+// absorbAll absorbs the calls that have ended.
+func (r *Refresher) absorbAll() {
 	r.absorb(r.arrived)
 	clear(r.arrived)
 	r.arrived = r.arrived[:0]
 	r.unstored = 0
 	r.unpublished = true
-	return true
+}
+
+// finish stores what has arrived, and what calls return that are under way when Run is to end, as long as runCtx lasts.
+func (r *Refresher) finish() {
+	for {
+		if len(r.arrived) > 0 {
+			r.absorbAll()
+		}
+		if r.workers.calls.Len() == 0 {
+			return
+		}
+		select {
+		case res := <-r.results:
+			r.collect(res)
+		case <-r.runCtx.Done():
+			return
+		}
+	}
 }
 
 // reached reports whether now is at or after a time that was set at most wait ahead. If it is farther ahead, the clock was
