@@ -26,14 +26,14 @@ type storedDay struct {
 	date  datacube.Date
 }
 
-// openCopy opens a copy of the store as it was left behind, so that the next exporter finds it unchanged.
-func (w *torture) openCopy(t *testing.T) *sqlite.Store {
+// openCopy opens a copy of the store as it was left behind, so that the next exporter finds it unchanged. The returned
+// function closes and removes it.
+func (w *torture) openCopy(t *testing.T) (*sqlite.Store, func()) {
 	t.Helper()
-	folder, err := os.MkdirTemp(w.folder, "copy-")
-	if err != nil {
+	folder := w.path("copy")
+	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	for _, name := range []string{"store.db", "store.db-wal"} {
 		if err := copyFile(w.path(name), filepath.Join(folder, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
@@ -43,7 +43,11 @@ func (w *torture) openCopy(t *testing.T) *sqlite.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return s, func() {
+		if err := errors.Join(s.Close(), os.RemoveAll(folder)); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func copyFile(from, to string) error {
@@ -64,8 +68,8 @@ func copyFile(from, to string) error {
 // latest answers are lost. beside says that two processes called Weixin: both may have requested a day.
 func (w *torture) check(t *testing.T, killed time.Time, since datacube.Date, beside bool) {
 	t.Helper()
-	s := w.openCopy(t)
-	defer s.Close()
+	s, remove := w.openCopy(t)
+	defer remove()
 	accounts, err := s.Load(t.Context(), since)
 	if err != nil {
 		t.Fatal(err)
@@ -148,8 +152,8 @@ func (w *torture) checkFiguresIn(t *testing.T, s *sqlite.Store, from, to datacub
 // checkDays checks that the store has each day of all accounts, with the figures of Weixin.
 func (w *torture) checkDays(t *testing.T, first, last datacube.Date) {
 	t.Helper()
-	s := w.openCopy(t)
-	defer s.Close()
+	s, remove := w.openCopy(t)
+	defer remove()
 	want := len(w.accounts) * int(datacube.APIs) * int(last-first+1)
 	if got := w.checkFiguresIn(t, s, first, last); got != want {
 		t.Errorf("the store has %d days, want %d", got, want)

@@ -3,6 +3,7 @@
 package powerloss_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,14 +61,14 @@ func install() (*recorder, error) {
 	tls := libc.NewTLS()
 	found := sqlite3.Xsqlite3_vfs_find(tls, 0)
 	if found == 0 {
-		return nil, fmt.Errorf("SQLite has no VFS")
+		return nil, errors.New("SQLite has no VFS")
 	}
 	r := &recorder{files: map[uintptr]string{}, methods: map[uintptr]uintptr{}, unix: map[uintptr]*sqlite3.Tsqlite3_io_methods{}}
 	r.original = *(*sqlite3.Tsqlite3_vfs)(memory(found))
 	own := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(r.original)))
 	name, err := libc.CString("recorder")
 	if err != nil || own == 0 {
-		return nil, fmt.Errorf("no memory: %w", err)
+		return nil, errors.Join(errors.New("no memory"), err)
 	}
 	r.vfs = (*sqlite3.Tsqlite3_vfs)(memory(own))
 	*r.vfs = r.original
