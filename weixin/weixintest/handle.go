@@ -105,7 +105,8 @@ func (r *request) date(name string) (datacube.Date, bool) {
 
 // handle responds to a request and records it.
 func (s *Server) handle(ctx context.Context, r request) answer {
-	fault := s.arrive(&r)
+	call, fault := s.arrive(&r)
+	s.arrived(call, r.address)
 	a := s.answer(ctx, r, fault)
 	s.mu.Lock()
 	s.calls[r.number].Errcode = a.errcode // before the client can see the response
@@ -114,9 +115,9 @@ func (s *Server) handle(ctx context.Context, r request) answer {
 	return a
 }
 
-// arrive records the request, numbers it and returns the fault that applies to it, or the zero Fault, which
-// changes nothing.
-func (s *Server) arrive(r *request) Fault {
+// arrive records the request, numbers it and returns it with the fault that applies to it, or the zero Fault,
+// which changes nothing.
+func (s *Server) arrive(r *request) (Call, Fault) {
 	now := s.now()
 	c := Call{At: now, API: r.api, Errcode: NoAnswer}
 	switch r.api {
@@ -144,9 +145,9 @@ func (s *Server) arrive(r *request) Fault {
 	r.number = len(s.calls)
 	s.calls = append(s.calls, c)
 	if !r.known {
-		return Fault{}
+		return c, Fault{}
 	}
-	return s.takeFault(r, owner, c.AppID != "")
+	return c, s.takeFault(r, owner, c.AppID != "")
 }
 
 func (s *Server) answer(ctx context.Context, r request, fault Fault) answer {

@@ -289,3 +289,28 @@ func TestManyCallersAtOnce(t *testing.T) {
 		t.Errorf("%d calls recorded, want 111", n)
 	}
 }
+
+// TestArrived: the function hears of each request before it is answered, and where it comes from.
+func TestArrived(t *testing.T) {
+	t.Parallel()
+	type arrival struct {
+		call weixintest.Call
+		from string
+	}
+	var arrived []arrival // from this goroutine, as the transport has none
+	w := newWorld(t, weixintest.Options{Arrived: func(c weixintest.Call, from string) { arrived = append(arrived, arrival{c, from}) }})
+	w.client = &http.Client{Transport: w.TransportFrom("192.0.2.7")}
+	token := w.token(shop)
+	w.daily(token, yesterday, yesterday)
+	calls := w.Calls()
+	if len(arrived) != len(calls) || len(calls) != 2 {
+		t.Fatalf("heard of %d requests of %d", len(arrived), len(calls))
+	}
+	for i, a := range arrived {
+		want := calls[i]
+		want.Errcode = weixintest.NoAnswer
+		if a.call != want || a.from != "192.0.2.7" {
+			t.Errorf("heard of %+v from %s, want %+v", a.call, a.from, want)
+		}
+	}
+}

@@ -48,6 +48,9 @@ type Options struct {
 	// Ready returns when the figures of a day become available; nil means 08:00 China time on the
 	// next day. It is called from any goroutine.
 	Ready func(appID string, date datacube.Date) time.Time
+	// Arrived is called with each request before it is answered, and with the address that it came from; nil means
+	// never. The Errcode of the call is NoAnswer. It is called from any goroutine.
+	Arrived func(call Call, from string)
 }
 
 // Account is an account that the simulated Weixin knows.
@@ -108,6 +111,7 @@ type Server struct {
 	seed      uint64
 	now       func() time.Time
 	ready     func(string, datacube.Date) time.Time
+	arrived   func(Call, string)
 	accounts  map[string]*account  // fixed by New; account says what mu guards
 	platforms map[string]*platform // fixed by New; platform says what mu guards
 
@@ -155,10 +159,14 @@ func New(o Options) *Server {
 	if o.Ready == nil {
 		o.Ready = func(_ string, date datacube.Date) time.Time { return date.End().Add(readyAfter) }
 	}
+	if o.Arrived == nil {
+		o.Arrived = func(Call, string) {}
+	}
 	s := &Server{
 		seed:      o.Seed,
 		now:       o.Now,
 		ready:     o.Ready,
+		arrived:   o.Arrived,
 		accounts:  make(map[string]*account, len(o.Accounts)),
 		platforms: make(map[string]*platform, len(o.Platforms)),
 		tokens:    make(map[string]*token),
