@@ -19,3 +19,4 @@ long e2e TestKilledAtAnyMoment TORTURE_KILLS=3000
 long internal/refresh TestYear TORTURE_YEARS=1000 TORTURE_ACCOUNTS=10
 long internal/refresh TestYearInPostgres TORTURE_YEARS=1000 TORTURE_ACCOUNTS=10
 long internal/store/sqlite/powerloss TestPowerLoss POWER_ROUNDS=500
+long e2e/ha TestRounds HA_ROUNDS=200

@@ -27,13 +27,16 @@ type Options struct {
 	// Elapsed is the time that the program has been running, by a clock that cannot be set; nil derives it
 	// from Now.
 	Elapsed func() time.Duration
+	// Lease is how long other exporters wait before they take over the accounts of one that shares a store with them and
+	// does not answer; 0 is the default.
+	Lease time.Duration
 	// Getenv returns the variables of the locale; nil means that there are none.
 	Getenv func(string) string
 }
 
 // Run runs the program with the arguments of its command line, without its name, and returns the exit code.
 func Run(ctx context.Context, args []string, o Options) int {
-	env := command.Env{Stdout: o.Stdout, Stderr: o.Stderr, Now: o.Now, Elapsed: o.Elapsed}
+	env := command.Env{Stdout: o.Stdout, Stderr: o.Stderr, Now: o.Now, Elapsed: o.Elapsed, Lease: o.Lease}
 	run, err := newCommandLine(exporter.Program, &env).parse(args)
 	switch {
 	case err != nil:

@@ -22,6 +22,8 @@ type Env struct {
 	// Elapsed is the time that the program has been running, by a clock that cannot be set; nil derives it
 	// from Now.
 	Elapsed func() time.Duration
+	// Lease is exporter.Options.Lease.
+	Lease time.Duration
 	// ConfigFile is the path of the configuration.
 	ConfigFile string
 	// Language is the code of the language of Texts; "" leaves it to the locale.

@@ -29,7 +29,7 @@ func Serve(ctx context.Context, env Env, web exporter.Web) error {
 	collectSooner()
 	logger, slogger := env.loggers()
 	return exporter.Run(ctx, cfg, exporter.Options{
-		Web: web, Logger: logger, Slog: slogger, Now: env.Now, Elapsed: env.Elapsed, Load: load, Hangups: hangups,
+		Web: web, Logger: logger, Slog: slogger, Now: env.Now, Elapsed: env.Elapsed, Lease: env.Lease, Load: load, Hangups: hangups,
 	})
 }
 

@@ -54,6 +54,9 @@ type Options struct {
 	// Elapsed is the time that the program has been running, by a clock that cannot be set; nil derives it
 	// from Now.
 	Elapsed func() time.Duration
+	// Lease is how long other exporters wait before they take over the accounts of this one if it does not answer; 0
+	// means 15 seconds. It must be the same for all that share a store.
+	Lease time.Duration
 	// Load reads the configuration for a reload.
 	Load func(context.Context) (*config.Config, error)
 	// Hangups requests a reload; may be nil.
@@ -120,7 +123,7 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	level.Info(x.Logger).Log("msg", "starting "+Program, "version", version.Info(), "build", version.BuildContext())
-	db, err := engine.Serve(ctx, cfg.Store, x.Now)
+	db, err := engine.Serve(ctx, cfg.Store, engine.ServeOptions{Now: x.Now, Lease: x.Lease})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // stopped before it began

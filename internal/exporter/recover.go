@@ -18,7 +18,7 @@ const (
 // keepStore renews the slots of this exporter, and reopens a store whose file was deleted or replaced, until the context
 // ends.
 func (x *exporter) keepStore(ctx context.Context, db store.Store) {
-	ticker := time.NewTicker(store.KeepSlotsEvery)
+	ticker := time.NewTicker(x.keepSlotsEvery())
 	defer ticker.Stop()
 	for {
 		select {
@@ -40,6 +40,15 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) {
 			level.Error(x.Logger).Log("msg", "the store was reopened but cannot be read; restart the exporter", "err", err)
 		}
 	}
+}
+
+// keepSlotsEvery returns how often the slots are renewed.
+func (x *exporter) keepSlotsEvery() time.Duration {
+	const attempts = 3 // before the lease ends
+	if x.Lease > 0 {
+		return min(x.Lease/attempts, store.KeepSlotsEvery)
+	}
+	return store.KeepSlotsEvery
 }
 
 // recoverStore reopens the store if its file was deleted or replaced, and reports whether it did, and whether the store

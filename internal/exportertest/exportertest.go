@@ -3,6 +3,7 @@
 package exportertest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -18,6 +19,9 @@ import (
 // clockVariable is the environment variable with the file of the clock in a process that is the program.
 const clockVariable = "WEIXIN_EXPORTER_TEST_CLOCK"
 
+// leaseVariable is the environment variable with cli.Options.Lease in a process that is the program.
+const leaseVariable = "WEIXIN_EXPORTER_TEST_LEASE"
+
 // Main must be called first by TestMain: in a process of Command it runs the program and does not return, and
 // otherwise it does nothing.
 func Main() {
@@ -30,11 +34,16 @@ func Main() {
 		fmt.Fprintln(os.Stderr, "the clock of the test:", err)
 		os.Exit(cli.Fault)
 	}
+	lease, err := time.ParseDuration(cmp.Or(os.Getenv(leaseVariable), "0s"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the lease of the test:", err)
+		os.Exit(cli.Fault)
+	}
 	go endWithParent()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(cli.Run(ctx, os.Args[1:], cli.Options{
-		Stdout: os.Stdout, Stderr: os.Stderr, Now: clock.Now, Elapsed: clock.elapsed(), Getenv: os.Getenv,
+		Stdout: os.Stdout, Stderr: os.Stderr, Now: clock.Now, Elapsed: clock.elapsed(), Lease: lease, Getenv: os.Getenv,
 	}))
 }
 
@@ -62,3 +71,7 @@ func Command(clock *Clock, args ...string) (*exec.Cmd, error) {
 	}
 	return cmd, nil
 }
+
+// Lease returns the element of the environment of a Command that makes other exporters wait for that long before they take
+// over its accounts, rather than for the 15 seconds of the program.
+func Lease(lease time.Duration) string { return leaseVariable + "=" + lease.String() }

@@ -13,8 +13,8 @@ import (
 // inDatabase is the engine of a store in a database.
 type inDatabase struct{ url secret.URL }
 
-func (d inDatabase) serve(ctx context.Context, now func() time.Time) (store.Store, error) {
-	return postgres.Open(ctx, d.url, postgres.Options{Duty: store.Refreshing, Now: now})
+func (d inDatabase) serve(ctx context.Context, o ServeOptions) (store.Store, error) {
+	return postgres.Open(ctx, d.url, postgres.Options{Duty: store.Refreshing, Now: o.Now, Lease: o.Lease})
 }
 
 func (d inDatabase) open(ctx context.Context, o Options) (store.Store, error) {

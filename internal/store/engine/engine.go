@@ -28,7 +28,7 @@ type Copier interface {
 // engine opens the stores of one engine.
 type engine interface {
 	// serve opens the store for an exporter, and creates it or migrates its schema if necessary.
-	serve(ctx context.Context, now func() time.Time) (store.Store, error)
+	serve(ctx context.Context, o ServeOptions) (store.Store, error)
 	// open opens the store for a command.
 	open(ctx context.Context, o Options) (store.Store, error)
 	read(ctx context.Context) (Reader, error)
@@ -52,10 +52,18 @@ func of(c config.Store) engine {
 	return inFile(c.Path)
 }
 
+// ServeOptions are how an exporter opens the store.
+type ServeOptions struct {
+	Now func() time.Time
+	// Lease is how long other exporters wait before they take over the accounts of one that does not answer, if they can
+	// share the store; 0 is the default of the engine.
+	Lease time.Duration
+}
+
 // Serve opens the store for an exporter, and creates it or migrates its schema if necessary. Exporters that can use the
 // same store share the work by the methods of store.Sharing; otherwise it fails if another exporter uses it.
-func Serve(ctx context.Context, c config.Store, now func() time.Time) (store.Store, error) {
-	return of(c).serve(ctx, now)
+func Serve(ctx context.Context, c config.Store, o ServeOptions) (store.Store, error) {
+	return of(c).serve(ctx, o)
 }
 
 // Options are how a command opens the store.
@@ -97,8 +105,8 @@ func Files(c config.Store) []string { return of(c).files() }
 // inFile is the engine of a store in a file, or in memory if the path is "".
 type inFile string
 
-func (f inFile) serve(ctx context.Context, now func() time.Time) (store.Store, error) {
-	return sqlite.Serve(ctx, string(f), now())
+func (f inFile) serve(ctx context.Context, o ServeOptions) (store.Store, error) {
+	return sqlite.Serve(ctx, string(f), o.Now())
 }
 
 func (f inFile) open(ctx context.Context, o Options) (store.Store, error) {
