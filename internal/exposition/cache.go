@@ -64,10 +64,13 @@ type slot struct {
 // errNotCached means that the bytes of a shard are not cached.
 var errNotCached = errors.New("shards of another count are cached")
 
+// packer renders and compresses the series of the accounts of a scrape's shard. It fails if it has to wait for too long.
+type packer func(context.Context, scrape) (*packed, error)
+
 // get returns the compressed series of accounts; the caller must release them. The first caller
 // renders them; meanwhile other callers get the previous bytes or, if there are none, wait until
 // their context ends. The error is errNotCached for a shard of a count that is not cached.
-func (c *renderCache) get(ctx context.Context, s scrape, b *buffers) (*packed, error) {
+func (c *renderCache) get(ctx context.Context, s scrape, render packer) (*packed, error) {
 	for {
 		c.mu.Lock()
 		s.latest = c.source.Load() // under the lock, so that the cache never goes back in time
@@ -86,13 +89,13 @@ func (c *renderCache) get(ctx context.Context, s scrape, b *buffers) (*packed, e
 		if rendering == nil {
 			at.rendering = make(chan struct{})
 			c.mu.Unlock()
-			return c.fill(at, s, b), nil
+			return c.fill(ctx, at, s, render)
 		}
 		c.mu.Unlock()
 		select {
 		case <-rendering:
 		case <-ctx.Done():
-			return nil, unavailableError{"The request ended before the metrics were rendered: " + context.Cause(ctx).Error()}
+			return nil, ended(ctx)
 		}
 	}
 }
@@ -131,21 +134,25 @@ func (c *renderCache) slot(key slotKey, now time.Time) *slot {
 }
 
 // fill renders the bytes for a slot.
-func (c *renderCache) fill(at *slot, s scrape, b *buffers) *packed {
+func (c *renderCache) fill(ctx context.Context, at *slot, s scrape, render packer) (*packed, error) {
 	var made *packed
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if made != nil { // nil after a panic; the next caller tries again
+		if made != nil { // nil after a failure or a panic; the next caller tries again
 			c.replace(at, made)
 		}
 		close(at.rendering)
 		at.rendering = nil
 	}()
 	began := c.now()
-	made = pack(s, c.shards.accounts(s.shard, s.latest), b)
-	made.at, made.readers = began, 1
-	return made
+	done, err := render(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	done.at, done.readers = began, 1
+	made = done
+	return made, nil
 }
 
 // replace puts new bytes into a slot. The previous ones stay in memory until their last reader is

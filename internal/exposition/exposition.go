@@ -4,7 +4,6 @@
 package exposition
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,14 +26,15 @@ import (
 type Options struct {
 	// Source provides the snapshots. A scrape reads everything about an account from one of them.
 	Source collector.Source
-	// Live holds all other metrics, which are gathered for each scrape.
+	// Live holds all other metrics. They are gathered after a scrape has arrived, and once for those that have to wait.
 	Live *prometheus.Registry
 	// ErrorLog receives errors that happen during a scrape.
 	ErrorLog Logger
 	Now      func() time.Time
-	// MaxRequests limits concurrent scrapes: one half for those served from the cache, the other
-	// for those rendered while they are sent. Sending cached bytes does not count, since it takes
-	// neither memory nor CPU. Further requests wait and get 503 after ten seconds. 0 means no limit.
+	// MaxRequests limits concurrent scrapes: one half for those that render bytes for the cache, the other
+	// for those rendered while they are sent. Cached bytes and the wait for those that another scrape
+	// renders do not count, since they take neither memory nor CPU. Further requests wait and get 503
+	// after ten seconds. 0 means no limit.
 	MaxRequests int
 }
 
@@ -55,9 +55,10 @@ type Handler struct {
 	forms   map[expfmt.FormatType]*form
 	formats []expfmt.Format
 	cache   renderCache
+	live    sharedLive
 	buffers sync.Pool // of *buffers
 
-	preparing, streaming *gate.Gate
+	rendering, streaming *gate.Gate
 }
 
 // New returns a Handler. It fails if a metric in Live has the name of one of the accounts.
@@ -70,8 +71,9 @@ func New(o Options) (*Handler, error) {
 		forms:   forms(),
 		formats: expfmt.DefaultOpenMetricsAcceptedFormats(),
 		cache:   renderCache{now: o.Now, source: o.Source, maxOutdated: maxOutdated},
+		live:    newSharedLive(),
 
-		preparing: gate.New((o.MaxRequests + 1) / 2),
+		rendering: gate.New((o.MaxRequests + 1) / 2),
 		streaming: gate.New((o.MaxRequests + 1) / 2),
 	}
 	h.buffers.New = func() any { return newBuffers() }
@@ -148,21 +150,34 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s scrape) {
 }
 
 // prepare returns the cached bytes and the rest of the response, or errNotCached.
-func (h *Handler) prepare(ctx context.Context, s scrape) (*packed, []byte, error) {
-	if !h.preparing.Enter(ctx) {
-		return nil, nil, h.busy()
+func (h *Handler) prepare(ctx context.Context, s scrape) (*packed, tail, error) {
+	gathered, err := h.live.get(ctx, s.liveKey(), func() (*live, error) {
+		b := h.buffers.Get().(*buffers)
+		defer h.buffers.Put(b)
+		if err := gatherLive(&b.live, h.options.Live, s.liveKey(), nil); err != nil {
+			return nil, err
+		}
+		return b.packLive(), nil
+	})
+	if err != nil {
+		return nil, tail{}, err
 	}
-	defer h.preparing.Leave()
+	p, err := h.cache.get(ctx, s, h.pack)
+	if err != nil {
+		return nil, tail{}, err
+	}
+	return p, p.finish(gathered), nil
+}
+
+// pack renders the bytes of a shard for the cache.
+func (h *Handler) pack(ctx context.Context, s scrape) (*packed, error) {
+	if !h.rendering.Enter(ctx) {
+		return nil, h.busy()
+	}
+	defer h.rendering.Leave()
 	b := h.buffers.Get().(*buffers)
 	defer h.buffers.Put(b)
-	if err := h.gather(&b.live, s); err != nil {
-		return nil, nil, err
-	}
-	p, err := h.cache.get(ctx, s, b)
-	if err != nil {
-		return nil, nil, err
-	}
-	return p, p.finish(b), nil
+	return pack(s, h.cache.shards.accounts(s.shard, s.latest), b), nil
 }
 
 // stream renders the response while it sends it, in constant memory.
@@ -174,7 +189,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, s scrape, compr
 	defer h.streaming.Leave()
 	b := h.buffers.Get().(*buffers)
 	defer h.buffers.Put(b)
-	if err := h.gather(&b.live, s); err != nil {
+	if err := gatherLive(&b.live, h.options.Live, s.liveKey(), s.wanted); err != nil {
 		h.fail(w, err)
 		return
 	}
@@ -187,6 +202,8 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, s scrape, compr
 		h.sent(s.render(w, b))
 	}
 }
+
+func (s scrape) liveKey() liveKey { return liveKey{s.format, s.shard.first()} }
 
 func (s scrape) writeHead(header http.Header, compressed bool) {
 	header.Add("Vary", "Accept")
@@ -201,6 +218,11 @@ func (s scrape) writeHead(header http.Header, compressed bool) {
 type unavailableError struct{ text string }
 
 func (e unavailableError) Error() string { return e.text }
+
+// ended is the error of a scrape whose context ended while it waited.
+func ended(ctx context.Context) error {
+	return unavailableError{"The request ended before the metrics were ready: " + context.Cause(ctx).Error()}
+}
 
 func (h *Handler) busy() error {
 	return unavailableError{fmt.Sprintf("The limit of concurrent scrapes is reached (--web.max-requests=%d). Try again later.", h.options.MaxRequests)}
@@ -221,30 +243,6 @@ func (h *Handler) sent(err error) {
 	if err != nil {
 		h.options.ErrorLog.Println("error sending metrics:", err)
 	}
-}
-
-// gather writes the live part and the end of the response.
-func (h *Handler) gather(live *bytes.Buffer, s scrape) error {
-	live.Reset()
-	encoder := expfmt.NewEncoder(live, s.format)
-	if s.shard.first() {
-		found, err := h.options.Live.Gather()
-		if err != nil {
-			return err
-		}
-		for _, f := range found {
-			if s.wanted != nil && !s.wanted[f.GetName()] {
-				continue
-			}
-			if err := encoder.Encode(f); err != nil {
-				return err
-			}
-		}
-	}
-	if closer, ok := encoder.(expfmt.Closer); ok {
-		return closer.Close() // the line "# EOF" of OpenMetrics
-	}
-	return nil
 }
 
 // render writes the whole response, in constant memory.

@@ -75,24 +75,33 @@ func pack(s scrape, accounts []*snapshot.Account, b *buffers) *packed {
 	return p
 }
 
-// finish returns the end of the member: the live part, compressed, and the trailer.
-func (p *packed) finish(b *buffers) []byte {
-	live, sums := b.live.Bytes(), p.sums
-	sums.add(live)
-	var tail bytes.Buffer
-	b.deflate.Reset(&tail)
-	_, _ = b.deflate.Write(live)
+// packLive compresses the live part that was gathered into the buffers.
+func (b *buffers) packLive() *live {
+	var deflated bytes.Buffer
+	b.deflate.Reset(&deflated)
+	_, _ = b.deflate.Write(b.live.Bytes()) // writing to memory cannot fail
 	_ = b.deflate.Close()
-	tail.Write(sums.trailer())
-	return tail.Bytes()
+	return &live{plain: bytes.Clone(b.live.Bytes()), deflate: deflated.Bytes()}
+}
+
+// tail is the end of a member: the live part, which responses share, and the trailer.
+type tail struct{ live, trailer []byte }
+
+func (t tail) size() int { return len(t.live) + len(t.trailer) }
+
+// finish returns the end of the member with a live part.
+func (p *packed) finish(with *live) tail {
+	sums := p.sums
+	sums.add(with.plain)
+	return tail{with.deflate, sums.trailer()}
 }
 
 // errAborted is the error of a response that was aborted.
 var errAborted = errors.New("the client reads too slowly: its response is outdated and the memory for outdated responses is used up")
 
 // send writes the member and its end.
-func (p *packed) send(w http.ResponseWriter, tail []byte) error {
-	w.Header().Set("Content-Length", strconv.Itoa(p.chunks.size+len(tail)))
+func (p *packed) send(w http.ResponseWriter, end tail) error {
+	w.Header().Set("Content-Length", strconv.Itoa(p.chunks.size+end.size()))
 	for _, chunk := range p.chunks.list {
 		if p.aborted.Load() {
 			return errAborted
@@ -101,7 +110,10 @@ func (p *packed) send(w http.ResponseWriter, tail []byte) error {
 			return err
 		}
 	}
-	_, err := w.Write(tail)
+	if _, err := w.Write(end.live); err != nil {
+		return err
+	}
+	_, err := w.Write(end.trailer)
 	return err
 }
 
