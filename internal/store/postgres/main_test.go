@@ -126,6 +126,7 @@ func placeAt(database string, url secret.URL) storetest.Place {
 			run(tb, database, `INSERT INTO weixin_exporter.goose_db_version (version_id, is_applied) VALUES (999, true)`)
 		},
 		RemoveTable: func(tb testing.TB) { tb.Helper(); run(tb, database, `DROP TABLE weixin_exporter.hourly CASCADE`) },
+		Processor:   serverTime,
 	}
 }
 
@@ -176,3 +177,12 @@ func inFile() storetest.Engine {
 }
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, engine()) }
+
+// serverTime returns the processor time that all processes of the server have taken.
+func serverTime() time.Duration {
+	var sum time.Duration
+	for _, pid := range server.Processes() {
+		sum += storetest.ProcessorTime(pid)
+	}
+	return sum
+}

@@ -78,6 +78,14 @@ type savedDay struct {
 	state   *store.State
 }
 
+// replaceBy sets the figures. Those that are the same are not written: an update leaves a dead row behind, and
+// most days are asked for once more and come back as they were.
+func (d *savedDay) replaceBy(hours *datacube.Hours) {
+	if d.hours != *hours {
+		d.hours, d.replace = *hours, true
+	}
+}
+
 func newWriter(ctx context.Context, tx pgx.Tx, mark int64, records []store.Record) *writer {
 	appIDs := make([]string, len(records))
 	for i := range records {
@@ -175,9 +183,9 @@ func (w *writer) apply(r *store.Record) {
 	}
 	switch {
 	case r.Daily != nil:
-		day.hours, day.replace = datacube.Hours{*r.Daily}, true
+		day.replaceBy(&datacube.Hours{*r.Daily})
 	case r.Hourly != nil:
-		day.hours, day.replace = *r.Hourly, true
+		day.replaceBy(r.Hourly)
 	}
 	day.state, day.status = &r.State, r.State.Status
 	if day.status == store.Known && (before != store.Known || revised) {

@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"fmt"
+	"os"
 	"testing"
+	"time"
 
 	"weixin_exporter/internal/store"
 	"weixin_exporter/weixin/datacube"
@@ -48,31 +50,40 @@ func benchmarkSave(b *testing.B, e Engine) {
 	b.Run("day", func(b *testing.B) {
 		sizes(b, func(b *testing.B, accounts int) {
 			b.Helper()
-			s := e.New(b).Open(b)
+			place := e.New(b)
+			s := place.Open(b)
 			date := FirstDay
+			report := processors(b, place)
 			for b.Loop() {
 				Save(b, s, Round(accounts, date)...)
 				date++
 			}
+			report()
 		})
 	})
 	b.Run("again", func(b *testing.B) {
-		s := e.New(b).Open(b)
+		place := e.New(b)
+		s := place.Open(b)
 		records := Round(1000, FirstDay)
 		Save(b, s, records...)
+		report := processors(b, place)
 		for b.Loop() {
 			Save(b, s, records...)
 		}
+		report()
 	})
 	b.Run("one_by_one", func(b *testing.B) {
-		s := e.New(b).Open(b)
+		place := e.New(b)
+		s := place.Open(b)
 		date := FirstDay
+		report := processors(b, place)
 		for b.Loop() {
 			for _, record := range Round(1000, date) {
 				Save(b, s, record)
 			}
 			date++
 		}
+		report()
 	})
 }
 
@@ -80,11 +91,14 @@ func benchmarkLoad(b *testing.B, e Engine, days int, load func(b *testing.B, s s
 	b.Helper()
 	sizes(b, func(b *testing.B, accounts int) {
 		b.Helper()
-		s := e.New(b).Open(b)
+		place := e.New(b)
+		s := place.Open(b)
 		Fill(b, s, accounts, days)
+		report := processors(b, place)
 		for b.Loop() {
 			load(b, s, accounts)
 		}
+		report()
 	})
 }
 
@@ -112,6 +126,7 @@ func benchmarkFollow(b *testing.B, e Engine) {
 			b.Fatal(err)
 		}
 		date := FirstDay + days
+		report := processors(b, place) // what saves the days is in it, too
 		for b.Loop() {
 			b.StopTimer()
 			Save(b, there, Round(changed, date)...)
@@ -126,7 +141,43 @@ func benchmarkFollow(b *testing.B, e Engine) {
 			}
 			Load(b, here, FirstDay, appIDs...)
 		}
+		report()
 	})
+	b.Run("day", func(b *testing.B) { benchmarkFollowDay(b, place, here, there) })
+}
+
+// benchmarkFollowDay measures how an exporter finds out that another one has stored a day of all accounts, in
+// portions that arrive together.
+func benchmarkFollowDay(b *testing.B, place Place, here, there store.Store) {
+	b.Helper()
+	const accounts, portion = 10_000, 500
+	_, mark, err := here.Changed(b.Context(), 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	date := FirstDay + 1000
+	spent, own := time.Duration(0), time.Duration(0)
+	if place.Processor == nil {
+		place.Processor = func() time.Duration { return 0 }
+	}
+	for b.Loop() {
+		records := Round(accounts, date)
+		date++
+		for first := 0; first < accounts; first += portion {
+			b.StopTimer()
+			Save(b, there, records[first:first+portion]...)
+			before, ours := place.Processor(), ProcessorTime(os.Getpid())
+			b.StartTimer()
+			var appIDs []string
+			if appIDs, mark, err = here.Changed(b.Context(), mark); err != nil || len(appIDs) != portion {
+				b.Fatalf("changed: %d, %v", len(appIDs), err)
+			}
+			Load(b, here, date-2, appIDs...)
+			spent, own = spent+place.Processor()-before, own+ProcessorTime(os.Getpid())-ours
+		}
+	}
+	b.ReportMetric(float64(own.Milliseconds())/float64(b.N), "own-ms/op")
+	b.ReportMetric(float64(spent.Milliseconds())/float64(b.N), "server-ms/op")
 }
 
 // readRows measures a query with this number of rows.

@@ -44,6 +44,8 @@ type Place struct {
 	MakeNewer func(tb testing.TB)
 	// RemoveTable removes the table of the hours.
 	RemoveTable func(tb testing.TB)
+	// Processor returns the processor time that the server has taken so far; nil if there is no server.
+	Processor func() time.Duration
 }
 
 // Run tests an engine.

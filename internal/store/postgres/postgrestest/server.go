@@ -124,6 +124,20 @@ func address(folder, database string) string {
 // Folder returns the folder with the socket.
 func (s *Server) Folder() string { return s.folder }
 
+// Processes returns the process IDs of the server: the one that was started, and its present children. Only Linux
+// names the children.
+func (s *Server) Processes() []int {
+	pid := s.process.Process.Pid
+	pids := []int{pid}
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid)) // empty elsewhere
+	for _, field := range bytes.Fields(children) {
+		if child, err := strconv.Atoi(string(field)); err == nil {
+			pids = append(pids, child)
+		}
+	}
+	return pids
+}
+
 // Stop ends the server and its connections.
 func (s *Server) Stop() error { return s.stop(os.Interrupt) }
 
