@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"weixin_exporter/internal/redirect"
@@ -124,6 +125,7 @@ type response struct {
 	body   []byte
 	date   time.Time // of the Date header; zero if unknown
 	err    error
+	sent   secret.Masker // the secrets in the headers of the request, which the answer may quote
 }
 
 // do sends the call and, if Weixin reports no error, passes the response to decode, whose error means that
@@ -141,6 +143,7 @@ func (c *Client) do(ctx context.Context, q call, decode func(envelope) error) er
 		return ended(ctx, q.api)
 	}
 	duration := c.now().Sub(began)
+	q.secrets = slices.Concat(q.secrets, r.sent)
 	failed := q.interpret(r, decode)
 	if c.observe != nil {
 		request := Request{API: q.api, Errcode: failed.label(), Duration: duration}
@@ -204,19 +207,21 @@ func (c *Client) withTimeout(ctx context.Context, secrets secret.Masker, exchang
 	case limited.Err() != nil && ctx.Err() == nil:
 		r.err = timeoutError(c.timeout)
 	default:
-		r.err = printable(r.err, secrets)
+		r.err = printable(r.err, slices.Concat(secrets, r.sent))
 	}
 	return r
 }
 
 // send sends a request and reads the response, of at most limit bytes.
 func send(client *http.Client, request *http.Request, limit int64) response {
-	got, err := client.Do(request)
+	var sent secret.Sent
+	got, err := client.Do(request.WithContext(sent.Trace(request.Context())))
 	if err != nil {
-		return response{err: err}
+		return response{err: err, sent: sent.Masker()}
 	}
 	defer func() { _ = got.Body.Close() }()
-	r := response{status: got.StatusCode, date: dateOf(got.Header)}
+	sent.Request(got.Request)
+	r := response{status: got.StatusCode, date: dateOf(got.Header), sent: sent.Masker()}
 	if r.body, r.err = readBounded(got.Body, limit); r.err != nil {
 		r.err = fmt.Errorf("reading the response: %w", r.err)
 		return r

@@ -19,6 +19,8 @@ const mostLog = 16 << 10
 type journal struct {
 	now   func() time.Time
 	began time.Time
+	// sent has the credentials of the requests, which are masked, too.
+	sent secret.Sent
 
 	mu     sync.Mutex
 	hidden secret.Masker
@@ -38,7 +40,7 @@ func (j *journal) mask(text string) string {
 	j.mu.Lock()
 	hidden := j.hidden
 	j.mu.Unlock()
-	return oneLine(hidden.Mask(text))
+	return oneLine(slices.Concat(hidden, j.sent.Masker()).Mask(text))
 }
 
 func (j *journal) say(format string, values ...any) {
@@ -165,6 +167,7 @@ func (t *timeline) hooks() *httptrace.ClientTrace {
 			t.mu.Unlock()
 			j.say("%s, %s", tls.VersionName(s.Version), describe(s.PeerCertificates))
 		},
+		WroteHeaderField: j.sent.Add,
 		WroteRequest: func(i httptrace.WroteRequestInfo) {
 			if i.Err != nil {
 				j.say("the request was not sent: %v", i.Err)

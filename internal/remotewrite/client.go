@@ -2,7 +2,6 @@ package remotewrite
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -109,10 +108,12 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) Re
 		request.Header.Set("Content-Type", "application/x-protobuf")
 		request.Header.Set("X-Prometheus-Remote-Write-Version", "0.1.0")
 	}
-	response, err := c.http.Do(request)
+	var sent secret.Sent // with what the transport adds
+	sent.Request(request)
+	response, err := c.http.Do(request.WithContext(sent.Trace(ctx)))
 	if err != nil {
 		result := c.failed(err)
-		result.Text = c.masked(result.Text, request)
+		result.Text = c.masked(result.Text, &sent)
 		return result
 	}
 	defer func() { _ = response.Body.Close() }() // it was only read
@@ -120,8 +121,8 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) Re
 	explanation, _ := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	result := resultOf(response.StatusCode, response.Header, string(explanation), c.Now())
 	if result.Outcome != Accepted {
-		// The request of the response is the one to which the transport added the credentials.
-		result.Text = describe(response.StatusCode, c.masked(string(explanation), cmp.Or(response.Request, request)))
+		sent.Request(response.Request)
+		result.Text = describe(response.StatusCode, c.masked(string(explanation), &sent))
 	}
 	if message == V2 && result.Outcome == Accepted {
 		if !written(response.Header) {
