@@ -165,11 +165,14 @@ func TestOAuth2Faults(t *testing.T) {
 	refuses := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = io.WriteString(w, `{"error":"invalid_client","error_description":"no client with sim-secret-client"}`)
+		_, _ = io.WriteString(w, `{"error":"invalid_client","error_description":"no client with sim-secret-client: sim-secret-parameter, sim-secret-query"}`)
 	})
-	settings := promconfig.HTTPClientConfig{OAuth2: &promconfig.OAuth2{ClientID: "id", ClientSecret: "sim-secret-client", TokenURL: refuses}}
+	settings := promconfig.HTTPClientConfig{OAuth2: &promconfig.OAuth2{
+		ClientID: "id", ClientSecret: "sim-secret-client", TokenURL: refuses + "?key=sim-secret-query",
+		EndpointParams: map[string]string{"password": "sim-secret-parameter"},
+	}}
 	_, err := post(t, settings, "http://127.0.0.1:1/")
-	if err == nil || !strings.HasSuffix(err.Error(), "getting an OAuth2 token: HTTP status 401 invalid_client: no client with <secret>") {
+	if err == nil || !strings.HasSuffix(err.Error(), "getting an OAuth2 token: HTTP status 401 invalid_client: no client with <secret>: <secret>, <secret>") {
 		t.Error("the error is not that of the token server")
 	}
 	free := make(chan struct{})

@@ -145,7 +145,16 @@ func (a *authorizer) requestError(err error) error {
 		if refused.ErrorDescription != "" {
 			shown += ": " + refused.ErrorDescription
 		}
-		err = errors.New(secret.Masker{}.Add(a.used).Mask(shown))
+		err = errors.New(a.hidden().Mask(shown))
 	}
 	return fmt.Errorf("getting an OAuth2 token: %w", err)
+}
+
+// hidden masks what a server could quote of a request for a token.
+func (a *authorizer) hidden() secret.Masker {
+	hidden := append(secret.NewURL(a.settings.TokenURL).Masker(), secret.Masker{}.Add(a.used)...)
+	for _, value := range a.settings.EndpointParams {
+		hidden = hidden.Add(value)
+	}
+	return hidden
 }
