@@ -188,6 +188,19 @@ store: {path: %s}
 	}
 }
 
+// TestRelativeOAuth2Key: the path of the key that signs for OAuth2 is relative to the file, as all are.
+func TestRelativeOAuth2Key(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "key.pem"), []byte(marker+"key\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := mustParse(t, filepath.Join(dir, "config.yml"), minimal+"weixin: {http_config: {oauth2: {client_id: x, token_url: 'https://tokens.example/', "+
+		"grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key_file: key.pem}}}\n")
+	if got := c.Weixin.HTTPClient.OAuth2.ClientCertificateKeyFile; got != filepath.Join(dir, "key.pem") {
+		t.Errorf("the key is in %s", got)
+	}
+}
+
 func TestTextForms(t *testing.T) {
 	want := mustParse(t, "config.yml", minimal).String()
 	for name, content := range map[string]string{

@@ -52,6 +52,9 @@ func (d *document) enterHTTPConfig(c *promconfig.HTTPClientConfig, key string) f
 // checkHTTPConfig checks the block that was read; before is the number of faults before it.
 func (d *document) checkHTTPConfig(c *promconfig.HTTPClientConfig, key string, b *httpBlock, before int) {
 	c.SetDirectory(d.path("."))
+	if c.OAuth2 != nil { // SetDirectory forgets it
+		c.OAuth2.ClientCertificateKeyFile = d.path(c.OAuth2.ClientCertificateKeyFile)
+	}
 	if c.FollowRedirects {
 		c.FollowRedirects = false
 		d.warn(key+".follow_redirects", i18n.M("warn.follow_redirects"))
