@@ -109,8 +109,9 @@ func isDamage(err error) bool {
 
 func damaged(err error) error {
 	err = damage{err}
-	return fmt.Errorf("the file is damaged; stop the exporter, remove the file with its -wal and -shm files, and restore a backup, or start without one:"+
-		" what Weixin still has is then fetched again (weixin_exporter export saves what can still be read): %w", err)
+	return fmt.Errorf("the file is damaged; stop the exporter, save what can still be read with weixin_exporter export,"+
+		" remove the file with its -wal and -shm files, and restore a backup, or start without one: the exporter then fetches the days of"+
+		" refresh.history again, and weixin_exporter backfill the older ones that Weixin still has: %w", err)
 }
 
 func isBusy(err error) bool {

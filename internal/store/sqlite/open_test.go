@@ -76,7 +76,7 @@ func change(tb testing.TB, path string, edit func([]byte) []byte) {
 
 const (
 	notOurs      = `this is not an SQLite database, or its header is damaged; change store.path, or move the file away: file is not a database (26)`
-	isDamaged    = `the file is damaged; stop the exporter, remove the file with its -wal and -shm files, and restore a backup, or start without one: what Weixin still has is then fetched again (weixin_exporter export saves what can still be read): `
+	isDamaged    = `the file is damaged; stop the exporter, save what can still be read with weixin_exporter export, remove the file with its -wal and -shm files, and restore a backup, or start without one: the exporter then fetches the days of refresh.history again, and weixin_exporter backfill the older ones that Weixin still has: `
 	otherProgram = `this is a database of another program; change store.path`
 )
 
