@@ -36,7 +36,7 @@ func TestAlertsSayWhatIsNeeded(t *testing.T) {
 		}
 		text := strings.Join(strings.Fields(alert.Annotations["summary"]+" "+alert.Annotations["description"]), " ")
 		whom := "{{ $labels.account }}"
-		if !strings.Contains(alert.Expr, "account") && !strings.Contains(alert.Expr, "weixin:") {
+		if !regexp.MustCompile(`\baccount\b`).MatchString(alert.Expr) && !strings.Contains(alert.Expr, "weixin:") {
 			whom = "weixin" // the exporter, all its accounts
 		}
 		if !strings.Contains(alert.Annotations["summary"], whom) {
