@@ -51,7 +51,7 @@ func (s *Store) ReadFigures(ctx context.Context, read func(*store.FigureReader) 
 	source := figureSource{ctx: ctx, store: s}
 	r := store.NewFigureReader(ctx, &source)
 	var readErr error
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, s.pool, begin(readOneInstant, readerTimeout), func(tx pgx.Tx) error {
 		source.tx = tx
 		// The first query fixes the instant.
 		if _, err := tx.Exec(ctx, `SELECT latest FROM weixin_exporter.mark`); err != nil {

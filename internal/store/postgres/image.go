@@ -15,7 +15,7 @@ import (
 func (s *Store) ReadImage(ctx context.Context, read func(store.Image) error) error {
 	var readErr error
 	done := false
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, s.pool, begin(readOneInstant, readerTimeout), func(tx pgx.Tx) error {
 		// The first query fixes the instant.
 		if _, err := tx.Exec(ctx, `SELECT latest FROM weixin_exporter.mark`); err != nil {
 			return err

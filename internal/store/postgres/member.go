@@ -201,5 +201,5 @@ func (m *member) close() error {
 }
 
 func (m *member) inTx(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
-	return m.store.inTx(ctx, m.pool, renewalTime, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, work)
+	return m.store.inTx(ctx, m.pool, renewalTime, begin(write, abandonedTime), work)
 }

@@ -37,9 +37,11 @@ const (
 	accessTimeout = 30 * time.Second
 	// longTimeout is the same for what takes longer the more there is in the store.
 	longTimeout = 10 * time.Minute
-	// stalledTimeout is how long the server waits for the next statement of a transaction that writes. A process
-	// that was suspended within one would otherwise keep all others from writing.
+	// stalledTimeout is how long the server waits for the next statement of a transaction. A process that was suspended
+	// within one would otherwise keep all others from writing.
 	stalledTimeout = 10 * time.Second
+	// readerTimeout is the same for a transaction whose figures are used while it lasts, such as by an export.
+	readerTimeout = 5 * time.Minute
 )
 
 // Options of a store.

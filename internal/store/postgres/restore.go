@@ -33,7 +33,7 @@ func Restore(ctx context.Context, url secret.URL, fill func(store.Restorer) erro
 		return err
 	}
 	defer func() { _ = s.Close() }() //nolint:contextcheck // Close has its own time; what was committed is stored
-	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	tx, err := s.pool.BeginTx(ctx, begin(write, restoreStalled))
 	if err != nil {
 		return s.failed(ctx, "fill", err)
 	}
@@ -74,8 +74,7 @@ func (r *restorer) begin(ctx context.Context) error {
 			return fmt.Errorf("there is a store with %d accounts in this database, and a store is never overwritten;"+
 				" use another database, or, if that store is of no use, remove it with DROP SCHEMA %s CASCADE", accounts, schema)
 		}
-		_, err = r.tx.Exec(ctx, `SELECT set_config('idle_in_transaction_session_timeout', $1, true)`, millis(restoreStalled))
-		return err
+		return nil
 	})
 }
 

@@ -86,7 +86,6 @@ func (r *round) renew(ctx context.Context, tx pgx.Tx) error {
 	m := r.member
 	duty, lease := string(m.duty), millis(m.lease)
 	var batch pgx.Batch
-	batch.Queue(`SELECT set_config('idle_in_transaction_session_timeout', $1, true)`, millis(abandonedTime))
 	batch.Queue(`
 		INSERT INTO weixin_exporter.member (id, duty, name, accounts, wanted, joined, until)
 		VALUES ($1, $2, $3, $4, $5, clock_timestamp(), clock_timestamp() + $6::interval)

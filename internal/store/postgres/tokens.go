@@ -82,7 +82,7 @@ func (s *Store) UnlockToken(ctx context.Context, key store.TokenKey, owner strin
 // changeToken runs a statement and reports whether it changed a row.
 func (s *Store) changeToken(ctx context.Context, statement string, arguments ...any) (bool, error) {
 	changed := false
-	err := s.inTx(ctx, s.pool, accessTimeout, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.inTx(ctx, s.pool, accessTimeout, begin(write, stalledTimeout), func(ctx context.Context, tx pgx.Tx) error {
 		var batch pgx.Batch
 		batch.Queue(`SELECT set_config('lock_timeout', $1, true)`, millis(s.busy))
 		batch.Queue(statement, arguments...).Exec(func(result pgconn.CommandTag) error {

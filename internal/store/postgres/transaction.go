@@ -15,13 +15,13 @@ const attempts = 3
 
 // reading runs work in a read-only transaction, as of one instant.
 func (s *Store) reading(ctx context.Context, limit time.Duration, work func(context.Context, pgx.Tx) error) error {
-	return s.inTx(ctx, s.pool, limit, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, work)
+	return s.inTx(ctx, s.pool, limit, begin(readOneInstant, stalledTimeout), work)
 }
 
 // writing runs work in a transaction that excludes other writers, and commits it unless work fails or the context
 // ends. work is called with the mark of the transaction, and must be safe to repeat.
 func (s *Store) writing(ctx context.Context, limit time.Duration, work func(context.Context, pgx.Tx, int64) error) error {
-	err := s.inTx(ctx, s.pool, limit, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.inTx(ctx, s.pool, limit, begin(write, stalledTimeout), func(ctx context.Context, tx pgx.Tx) error {
 		mark, err := s.exclude(ctx, tx, newMark)
 		if err != nil {
 			return err
@@ -36,7 +36,7 @@ func (s *Store) writing(ctx context.Context, limit time.Duration, work func(cont
 
 // updating is writing for what the feed of changes does not contain: it makes no mark.
 func (s *Store) updating(ctx context.Context, limit time.Duration, work func(context.Context, pgx.Tx) error) error {
-	return s.inTx(ctx, s.pool, limit, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(ctx context.Context, tx pgx.Tx) error {
+	return s.inTx(ctx, s.pool, limit, begin(write, stalledTimeout), func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := s.exclude(ctx, tx, lockMark); err != nil {
 			return err
 		}
@@ -50,19 +50,30 @@ const (
 	lockMark = `SELECT latest FROM weixin_exporter.mark FOR UPDATE`
 )
 
-// exclude sets how long the transaction waits for others and others for it, and then runs a query that excludes
-// other writers.
+// exclude sets how long the transaction waits for others, and then runs a query that excludes other writers.
 func (s *Store) exclude(ctx context.Context, tx pgx.Tx, query string) (int64, error) {
 	var mark int64
 	var batch pgx.Batch
-	batch.Queue(`SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)`,
-		millis(s.busy), millis(stalledTimeout))
+	batch.Queue(`SELECT set_config('lock_timeout', $1, true)`, millis(s.busy))
 	batch.Queue(query).QueryRow(func(row pgx.Row) error { return row.Scan(&mark) })
 	return mark, tx.SendBatch(ctx, &batch).Close()
 }
 
 // millis returns a duration as a setting.
 func millis(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) + "ms" }
+
+// Modes of transactions.
+const (
+	write          = "ISOLATION LEVEL READ COMMITTED"
+	readOneInstant = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+)
+
+// begin returns how a transaction begins. stalled is how long the server waits for its next statement. It is set by the
+// same message, because a pooler lends a connection to the server from the first one on: a few processes that are
+// suspended, or partitioned from it, would otherwise keep all others from the database for as long as that lasts.
+func begin(mode string, stalled time.Duration) pgx.TxOptions {
+	return pgx.TxOptions{BeginQuery: "BEGIN " + mode + "; SET LOCAL idle_in_transaction_session_timeout = '" + millis(stalled) + "'"}
+}
 
 // inTx runs work in a transaction, again if the server has rolled it back because of others.
 func (s *Store) inTx(ctx context.Context, pool *pgxpool.Pool, limit time.Duration, o pgx.TxOptions, work func(context.Context, pgx.Tx) error) error {

@@ -15,7 +15,10 @@ import (
 // ErrNoPooler means that the host has no pgbouncer.
 var ErrNoPooler = errors.New("pgbouncer is not installed (on Debian: apt-get install pgbouncer)")
 
-// Pooler is a running pgbouncer in transaction mode before a server. It has two connections to each database, so that
+// PoolSize is the number of connections that a Pooler has to each database.
+const PoolSize = 2
+
+// Pooler is a running pgbouncer in transaction mode before a server. It has few connections to each database, so that
 // the transactions of one client get different ones.
 type Pooler struct {
 	folder, program, config string
@@ -35,7 +38,7 @@ func StartPooler(ctx context.Context, s *Server) (*Pooler, error) {
 	}
 	p := &Pooler{folder: folder, program: program, config: filepath.Join(folder, "pgbouncer.ini")}
 	text := fmt.Sprintf("[databases]\n* = host=%s user=postgres\n[pgbouncer]\nlisten_addr =\nunix_socket_dir = %s\nlisten_port = 5432\nauth_type = any\n"+
-		"pool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 200\nserver_login_retry = 0.1\nlogfile = %s\n", s.Folder(), folder, p.log())
+		"pool_mode = transaction\ndefault_pool_size = %d\nmax_client_conn = 200\nserver_login_retry = 0.1\nlogfile = %s\n", s.Folder(), folder, PoolSize, p.log())
 	err = os.WriteFile(p.config, []byte(text), 0o600)
 	if err == nil {
 		err = p.Run(ctx)

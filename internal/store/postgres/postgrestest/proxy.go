@@ -21,8 +21,10 @@ type Proxy struct {
 	mu sync.Mutex
 	// open are the two ends of each connection.
 	open map[net.Conn]bool
-	// left is how many messages of clients are still passed on before all connections break; negative for no limit.
-	left int
+	// left is how many messages of clients are still passed on before all connections break, or before silence if
+	// silently is true; negative for no limit.
+	left     int
+	silently bool
 	// silent is true while nothing is passed on, as if all packets were lost.
 	silent bool
 	// resumed is closed when silence ends.
@@ -75,7 +77,14 @@ func (p *Proxy) breakAll() {
 func (p *Proxy) BreakAfter(writes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.left = writes
+	p.left, p.silently = writes, false
+}
+
+// SilenceAfter lets nothing through once clients have written this number of times, until Resume.
+func (p *Proxy) SilenceAfter(writes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left, p.silently = writes, true
 }
 
 // Silence lets nothing through and accepts no connection, until Resume.
@@ -100,6 +109,9 @@ func (p *Proxy) Resume() {
 func (p *Proxy) pass(fromClient bool) bool {
 	for {
 		p.mu.Lock()
+		if fromClient && p.left == 0 && p.silently {
+			p.left, p.silent = -1, true
+		}
 		silent, resumed := p.silent, p.resumed
 		if !silent {
 			break
