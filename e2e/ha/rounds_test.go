@@ -70,7 +70,7 @@ func (w *watch) begin() {
 	w.judge = judge{asked: map[question]arrival{}, pids: map[int]int{}, names: map[string]string{}}
 	w.waitStored()
 	w.waitShown()
-	w.review("the start", episode{})
+	w.review("the start", episode{quiet: true})
 }
 
 // order returns the faults of so many rounds: each kind at most once more than any other.
@@ -153,7 +153,7 @@ func (w *watch) review(what string, e episode) int {
 	for _, fault := range v.faults {
 		w.t.Errorf("%s: %s", what, fault)
 	}
-	w.reviewTokens(what, !slow && len(e.victims)+len(e.stopped) == 0)
+	w.reviewTokens(what, e.quiet && !slow)
 	for _, index := range slices.Concat(e.victims, e.stopped) {
 		w.allowed[index] += atRisk
 	}
