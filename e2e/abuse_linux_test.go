@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,25 +17,33 @@ import (
 	"time"
 )
 
-const (
-	// abusers is more than the exporter allows connections.
-	abusers = 2000
-	// stalled is less: the exporter closes none of them to make room, so that they do not come again at once.
-	stalled = 1400
-	// flooders send as much as they can, which takes the processor rather than memory.
-	flooders = 10
-	// abuseScrapes are the scrapes during each abuse.
-	abuseScrapes = 3
-	// abuseMemory is the bound of the memory with 10,000 accounts, in MB.
-	abuseMemory = 250
-)
+// abuseMemory is the bound of the memory with 10,000 accounts, in MB.
+const abuseMemory = 250
 
-// errBusy is a status 503.
-var errBusy = errors.New("too many requests at a time")
+// strength is how much the clients of an abuse do.
+type strength struct {
+	accounts int // of the exporter
+	clients  int // which hold connections
+	flooders int // which send as much as they can
+	scrapes  int // during each abuse
+	only     []string
+}
+
+// abuseStrength is that of the environment. The one of the gate has fewer clients than the exporter allows connections, so that
+// each scrape succeeds on a slow machine, too; the whole has more.
+func abuseStrength() strength {
+	if os.Getenv("E2E_ABUSE") != "" {
+		return strength{accounts: 10_000, clients: 2000, flooders: 50, scrapes: 5}
+	}
+	return strength{accounts: 100, clients: 100, flooders: 4, scrapes: 2, only: []string{
+		"idle connections", "slow headers", "slow bodies", "half a form", "unread responses", "deep expressions", "rapid reset", "continuation",
+	}}
+}
 
 // victim is an exporter that is abused.
 type victim struct {
 	*process
+	strength
 
 	address string
 	secure  *tls.Config // nil: without TLS
@@ -47,43 +54,38 @@ type victim struct {
 // abuse does something until the context ends, and calls ready once it has done what takes effect.
 type abuse func(ctx context.Context, x *victim, ready func())
 
-// TestAbuse has clients that take whatever they can get from an exporter with 10,000 accounts. Meanwhile each scrape
-// succeeds, and the memory stays within its bound; afterwards nothing is left of them.
+// TestAbuse has clients that take whatever they can get from an exporter. Meanwhile each scrape by a client that reads
+// succeeds at the first attempt, however long it takes, and without the race detector the memory stays within its bound;
+// afterwards a scrape succeeds and the connections are closed. With E2E_ABUSE the exporter has 10,000 accounts, and the
+// clients are more than it allows connections.
 func TestAbuse(t *testing.T) {
-	if os.Getenv("E2E_ABUSE") == "" {
-		t.Skip("takes minutes of all processors; set E2E_ABUSE=1")
-	}
-	const accounts, days = 10_000, 2
-	config := manyAccounts(t, accounts, "http://127.0.0.1:9", days, 4)
-	fillStore(t, config, accounts, days)
-	binary := suite.binary
-	if withRaceDetector() { // which takes several times the memory
-		binary = filepath.Join(t.TempDir(), "weixin_exporter")
-		if err := build(binary, false); err != nil {
-			t.Fatal(err)
-		}
-	}
+	much := abuseStrength()
+	const days = 2
+	config := manyAccounts(t, much.accounts, "http://127.0.0.1:9", days, 4)
+	fillStore(t, config, much.accounts, days)
 	for _, c := range []struct {
 		name   string
 		secure bool
 		abuses map[string]abuse
-	}{{"HTTP/1.1", false, abuses()}, {"HTTP/2", true, streamAbuses()}} {
+	}{{"HTTP1", false, abuses(much)}, {"HTTP2", true, streamAbuses(much)}} {
 		t.Run(c.name, func(t *testing.T) {
-			x := newVictim(t, binary, config, c.secure)
+			x := newVictim(t, config, c.secure, much)
 			for name, do := range c.abuses {
-				t.Run(name, func(t *testing.T) { x.suffer(t, do) })
+				if much.only == nil || slices.Contains(much.only, name) {
+					t.Run(name, func(t *testing.T) { x.suffer(t, do) })
+				}
 			}
 			x.stop(t, syscall.SIGTERM)
 		})
 	}
 }
 
-func newVictim(t *testing.T, binary, config string, secure bool) *victim {
+func newVictim(t *testing.T, config string, secure bool, much strength) *victim {
 	t.Helper()
 	args := []string{
 		"--config.file=" + config, "--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle", "--query.max-samples=1000000",
 	}
-	x := &victim{}
+	x := &victim{strength: much}
 	scheme := "http"
 	transport := &http.Transport{DisableKeepAlives: true}
 	if secure {
@@ -94,7 +96,7 @@ func newVictim(t *testing.T, binary, config string, secure bool) *victim {
 		args = append(args, "--web.config.file="+web)
 		scheme, transport = "https", &http.Transport{TLSClientConfig: x.secure, ForceAttemptHTTP2: true, DisableKeepAlives: true}
 	}
-	x.process = start(t, binary, args...)
+	x.process = start(t, suite.binary, args...)
 	x.address = x.listensOn(t)
 	x.scraper = &http.Client{Transport: transport, Timeout: patience}
 	x.metrics = scheme + "://" + x.address + "/metrics"
@@ -121,11 +123,7 @@ func (x *victim) scrape(t *testing.T) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if response.StatusCode == http.StatusServiceUnavailable {
-		return 0, errBusy
-	}
-	const least = 500_000 // of 10,000 accounts
-	if response.StatusCode != http.StatusOK || n < least {
+	if least := int64(50 * x.accounts); response.StatusCode != http.StatusOK || n < least {
 		return 0, fmt.Errorf("status %d and %d bytes", response.StatusCode, n)
 	}
 	return clock().Sub(began), nil
@@ -154,19 +152,14 @@ func (x *victim) suffer(t *testing.T, do abuse) {
 	case <-time.After(patience):
 		t.Fatal("the abuse does not come about")
 	}
-	var took []time.Duration
+	var longest time.Duration
 	most := 0
-	refused := 0
-	for len(took) < abuseScrapes && !t.Failed() {
-		d, err := x.scrape(t)
-		switch {
-		case errors.Is(err, errBusy) && refused < 100: // the processor is too slow for all; Prometheus would try again
-			refused++
-		case err != nil:
+	for range x.scrapes {
+		took, err := x.scrape(t)
+		if err != nil {
 			t.Errorf("a scrape during the abuse: %v", err)
-		default:
-			took = append(took, d)
 		}
+		longest = max(longest, took)
 		most = max(most, x.descriptors(t))
 	}
 	cancel()
@@ -184,12 +177,10 @@ func (x *victim) suffer(t *testing.T, do abuse) {
 		return nil
 	})
 	peak := x.usage(t).peak
-	if peak > abuseMemory {
+	if peak > abuseMemory && !withRaceDetector() { // which takes several times the memory
 		t.Errorf("%.0f MB of memory", peak)
 	}
-	if len(took) > 0 {
-		t.Logf("%s: %.0f MB, %d descriptors, scrapes took up to %v, %d refused, %v afterwards", t.Name(), peak, most, slices.Max(took), refused, after)
-	}
+	t.Logf("%.0f MB, %d descriptors, scrapes took up to %v, %v afterwards", peak, most, longest, after)
 }
 
 // descriptors counts the open descriptors of the process.
@@ -315,4 +306,4 @@ func drained(conn net.Conn) error {
 }
 
 // tick is the time between two bytes of a slow client.
-func tick() <-chan time.Time { return time.After(time.Second) }
+func tick() <-chan time.Time { return time.After(200 * time.Millisecond) }

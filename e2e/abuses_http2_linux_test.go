@@ -49,9 +49,9 @@ func (s *streams) open(block []byte, endHeaders, endStream bool) (uint32, error)
 func discard(conn net.Conn) { go func() { _, _ = io.Copy(io.Discard, conn) }() }
 
 // streamAbuses are those by HTTP/2.
-func streamAbuses() map[string]abuse {
+func streamAbuses(much strength) map[string]abuse {
 	return map[string]abuse{
-		"idle connections": each(abusers, func(conn net.Conn, _ int, begun func()) error {
+		"idle connections": each(much.clients, func(conn net.Conn, _ int, begun func()) error {
 			_, err := speak(conn)
 			begun()
 			if err != nil {
@@ -59,7 +59,7 @@ func streamAbuses() map[string]abuse {
 			}
 			return drained(conn)
 		}),
-		"rapid reset": each(flooders, func(conn net.Conn, client int, begun func()) error {
+		"rapid reset": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			discard(conn)
 			s, err := speak(conn)
 			paths := unreadPaths()
@@ -73,7 +73,7 @@ func streamAbuses() map[string]abuse {
 			}
 			return err
 		}),
-		"continuation": each(flooders, func(conn net.Conn, client int, begun func()) error {
+		"continuation": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			discard(conn)
 			s, err := speak(conn)
 			if err == nil {
@@ -86,7 +86,7 @@ func streamAbuses() map[string]abuse {
 			}
 			return err
 		}),
-		"pings and settings": each(flooders, func(conn net.Conn, client int, begun func()) error {
+		"pings and settings": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			s, err := speak(conn)
 			for i := 0; err == nil; i++ {
 				if client%2 == 0 {
@@ -100,7 +100,7 @@ func streamAbuses() map[string]abuse {
 			}
 			return err
 		}),
-		"unread responses": each(100, func(conn net.Conn, client int, begun func()) error {
+		"unread responses": each(much.clients/20, func(conn net.Conn, client int, begun func()) error {
 			discard(conn)
 			s, err := speak(conn, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 			paths := unreadPaths()
@@ -116,7 +116,7 @@ func streamAbuses() map[string]abuse {
 			}
 			return err
 		}),
-		"half a form": each(100, func(conn net.Conn, client int, begun func()) error {
+		"half a form": each(much.clients/20, func(conn net.Conn, client int, begun func()) error {
 			discard(conn)
 			s, err := speak(conn)
 			paths := []string{"/api/v1/query", "/-/reload", "/api/v1/read"}
@@ -136,7 +136,7 @@ func streamAbuses() map[string]abuse {
 			}
 			return err
 		}),
-		"large frames": each(flooders, func(conn net.Conn, _ int, begun func()) error {
+		"large frames": each(much.flooders, func(conn net.Conn, _ int, begun func()) error {
 			discard(conn)
 			s, err := speak(conn)
 			if err == nil {

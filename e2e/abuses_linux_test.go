@@ -13,8 +13,8 @@ func unreadPaths() []string {
 	return []string{
 		"/metrics", "/metrics?shard=1/2", "/metrics?shard=1/7", "/metrics?name[]=weixin_interface_hourly_callbacks",
 		"/", "/?sort=callbacks", "/accounts/account-00001", "/accounts/account-00001?format=csv&of=hours", "/health", "/config", "/probes", "/sd?shards=1000",
-		"/api/v1/query?query=weixin_interface_daily_callbacks", "/api/v1/label/account/values",
-		"/api/v1/series?match[]=weixin_interface_daily_callbacks", "/api/v1/metadata", "/-/healthy", "/-/ready", "/nowhere",
+		"/api/v1/query?query=weixin_history_daily_callbacks", "/api/v1/label/account/values",
+		"/api/v1/series?match[]=weixin_history_daily_callbacks", "/api/v1/metadata", "/-/healthy", "/-/ready", "/nowhere",
 	}
 }
 
@@ -62,54 +62,54 @@ func endless(conn net.Conn, head, text string, begun func()) error {
 }
 
 // abuses are those by HTTP/1.1.
-func abuses() map[string]abuse {
+func abuses(much strength) map[string]abuse {
 	posts := []string{"/api/v1/query", "/api/v1/read", "/-/reload", "/metrics", "/", "/probe", "/config"}
 	const long = 14_000 // as long as the headers may be
 	return map[string]abuse{
-		"idle connections": each(abusers, func(conn net.Conn, _ int, begun func()) error { begun(); return closing(conn) }),
-		"slow headers": each(abusers, func(conn net.Conn, _ int, begun func()) error {
+		"idle connections": each(much.clients, func(conn net.Conn, _ int, begun func()) error { begun(); return closing(conn) }),
+		"slow headers": each(much.clients, func(conn net.Conn, _ int, begun func()) error {
 			return sent(conn, head("GET", "/metrics", "X-Long: "+strings.Repeat("a", long)), begun, func() error { return bytewise(conn, "X-A: b\r\n") })
 		}),
-		"endless headers": each(flooders, func(conn net.Conn, _ int, begun func()) error {
+		"endless headers": each(much.flooders, func(conn net.Conn, _ int, begun func()) error {
 			return endless(conn, head("GET", "/metrics"), strings.Repeat("X-Header: value\r\n", 100), begun)
 		}),
-		"slow bodies": each(abusers, func(conn net.Conn, client int, begun func()) error {
+		"slow bodies": each(much.clients, func(conn net.Conn, client int, begun func()) error {
 			return sent(conn, head("POST", posts[client%len(posts)], "Content-Length: 1000000")+"\r\nquery=", begun, func() error { return bytewise(conn, "a") })
 		}),
-		"half a form": each(abusers, func(conn net.Conn, client int, begun func()) error {
+		"half a form": each(much.clients, func(conn net.Conn, client int, begun func()) error {
 			begun()
 			text := head("POST", posts[client%2], "Content-Type: application/x-www-form-urlencoded", "Content-Length: 1000000") + "\r\nquery=" + strings.Repeat("a", 900_000)
 			return sent(conn, text, begun, func() error { return bytewise(conn, "a") })
 		}),
-		"endless bodies": each(flooders, func(conn net.Conn, client int, begun func()) error {
+		"endless bodies": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			chunk := "8000\r\n" + strings.Repeat("a", 0x8000) + "\r\n"
 			return endless(conn, head("POST", posts[client%len(posts)], "Transfer-Encoding: chunked")+"\r\n", chunk, begun)
 		}),
-		"unread responses": each(stalled, func(conn net.Conn, client int, begun func()) error {
+		"unread responses": each(much.clients, func(conn net.Conn, client int, begun func()) error {
 			paths := unreadPaths()
 			accept := []string{asOpenMetrics, asText, asProtobuf}[client/len(paths)%3]
 			encoding := []string{"gzip", "identity"}[client/len(paths)/3%2]
 			text := head("GET", paths[client%len(paths)], "Accept: "+accept, "Accept-Encoding: "+encoding) + "\r\n"
 			return sent(conn, strings.Repeat(text, 3), begun, func() error { return closing(conn) })
 		}),
-		"long queries": each(flooders, func(conn net.Conn, client int, begun func()) error {
+		"long queries": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			queries := []string{strings.Repeat("name[]=a&", long/9), "shard=" + strings.Repeat("1", long), strings.Repeat("%zz", long/3), strings.Repeat("a;", long/2)}
 			paths := unreadPaths()
 			path, _, _ := strings.Cut(paths[client%len(paths)], "?")
 			return asked(conn, head("GET", path+"?"+queries[client%len(queries)])+"\r\n", begun)
 		}),
-		"ranges": each(flooders, func(conn net.Conn, client int, begun func()) error {
+		"ranges": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			paths := append(unreadPaths(), "/static/style.css")
 			ranges := "Range: bytes=" + strings.Repeat("0-,", long/4) + "-1"
 			return asked(conn, head("GET", paths[client%len(paths)], ranges, `If-Range: "a"`, "Accept-Language: "+strings.Repeat("zh,", 500))+"\r\n", begun)
 		}),
-		"forms of many parameters": each(flooders, func(conn net.Conn, client int, begun func()) error {
+		"forms of many parameters": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			names := []string{"match[]=up&", "a=&", "query=1&"}
 			text := strings.Repeat(names[client%len(names)], 900_000/len(names[client%len(names)]))
 			head := head("POST", "/api/v1/series", "Content-Type: application/x-www-form-urlencoded", fmt.Sprintf("Content-Length: %d", len(text)))
 			return asked(conn, head+"\r\n"+text, begun)
 		}),
-		"deep expressions": each(flooders, func(conn net.Conn, client int, begun func()) error {
+		"deep expressions": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			const n = 150_000
 			deep := []string{
 				strings.Repeat("(", n) + "1" + strings.Repeat(")", n), strings.Repeat("-", n) + "1", strings.Repeat("1+", n) + "1",
@@ -118,7 +118,7 @@ func abuses() map[string]abuse {
 			path := []string{"query", "parse_query", "format_query", "query_exemplars"}[client%4]
 			return asked(conn, form("/api/v1/"+path, url.Values{"query": {deep[client%len(deep)]}}), begun)
 		}),
-		"hasty scrapes": each(flooders, func(conn net.Conn, client int, begun func()) error {
+		"hasty scrapes": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			paths := unreadPaths()
 			return asked(conn, head("GET", paths[client%len(paths)], "Accept-Encoding: gzip")+"\r\n", begun)
 		}),
