@@ -218,17 +218,22 @@ func manyAccounts(tb testing.TB, accounts int, url string, days, workers int) st
 	return path
 }
 
-// fillStore creates the store of a configuration with some days of the accounts, in the order in which it
-// arrives: day by day.
+// fillStore creates the store of a configuration with some days of the accounts, the latest included.
 func fillStore(tb testing.TB, config string, accounts, days int) {
+	tb.Helper()
+	today := datacube.DateOf(clock())
+	fillDays(tb, config, accounts, today-datacube.Date(days), today) // including today, in case midnight passes
+}
+
+// fillDays creates the store of a configuration with days of the accounts, in the order in which they arrive: day by day.
+func fillDays(tb testing.TB, config string, accounts int, first, last datacube.Date) {
 	tb.Helper()
 	s, err := sqlite.Open(tb.Context(), filepath.Join(filepath.Dir(config), "store.db"), sqlite.Options{})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer s.Close()
-	today := datacube.DateOf(clock())
-	for date := today - datacube.Date(days); date <= today; date++ { // including today, in case midnight passes
+	for date := first; date <= last; date++ {
 		asked := date.Start()
 		state := store.State{Status: store.Known, Asks: 1, AskedAt: asked, KnownAt: asked, Rechecked: true}
 		var records []store.Record
