@@ -12,12 +12,16 @@ import (
 // connection that has waited for its client the longest or, if none waits, is refused itself. A connection waits for
 // its client while it is idle, while it receives a request, and while all its requests receive a body or send a
 // response; the position counts from the last time that it received or sent something of these.
+//
+// With HTTP/2 a connection can have several requests. Those beyond the first of each may take only half of the limit, so
+// that a few connections whose requests all work do not take the place of others.
 type connections struct {
 	limit int
 
 	mu      sync.Mutex
 	open    map[net.Conn]*connection
 	seats   int                   // of all connections
+	further int                   // of these, for requests beyond the first of a connection
 	waiting *list.List            // of *connection, the one that has waited the longest first
 	unused  map[net.Conn]struct{} // without a request so far; browsers open such in advance
 	closed  bool                  // no further connections are accepted
@@ -80,6 +84,7 @@ func (c *connections) place(at *connection) {
 func (c *connections) forget(at *connection) {
 	delete(c.open, at.conn)
 	c.seats -= at.seats()
+	c.further -= at.seats() - 1
 	c.place(at)
 }
 
@@ -109,25 +114,29 @@ func (c *connections) begin(conn net.Conn) (*connection, bool) {
 	}
 	at.working++
 	c.place(at) // so that it is not closed for itself
-	if at.requests > 0 && !c.makeRoom() {
+	if at.requests > 0 && (c.further >= c.limit/2 || !c.makeRoom()) {
 		at.working--
 		c.place(at)
 		return nil, false
 	}
-	before := at.seats()
-	at.requests++
-	c.seats += at.seats() - before
+	c.count(at, 1)
 	return at, true
+}
+
+// count changes the number of requests of a connection.
+func (c *connections) count(at *connection, change int) {
+	before := at.seats()
+	at.requests += change
+	if c.open[at.conn] == at {
+		c.seats += at.seats() - before
+		c.further += at.seats() - before
+	}
 }
 
 func (c *connections) end(at *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before := at.seats()
-	at.requests--
-	if c.open[at.conn] == at {
-		c.seats += at.seats() - before
-	}
+	c.count(at, -1)
 	at.working--
 	c.place(at)
 }

@@ -101,6 +101,9 @@ func serve(t *testing.T, test func(fixture)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		listener := newPipeListener()
 		server := httpserver.New(ctx, httpserver.Options{Handler: mux, ErrorLog: log.New(io.Discard, "", 0), Now: time.Now})
+		server.Protocols = &http.Protocols{} // HTTP/2 without TLS as well, which would need a certificate
+		server.Protocols.SetHTTP1(true)
+		server.Protocols.SetUnencryptedHTTP2(true)
 		over := make(chan error, 1)
 		go func() { over <- server.Serve(listener) }()
 		test(fixture{t, server, listener, ended, work})
