@@ -21,9 +21,9 @@ import (
 )
 
 // newPages returns a surface with accounts in all conditions.
-func newPages(t *testing.T) (*surface, *storedFigures) {
-	t.Helper()
-	s, store := newSurface(t), newStoredFigures()
+func newPages(tb testing.TB) (*surface, *storedFigures) {
+	tb.Helper()
+	s, store := newSurface(tb), newStoredFigures()
 	s.options.Now, s.options.Figures = now, store
 	shop, incident := store.newAccount("shop", ordinary(1_000_000)), store.newAccount("incident", withAnIncident(60_000))
 	waiting, doubt := store.newAccount("waiting", ordinary(500)), store.newAccount("doubt", ordinary(500))

@@ -22,7 +22,7 @@ import (
 
 // surface is the handler under test with its parts.
 type surface struct {
-	t       *testing.T
+	t       testing.TB
 	board   *snapshot.Latest
 	reloads int
 	options web.Options
@@ -30,9 +30,9 @@ type surface struct {
 
 var errBad = errors.New("config.yml:3:5: accounts[0].name: bad")
 
-func newSurface(t *testing.T) *surface {
-	t.Helper()
-	s := &surface{t: t, board: snapshot.NewLatest()}
+func newSurface(tb testing.TB) *surface {
+	tb.Helper()
+	s := &surface{t: tb, board: snapshot.NewLatest()}
 	s.options = web.Options{
 		Metrics:       http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
 		TelemetryPath: "/metrics",
@@ -43,7 +43,7 @@ func newSurface(t *testing.T) *surface {
 		Lifecycle:     true,
 		Version:       "1.2.3",
 		Now:           func() time.Time { return time.Date(2026, 3, 10, 1, 2, 3, 0, time.UTC) },
-		Logger:        log.NewLogfmtLogger(t.Output()),
+		Logger:        log.NewLogfmtLogger(tb.Output()),
 	}
 	return s
 }
