@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -26,9 +27,26 @@ func (s *Store) failed(ctx context.Context, doing string, err error) error {
 		// SQLite's error of an interrupted call explains nothing.
 		err = ctx.Err()
 	}
-	err = s.explain(err)
+	err = s.explain(s.mounted(err))
 	return store.WithKind(fmt.Errorf("%s: %s: %w", name(s.path), doing, err), kindOf(err))
 }
+
+// mounted marks an error of SQLite that is due to a file system which has become read-only. To SQLite it is a failed write,
+// since its files were opened for writing.
+func (s *Store) mounted(err error) error {
+	fault, found := errors.AsType[*sqlite.Error](err)
+	if !found || fault.Code()&0xff != sqlite3.SQLITE_IOERR || !s.options.Lock.held() {
+		return err
+	}
+	if refused := s.options.Lock.touch(); errors.Is(refused, syscall.EROFS) {
+		return errors.Join(errReadOnlyDisk, err)
+	}
+	return err
+}
+
+// errReadOnlyDisk means that the file system of an open store has become read-only.
+var errReadOnlyDisk = errors.New("its file system has become read-only, as after an error of the disk; look into the system log, check the file system and" +
+	" mount it again, for which the exporter must be stopped")
 
 // explain adds to an error of SQLite what it means for the operator.
 func (s *Store) explain(err error) error {
@@ -37,6 +55,9 @@ func (s *Store) explain(err error) error {
 		return err
 	}
 	kind := fault.Code() & 0xff // the other bits are details of it
+	if errors.Is(err, errReadOnlyDisk) {
+		return err
+	}
 	if fault.Code() == sqlite3.SQLITE_IOERR_SHMSIZE {
 		kind = sqlite3.SQLITE_FULL
 	}
@@ -75,6 +96,10 @@ func kindOf(err error) store.Kind {
 	}
 	var fault *sqlite.Error
 	switch {
+	case errors.Is(err, errNoResponse):
+		return store.IO
+	case errors.Is(err, errReadOnlyDisk):
+		return store.ReadOnly
 	case !errors.As(err, &fault):
 		return store.Other
 	case fault.Code() == sqlite3.SQLITE_IOERR_SHMSIZE:
