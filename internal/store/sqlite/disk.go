@@ -10,8 +10,8 @@ const (
 	// probeInterval is how long a probe that succeeded is taken to hold. A hang can go unnoticed for as
 	// long, and many accesses in a row wait for few probes.
 	probeInterval = 100 * time.Millisecond
-	// probeTimeout is how long a probe may take.
-	probeTimeout = 5 * time.Second
+	// probeTimeout is how long a probe may take. A stop waits for one, and must end within 5 seconds.
+	probeTimeout = 4 * time.Second
 )
 
 // disk probes the disk of the store with a small write before SQLite is used. SQLite maps its -shm

@@ -1,0 +1,314 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// disk is a file system of its own, with which a test can do what it likes.
+type disk struct{ file, folder string }
+
+// newDisk makes and mounts a file system of 16 MB. Options are those of mkfs.ext4. It skips the test where that is
+// impossible.
+func newDisk(t *testing.T, options ...string) *disk {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a file system")
+	}
+	d := &disk{filepath.Join(t.TempDir(), "disk"), t.TempDir()}
+	if err := errors.Join(os.WriteFile(d.file, nil, 0o600), os.Truncate(d.file, 16<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", append(options, "-q", "-F", "-m", "0", "-e", "remount-ro", d.file)...).CombinedOutput(); err != nil {
+		t.Skipf("no ext4 can be made here: %v: %s", err, out)
+	}
+	if out, err := exec.Command("mount", "-o", "loop", d.file, d.folder).CombinedOutput(); err != nil {
+		t.Skipf("no file can be mounted here, as in most containers: %v: %s", err, out)
+	}
+	t.Cleanup(func() { run(t, "umount", "--lazy", d.folder) })
+	return d
+}
+
+// run runs a program that must succeed, and returns its output.
+func run(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err != nil {
+		t.Errorf("%s %q: %v: %s", program, args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// fill leaves no room on the disk, until the returned file is removed.
+func (d *disk) fill(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(d.folder, "filler")
+	filler, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer filler.Close()
+	for size := 1 << 20; size >= 512; {
+		switch _, err := filler.Write(make([]byte, size)); {
+		case errors.Is(err, syscall.ENOSPC):
+			size /= 2
+		case err != nil:
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// takeInodes leaves no inode on the disk, until one of the returned files is removed.
+func (d *disk) takeInodes(t *testing.T) []string {
+	t.Helper()
+	var taken []string
+	for {
+		path := filepath.Join(d.folder, fmt.Sprintf("file%d", len(taken)))
+		switch err := os.WriteFile(path, nil, 0o600); {
+		case errors.Is(err, syscall.ENOSPC):
+			return taken
+		case err != nil:
+			t.Fatal(err)
+		}
+		taken = append(taken, path)
+	}
+}
+
+// freeze lets each write to the disk wait until the returned function is called.
+func (d *disk) freeze(t *testing.T) func() {
+	t.Helper()
+	run(t, "fsfreeze", "--freeze", d.folder)
+	frozen := true
+	thaw := func() {
+		if frozen {
+			run(t, "fsfreeze", "--unfreeze", d.folder)
+			frozen = false
+		}
+	}
+	t.Cleanup(thaw)
+	return thaw
+}
+
+// breakDown makes the file system read-only, as an error in its structure does.
+func (d *disk) breakDown(t *testing.T) {
+	t.Helper()
+	device := filepath.Base(run(t, "findmnt", "--noheadings", "--output=SOURCE", d.folder))
+	if err := os.WriteFile(filepath.Join("/sys/fs/ext4", device, "trigger_fs_error"), []byte("test"), 0o200); err != nil {
+		t.Skipf("this kernel reports no error of a file system on request: %v", err)
+	}
+}
+
+// onDisk returns a fixture with its store on a disk and a number of calls a second.
+func onDisk(t *testing.T, d *disk, perSecond int) *fixture {
+	t.Helper()
+	w := newFixture(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
+	w.callEach(t, d, perSecond)
+	return w
+}
+
+// callEach writes the configuration with a number of calls a second.
+func (w *fixture) callEach(t *testing.T, d *disk, perSecond int) {
+	t.Helper()
+	text := strings.Replace(w.yaml(w.accounts...), "path: store.db", "path: "+filepath.Join(d.folder, "store.db"), 1)
+	w.write(t, strings.Replace(text, "requests_per_second: 1000", fmt.Sprintf("requests_per_second: %d", perSecond), 1))
+}
+
+// waitFailures waits until a write to the store has failed for a reason.
+func waitFailures(t *testing.T, x web, reason string) {
+	t.Helper()
+	eventually(t, "a failure because of "+reason, func() error {
+		if got := x.metrics(t)[series("weixin_store_failures_total", "reason", reason)]; got == 0 {
+			return errNotYet
+		}
+		return nil
+	})
+}
+
+// waitStatus waits until a path answers with a status, and returns the body.
+func waitStatus(t *testing.T, x web, path string, status int) string {
+	t.Helper()
+	var body string
+	eventually(t, fmt.Sprintf("%s to answer %d", path, status), func() error {
+		p := x.ask(t, http.MethodGet, path)
+		if p.status != status {
+			return fmt.Errorf("status %d: %s", p.status, p.body)
+		}
+		body = p.body
+		return nil
+	})
+	return body
+}
+
+// refreshing starts an exporter with few calls a second and waits until it shows figures of all accounts, while days before
+// them are still missing.
+func (w *fixture) refreshing(t *testing.T) *exporter {
+	t.Helper()
+	x := serve(t, w.config)
+	w.waitFigures(t, x.web, w.accounts...)
+	return x
+}
+
+// few is a number of calls a second at which the history is not complete before something happens to the disk.
+const few = 4
+
+// finishes lets an exporter make its calls quickly and checks that it ends with all figures.
+func (w *fixture) finishes(t *testing.T, d *disk, x *exporter) {
+	t.Helper()
+	w.callEach(t, d, 1000)
+	x.signal(t, syscall.SIGHUP)
+	w.waitComplete(t, x.web, w.accounts...)
+	w.checkFigures(t, x.metrics(t), w.accounts...)
+	x.get(t, "/-/ready")
+	x.stop(t, syscall.SIGTERM)
+	for _, a := range w.accounts {
+		if days := storedDays(t, filepath.Join(d.folder, "store.db"), a); days < history {
+			t.Errorf("%s: %d days are stored, want %d", a.name, days, history)
+		}
+	}
+}
+
+// TestFrozenDisk: while no write returns, the exporter answers, says what is wrong and shows what it knows; then it
+// continues. A write that was under way at the freeze has not failed, so that none may be counted as failed.
+func TestFrozenDisk(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t)
+	w := onDisk(t, d, few)
+	x := w.refreshing(t)
+	thaw := d.freeze(t)
+	began := clock()
+	unhealthy := waitStatus(t, x.web, "/-/healthy", http.StatusServiceUnavailable)
+	t.Logf("/-/healthy answered 503 after %v", clock().Sub(began))
+	unready := waitStatus(t, x.web, "/-/ready", http.StatusServiceUnavailable)
+	for _, body := range []string{unhealthy, unready, x.get(t, "/").body} {
+		if !strings.Contains(body, "the disk does not respond") {
+			t.Errorf("the reason is not in %q", mask(body))
+		}
+	}
+	x.logged(t, "level=error", "the store cannot be used", "the disk does not respond")
+	got := x.metrics(t)
+	w.checkFigures(t, got, w.accounts...)
+	if got["weixin_store_usable"] != 0 {
+		t.Error("weixin_store_usable is not 0")
+	}
+	thaw()
+	x.logged(t, "level=info", "the store can be used again")
+	waitStatus(t, x.web, "/-/healthy", http.StatusOK)
+	w.finishes(t, d, x)
+}
+
+// TestStopOnAFrozenDisk: the exporter ends although its disk does not respond, and loses nothing.
+func TestStopOnAFrozenDisk(t *testing.T) {
+	t.Parallel()
+	for name, noticed := range map[string]bool{"noticed": true, "at once": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDisk(t)
+			w := onDisk(t, d, few)
+			x := w.refreshing(t)
+			x.killed = true // its code is checked here
+			thaw := d.freeze(t)
+			if noticed {
+				waitStatus(t, x.web, "/-/healthy", http.StatusServiceUnavailable)
+			}
+			began := clock()
+			x.signal(t, syscall.SIGTERM)
+			x.logged(t, "stopped without closing the store")
+			took := clock().Sub(began)
+			if t.Logf("the reason was logged %v after SIGTERM", took); took > exitTime {
+				t.Errorf("stopping took %v", took)
+			}
+			thaw() // the kernel ends no thread that waits for the disk
+			<-x.ended
+			if code := x.cmd.ProcessState.ExitCode(); code != 1 {
+				t.Errorf("exit code %d, want 1", code)
+			}
+			w.finishes(t, d, serve(t, w.config))
+		})
+	}
+}
+
+// TestFullDisk: what cannot be stored is shown, and stored when there is room.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t)
+	w := onDisk(t, d, few)
+	x := w.refreshing(t)
+	filler := d.fill(t)
+	waitFailures(t, x.web, "full")
+	x.logged(t, "level=error", "cannot write to the store", "the disk is full; free some space")
+	if page := x.get(t, "/").body; !strings.Contains(page, "the disk is full") {
+		t.Error("the overview does not say that the disk is full")
+	}
+	w.checkFigures(t, x.metrics(t), w.accounts...)
+	x.get(t, "/-/healthy")
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	x.logged(t, "level=info", "writing to the store works again")
+	w.finishes(t, d, x)
+}
+
+// TestDiskWithoutInodes: an exporter that runs needs none, and one that cannot start says why.
+func TestDiskWithoutInodes(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t, "-N", "32")
+	w := onDisk(t, d, few)
+	taken := d.takeInodes(t)
+	refused := func(when string) {
+		t.Helper()
+		f := finish(t, nil, "--config.file="+w.config, "--web.listen-address=127.0.0.1:0")
+		if f.code != 1 || !strings.Contains(f.stderr, "no space left on device") && !strings.Contains(f.stderr, "the disk is full") {
+			t.Errorf("%s: %+v, want the reason", when, f)
+		}
+	}
+	refused("without a store")
+	for _, file := range taken[:4] {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := w.refreshing(t)
+	_ = d.takeInodes(t)
+	w.finishes(t, d, x)
+	again := d.takeInodes(t) // those of -wal and -shm
+	refused("with a store that was closed")
+	for _, file := range again {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.finishes(t, d, serve(t, w.config))
+}
+
+// TestBrokenFileSystem: what is known is shown while an error has made the file system read-only. Only mounting it again
+// mends that, so the exporter is restarted.
+func TestBrokenFileSystem(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t)
+	w := onDisk(t, d, few)
+	x := w.refreshing(t)
+	d.breakDown(t)
+	waitFailures(t, x.web, "read_only")
+	x.logged(t, "level=error", "cannot write to the store", "its file system has become read-only")
+	if page := x.get(t, "/").body; !strings.Contains(page, "its file system has become read-only") {
+		t.Error("the overview does not say that the disk is read-only")
+	}
+	w.checkFigures(t, x.metrics(t), w.accounts...)
+	x.get(t, "/-/healthy")
+	x.killed = true // closing the store may fail
+	began := clock()
+	x.signal(t, syscall.SIGTERM)
+	<-x.ended
+	t.Logf("stopped in %v with code %d", clock().Sub(began), x.cmd.ProcessState.ExitCode())
+	run(t, "umount", d.folder)
+	run(t, "mount", "-o", "loop", d.file, d.folder)
+	w.finishes(t, d, serve(t, w.config))
+}
