@@ -104,7 +104,7 @@ type Hold struct {
 	// Date is the day in China on which Attempts failed.
 	Date     datacube.Date
 	Attempts int
-	// Fingerprint is a salted hash of the credentials with which the attempts failed.
+	// Fingerprint is a salted hash of the credentials with which the attempts failed. nil is stored as an empty one.
 	Fingerprint []byte
 	// Detail is JSON that describes what failed. It contains no secret.
 	Detail string

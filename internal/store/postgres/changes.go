@@ -95,16 +95,12 @@ func (s *Store) SaveHolds(ctx context.Context, holds []store.Hold) error {
 		var batch pgx.Batch
 		for i := range holds {
 			h := &holds[i]
-			fingerprint := h.Fingerprint
-			if fingerprint == nil {
-				fingerprint = []byte{}
-			}
 			batch.Queue(`
 				INSERT INTO weixin_exporter.hold (account, api, since, until, date, attempts, fingerprint, detail)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 				ON CONFLICT (account, api) DO UPDATE SET since = excluded.since, until = excluded.until, date = excluded.date,
 					attempts = excluded.attempts, fingerprint = excluded.fingerprint, detail = excluded.detail`,
-				numbers[h.AppID], int16(h.API), h.Since.Unix(), h.Until.Unix(), int32(h.Date), int32(h.Attempts), fingerprint, h.Detail)
+				numbers[h.AppID], int16(h.API), h.Since.Unix(), h.Until.Unix(), int32(h.Date), int32(h.Attempts), append([]byte{}, h.Fingerprint...), h.Detail)
 		}
 		return tx.SendBatch(ctx, &batch).Close()
 	})

@@ -27,7 +27,7 @@ func (s *Store) SaveHolds(ctx context.Context, holds []store.Hold) error {
 				VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 				ON CONFLICT DO UPDATE SET since = excluded.since, until = excluded.until, date = excluded.date,
 					attempts = excluded.attempts, fingerprint = excluded.fingerprint, detail = excluded.detail`,
-				account, int64(h.API), h.Since.Unix(), h.Until.Unix(), int64(h.Date), int64(h.Attempts), h.Fingerprint, h.Detail); err != nil {
+				account, int64(h.API), h.Since.Unix(), h.Until.Unix(), int64(h.Date), int64(h.Attempts), append([]byte{}, h.Fingerprint...), h.Detail); err != nil {
 				return err
 			}
 		}

@@ -28,6 +28,8 @@ func testHolds(t *testing.T, e Engine) {
 		}
 		saveHolds()
 		saveHolds(hold, others)
+		others.Fingerprint = nil
+		saveHolds(others)
 		replaced, another := hold, hold
 		replaced.Attempts, replaced.Until, replaced.Detail = 4, hold.Until.Add(time.Hour), "{}"
 		another.API = datacube.Hourly
@@ -44,7 +46,7 @@ func testHolds(t *testing.T, e Engine) {
 		if got, err := s.Holds(t.Context()); err != nil || len(got) > 0 {
 			t.Errorf("the holds of no account: %v, %v", got, err)
 		}
-		if got, err := s.Holds(t.Context(), Bot); err != nil || len(got) != 1 || got[0].Attempts != 3 {
+		if got, err := s.Holds(t.Context(), Bot); err != nil || len(got) != 1 || got[0].Attempts != 3 || len(got[0].Fingerprint) > 0 {
 			t.Errorf("the other account: %v, %v", got, err)
 		}
 	})
