@@ -84,7 +84,7 @@ func (m *member) KeepSlots(context.Context) error {
 		}
 	}
 	for _, slot := range rand.Perm(store.Slots) {
-		if t.owner[slot] == nil && m.wanted.Has(slot) && share > 0 {
+		if t.owner[slot] == nil && m.uses[slot] == 0 && m.wanted.Has(slot) && share > 0 {
 			t.claim(slot, m)
 			share--
 		}

@@ -132,8 +132,9 @@ type Sharing interface {
 	// Want sets the work of this process, and takes effect with the next KeepSlots. Without it there is none.
 	Want(work Work)
 	// KeepSlots tells the other processes that this one is alive, renews its slots, claims free ones up to its share of
-	// the work, and hands back those that are beyond it and not in use. It must be called every KeepSlotsEvery. If it
-	// fails for long enough, the slots go to other processes.
+	// the work, and hands back those that are beyond it and not in use. A slot that it lost while the slot was in use is
+	// claimed again only after the release. It must be called every KeepSlotsEvery. If it fails for long enough, the slots
+	// go to other processes.
 	KeepSlots(ctx context.Context) error
 	// Owned returns the slots for which this process may call Weixin now. It does not wait. A caller who finds an epoch that
 	// is not 0 and differs from the one seen before must read the accounts of the slot from the store before a call:

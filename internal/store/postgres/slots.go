@@ -122,7 +122,8 @@ func (r *round) readSlots(rows pgx.Rows) error {
 
 // divide decides which slots this process hands back and claims. Slots that the same members want are divided evenly
 // among them, so that none of them is left over; of the remainder those get one that joined first, so that no slot passes
-// on without need. The caller holds the mutex of the member.
+// on without need. A slot that was lost while it was in use is not claimed before it is released: what is in use is older
+// than what another owner may have stored, and could be saved under the new epoch. The caller holds the mutex of the member.
 func (r *round) divide() {
 	m := r.member
 	groups := map[string][]int{}
@@ -142,7 +143,7 @@ func (r *round) divide() {
 			switch {
 			case r.owns(number):
 				own = append(own, number)
-			case r.slots[number].free:
+			case r.slots[number].free && m.uses[number] == 0:
 				free = append(free, int16(number))
 			}
 		}

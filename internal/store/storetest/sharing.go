@@ -352,6 +352,39 @@ func testUseKeepsASlot(t *testing.T, e Engine) {
 	checkShares(t, store.AllSlots(), []int{128, 128}, first, second)
 }
 
+// testLostWhileInUse: what a process began before it lost a slot cannot be saved after another owner has ended. The process
+// claims the slot again once nothing of that time is in use.
+func testLostWhileInUse(t *testing.T, e Engine) {
+	p := e.New(t)
+	first := join(t, p, "first", store.AllSlots())
+	keep(t, first)
+	shop := store.SlotOf(Shop)
+	release, ok := first.Use(shop)
+	if !ok {
+		t.Fatal("the slot cannot be used")
+	}
+	second := join(t, p, "second", store.AllSlots())
+	p.Expire(t, "first")
+	keep(t, second)
+	Save(t, second, Daily(Shop, FirstDay, 2))
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, first)
+	if set := owned(first); set.Has(shop) || set.Len() != store.Slots-1 {
+		t.Errorf("it owns %d slots, that in use: %v", set.Len(), set.Has(shop))
+	}
+	_, err := first.Save(t.Context(), []store.Record{Daily(Shop, FirstDay, 1)})
+	notOwned(t, err, Shop)
+	release()
+	keep(t, first)
+	checkShares(t, store.AllSlots(), []int{store.Slots}, first)
+	if got := Load(t, first, FirstDay); got[Shop].Daily.Figures.Callbacks != 2 {
+		t.Errorf("stored: %+v", got[Shop])
+	}
+	Save(t, first, Daily(Shop, FirstDay, 3))
+}
+
 // testDuties: each duty has its own owners.
 func testDuties(t *testing.T, e Engine) {
 	p := e.New(t)

@@ -125,6 +125,7 @@ func runSharing(t *testing.T, e Engine) {
 		"Takeover":                testTakeover,
 		"OnlyLostAccountsRefused": testOnlyLostAccountsAreRefused,
 		"UseKeepsASlot":           testUseKeepsASlot,
+		"LostWhileInUse":          testLostWhileInUse,
 		"Duties":                  testDuties,
 		"Trust":                   testTrust,
 		"RandomMembers":           testRandomMembers,
