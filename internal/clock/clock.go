@@ -181,8 +181,8 @@ func describe(offset time.Duration) string {
 }
 
 // TrustedNow returns the time that irreversible decisions may take as now. It is corrected by Weixin's
-// responses; before the first ones it is that of the host's clock, but at most Trust past the latest
-// recorded time plus the time elapsed since.
+// responses. Before they determine it, it is the earliest of the host's clock, the times that the first
+// responses state, and Trust past the latest recorded time plus the time elapsed since.
 func (c *Clock) TrustedNow() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,7 +190,15 @@ func (c *Clock) TrustedNow() time.Time {
 	if !c.anchor.IsZero() {
 		return c.anchor.Add(elapsed)
 	}
-	return earlier(wall, c.earliestNow(elapsed).Add(Trust))
+	trusted := earlier(wall, c.earliestNow(elapsed).Add(Trust))
+	for _, s := range c.samples {
+		stated := s.anchor.Add(elapsed)
+		if earliest := c.earliestNow(elapsed); !c.empty && stated.Before(earliest) {
+			stated = earliest // the response is wrong, and may be so by years
+		}
+		trusted = earlier(trusted, stated)
+	}
+	return trusted
 }
 
 // earliestNow returns the latest recorded time plus the time elapsed since the start: it cannot be earlier now.

@@ -142,9 +142,8 @@ func TestTrustedNowAfterResponses(t *testing.T) {
 		"one that disagrees is not": func(t *testing.T) {
 			t.Helper()
 			h := newHost(year, time.Now().Add(-time.Hour))
-			seen := time.Now().Add(-time.Hour)
 			h.respond(0, 0)
-			h.wantTrusted(t, "after two responses", seen.Add(clock.Trust+2*time.Minute))
+			h.wantTrusted(t, "after two responses", time.Now())
 			h.wantOffset(t, "after two responses", 0, false)
 			h.respond(0)
 			h.wantTrusted(t, "after three responses", time.Now())
@@ -152,6 +151,29 @@ func TestTrustedNowAfterResponses(t *testing.T) {
 			if fault := h.Fault(); !strings.Contains(fault, "1y ahead of Weixin's") {
 				t.Errorf("fault %q", fault)
 			}
+		},
+		"the earliest counts before three": func(t *testing.T) {
+			t.Helper()
+			const ahead = 30 * time.Hour // less than Trust
+			h := newHost(ahead, time.Now().Add(-time.Hour))
+			h.respond(2*time.Hour, 0)
+			h.wantTrusted(t, "the clock is ahead", time.Now())
+			h.wantOffset(t, "the clock is ahead", 0, false)
+			h = newHost(ahead, time.Time{})
+			h.respond(0)
+			h.wantTrusted(t, "the clock is ahead, and nothing is recorded", time.Now())
+			h = newHost(-time.Hour, time.Now().Add(-2*time.Hour))
+			h.respond(0)
+			h.wantTrusted(t, "the clock is behind", time.Now().Add(-time.Hour))
+		},
+		"a response from long ago": func(t *testing.T) {
+			t.Helper()
+			seen := time.Now().Add(-time.Hour)
+			h := newHost(0, seen)
+			h.respond(-year)
+			h.wantTrusted(t, "after one response", seen.Add(time.Minute))
+			h.respond(0, 0)
+			h.wantTrusted(t, "after three responses", time.Now())
 		},
 		"outliers do not count": func(t *testing.T) {
 			t.Helper()
