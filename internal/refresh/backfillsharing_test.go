@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +29,7 @@ type filler struct {
 	err      error
 	ended    chan struct{}
 	cancel   context.CancelFunc
+	killed   atomic.Bool // it ends without a word to the others
 }
 
 // fillShared starts a backfill beside others. It leaves the table when it ends.
@@ -57,7 +59,9 @@ func (w *harness) fillShared(table *table, f refresh.BackfillRequest) *filler {
 			b.filled, err = fill.Run(ctx, plan)
 		}
 		b.err = err
-		b.leave()
+		if !b.killed.Load() {
+			b.leave()
+		}
 		b.err = errors.Join(b.err, db.Close())
 	}()
 	w.t.Cleanup(func() {
@@ -157,6 +161,34 @@ func TestBackfillGoesOnForAnother(t *testing.T) {
 		w.wantFilled(f)
 		if twice := w.repeated(); len(twice) > 0 {
 			t.Errorf("calls were repeated: %q", twice)
+		}
+	})
+}
+
+// TestBackfillIsKilled: once its lease has ended another one fills its accounts as well, and repeats no call whose answer was
+// stored.
+func TestBackfillIsKilled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newFleet(t, "2026-03-10 09:00", 12)
+		f := w.from("2026-02-20", "2026-03-07")
+		table := newTable()
+		one := w.fillShared(table, f)
+		two := w.fillShared(table, f)
+		setClock(t, "2026-03-10 09:00:11")
+		one.killed.Store(true)
+		one.cancel()
+		one.wait(time.Minute)
+		if n := one.calls.Load(); n < 5 {
+			t.Errorf("the killed one made only %d calls", n)
+		}
+		two.wait(time.Hour)
+		w.wantFilled(f)
+		if ends := china(t, "2026-03-10 09:00:10").Add(leaseTime); time.Now().Before(ends) {
+			t.Errorf("the other one ended at %v, before the lease did", time.Now())
+		}
+		if twice := w.repeated(); len(twice) > f.Concurrency {
+			t.Errorf("more calls were repeated than were under way: %q", twice)
 		}
 	})
 }
