@@ -102,13 +102,12 @@ func interpret(now, certain time.Time, appID string, c Call, ledgers Ledgers, a 
 			setFigures(&r, a)
 			setKnown(&r.State, before, now, false)
 		case before.Status == store.Known:
-			if a.notReady {
-				break
-			}
 			r.State.Rechecks++
-			if before.Empty {
+			switch {
+			case a.notReady: // not rechecked
+			case before.Empty:
 				r.State.Rechecked = true
-			} else {
+			default:
 				vanished = append(vanished, date) // not rechecked: a revision would be missed
 			}
 		case settled && !hasTraffic(other.At(date)):

@@ -106,6 +106,35 @@ func TestRevisionAfterARecheckWithoutRows(t *testing.T) {
 	})
 }
 
+// TestRechecksThatWeixinPutsOff take few calls, however long the history is, and revisions are found later.
+func TestRechecksThatWeixinPutsOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1))
+		w.config.HistoryDays = 20
+		w.start()
+		setClock(t, "2026-03-10 20:00")
+		fifth := date(t, "2026-03-05")
+		revised := w.sim.Hours(account(1).AppID, fifth)[20]
+		revised.Callbacks += 1000
+		w.sim.Revise(account(1).AppID, fifth, 20, revised)
+		ends := []func(){w.sim.Inject(weixintest.Fault{Errcode: 61503, API: "daily"}), w.sim.Inject(weixintest.Fault{Errcode: 61503, API: "hourly"})}
+		before := w.attempts("hourly")
+		setClock(t, "2026-03-12 07:00")
+		const ofYesterday = 30
+		if n := w.attempts("hourly") - before; n < 20 || n > 20+ofYesterday {
+			t.Errorf("%d hourly calls while nothing was ready, with 20 days to recheck", n)
+		}
+		for _, end := range ends {
+			end()
+		}
+		setClock(t, "2026-03-14 12:00")
+		if wrong, unknown := w.wrongDays(fifth, fifth); len(wrong)+unknown > 0 {
+			t.Errorf("wrong: %s; %d unknown", wrong, unknown)
+		}
+	})
+}
+
 // TestQuietAccount: the days of an account without traffic are known to be empty 48 hours after their end, and the number
 // of calls is bounded.
 func TestQuietAccount(t *testing.T) {

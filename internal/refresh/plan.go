@@ -186,19 +186,13 @@ func purposeOf(state store.State, date, today datacube.Date) Purpose {
 	}
 }
 
-// recheckDue reports whether a known day must be requested once more.
+// recheckDue reports whether a known day must be requested once more. A recheck to which Weixin had no rows, or was not ready,
+// is repeated at the intervals of days in doubt: by the hour, it would take a call an hour for each day of a long history.
 func recheckDue(now time.Time, s Settings, state store.State) bool {
 	if s.RecheckAfter == 0 || state.Rechecked || now.Before(state.KnownAt.Add(s.RecheckAfter)) {
 		return false
 	}
-	switch put := state.AskedAt.After(state.KnownAt); {
-	case !put:
-		return true
-	case state.Rechecks > 0: // Weixin had no rows
-		return verifyDue(now, s, state)
-	default: // Weixin was not ready
-		return !now.Before(state.AskedAt.Add(longestGap))
-	}
+	return !state.AskedAt.After(state.KnownAt) || verifyDue(now, s, state)
 }
 
 // gap returns how long to wait after Weixin did not have yesterday for the asks-th time.

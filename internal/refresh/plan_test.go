@@ -73,6 +73,7 @@ func TestDueCalls(t *testing.T) {
 	hourly := func(p refresh.Purpose, on string) refresh.Call {
 		return refresh.Call{API: datacube.Hourly, Purpose: p, Begin: day(on), End: day(on)}
 	}
+	putOff := store.State{Status: store.Known, KnownAt: at("2026-03-12 09:00"), AskedAt: at("2026-03-13 09:00"), Rechecks: 1}
 	noRecheck := settings(2)
 	noRecheck.RecheckAfter = 0
 
@@ -154,11 +155,14 @@ func TestDueCalls(t *testing.T) {
 				day("03-10"): known("2026-03-11 09:00"), day("03-09"): known("2026-03-10 09:00"),
 			},
 		},
-		"one that Weixin put off waits an hour": {
-			now: "2026-03-11 09:59", settings: settings(2), ledger: states{
-				day("03-10"): rechecked("2026-03-11 09:00"),
-				day("03-09"): {Status: store.Known, KnownAt: at("2026-03-10 09:00"), AskedAt: at("2026-03-11 09:00")},
+		"one that Weixin put off waits three days": {
+			now: "2026-03-16 07:59", settings: settings(2), ledger: states{day("03-14"): rechecked("2026-03-15 09:00"), day("03-13"): putOff},
+		},
+		"and is asked for in the morning": {
+			now: "2026-03-16 08:00", settings: settings(2), ledger: states{
+				day("03-15"): rechecked("2026-03-16 08:00"), day("03-14"): rechecked("2026-03-15 09:00"), day("03-13"): putOff,
 			},
+			want: []refresh.Call{daily(refresh.Recheck, "03-13", "03-13")},
 		},
 		"rechecks come last": {
 			now: "2026-03-11 09:00", settings: settings(3), api: datacube.Hourly, ledger: states{day("03-09"): known("2026-03-10 09:00")},

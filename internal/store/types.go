@@ -50,8 +50,8 @@ type State struct {
 	// Damaged is the number of consecutive responses, up to the last one, whose part about the day
 	// could not be parsed; at most 15.
 	Damaged int
-	// Rechecks is the number of parsed responses since the day became Known or, while it is
-	// NotReady, since its lack of rows has contradicted the other API; at most 15.
+	// Rechecks is the number of responses, errcode 61503 among them, that could be parsed since the day
+	// became Known or, while it is NotReady, since its lack of rows has contradicted the other API; at most 15.
 	Rechecks int
 	// Checksum is the Checksum of the figures of a day that is Known; 0 if there is none.
 	Checksum uint32
