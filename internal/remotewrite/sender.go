@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// pollInterval is how often a sender checks the store for something new.
+	// pollInterval is how often a sender checks the store for something new. It is shorter than the time for which a slot
+	// that was renewed is owned, so that none is overlooked, however often it is lost and owned again.
 	pollInterval = 5 * time.Second
 	// saveTimeout limits saving what was delivered when the sender has to stop.
 	saveTimeout = 2 * time.Second

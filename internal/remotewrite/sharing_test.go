@@ -128,3 +128,47 @@ func (f *flickering) Owned() store.Epochs {
 	}
 	return f.owner.Owned()
 }
+
+// inWindows owns slots for a part of each period.
+type inWindows struct {
+	*owner
+
+	begin          time.Time
+	period, window time.Duration
+}
+
+// Owned implements remotewrite.Sharing.
+func (w inWindows) Owned() store.Epochs {
+	if elapsed := time.Since(w.begin); elapsed < 0 || elapsed%w.period >= w.window {
+		return store.Epochs{}
+	}
+	return w.owner.Owned()
+}
+
+// TestSlotsOwnedNowAndThen: a sender whose slots come and go, in whatever step with its polls, sends all of them. A renewal that
+// succeeds leaves the owner eight seconds at the least: six sevenths of a lease of 15, less the four that it may take.
+func TestSlotsOwnedNowAndThen(t *testing.T) {
+	t.Parallel()
+	for _, period := range []time.Duration{10 * time.Second, 15 * time.Second} { // multiples of the interval of polls
+		for phase := time.Duration(0); phase < period; phase += 1700 * time.Millisecond {
+			t.Run(period.String()+" "+phase.String(), func(t *testing.T) {
+				t.Parallel()
+				withFixture(t, func(f *fixture) {
+					o := &owner{}
+					o.has(shop, bot)
+					f.sharing = inWindows{o, time.Now().Add(phase - period), period, 8 * time.Second}
+					r := newReceiver(t)
+					f.save(shop, 1, days(3)...)
+					f.save(bot, 1, days(3)...)
+					f.start(f.endpoint("one", r, nil))
+					f.wait(2 * period)
+					f.mustHave(r, "shop", 1, days(3)...)
+					f.mustHave(r, "bot", 1, days(3)...)
+					if n := r.count(); n != 6*perDay {
+						t.Errorf("%d samples arrived, want %d", n, 6*perDay)
+					}
+				})
+			})
+		}
+	}
+}
