@@ -118,7 +118,7 @@ const (
 // faultsADay is the number of faults that begin on a day with faults.
 func faultsADay(accounts int) time.Duration { return time.Duration(1 + accounts/20) }
 
-func (y *year) faulty(round int) bool { return round%phase < faultDays && round < rounds-quietEnd }
+func (y *year) faulty(round int) bool { return round%phase < faultDays && round < y.rounds-quietEnd }
 
 // troubles returns what happens on a day.
 func (y *year) troubles(round int, today datacube.Date) []trouble {
@@ -142,7 +142,7 @@ func (y *year) troubles(round int, today datacube.Date) []trouble {
 	if !y.faulty(round) {
 		return list
 	}
-	left := today.Start().Add(time.Duration(min(faultDays-round%phase, rounds-quietEnd-round)*24) * hour)
+	left := today.Start().Add(time.Duration(min(faultDays-round%phase, y.rounds-quietEnd-round)*24) * hour)
 	for range faultsADay(len(y.accounts)) {
 		y.addFault(&list, today.Start().Add(sometime()), left, round)
 	}
@@ -208,7 +208,7 @@ func (y *year) stepClock(list *[]trouble, at, step, d time.Duration, today datac
 // calm reports whether the clock is right on a day and those around it.
 func (y *year) calm(round int) bool {
 	for r := round - 4; r <= round+3; r++ {
-		if r >= 0 && r < rounds && y.upset[r] {
+		if r >= 0 && r < y.rounds && y.upset[r] {
 			return false
 		}
 	}
@@ -216,8 +216,8 @@ func (y *year) calm(round int) bool {
 }
 
 // newUpset chooses the days on which the clock is set or the host suspended.
-func newUpset(random *rand.Rand) [rounds]bool {
-	var upset [rounds]bool
+func newUpset(random *rand.Rand, rounds int) [mostRounds]bool {
+	var upset [mostRounds]bool
 	for r := phase; r < rounds-quietEnd-4; r++ {
 		upset[r] = r%phase < faultDays-4 && random.IntN(14) == 0
 	}
