@@ -72,7 +72,7 @@ func (c *Clock) Pass(tb testing.TB, by time.Duration) {
 	c.change(tb, reading{offset: by, passed: by})
 }
 
-// Set sets the clock forward or, if by is negative, back, as somebody does who sets the clock of a host: the
+// Set sets the clock forward or, if by is negative, back, as someone does who sets the clock of a host: the
 // monotonic clock of the processes does not follow.
 func (c *Clock) Set(tb testing.TB, by time.Duration) {
 	tb.Helper()

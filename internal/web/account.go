@@ -132,7 +132,7 @@ func (r *renderer) serveAccount(w http.ResponseWriter, request *http.Request) {
 	r.write(w, p, http.StatusOK, v)
 }
 
-// read finds out which day is asked for; false if it is none.
+// read finds out which day is asked for; false if that is not a day.
 func (p *page) read(a *snapshot.Account) (accountRequest, bool) {
 	yesterday := datacube.DateOf(p.Now) - 1
 	asked := accountRequest{account: a, date: yesterday, first: datacube.FirstDate, last: yesterday}

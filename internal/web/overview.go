@@ -52,7 +52,7 @@ type overview struct {
 type fact struct {
 	Name, Value, Note string
 	Bad               bool
-	Time              string // the value as a date or time of the attribute datetime; "" if it is none
+	Time              string // the value as a date or time of the attribute datetime; "" if it is neither
 }
 
 // groupView is what is wrong with one account or many.
