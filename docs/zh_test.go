@@ -26,7 +26,7 @@ func translations(t *testing.T) map[string]string {
 
 func TestChineseDocumentsFollow(t *testing.T) {
 	pairs := translations(t)
-	for _, needed := range []string{"weixin", "tokens", "callbacks", "alerts", "troubleshooting", "history"} {
+	for _, needed := range []string{"weixin", "tokens", "callbacks", "alerts", "troubleshooting", "history", "high-availability"} {
 		if pairs["docs/"+needed+".md"] == "" {
 			t.Errorf("docs/zh lacks %s.md", needed)
 		}
