@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
-.PHONY: help build test check unit lint fmt tidy bench cover fuzz torture tools clean
+.PHONY: help build test check unit lint fmt tidy bench cover fuzz torture licenses tools clean
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 REVISION ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null || echo unknown)
@@ -57,6 +57,9 @@ fuzz: ## every fuzz target for FUZZTIME
 
 torture: ## the long forms of the tests that kill, cut the power and simulate; hours
 	bash scripts/torture.sh
+
+licenses: ## check the licences of the modules in the binary
+	bash scripts/licenses.sh
 
 tools: build/tools/golangci-lint ## the tools that the tests need
 	bash scripts/install.sh
