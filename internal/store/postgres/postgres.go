@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strconv"
 	"strings"
@@ -159,6 +160,9 @@ func parse(url secret.URL) (*pgxpool.Config, error) {
 		return nil, errors.New("the URL of the store must begin with postgres:// or postgresql://")
 	}
 	config, err := pgxpool.ParseConfig(text)
+	if fault, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fmt.Errorf("a file that the URL of the store names (sslrootcert, sslcert or sslkey) cannot be read: %w", fault.Err)
+	}
 	if err != nil {
 		return nil, errors.New("the URL of the store is not valid; a special character in the password must be escaped, such as %40 for @")
 	}

@@ -1,5 +1,5 @@
 // Package postgrestest starts a PostgreSQL server for tests. The server is a program of the host, listens on a Unix
-// socket only, and keeps everything in a temporary folder.
+// socket only unless ServeTLS is called, and keeps everything in a temporary folder.
 package postgrestest
 
 import (
@@ -29,6 +29,8 @@ type Server struct {
 	process          *exec.Cmd
 	log              *os.File
 	databases        atomic.Int64
+	// network are settings with which the server listens on addresses, too.
+	network []string
 }
 
 // startTime is how long a program may take to start.
@@ -94,9 +96,12 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	// Without fsync nothing that is stored is lost when a process is killed, only when the host crashes.
-	s.process = s.command(context.WithoutCancel(ctx), "postgres", "-D", s.data(), "-k", s.folder, "-c", "listen_addresses=",
+	settings := []string{
+		"-D", s.data(), "-k", s.folder, "-c", "listen_addresses=",
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_wal_size=256MB",
-		"-c", "log_checkpoints=off")
+		"-c", "log_checkpoints=off",
+	}
+	s.process = s.command(context.WithoutCancel(ctx), "postgres", append(settings, s.network...)...)
 	s.process.Stdout, s.process.Stderr = s.log, s.log
 	if err := s.process.Start(); err != nil {
 		return errors.Join(fmt.Errorf("start postgres: %w", err), s.log.Close())
