@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"os"
@@ -324,14 +325,35 @@ func TestKubernetesRules(t *testing.T) {
 // The configuration in the manifests is valid, and its files are where the pod has them.
 func TestKubernetesConfiguration(t *testing.T) {
 	t.Parallel()
-	var manifest struct{ Data map[string]string }
-	readYAML(t, filepath.Join(deploy, "kubernetes/configmap.yml"), &manifest)
-	folder := t.TempDir()
-	writeFile(t, filepath.Join(folder, "shop"), "sim-secret-kubernetes")
-	text := manifest.Data["config.yml"]
-	if !strings.Contains(text, "path: /var/lib/weixin_exporter/") {
+	if text := checkConfigMap(t, "kubernetes", nil); !strings.Contains(text, "path: /var/lib/weixin_exporter/") {
 		t.Errorf("the database is not on the volume:\n%s", text)
 	}
+}
+
+// So is that for exporters with PostgreSQL.
+func TestKubernetesPostgresConfiguration(t *testing.T) {
+	t.Parallel()
+	server := startPostgres(t)
+	text := checkConfigMap(t, "kubernetes-postgres", map[string]string{
+		"store-url": server.URL("postgres"), "sealing-key": base64.StdEncoding.EncodeToString(make([]byte, 32)),
+	})
+	if !strings.Contains(text, "url_file: ") || strings.Contains(text, "/var/lib/") {
+		t.Errorf("the store is not in the database alone:\n%s", text)
+	}
+}
+
+// checkConfigMap has the exporter check the configuration of a folder's ConfigMap, with these secrets, and returns it.
+func checkConfigMap(t *testing.T, manifests string, secrets map[string]string) string {
+	t.Helper()
+	var manifest struct{ Data map[string]string }
+	readYAML(t, filepath.Join(deploy, manifests, "configmap.yml"), &manifest)
+	folder := t.TempDir()
+	writeFile(t, filepath.Join(folder, "shop"), "sim-secret-kubernetes")
+	for name, content := range secrets {
+		writeFile(t, filepath.Join(folder, name), content)
+	}
+	text := manifest.Data["config.yml"]
 	writeFile(t, filepath.Join(folder, "config.yml"), strings.NewReplacer("/etc/weixin_exporter/secrets/", folder+"/", "/var/lib/weixin_exporter/", folder+"/").Replace(text))
 	output(t, suite.binary, "check", "--config.file="+filepath.Join(folder, "config.yml"))
+	return text
 }
