@@ -89,6 +89,51 @@ func TestWebConfig(t *testing.T) {
 	}
 }
 
+// TestClientCertificates: only a client with a certificate of the authority is served, and the health check needs none.
+func TestClientCertificates(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, newAccount("shop", 1, 500))
+	roots := writeCertificate(t, w.folder)
+	file := filepath.Join(w.folder, "web.yml")
+	writeFile(t, file, "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"+
+		"  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: cert.pem\n")
+	x := runExporter(t, "--config.file="+w.config, "--web.config.file="+file)
+	strangers := t.TempDir()
+	writeCertificate(t, strangers)
+
+	with := func(folder string) web {
+		config := &tls.Config{RootCAs: roots}
+		if folder != "" {
+			pair, err := tls.LoadX509KeyPair(filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Sent whatever authorities the server names.
+			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+		}
+		return x.overTLS(t, config)
+	}
+	client := with(w.folder)
+	eventually(t, "figures", func() error {
+		if p := client.ask(t, http.MethodGet, "/metrics"); !strings.Contains(p.body, `weixin_interface_daily_callbacks{account="shop"}`) {
+			return errNotYet
+		}
+		return nil
+	})
+	for name, folder := range map[string]string{"no certificate": "", "a certificate of another authority": strangers} {
+		for _, path := range []string{"/metrics", "/-/healthy", "/config"} {
+			p, err := with(folder).try(t, http.MethodGet, path)
+			if err == nil {
+				t.Errorf("%s with %s: status %d, want a refused connection", path, name, p.status)
+			} else if !strings.Contains(err.Error(), "tls: ") {
+				t.Errorf("%s with %s: %v, want an error of TLS", path, name, err)
+			}
+		}
+	}
+	checkHealth(t, x.base.Host, 0, "--web.config.file="+file)
+	checkHealth(t, x.base.Host, 0)
+}
+
 // checkHealth runs the health check of containers.
 func checkHealth(t *testing.T, address string, want int, args ...string) {
 	t.Helper()
