@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
-.PHONY: help build test check unit lint fmt tidy bench cover fuzz torture licenses tools clean
+.PHONY: help build test check unit lint fmt tidy bench cover fuzz torture licenses sbom vulncheck tools clean
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 REVISION ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null || echo unknown)
@@ -60,6 +60,12 @@ torture: ## the long forms of the tests that kill, cut the power and simulate; h
 
 licenses: ## check the licences of the modules in the binary
 	bash scripts/licenses.sh
+
+sbom: build ## build/weixin_exporter.cdx.json: the modules in the binary, as CycloneDX
+	. scripts/env.sh && go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 bin -json -output build/weixin_exporter.cdx.json build/weixin_exporter
+
+vulncheck: ## the known vulnerabilities that the code reaches; asks vuln.go.dev
+	. scripts/env.sh && go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 tools: build/tools/golangci-lint ## the tools that the tests need
 	bash scripts/install.sh
