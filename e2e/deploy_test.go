@@ -119,15 +119,16 @@ func output(t *testing.T, path string, args ...string) string {
 
 func TestComposeMountsWhatExists(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"compose.yml", "compose.real.yml", "compose.zh.yml"} {
+	for _, name := range []string{"compose.yml", "compose.real.yml", "compose.zh.yml", "compose.postgres.yml"} {
 		file := readCompose(t, name)
 		for service, s := range file.Services {
 			for inside, here := range file.mounts(service) {
-				if name == "compose.real.yml" && filepath.Ext(here) != "" {
+				isConfig := filepath.Base(filepath.Dir(inside)) == "etc" && name != "compose.zh.yml" && strings.HasPrefix(service, "weixin_exporter")
+				if isConfig && filepath.Ext(here) != "" {
 					t.Errorf("%s: %s mounts the file %s, of which a reload would read the old content", name, service, here)
 				}
 				_, err := os.Stat(here)
-				yours := name == "compose.real.yml" && filepath.Base(here) == "config" || name == "compose.zh.yml" && filepath.Base(here) == "secrets"
+				yours := isConfig && filepath.Base(here) == "config" || name == "compose.zh.yml" && filepath.Base(here) == "secrets"
 				if err != nil && !yours {
 					t.Errorf("%s: %s mounts %s as %s: %v", name, service, here, inside, err)
 				}
@@ -143,7 +144,7 @@ func TestComposeMountsWhatExists(t *testing.T) {
 					t.Errorf("%s: %s publishes %s on all interfaces", name, service, port)
 				}
 			}
-			if pinned := regexp.MustCompile(`^[a-z/_]+:(v?\d+\.\d+\.\d+|\$\{VERSION:-devel\})$`); s.Image != "" && !pinned.MatchString(s.Image) {
+			if pinned := regexp.MustCompile(`^[a-z/_]+:(v?\d+\.\d+(\.\d+)?|\$\{VERSION:-devel\})$`); s.Image != "" && !pinned.MatchString(s.Image) {
 				t.Errorf("%s: %s has the image %s, which is not a pinned version", name, service, s.Image)
 			}
 		}
@@ -181,6 +182,7 @@ func TestComposePrometheus(t *testing.T) {
 			Name    string                       `yaml:"job_name"`
 			Targets []struct{ Targets []string } `yaml:"static_configs"`
 			SD      []struct{ URL string }       `yaml:"http_sd_configs"`
+			Files   []struct{ Files []string }   `yaml:"file_sd_configs"`
 		} `yaml:"scrape_configs"`
 		Alerting struct {
 			Managers []struct {
@@ -189,6 +191,7 @@ func TestComposePrometheus(t *testing.T) {
 		}
 	}
 	readYAML(t, config, &scraped)
+	checkSecondTarget(t, "/etc/prometheus/"+scraped.Jobs[0].Files[0].Files[0])
 	targets := slices.Clone(scraped.Alerting.Managers[0].Targets[0].Targets)
 	for _, job := range scraped.Jobs {
 		for _, static := range job.Targets {
@@ -204,6 +207,24 @@ func TestComposePrometheus(t *testing.T) {
 			t.Errorf("prometheus.yml names %s, which is not a service", target)
 		}
 	}
+}
+
+// checkSecondTarget fails unless the file that compose.postgres.yml mounts where Prometheus looks names its second exporter.
+func checkSecondTarget(t *testing.T, pattern string) {
+	t.Helper()
+	file := readCompose(t, "compose.postgres.yml")
+	for inside, here := range file.mounts("prometheus") {
+		if matches, err := filepath.Match(pattern, inside); err != nil || !matches {
+			t.Errorf("Prometheus reads %s, not %s (%v)", pattern, inside, err)
+		}
+		var groups []struct{ Targets []string }
+		readYAML(t, here, &groups)
+		if len(groups) != 1 || !slices.Equal(groups[0].Targets, []string{"weixin_exporter_2:9988"}) || file.Services["weixin_exporter_2"].Image == "" {
+			t.Errorf("%s names %+v", here, groups)
+		}
+		return
+	}
+	t.Error("Prometheus gets no second target")
 }
 
 // checkSame compares two values as YAML.
