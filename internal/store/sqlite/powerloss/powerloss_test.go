@@ -218,7 +218,7 @@ func (h *history) after(operations int, random *rand.Rand) map[string][]byte {
 // TestPowerLoss: after a loss of power the store opens, has all that Save had acknowledged, and of the Save that was under
 // way all or nothing. POWER_ROUNDS is how often the power fails, and POWER_SEED when, and what is left.
 func TestPowerLoss(t *testing.T) {
-	rounds, seed := number(t, "POWER_ROUNDS", 150), number(t, "POWER_SEED", rand.Uint64())
+	rounds, seed := number(t, "POWER_ROUNDS", 50), number(t, "POWER_SEED", rand.Uint64())
 	t.Logf("to repeat it: POWER_SEED=%d POWER_ROUNDS=%d go test ./internal/store/sqlite/powerloss", seed, rounds)
 	h := work(t)
 	random := rand.New(rand.NewPCG(seed, 0))
