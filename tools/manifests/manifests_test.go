@@ -14,6 +14,7 @@ import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
@@ -23,11 +24,13 @@ const deploy = "../../deploy"
 // kinds are the types of the manifests, by apiVersion and kind.
 func kinds() map[string]any {
 	return map[string]any{
-		"v1 Namespace":        &corev1.Namespace{},
-		"v1 ConfigMap":        &corev1.ConfigMap{},
-		"v1 Secret":           &corev1.Secret{},
-		"v1 Service":          &corev1.Service{},
-		"apps/v1 StatefulSet": &appsv1.StatefulSet{},
+		"v1 Namespace":                            &corev1.Namespace{},
+		"v1 ConfigMap":                            &corev1.ConfigMap{},
+		"v1 Secret":                               &corev1.Secret{},
+		"v1 Service":                              &corev1.Service{},
+		"apps/v1 StatefulSet":                     &appsv1.StatefulSet{},
+		"apps/v1 Deployment":                      &appsv1.Deployment{},
+		"policy/v1 PodDisruptionBudget":           &policyv1.PodDisruptionBudget{},
 		"monitoring.coreos.com/v1 ServiceMonitor": &monitoringv1.ServiceMonitor{},
 		"monitoring.coreos.com/v1 PrometheusRule": &monitoringv1.PrometheusRule{},
 	}
@@ -47,7 +50,7 @@ func load(t *testing.T) map[string]any {
 			t.Fatal(err)
 		}
 	}
-	return decode(t, texts, len(kinds()))
+	return decode(t, texts, 7)
 }
 
 // decode reads as many manifests, one from each text, by apiVersion and kind.
@@ -123,11 +126,7 @@ func checkFit(t *testing.T, loaded map[string]any) {
 		container.ReadinessProbe.HTTPGet.Port.StrVal != port.Name {
 		t.Errorf("service and probes do not go to the port %s", port.Name)
 	}
-	for kind, object := range loaded {
-		if meta, ok := object.(interface{ GetNamespace() string }); ok && kind != "v1 Namespace" && meta.GetNamespace() != "weixin" {
-			t.Errorf("the %s is in the namespace %q", kind, meta.GetNamespace())
-		}
-	}
+	checkNamespace(t, loaded)
 	checkMounts(t, pod.Spec, set.Spec.VolumeClaimTemplates)
 	for _, source := range pod.Spec.Volumes[0].Projected.Sources {
 		switch {
@@ -135,6 +134,15 @@ func checkFit(t *testing.T, loaded map[string]any) {
 			t.Errorf("no ConfigMap has what the pod mounts: %v", source.ConfigMap)
 		case secret != nil && source.Secret != nil && (source.Secret.Name != secret.Name || secret.StringData[source.Secret.Items[0].Key] == ""):
 			t.Errorf("no Secret has what the pod mounts: %v", source.Secret)
+		}
+	}
+}
+
+func checkNamespace(t *testing.T, loaded map[string]any) {
+	t.Helper()
+	for kind, object := range loaded {
+		if meta, ok := object.(interface{ GetNamespace() string }); ok && kind != "v1 Namespace" && meta.GetNamespace() != "weixin" {
+			t.Errorf("the %s is in the namespace %q", kind, meta.GetNamespace())
 		}
 	}
 }
@@ -169,11 +177,12 @@ func checkMounts(t *testing.T, pod corev1.PodSpec, claims []corev1.PersistentVol
 }
 
 // What the profile "restricted" of Kubernetes demands, and a root file system that cannot be written.
-func TestManifestsAreRestricted(t *testing.T) { checkRestricted(t, load(t)) }
+func TestManifestsAreRestricted(t *testing.T) {
+	checkRestricted(t, load(t)["apps/v1 StatefulSet"].(*appsv1.StatefulSet).Spec.Template.Spec)
+}
 
-func checkRestricted(t *testing.T, loaded map[string]any) {
+func checkRestricted(t *testing.T, pod corev1.PodSpec) {
 	t.Helper()
-	pod := loaded["apps/v1 StatefulSet"].(*appsv1.StatefulSet).Spec.Template.Spec
 	whole, own := pod.SecurityContext, pod.Containers[0].SecurityContext
 	switch {
 	case !*whole.RunAsNonRoot, *whole.RunAsUser != 65532, whole.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault:
@@ -189,7 +198,10 @@ func checkRestricted(t *testing.T, loaded map[string]any) {
 
 // docker compose reads the files as its own library does.
 func TestCompose(t *testing.T) {
-	for _, files := range [][]string{{"compose.yml"}, {"compose.yml", "compose.real.yml"}, {"compose.yml", "compose.zh.yml"}} {
+	for _, files := range [][]string{
+		{"compose.yml"}, {"compose.yml", "compose.real.yml"}, {"compose.yml", "compose.zh.yml"},
+		{"compose.yml", "compose.real.yml", "compose.postgres.yml"}, {"compose.yml", "compose.zh.yml", "compose.real.yml", "compose.postgres.yml"},
+	} {
 		var paths []string
 		for _, file := range files {
 			paths = append(paths, filepath.Join(deploy, "compose", file))
@@ -203,7 +215,12 @@ func TestCompose(t *testing.T) {
 			t.Errorf("%q: %v", files, err)
 			continue
 		}
-		if names := project.ServiceNames(); !slices.Equal(names, []string{"alertmanager", "grafana", "prometheus", "weixin_exporter"}) {
+		want := []string{"alertmanager", "grafana", "prometheus", "weixin_exporter"}
+		if slices.Contains(files, "compose.postgres.yml") {
+			want = []string{"alertmanager", "grafana", "postgres", "prometheus", "weixin_exporter", "weixin_exporter_2"}
+			checkTwo(t, project)
+		}
+		if names := project.ServiceNames(); !slices.Equal(names, want) {
 			t.Errorf("%q has the services %q", files, names)
 		}
 		exporter := project.Services["weixin_exporter"]

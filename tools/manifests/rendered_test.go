@@ -17,9 +17,10 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-// The kustomization has the manifests of its folder, and nothing else.
-func TestKustomization(t *testing.T) {
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(deploy, "kubernetes"))
+// kustomize returns the manifests that a folder below deploy builds, by their kinds.
+func kustomize(t *testing.T, folder string) map[string][]byte {
+	t.Helper()
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(deploy, folder))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +32,12 @@ func TestKustomization(t *testing.T) {
 		}
 		texts[resource.GetKind()] = text
 	}
+	return texts
+}
+
+// The kustomization has the manifests of its folder, and nothing else.
+func TestKustomization(t *testing.T) {
+	texts := kustomize(t, "kubernetes")
 	want := load(t)
 	delete(want, "v1 Secret") // an example
 	got := decode(t, texts, len(want))
@@ -78,7 +85,7 @@ func TestChart(t *testing.T) {
 		t.Fatal(err)
 	}
 	alone := decode(t, texts, 3)
-	checkRestricted(t, alone)
+	checkRestricted(t, alone["apps/v1 StatefulSet"].(*appsv1.StatefulSet).Spec.Template.Spec)
 
 	texts, err = render(t, map[string]any{
 		"serviceMonitor": map[string]any{"enabled": true}, "prometheusRule": map[string]any{"enabled": true},
@@ -89,8 +96,8 @@ func TestChart(t *testing.T) {
 	}
 	got, plain := decode(t, texts, 5), load(t)
 	checkFit(t, got)
-	checkRestricted(t, got)
 	pod := got["apps/v1 StatefulSet"].(*appsv1.StatefulSet).Spec.Template.Spec
+	checkRestricted(t, pod)
 	want := plain["apps/v1 StatefulSet"].(*appsv1.StatefulSet).Spec.Template.Spec
 	container := &pod.Containers[0]
 	if !slices.Contains(container.Args, "--log.format=json") || !strings.HasSuffix(container.Image, ":1.2.3") {

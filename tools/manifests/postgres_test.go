@@ -1,0 +1,137 @@
+package manifests_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+)
+
+// The variant with PostgreSQL has two pods without a volume in place of the StatefulSet, and is otherwise the same.
+func TestKustomizationForPostgres(t *testing.T) {
+	texts := kustomize(t, "kubernetes-postgres")
+	example, err := os.ReadFile(filepath.Join(deploy, "kubernetes-postgres/secret.yml.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts["Secret"] = example
+	got, plain := decode(t, texts, 8), load(t)
+	if got["apps/v1 StatefulSet"] != nil {
+		t.Fatal("the StatefulSet is still there")
+	}
+	checkNamespace(t, got)
+	for _, kind := range []string{"v1 Namespace", "v1 Service", "monitoring.coreos.com/v1 ServiceMonitor", "monitoring.coreos.com/v1 PrometheusRule"} {
+		if !reflect.DeepEqual(got[kind], plain[kind]) {
+			t.Errorf("the %s is\n%+v\nwithout PostgreSQL\n%+v", kind, got[kind], plain[kind])
+		}
+	}
+
+	deployment := got["apps/v1 Deployment"].(*appsv1.Deployment)
+	pod := deployment.Spec.Template
+	checkRestricted(t, pod.Spec)
+	checkMounts(t, pod.Spec, nil)
+	checkSecret(t, pod.Spec, got["v1 Secret"].(*corev1.Secret), got["v1 ConfigMap"].(*corev1.ConfigMap).Data["config.yml"])
+	checkSpread(t, deployment, got["policy/v1 PodDisruptionBudget"].(*policyv1.PodDisruptionBudget))
+	if !includes(pod.Labels, got["v1 Service"].(*corev1.Service).Spec.Selector) {
+		t.Errorf("the Service does not select pods with %v", pod.Labels)
+	}
+
+	// What was checked above differs; the rest is the pod of the StatefulSet.
+	want := plain["apps/v1 StatefulSet"].(*appsv1.StatefulSet).Spec.Template.DeepCopy()
+	same := pod.DeepCopy()
+	same.Spec.TopologySpreadConstraints = nil
+	mounts := &want.Spec.Containers[0].VolumeMounts
+	*mounts = slices.DeleteFunc(*mounts, func(m corev1.VolumeMount) bool { return m.Name == "data" })
+	secret := same.Spec.Volumes[0].Projected.Sources[1].Secret
+	secret.Items = slices.DeleteFunc(secret.Items, func(item corev1.KeyToPath) bool { return item.Key == "store-url" || item.Key == "sealing-key" })
+	if !reflect.DeepEqual(same, want) {
+		t.Errorf("the pod is\n%+v\nthat of the StatefulSet\n%+v", same, want)
+	}
+}
+
+// checkSecret fails unless each key of the Secret is a file of the pod that the configuration names.
+func checkSecret(t *testing.T, pod corev1.PodSpec, secret *corev1.Secret, config string) {
+	t.Helper()
+	var keys []string
+	for _, source := range pod.Volumes[0].Projected.Sources {
+		if source.Secret == nil {
+			continue
+		}
+		if source.Secret.Name != secret.Name {
+			t.Errorf("the pod mounts the Secret %s, the example is %s", source.Secret.Name, secret.Name)
+		}
+		for _, item := range source.Secret.Items {
+			keys = append(keys, item.Key)
+			if !strings.Contains(config, "_file: "+pod.Containers[0].VolumeMounts[0].MountPath+"/"+item.Path+"\n") {
+				t.Errorf("the configuration does not name the file %s:\n%s", item.Path, config)
+			}
+		}
+	}
+	slices.Sort(keys)
+	if want := slices.Sorted(maps.Keys(secret.StringData)); !slices.Equal(keys, want) {
+		t.Errorf("the pod mounts the keys %q, the Secret has %q", keys, want)
+	}
+	if strings.Count(config, "_file: ") != len(keys) {
+		t.Errorf("the configuration names other files than %q:\n%s", keys, config)
+	}
+}
+
+// checkSpread fails unless there are several pods, on different nodes, of which a drained node takes one at a time.
+func checkSpread(t *testing.T, deployment *appsv1.Deployment, budget *policyv1.PodDisruptionBudget) {
+	t.Helper()
+	labels := deployment.Spec.Template.Labels
+	if *deployment.Spec.Replicas < 2 || !includes(labels, deployment.Spec.Selector.MatchLabels) {
+		t.Errorf("%d replicas with %v, selected by %v", *deployment.Spec.Replicas, labels, deployment.Spec.Selector)
+	}
+	if budget.Spec.MaxUnavailable.IntValue() != 1 || !includes(labels, budget.Spec.Selector.MatchLabels) {
+		t.Errorf("the budget is %+v for pods with %v", budget.Spec, labels)
+	}
+	spread := deployment.Spec.Template.Spec.TopologySpreadConstraints
+	if len(spread) != 1 || spread[0].TopologyKey != corev1.LabelHostname || !includes(labels, spread[0].LabelSelector.MatchLabels) {
+		t.Errorf("pods with %v are spread by %+v", labels, spread)
+	}
+}
+
+// checkTwo fails unless both exporters of a project differ in the port of the host alone, and nothing in it that has the
+// secrets may do more than it needs.
+func checkTwo(t *testing.T, project *types.Project) {
+	t.Helper()
+	one, two := project.Services["weixin_exporter"], project.Services["weixin_exporter_2"]
+	for name, exporter := range map[string]types.ServiceConfig{"the first": one, "the second": two} {
+		if len(exporter.Ports) != 1 || exporter.Ports[0].Target != 9988 || exporter.DependsOn["postgres"].Condition != types.ServiceConditionHealthy {
+			t.Errorf("%s has the ports %+v and depends on %+v", name, exporter.Ports, exporter.DependsOn)
+		}
+	}
+	if one.Ports[0].Published == two.Ports[0].Published {
+		t.Errorf("both have the port %s", one.Ports[0].Published)
+	}
+	if project.Services["postgres"].HealthCheck == nil || len(project.Services["postgres"].Ports) > 0 {
+		t.Error("the database has no health check, or can be reached from outside")
+	}
+	for _, service := range []types.ServiceConfig{one, two, project.Services["postgres"]} {
+		if !service.ReadOnly || !slices.Equal(service.CapDrop, []string{"ALL"}) || !slices.Equal(service.SecurityOpt, []string{"no-new-privileges:true"}) ||
+			service.Privileged || service.User != "" && !strings.HasPrefix(service.User, "999:") {
+			t.Errorf("%s may do more than it needs: %+v", service.Name, service)
+		}
+		for _, needed := range service.Secrets {
+			if project.Secrets[needed.Source].File == "" {
+				t.Errorf("%s has the secret %s without a file", service.Name, needed.Source)
+			}
+		}
+	}
+
+	// The second has neither the image's build nor the volume, which the store does not need.
+	one.Name, one.Ports, one.Build, one.PullPolicy = two.Name, two.Ports, two.Build, two.PullPolicy
+	one.Volumes = slices.DeleteFunc(slices.Clone(one.Volumes), func(v types.ServiceVolumeConfig) bool { return v.Source == "exporter" })
+	if !reflect.DeepEqual(one, two) {
+		t.Errorf("the first exporter is\n%+v\nthe second\n%+v", one, two)
+	}
+}
