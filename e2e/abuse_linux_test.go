@@ -281,7 +281,7 @@ func closing(conn net.Conn) error {
 		if err := raw.Control(func(fd uintptr) { n, _, peeked = syscall.Recvfrom(int(fd), one, syscall.MSG_PEEK|syscall.MSG_DONTWAIT) }); err != nil {
 			return err
 		}
-		if n == 0 && peeked == nil || peeked == syscall.ECONNRESET { //nolint:errorlint // a number
+		if n == 0 && peeked == nil || peeked == syscall.ECONNRESET {
 			return io.EOF
 		}
 		<-tick()

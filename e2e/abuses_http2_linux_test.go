@@ -92,7 +92,7 @@ func streamAbuses(much strength) map[string]abuse {
 				if client%2 == 0 {
 					err = s.WritePing(false, [8]byte{})
 				} else {
-					err = s.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(i % 1000)}) //nolint:gosec // it is small
+					err = s.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(i % 1000)})
 				}
 				if i > 1000 {
 					begun()

@@ -84,13 +84,13 @@ func (f secretFields) ofType(t reflect.Type, key string) {
 		f[key] = nil
 		return
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // the others contain no fields
 	case reflect.Pointer, reflect.Slice, reflect.Map:
 		f.ofType(t.Elem(), key)
 	case reflect.Struct:
-		for i := range t.NumField() {
-			if child := keyOf(t.Field(i), key); child != "" {
-				f.ofType(t.Field(i).Type, child)
+		for field := range t.Fields() {
+			if child := keyOf(field, key); child != "" {
+				f.ofType(field.Type, child)
 			}
 		}
 	}
@@ -113,7 +113,7 @@ func (f secretFields) ofValue(t *testing.T, v reflect.Value, key string) {
 		}
 		return
 	}
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // as above
 	case reflect.Pointer:
 		f.ofValue(t, v.Elem(), key)
 	case reflect.Slice:

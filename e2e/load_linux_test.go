@@ -87,8 +87,9 @@ func TestLoad(t *testing.T) {
 	x.stop(t, syscall.SIGTERM)
 }
 
-// scrapes scrapes each second, or at once if the last scrape took longer, until the context ends.
+// scrapes sends a scrape each second, or at once if the last scrape took longer, until the context ends.
 func (l *load) scrapes(ctx context.Context, t *testing.T, accept string) {
+	t.Helper()
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
 	for i := 0; ctx.Err() == nil; i++ {
@@ -98,7 +99,7 @@ func (l *load) scrapes(ctx context.Context, t *testing.T, accept string) {
 		}
 		began := clock()
 		// A scrape that began in time may end later.
-		status, n, err := l.get(t.Context(), "/metrics", "Accept", accept, "Accept-Encoding", encoding)
+		status, n, err := l.get(t.Context(), "/metrics", "Accept", accept, "Accept-Encoding", encoding) //nolint:contextcheck // see above
 		if err != nil || status != http.StatusOK || n < 500_000 {
 			t.Errorf("a scrape (%s, %s): status %d, %d bytes: %v", accept, encoding, status, n, err)
 		}
@@ -114,6 +115,7 @@ func (l *load) scrapes(ctx context.Context, t *testing.T, accept string) {
 
 // asks sends queries of an account and of all accounts.
 func (l *load) asks(ctx context.Context, t *testing.T) {
+	t.Helper()
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
 	for i := 0; ctx.Err() == nil; i++ {
@@ -121,7 +123,7 @@ func (l *load) asks(ctx context.Context, t *testing.T) {
 		if i%10 == 9 {
 			query = "topk(10, weixin_history_daily_callbacks)"
 		}
-		status, _, err := l.get(t.Context(), "/api/v1/query?query="+url.QueryEscape(query))
+		status, _, err := l.get(t.Context(), "/api/v1/query?query="+url.QueryEscape(query)) //nolint:contextcheck // as a scrape
 		switch {
 		case err != nil || status == http.StatusBadRequest:
 			t.Errorf("%s: status %d: %v", query, status, err)
@@ -138,7 +140,7 @@ func (l *load) asks(ctx context.Context, t *testing.T) {
 }
 
 // get sends a request and reads the response. headers are names and values in turn.
-func (l *load) get(ctx context.Context, path string, headers ...string) (status int, n int64, err error) {
+func (l *load) get(ctx context.Context, path string, headers ...string) (int, int64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, l.base.String()+path, http.NoBody)
 	if err != nil {
 		return 0, 0, err
@@ -151,7 +153,7 @@ func (l *load) get(ctx context.Context, path string, headers ...string) (status 
 		return 0, 0, err
 	}
 	defer response.Body.Close()
-	n, err = io.Copy(io.Discard, response.Body)
+	n, err := io.Copy(io.Discard, response.Body)
 	return response.StatusCode, n, err
 }
 

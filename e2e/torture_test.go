@@ -115,19 +115,20 @@ func (w *torture) configure(t *testing.T, plain, behind []account) {
 	t.Helper()
 	_, callback, _ := w.serveCallback(t, callbackCase{}, plain[0].AppID)
 	w.put(t, "callback-token", callbackToken)
-	text := "accounts:\n" + callbackEntry(plain[0], callbackCase{}, callback, "")
+	var text strings.Builder
+	text.WriteString("accounts:\n" + callbackEntry(plain[0], callbackCase{}, callback, ""))
 	for _, a := range plain[1:] {
-		text += entry(a, "app_secret: "+a.AppSecret)
+		text.WriteString(entry(a, "app_secret: "+a.AppSecret))
 	}
 	server := w.tokenServer(t, false).JoinPath("object", "component", agency)
 	for _, a := range behind {
 		w.put(t, "tokens-"+a.name, w.sim.RefreshToken(a.AppID))
-		text += entry(a, fromPlatform(fmt.Sprintf("type: url, url: %q", server), "tokens-"+a.name))
+		text.WriteString(entry(a, fromPlatform(fmt.Sprintf("type: url, url: %q", server), "tokens-"+a.name)))
 	}
-	text += w.settings(2) + fmt.Sprintf("remote_write:\n  - {url: %q, max_age: 4000d, max_samples_per_send: 200}\n", w.receiver.URL)
-	text = strings.Replace(text, "concurrency: 8", fmt.Sprintf("concurrency: %d", tortureWorkers), 1)
+	text.WriteString(w.settings(2) + fmt.Sprintf("remote_write:\n  - {url: %q, max_age: 4000d, max_samples_per_send: 200}\n", w.receiver.URL))
+	config := strings.Replace(text.String(), "concurrency: 8", fmt.Sprintf("concurrency: %d", tortureWorkers), 1)
 	// So that each day is requested once.
-	w.write(t, strings.Replace(text, "refresh:\n", "refresh:\n  recheck_after: 0s\n", 1))
+	w.write(t, strings.Replace(config, "refresh:\n", "refresh:\n  recheck_after: 0s\n", 1))
 }
 
 // run starts a command of the exporter.
@@ -237,7 +238,7 @@ func (w *torture) ask(ctx context.Context, x *process) {
 		if err != nil {
 			return
 		}
-		response, err := http.DefaultClient.Do(request)
+		response, err := (&http.Client{}).Do(request)
 		if err != nil {
 			return // it was killed
 		}

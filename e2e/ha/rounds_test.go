@@ -3,8 +3,10 @@ package ha_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -26,7 +28,7 @@ func TestRounds(t *testing.T) {
 	rounds := setting(t, "HA_ROUNDS", 2*perFleet)
 	seed := setting(t, "HA_SEED", uint64(time.Now().UnixNano())%1e6)
 	for n := uint64(0); n*perFleet < rounds; n++ {
-		t.Run(fmt.Sprint(seed+n), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed+n, 10), func(t *testing.T) {
 			t.Parallel()
 			t.Cleanup(func() {
 				if t.Failed() {
@@ -201,9 +203,7 @@ func (w *watch) readLosses(what string, e episode) bool {
 		if err != nil {
 			return err
 		}
-		for id, name := range names {
-			w.judge.names[id] = name
-		}
+		maps.Copy(w.judge.names, names)
 		lost, err = w.database.losses(w.t.Context(), len(w.judge.losses))
 		return err
 	})

@@ -62,7 +62,7 @@ func Command(clock *Clock, args ...string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, args...)
+	cmd := exec.Command(self, args...) //nolint:gosec,noctx // this program; the caller ends it
 	cmd.Env = []string{clockVariable + "=" + clock.file.Name()}
 	cmd.WaitDelay = time.Minute
 	// Never written to; it is closed when the process has ended, or this one has.

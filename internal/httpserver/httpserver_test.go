@@ -281,7 +281,7 @@ func TestClientsThatDoNotGoOn(t *testing.T) {
 				// The first has made room for the others, in turn.
 				for i, c := range stalled {
 					_ = c.SetReadDeadline(time.Now().Add(time.Second))
-					if _, err := c.reader.ReadByte(); (err == io.EOF) != (i == 0) { //nolint:errorlint // as a pipe returns it
+					if _, err := c.reader.ReadByte(); (err == io.EOF) != (i == 0) {
 						t.Errorf("client %d: %v", i, err)
 					}
 				}

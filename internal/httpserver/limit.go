@@ -53,7 +53,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	b.client.conns.wait(b.client.at)
 	defer b.client.conns.proceed(b.client.at)
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // readers return it as it is
+	if err == io.EOF {
 		_ = b.client.control.SetReadDeadline(time.Time{}) // or the server would take the client for gone later on
 	}
 	return n, err

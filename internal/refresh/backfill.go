@@ -107,7 +107,7 @@ func (b *Backfill) Run(ctx context.Context, p BackfillPlan) ([]BackfillResult, e
 	var stop context.CancelFunc
 	b.calls, stop = context.WithCancel(b.runCtx)
 	defer stop()
-	b.begin(p)                                                 //nolint:contextcheck // the calls outlive ctx for a moment
+	b.begin(p)
 	if err := b.changes.begin(b.runCtx, b.began); err != nil { //nolint:contextcheck // the store outlives ctx
 		return b.perAccount, err
 	}

@@ -62,7 +62,7 @@ func (w *harness) fillShared(table *table, f refresh.BackfillRequest) *filler {
 		if !b.killed.Load() {
 			b.leave()
 		}
-		b.err = errors.Join(b.err, db.Close())
+		b.err = errors.Join(b.err, db.Close()) //nolint:contextcheck // Close has no context
 	}()
 	w.t.Cleanup(func() {
 		cancel()
@@ -232,7 +232,7 @@ func TestBackfillsThatCannotGoOn(t *testing.T) {
 		w := newFleet(t, "2026-03-10 09:00", 2)
 		f := w.from("2026-03-05", "2026-03-07")
 		f.Wait = true
-		clear := w.sim.Inject(weixintest.Fault{API: "hourly", Errcode: 45009})
+		end := w.sim.Inject(weixintest.Fault{API: "hourly", Errcode: 45009})
 		table := newTable()
 		fillers := []*filler{w.fillShared(table, f), w.fillShared(table, f)}
 		setClock(t, "2026-03-10 23:00")
@@ -240,7 +240,7 @@ func TestBackfillsThatCannotGoOn(t *testing.T) {
 		if attempts > 4 {
 			t.Errorf("%d calls although the quota was used up", attempts)
 		}
-		clear()
+		end()
 		for i, b := range fillers {
 			select {
 			case <-b.ended:

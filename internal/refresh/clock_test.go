@@ -88,7 +88,7 @@ func TestClockAheadMakesNoDayEmpty(t *testing.T) {
 		}
 		for api := range datacube.APIs {
 			if n := w.shown("account00").Work[api].Days; n != 1 {
-				t.Errorf("%d days are known by the %v call, want only the eighth", n, datacube.API(api))
+				t.Errorf("%d days are known by the %v call, want only the eighth", n, api)
 			}
 		}
 	})

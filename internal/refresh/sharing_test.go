@@ -291,7 +291,7 @@ func TestTakeoverRespectsHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFleet(t, "2026-03-10 23:30", 1)
 		table := newTable()
-		clear := w.sim.Inject(weixintest.Fault{API: "daily", Errcode: 45009})
+		end := w.sim.Inject(weixintest.Fault{API: "daily", Errcode: 45009})
 		one := w.join(table)
 		two := w.join(table)
 		setClock(t, "2026-03-10 23:40")
@@ -305,7 +305,7 @@ func TestTakeoverRespectsHolds(t *testing.T) {
 		if a := two.runner.Activity(); a.Ready+a.Waiting > 0 {
 			t.Errorf("an exporter without slots has %+v to do", a)
 		}
-		clear()
+		end()
 		calls := two.attempts("daily")
 		one.kill()
 		setClock(t, "2026-03-10 23:59")

@@ -115,7 +115,7 @@ func (r *Refresher) followSlots(now time.Time) {
 			gained.Add(slot)
 		}
 	}
-	if gained.Len() > 0 && !(reached(r.nextTakeOver, now, retryTakeOverEvery) && r.takeOver(&gained, now)) {
+	if gained.Len() > 0 && (!reached(r.nextTakeOver, now, retryTakeOverEvery) || !r.takeOver(&gained, now)) {
 		for slot := range gained.All() {
 			current[slot] = 0
 		}

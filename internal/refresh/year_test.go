@@ -74,7 +74,7 @@ func newYear(t *testing.T, seed uint64, n int, reopen func(context.Context, *yea
 		seed, y.rounds, n, yearTest(t))
 	for i := range n {
 		a := account(i + 1)
-		switch (i + int(seed)) % 10 { //nolint:gosec // a small number
+		switch (i + int(seed)) % 10 {
 		case 3:
 			a.CallbacksPerDay = 60 // hours without traffic
 		case 7:
@@ -341,13 +341,13 @@ func (y *year) verdict(read func(func(*store.FigureReader) error) error) {
 	stored := map[day]datacube.Hours{}
 	err := read(func(r *store.FigureReader) error {
 		for api := range datacube.APIs {
-			for f, err := range r.Figures(store.FigureQuery{API: datacube.API(api), From: first, To: last}) {
+			for f, err := range r.Figures(store.FigureQuery{API: api, From: first, To: last}) {
 				if err != nil {
 					return err
 				}
 				var h datacube.Hours
 				copy(h[:], f.Figures)
-				stored[day{line{f.AppID, datacube.API(api)}, f.Date}] = h
+				stored[day{line{f.AppID, api}, f.Date}] = h
 			}
 		}
 		return r.Incomplete()

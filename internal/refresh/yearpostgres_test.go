@@ -84,7 +84,7 @@ func (d database) Prune(_ context.Context, before datacube.Date) (int64, error) 
 }
 
 func (d database) SaveHolds(_ context.Context, holds []store.Hold) error {
-	return failure(d.outside, func(ctx context.Context) error { return d.store.SaveHolds(ctx, holds) })
+	return failure(d.outside, func(ctx context.Context) error { return d.store.SaveHolds(ctx, holds) }) //nolint:contextcheck // that of a bubble cannot be used outside
 }
 
 func (d database) Holds(_ context.Context, appIDs ...string) ([]store.Hold, error) {
@@ -96,26 +96,26 @@ func (d database) RecordedTime(context.Context) (time.Time, error) {
 }
 
 func (d database) RecordTime(_ context.Context, at time.Time) error {
-	return failure(d.outside, func(ctx context.Context) error { return d.store.RecordTime(ctx, at) })
+	return failure(d.outside, func(ctx context.Context) error { return d.store.RecordTime(ctx, at) }) //nolint:contextcheck // as above
 }
 
 func (d database) Version(context.Context) (int64, error) { return result(d.outside, d.store.Version) }
 
 func (d database) Changed(_ context.Context, after store.Mark) (changed []string, mark store.Mark, err error) { //nolint:nonamedreturns // set by the function
-	d.do(func() { changed, mark, err = d.store.Changed(context.Background(), after) })
+	d.do(func() { changed, mark, err = d.store.Changed(context.Background(), after) }) //nolint:contextcheck // as above
 	return changed, mark, err
 }
 
 func (d database) ReadFigures(_ context.Context, read func(*store.FigureReader) error) error {
-	return failure(d.outside, func(ctx context.Context) error { return d.store.ReadFigures(ctx, read) })
+	return failure(d.outside, func(ctx context.Context) error { return d.store.ReadFigures(ctx, read) }) //nolint:contextcheck // as above
 }
 
 func (d database) Close() error {
-	return failure(d.outside, func(context.Context) error { return d.store.Close() })
+	return failure(d.outside, func(context.Context) error { return d.store.Close() }) //nolint:contextcheck // Close has no context
 }
 
 // TestYearInPostgres is TestYear with the store in PostgreSQL.
-func TestYearInPostgres(t *testing.T) {
+func TestYearInPostgres(t *testing.T) { //nolint:tparallel // one year at a time waits outside of its bubble
 	t.Parallel()
 	server, err := postgrestest.Start(t.Context())
 	if errors.Is(err, postgrestest.ErrNotInstalled) && os.Getenv("E2E_REQUIRED") == "" {

@@ -36,7 +36,7 @@ func (e *FileError) Error() string {
 	case Repeated:
 		return fmt.Sprintf("%s, line %d: the same key as on a line before it", e.File, e.Line)
 	case Empty:
-		return fmt.Sprintf("%s: no key", e.File)
+		return e.File + ": no key"
 	default:
 		return fmt.Sprintf("%s, line %d: not 32 bytes in base64 or hex", e.File, e.Line)
 	}

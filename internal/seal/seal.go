@@ -82,12 +82,12 @@ func (k *Keys) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(k)), nil
 func (k *Keys) Seal(value []byte, purpose, name string) []byte {
 	first := k.keys[0]
 	sealed := append([]byte{format}, first.id[:]...)
-	return first.aead.Seal(sealed, nil, value, additional(sealed, purpose, name))
+	return first.aead.Seal(sealed, nil, value, additional(sealed, purpose, name)) //nolint:gosec // it chooses random nonces
 }
 
 // Open returns the value that was sealed for this purpose and name, and whether it was sealed with the first key; if not,
 // it should be sealed again before the other key is given up. The error is an *UnknownKeyError or a *DamagedError.
-func (k *Keys) Open(sealed []byte, purpose, name string) (value []byte, current bool, err error) {
+func (k *Keys) Open(sealed []byte, purpose, name string) (value []byte, current bool, err error) { //nolint:nonamedreturns // a boolean needs a name
 	if len(sealed) < header || sealed[0] != format {
 		return nil, false, &DamagedError{}
 	}

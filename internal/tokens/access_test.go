@@ -24,7 +24,7 @@ func (w *world) issued(api string) int {
 // TestAccessTokensAreShared by all processes, also of accounts of a platform.
 func TestAccessTokensAreShared(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, w *world) {
+	eachWay(t, func(t *testing.T, w *world) { //nolint:thelper // the test itself
 		seed := w.file(t, "refresh", w.RefreshToken(theAppID))
 		first, second, third := w.start(t, one, seed), w.start(t, one, seed), w.start(t, one, seed)
 		mustCall(t, first.account, second.account, third.account, first.account)

@@ -122,7 +122,7 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // exchanges returns the number of exchanges, and how often the same refresh token was exchanged at most.
-func (w *world) exchanges() (all, same int) {
+func (w *world) exchanges() (all, same int) { //nolint:nonamedreturns // two numbers need names
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, n := range w.exchanged {
@@ -312,10 +312,10 @@ func (w *world) dump(t *testing.T) string {
 		return values
 	}
 	var all []string
-	for _, select_ := range query(`SELECT format('SELECT coalesce(%s, '''') FROM %I.%I',
+	for _, statement := range query(`SELECT format('SELECT coalesce(%s, '''') FROM %I.%I',
 		CASE data_type WHEN 'bytea' THEN format('encode(%I, ''escape'')', column_name) ELSE format('%I::text', column_name) END, table_schema, table_name)
 		FROM information_schema.columns WHERE table_schema = 'weixin_exporter' AND data_type IN ('bytea', 'text', 'ARRAY', 'jsonb')`) {
-		all = append(all, query(select_)...)
+		all = append(all, query(statement)...)
 	}
 	return strings.Join(all, "\n")
 }

@@ -48,7 +48,7 @@ func fetch(t *testing.T, p *process) {
 // TestRotation: three processes exchange the refresh token 200 times. None is lost, and none is exchanged twice.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, w *world) {
+	eachWay(t, func(t *testing.T, w *world) { //nolint:thelper // the test itself
 		seed := w.file(t, "refresh", w.RefreshToken(theAppID)+"\n")
 		processes := []*process{w.start(t, one, seed), w.start(t, one, seed), w.start(t, one, seed)}
 		const rounds = 67

@@ -72,7 +72,7 @@ type Keeper struct{ Options }
 func New(o Options) *Keeper { return &Keeper{o} }
 
 // load reads a token into content and returns its row. Nothing is read if the row has no token.
-func (k *Keeper) load(ctx context.Context, key store.TokenKey, content any) (row store.SealedToken, current bool, err error) {
+func (k *Keeper) load(ctx context.Context, key store.TokenKey, content any) (row store.SealedToken, current bool, err error) { //nolint:nonamedreturns // a boolean needs a name
 	row, err = k.Store.LoadToken(ctx, key)
 	if err != nil || row.Sealed == nil {
 		return row, true, err

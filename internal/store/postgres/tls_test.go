@@ -27,7 +27,7 @@ import (
 
 // TestTLS: with sslmode=verify-full a server is used whose certificate is by the authority and for the address of the
 // URL, and no other; the error says why.
-func TestTLS(t *testing.T) {
+func TestTLS(t *testing.T) { //nolint:tparallel // they use one server
 	t.Parallel()
 	if server == nil {
 		t.Skip(postgrestest.ErrNotInstalled)

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -72,7 +73,7 @@ func lock(t *testing.T, s store.Tokens, k store.TokenKey, owner string, life tim
 // TestReplaceToken: a token is only replaced by one who has seen it.
 func TestReplaceToken(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, open func() store.Tokens) {
+	eachWay(t, func(t *testing.T, open func() store.Tokens) { //nolint:thelper // the test itself
 		first, second := open(), open()
 		if got := load(t, first, key("a")); got.Sealed != nil || got.Revision != 0 || got.Left != 0 {
 			t.Errorf("an empty database has %+v", got)
@@ -128,7 +129,7 @@ func TestTokenExpires(t *testing.T) {
 // TestLockToken: one owner at a time has the lock, and that of one who does not return ends.
 func TestLockToken(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, open func() store.Tokens) {
+	eachWay(t, func(t *testing.T, open func() store.Tokens) { //nolint:thelper // as above
 		first, second := open(), open()
 		if !lock(t, first, key("a"), "x", time.Hour) || lock(t, second, key("a"), "y", time.Hour) || !lock(t, second, key("b"), "y", time.Hour) {
 			t.Error("not one owner for each token")
@@ -151,14 +152,14 @@ func TestLockToken(t *testing.T) {
 // TestManyReplaceAToken: of all that have seen the same token, one replaces it.
 func TestManyReplaceAToken(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, open func() store.Tokens) {
+	eachWay(t, func(t *testing.T, open func() store.Tokens) { //nolint:thelper // as above
 		stores := []store.Tokens{open(), open(), open()}
 		for revision := range int64(20) {
 			var done atomic.Int32
 			var all sync.WaitGroup
 			for i, s := range stores {
 				all.Go(func() {
-					if replace(t, s, key("a"), revision, fmt.Sprint(i), 0) {
+					if replace(t, s, key("a"), revision, strconv.Itoa(i), 0) {
 						done.Add(1)
 					}
 				})

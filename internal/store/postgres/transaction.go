@@ -65,7 +65,7 @@ func millis(d time.Duration) string { return strconv.FormatInt(max(1, d.Millisec
 // Modes of transactions.
 const (
 	write          = "ISOLATION LEVEL READ COMMITTED"
-	readOneInstant = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	readOneInstant = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 )
 
 // begin returns how a transaction begins. stalled is how long the server waits for its next statement. It is set by the

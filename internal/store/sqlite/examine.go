@@ -66,7 +66,7 @@ func (s *Store) examineContent(ctx context.Context, f found, whole bool) error {
 	if err != nil || empty || !whole {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.read, mustSub(migrations, "migrations"),
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.read, migrationFiles(),
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)

@@ -34,7 +34,7 @@ func (s *Store) ReadImage(ctx context.Context, read func(store.Image) error) err
 
 // checkCurrent fails for a file that an earlier version wrote, which lacks what later ones added.
 func checkCurrent(ctx context.Context, db *sql.DB) error {
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, mustSub(migrations, "migrations"),
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, migrationFiles(),
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)

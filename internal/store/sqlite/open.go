@@ -98,7 +98,7 @@ func (s *Store) prepareFile(ctx context.Context, f found) error {
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.write, mustSub(migrations, "migrations"),
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.write, migrationFiles(),
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
@@ -267,9 +267,9 @@ func migrate(ctx context.Context, provider *goose.Provider) error {
 	return fmt.Errorf("migrate the schema: %w", err)
 }
 
-// mustSub returns a folder of an embedded file system; only an invalid path can be an error.
-func mustSub(fsys fs.FS, folder string) fs.FS {
-	sub, err := fs.Sub(fsys, folder)
+// migrationFiles returns the migrations; only an invalid path can be an error.
+func migrationFiles() fs.FS {
+	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		panic(err)
 	}

@@ -88,7 +88,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	if empty {
 		return errors.New("the file is empty; run weixin_exporter first, or change store.path")
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.read, mustSub(migrations, "migrations"),
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.read, migrationFiles(),
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)

@@ -430,10 +430,10 @@ func testAKilledCopy(t *testing.T, from, to Engine) {
 		t.Fatalf("nothing was filled: %v, %s", err, failure.String())
 	}
 	// A server notices after a moment that the process has gone.
-	end := time.Now().Add(2 * time.Minute)
+	end := time.Now().Add(2 * time.Minute) //nolint:forbidigo // it waits for a real process
 	for {
 		_, err = copyTo(t.Context(), original, place, nil)
-		if store.KindOf(err) != store.Locked || time.Now().After(end) {
+		if store.KindOf(err) != store.Locked || time.Now().After(end) { //nolint:forbidigo // as above
 			break
 		}
 	}

@@ -29,7 +29,7 @@ func ProcessorTime(pid int) time.Duration {
 
 // processors reports, for each operation of a benchmark, the processor time of this process and of the server, since
 // it was called until the returned function is.
-func processors(b *testing.B, p Place) (report func()) {
+func processors(b *testing.B, p Place) func() {
 	b.Helper()
 	server := func() time.Duration { return 0 }
 	if p.Processor != nil {

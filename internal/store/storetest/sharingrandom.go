@@ -15,7 +15,7 @@ import (
 // two of them can save the responses of one account, and no two whose clocks go on own the same slot.
 func testRandomMembers(t *testing.T, e Engine) {
 	const seed, steps, most = 20261129, 100, 5
-	r := random{t: t, rand: rand.New(rand.NewPCG(seed, 0)), place: e.New(t)} //nolint:gosec // a test, not a secret
+	r := random{t: t, rand: rand.New(rand.NewPCG(seed, 0)), place: e.New(t)}
 	for range steps {
 		switch n := r.rand.IntN(20); {
 		case len(r.members) == 0 || n < 3 && len(r.members) < most:

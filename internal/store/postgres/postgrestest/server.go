@@ -135,7 +135,7 @@ func (s *Server) Processes() []int {
 	pid := s.process.Process.Pid
 	pids := []int{pid}
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid)) // empty elsewhere
-	for _, field := range bytes.Fields(children) {
+	for field := range bytes.FieldsSeq(children) {
 		if child, err := strconv.Atoi(string(field)); err == nil {
 			pids = append(pids, child)
 		}

@@ -18,7 +18,7 @@ func (s *Server) ServeTLS(ctx context.Context, certificate, key []byte, addresse
 	// of initdb the host itself needs neither.
 	for name, content := range map[string][]byte{
 		"server.crt": certificate, "server.key": key,
-		"pg_hba.conf": []byte("local all all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\n"),
+		"pg_hba.conf": []byte("local all all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\n"), //nolint:dupword // all databases, all users
 	} {
 		file := filepath.Join(s.data(), name)
 		if err := errors.Join(os.WriteFile(file, content, 0o600), own(file)); err != nil {

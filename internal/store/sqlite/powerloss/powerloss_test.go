@@ -259,7 +259,7 @@ func open(ctx context.Context, folder string, disk map[string][]byte) (int64, er
 		return 0, err
 	}
 	found, err := versionIn(ctx, s)
-	return found, errors.Join(err, s.Close())
+	return found, errors.Join(err, s.Close()) //nolint:contextcheck // Close has no context
 }
 
 func versionIn(ctx context.Context, s *sqlite.Store) (int64, error) {
