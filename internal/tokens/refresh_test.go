@@ -236,7 +236,7 @@ func TestDatabaseThatIsAway(t *testing.T) {
 	p.store.cut.Store(true)
 	err := call(t, p.account)
 	failed, ok := errors.AsType[*weixin.Error](err)
-	if !ok || failed.Reason != weixin.Token || !strings.Contains(failed.Advice().String(), "Make the database that the error names usable") {
+	if !ok || failed.Reason != weixin.Busy || !strings.Contains(failed.Advice().String(), "Make the database that the error names usable") {
 		t.Errorf("got %v", err)
 	}
 	if all, _ := w.exchanges(); all != 0 {
