@@ -180,15 +180,19 @@ func (o *outcome) readAll(ctx context.Context, s *sqlite.Store) {
 	}
 }
 
-// TestSwappedPages: whichever two pages of a file change places, no wrong figure is read.
+// TestSwappedPages: whichever two pages of a file change places, no wrong figure is read. TORTURE_SWAPS tries all pairs, not a third.
 func TestSwappedPages(t *testing.T) {
 	t.Parallel()
 	whole, folder := damagedStore(t), t.TempDir()
 	pages := len(whole) / pageSize
 	page := func(content []byte, n int) []byte { return content[n*pageSize : (n+1)*pageSize] }
 	refused, reported, silent, wrong := 0, 0, 0, 0
+	step := 3 // with the race detector each takes half a second
+	if os.Getenv("TORTURE_SWAPS") != "" {
+		step = 1
+	}
 	for one := range pages {
-		for other := range one {
+		for other := one % step; other < one; other += step {
 			content := slices.Clone(whole)
 			copy(page(content, one), page(whole, other))
 			copy(page(content, other), page(whole, one))
