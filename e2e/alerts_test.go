@@ -25,6 +25,7 @@ func notInDemo() map[string]string {
 	const (
 		quota  = "needs weixin.quota, which the demonstration leaves off"
 		remote = "needs a remote write endpoint"
+		shared = "needs a store that exporters share"
 	)
 	return map[string]string{
 		"weixin_api_quota_limit":                             quota,
@@ -32,6 +33,11 @@ func notInDemo() map[string]string {
 		"weixin_remote_write_samples_failed_total":           remote,
 		"weixin_remote_write_pending_samples":                remote,
 		"weixin_remote_write_last_success_timestamp_seconds": remote,
+		"weixin_store_connections":                           shared,
+		"weixin_store_exporters":                             shared,
+		"weixin_store_max_connections":                       shared,
+		"weixin_store_slots":                                 shared,
+		"weixin_store_slots_renewed_timestamp_seconds":       shared,
 	}
 }
 
