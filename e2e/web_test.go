@@ -31,7 +31,7 @@ type web struct {
 func newWeb(t *testing.T, base *url.URL) web {
 	t.Helper()
 	// The tests decompress responses themselves.
-	transport := &http.Transport{DisableCompression: true}
+	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 1000}
 	t.Cleanup(transport.CloseIdleConnections)
 	return web{base: base, client: &http.Client{Transport: transport, Timeout: patience}}
 }

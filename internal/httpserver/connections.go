@@ -6,17 +6,20 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // connections are the open connections and their requests. Beyond the limit, a new connection or request closes the
 // connection that has waited for its client the longest or, if none waits, is refused itself. A connection waits for
 // its client while it is idle, while it receives a request, and while all its requests receive a body or send a
-// response; the position counts from the last time that it received or sent something of these.
+// response; the position counts from the last time that it received or sent something of these. One that has a request
+// is spared for graceTime: a flood of short requests, each with a connection of its own, does not cut off a scrape.
 //
 // With HTTP/2 a connection can have several requests. Those beyond the first of each may take only half of the limit, so
 // that a few connections whose requests all work do not take the place of others.
 type connections struct {
 	limit int
+	now   func() time.Time
 
 	mu      sync.Mutex
 	open    map[net.Conn]*connection
@@ -33,13 +36,14 @@ type connection struct {
 	requests int           // that are served; with HTTP/2 there can be several
 	working  int           // of these, those that do not wait for the client
 	place    *list.Element // of connections.waiting; nil unless the connection waits
+	since    time.Time     // when it began to wait
 }
 
 // seats is what a connection counts towards the limit.
 func (c *connection) seats() int { return max(1, c.requests) }
 
-func newConnections(limit int) *connections {
-	return &connections{limit: limit, open: map[net.Conn]*connection{}, waiting: list.New(), unused: map[net.Conn]struct{}{}}
+func newConnections(limit int, now func() time.Time) *connections {
+	return &connections{limit: limit, now: now, open: map[net.Conn]*connection{}, waiting: list.New(), unused: map[net.Conn]struct{}{}}
 }
 
 // track implements http.Server.ConnState.
@@ -78,6 +82,7 @@ func (c *connections) place(at *connection) {
 	}
 	if at.working == 0 && c.open[at.conn] == at {
 		at.place = c.waiting.PushBack(at)
+		at.since = c.now()
 	}
 }
 
@@ -91,17 +96,28 @@ func (c *connections) forget(at *connection) {
 // makeRoom makes room for another connection or request, and reports whether there is any.
 func (c *connections) makeRoom() bool {
 	for c.seats >= c.limit {
-		longest := c.waiting.Front()
-		if longest == nil {
+		at := c.longest()
+		if at == nil {
 			return false
 		}
-		at := longest.Value.(*connection) //nolint:forcetypeassert // it has no others
 		delete(c.unused, at.conn)
 		c.forget(at)
 		// With TLS, Close would wait for the client.
 		go func() { _ = at.conn.Close() }()
 	}
 	return true
+}
+
+// longest returns the connection that has waited the longest and may be closed; nil if there is none.
+func (c *connections) longest() *connection {
+	now := c.now()
+	for place := c.waiting.Front(); place != nil; place = place.Next() {
+		at := place.Value.(*connection) //nolint:forcetypeassert // it has no others
+		if at.requests == 0 || now.Sub(at.since) >= graceTime {
+			return at
+		}
+	}
+	return nil
 }
 
 // begin counts a request of a connection until end is called. It returns false if there is no room.

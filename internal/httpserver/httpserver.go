@@ -24,6 +24,9 @@ const (
 	idleTimeout = 2 * time.Minute
 	// stallTimeout is how long a client may read nothing of a response.
 	stallTimeout = 15 * time.Second
+	// graceTime is how long a client may read nothing of a response, or send nothing of a body, before its connection is
+	// closed in favor of another.
+	graceTime = time.Second
 	// responseTimeout limits the duration of a response, unless Options allows more.
 	responseTimeout = 2 * time.Minute
 	// drainTimeout is how long running requests may take during a shutdown.
@@ -59,7 +62,7 @@ type Options struct {
 
 // New returns a Server. The contexts of its requests are derived from ctx. It starts nothing.
 func New(ctx context.Context, o Options) *Server {
-	conns := newConnections(maxConnections)
+	conns := newConnections(maxConnections, o.Now)
 	return &Server{conns: conns, Server: &http.Server{
 		Handler:           &limiter{Handler: o.Handler, conns: conns, now: o.Now, timeout: max(responseTimeout, o.ResponseTimeout)},
 		ReadHeaderTimeout: headerTimeout,

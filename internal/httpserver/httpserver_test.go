@@ -229,6 +229,11 @@ func TestConnectionsAreLimited(t *testing.T) {
 			t.Error("another idle connection was closed")
 		}
 		later.request("/work")
+		synctest.Wait()
+		if c := f.listener.dial(); c.request("/small") {
+			t.Error("a further connection is served instead of a response that has just begun")
+		}
+		wait(time.Second)
 		working := f.listener.dial() // closes the one that does not read
 		working.request("/work")
 		synctest.Wait()
@@ -269,6 +274,7 @@ func TestClientsThatDoNotGoOn(t *testing.T) {
 					synctest.Wait()
 					stalled = append(stalled, c)
 				}
+				wait(time.Second)
 				for range 2 {
 					c := f.listener.dial()
 					c.request("/small")
