@@ -8,7 +8,8 @@ type store struct {
 	desc  *prometheus.Desc
 }
 
-// NewStore returns a collector for the state of the store. fault returns why the store is not usable; nil if it is.
+// NewStore returns a collector for the state of the store. fault returns why the store is not usable, without waiting for
+// it; nil if it is usable.
 func NewStore(fault func() error) prometheus.Collector {
 	return store{fault: fault, desc: prometheus.NewDesc("weixin_store_usable",
 		"Whether the store is usable (1), or its file was deleted or replaced, its disk does not respond, or its database cannot be reached (0).", nil, nil)}

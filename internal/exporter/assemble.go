@@ -45,7 +45,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	if err := registry.Register(collector.NewClock(x.clock.Offset)); err != nil {
 		return nil, err
 	}
-	if err := registry.Register(collector.NewStore(db.Fault)); err != nil {
+	if err := registry.Register(collector.NewStore(x.knownFault)); err != nil {
 		return nil, err
 	}
 	if err := registry.Register(collector.NewSharing(x.sharingMetrics)); err != nil {
@@ -79,7 +79,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 		Unready:       db.Fault,
 		Unhealthy:     db.CheckDisk,
 		Figures:       figures{db},
-		Notices:       func() []web.Notice { return x.notices(db) },
+		Notices:       x.notices,
 		Status:        func() web.Status { return x.status(registry) },
 		Version:       version.Version,
 		Now:           x.Now,

@@ -35,9 +35,9 @@ func (x *exporter) observe(r weixin.Request) {
 }
 
 // notices returns the faults of the exporter as a whole, for the page.
-func (x *exporter) notices(db store.Store) []web.Notice {
+func (x *exporter) notices() []web.Notice {
 	var notices []web.Notice
-	if fault := db.Fault(); fault != nil {
+	if fault := x.knownFault(); fault != nil {
 		notices = append(notices, web.Notice{Title: i18n.M("notice.store"), Detail: fault.Error(), Advice: i18n.M("notice.store.advice")})
 	}
 	if fault := x.clock.Fault(); fault != "" {

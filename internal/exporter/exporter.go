@@ -96,8 +96,8 @@ type exporter struct {
 	division division
 	// reclaim requests that slots are renewed and claimed at once, since the accounts have changed.
 	reclaim chan struct{}
-	// storeFault is the fault of the store that was logged last.
-	storeFault string
+	// storeFault is what the last call of recoverStore has found.
+	storeFault atomic.Pointer[error]
 }
 
 // Run serves with the configuration until the context ends. Failures of Weixin are logged and shown; a
@@ -123,6 +123,11 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	level.Info(x.Logger).Log("msg", "starting "+Program, "version", version.Info(), "build", version.BuildContext())
+	return withinStopTime(ctx, func() error { return x.open(ctx, cfg) })
+}
+
+// open serves with the store of a configuration.
+func (x *exporter) open(ctx context.Context, cfg *config.Config) error {
 	db, err := engine.Serve(ctx, cfg.Store, engine.ServeOptions{Now: x.Now, Lease: x.Lease})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -130,7 +135,7 @@ func (x *exporter) run(ctx context.Context, cfg *config.Config) error {
 		}
 		return err
 	}
-	return x.untilDiskHangs(ctx, db, func() error { return x.use(ctx, cfg, db) })
+	return x.use(ctx, cfg, db)
 }
 
 // use serves with an open store and closes it.

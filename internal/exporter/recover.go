@@ -10,9 +10,8 @@ import (
 	"weixin_exporter/internal/store"
 )
 
-// hangInterval is how often a stopping exporter checks whether the disk hangs. The first check is at once, so that it ends
-// within 5 seconds, of which the check takes 4.
-const hangInterval = time.Second
+// stopTime is how long a stop may take, whatever hangs or is slow. With the end of the process it is 5 seconds.
+const stopTime = 4500 * time.Millisecond
 
 // keepStore renews the slots of this exporter, and reopens a store whose file was deleted or replaced, until the context
 // ends.
@@ -54,26 +53,32 @@ func (x *exporter) keepSlotsEvery() time.Duration {
 // can be used. A fault is logged once as long as it stays the same.
 func (x *exporter) recoverStore(ctx context.Context, db store.Store) (bool, bool) {
 	done, err := db.Recover(context.WithoutCancel(ctx))
-	fault := ""
-	if err != nil {
-		fault = err.Error()
-	}
-	if fault != "" && fault != x.storeFault {
+	known := x.knownFault()
+	switch {
+	case err != nil && (known == nil || known.Error() != err.Error()):
 		level.Error(x.Logger).Log("msg", "the store cannot be used", "err", err)
-	}
-	if fault == "" && x.storeFault != "" && done == "" {
+	case err == nil && known != nil && done == "":
 		level.Info(x.Logger).Log("msg", "the store can be used again")
 	}
-	x.storeFault = fault
+	x.storeFault.Store(&err)
 	if done != "" {
 		level.Error(x.Logger).Log("msg", "the file of the store had changed; the store was reopened", "found", done)
 	}
 	return done != "", err == nil
 }
 
-// untilDiskHangs runs work and returns its error. After the end of the context it returns without waiting
-// for work if the disk of the store hangs.
-func (x *exporter) untilDiskHangs(ctx context.Context, db store.Store, work func() error) error {
+// knownFault returns why the store cannot be used, as was found at most some seconds ago; nil if it can. Unlike the store's
+// own Fault it never waits for the disk, so that metrics and pages do not either.
+func (x *exporter) knownFault() error {
+	if fault := x.storeFault.Load(); fault != nil {
+		return *fault
+	}
+	return nil
+}
+
+// withinStopTime runs work and returns its error. Once stopTime has passed since the end of the context, it returns without
+// waiting for work.
+func withinStopTime(ctx context.Context, work func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- work() }()
 	select {
@@ -81,16 +86,13 @@ func (x *exporter) untilDiskHangs(ctx context.Context, db store.Store, work func
 		return err
 	case <-ctx.Done():
 	}
-	ticker := time.NewTicker(hangInterval)
-	defer ticker.Stop()
-	for {
-		if err := db.CheckDisk(); err != nil {
-			return fmt.Errorf("stopped without closing the store, which loses nothing: %w", err)
-		}
-		select {
-		case err := <-ended:
-			return err
-		case <-ticker.C:
-		}
+	limit := time.NewTimer(stopTime)
+	defer limit.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-limit.C:
+		return fmt.Errorf("stopped without closing the store, which loses nothing that was stored: it was still being read or written"+
+			" after %v; check the disk or the server that it is on", stopTime)
 	}
 }

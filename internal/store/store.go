@@ -39,7 +39,7 @@ type Store interface {
 	// calls it every 5 seconds.
 	Recover(ctx context.Context) (string, error)
 	// Close hands the slots of this process back, waits for reads and writes in progress, and closes the store, which must
-	// not be used afterwards.
+	// not be used afterwards. If its disk does not respond, it is left open, which loses nothing.
 	Close() error
 }
 

@@ -142,8 +142,10 @@ func (s *Store) retryBusy(ctx context.Context, work func() error) error {
 
 // Close implements store.Store.
 func (s *Store) Close() error {
-	err := s.checkBeforeClose()
-	if err == nil {
+	err := s.disk.wait()
+	if err != nil {
+		err = fmt.Errorf("left open, which loses nothing: %w", err)
+	} else if err = s.checkBeforeClose(); err == nil {
 		err = s.close()
 	}
 	if err != nil {

@@ -244,7 +244,6 @@ func TestAFileThatAnotherProcessCompacts(t *testing.T) {
 	save(t, s, daily(shop, firstDay, 1))
 }
 
-// TestARestoreAfterACrash puts a backup in the place of a store whose process was killed, and leaves
 // TestARestoreAfterACrash replaces the store of a killed process by a backup, and leaves the files beside
 // it.
 func TestARestoreAfterACrash(t *testing.T) {
@@ -330,4 +329,21 @@ func TestADiskThatHangs(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestRecoverWaitsForNobody: while nothing is wrong, checking the files waits for no read, and no access waits for the check.
+func TestRecoverWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	s, _ := served(t, filepath.Join(t.TempDir(), "store.db"))
+	save(t, s, daily(shop, firstDay, 1))
+	err := s.ReadFigures(t.Context(), func(*store.FigureReader) error {
+		if done, err := s.Recover(t.Context()); done != "" || err != nil {
+			t.Errorf("recovered: %q, %v", done, err)
+		}
+		save(t, s, daily(shop, firstDay+1, 1))
+		return s.Fault()
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }

@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-// Package powerloss_test cuts the power of a store: SQLite's VFS records what the store does to its files, and the test
+// Package powerloss_test cuts the power of a store: SQLite's VFS tells what the store does to its files, and the test
 // opens what a disk may have of that afterwards.
 package powerloss_test
 
@@ -17,6 +17,7 @@ import (
 
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/sqlite"
+	"weixin_exporter/internal/store/sqlite/vfstest"
 	"weixin_exporter/internal/store/storetest"
 	"weixin_exporter/weixin/datacube"
 )
@@ -25,11 +26,12 @@ import (
 var suite struct{ recorder *recorder }
 
 func TestMain(m *testing.M) {
-	var err error
-	if suite.recorder, err = install(); err != nil {
+	vfs, err := vfstest.Install()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	suite.recorder = &recorder{vfs: vfs}
 	os.Exit(m.Run())
 }
 
@@ -73,7 +75,7 @@ func version(n int64) []store.Record {
 // history is what a store did, and after how many operations each Save had returned.
 type history struct {
 	folder     string
-	operations []operation
+	operations []vfstest.Operation
 	opened     int   // the number of operations when the new file was open
 	saved      []int // by version, from 1 on
 }
@@ -134,16 +136,16 @@ type entry struct {
 	gone bool
 }
 
-func (f *inode) apply(o operation) {
-	switch o.kind {
-	case truncated:
-		f.content = append(f.content, make([]byte, max(0, o.size-int64(len(f.content))))...)[:o.size]
-	case wrote:
-		if end := o.offset + int64(len(o.data)); end > int64(len(f.content)) {
+func (f *inode) apply(o vfstest.Operation) {
+	switch o.Kind {
+	case vfstest.Truncate:
+		f.content = append(f.content, make([]byte, max(0, o.Size-int64(len(f.content))))...)[:o.Size]
+	case vfstest.Write:
+		if end := o.Offset + int64(len(o.Data)); end > int64(len(f.content)) {
 			f.content = append(f.content, make([]byte, end-int64(len(f.content)))...)
 		}
-		copy(f.content[o.offset:], o.data)
-	case synced, deleted:
+		copy(f.content[o.Offset:], o.Data)
+	case vfstest.Sync, vfstest.Delete, vfstest.Read:
 	}
 }
 
@@ -159,20 +161,20 @@ func (h *history) after(operations int, random *rand.Rand) map[string][]byte {
 	present := map[string]*inode{}
 	folder := 0 // the number of changes by its last sync
 	for i, o := range h.operations[:operations] {
-		f := present[o.path]
-		if o.kind == deleted {
+		f := present[o.Path]
+		if o.Kind == vfstest.Delete {
 			changes = append(changes, entry{f, true})
-			delete(present, o.path)
+			delete(present, o.Path)
 			continue
 		}
 		if f == nil {
-			f = &inode{path: o.path}
-			present[o.path] = f
+			f = &inode{path: o.Path}
+			present[o.Path] = f
 			changes = append(changes, entry{f, false})
 		}
 		files[i] = f
-		if o.kind == synced {
-			if _, before := last[f]; !before && !strings.HasSuffix(o.path, ".db") {
+		if o.Kind == vfstest.Sync {
+			if _, before := last[f]; !before && !strings.HasSuffix(o.Path, ".db") {
 				folder = len(changes)
 			}
 			last[f] = i
@@ -188,14 +190,14 @@ func (h *history) after(operations int, random *rand.Rand) map[string][]byte {
 		switch {
 		case ever && i <= at:
 			f.apply(o)
-		case o.kind != wrote:
+		case o.Kind != vfstest.Write:
 			if random.Float64() < share {
 				f.apply(o)
 			}
 		default:
-			for at := 0; at < len(o.data); at += sector {
+			for at := 0; at < len(o.Data); at += sector {
 				if random.Float64() < share {
-					f.apply(operation{kind: wrote, offset: o.offset + int64(at), data: o.data[at:min(at+sector, len(o.data))]})
+					f.apply(vfstest.Operation{Kind: vfstest.Write, Offset: o.Offset + int64(at), Data: o.Data[at:min(at+sector, len(o.Data))]})
 				}
 			}
 		}
@@ -224,7 +226,7 @@ func TestPowerLoss(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	syncs := 0
 	for _, o := range h.operations {
-		if o.kind == synced {
+		if o.Kind == vfstest.Sync {
 			syncs++
 		}
 	}
