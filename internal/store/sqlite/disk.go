@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// probeInterval is how long a probe that succeeded is taken to hold. A hang can go unnoticed for as
-	// long, and many accesses in a row wait for few probes.
-	probeInterval = 100 * time.Millisecond
+	// probeInterval is how long a probe that succeeded is taken to hold, so that many accesses in a row wait for few
+	// probes. It is short because an access is not safe from a hang that begins within it.
+	probeInterval = 5 * time.Millisecond
 	// probeTimeout is how long a probe may take. A stop waits for one, and must end within 5 seconds.
 	probeTimeout = 4 * time.Second
 )
