@@ -43,15 +43,20 @@ func (b browser) newTab(t *testing.T, address, scheme string, width int64) tab {
 	if err := prepareTab(ctx, scheme, width); err != nil {
 		t.Fatalf("opening a tab: %v", err)
 	}
-	limited, cancelLimited := context.WithTimeout(ctx, patience)
-	t.Cleanup(cancelLimited)
-	return tab{t, limited, seen}
+	return tab{t, ctx, seen}
+}
+
+// limited returns a context for one action.
+func (p tab) limited() context.Context {
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	p.t.Cleanup(cancel)
+	return ctx
 }
 
 // open shows a page.
 func (p tab) open(address string) {
 	p.t.Helper()
-	if err := chromedp.Do(p.ctx, chromedp.Navigate(address)); err != nil {
+	if err := chromedp.Do(p.limited(), chromedp.Navigate(address)); err != nil {
 		p.t.Fatalf("showing %s: %v", address, err)
 	}
 }
@@ -59,7 +64,7 @@ func (p tab) open(address string) {
 // follow clicks on what a selector finds first, and waits for the page that it leads to.
 func (p tab) follow(selector string) {
 	p.t.Helper()
-	if _, err := chromedp.RunResponse(p.ctx, p.click(selector)); err != nil {
+	if _, err := chromedp.RunResponse(p.limited(), p.click(selector)); err != nil {
 		p.t.Fatalf("following %s: %v", selector, err)
 	}
 }
@@ -92,7 +97,7 @@ func (p tab) enter(selector, value string) {
 // find evaluates an expression in a tab.
 func find[T any](p tab, expression string) T {
 	p.t.Helper()
-	found, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression))
+	found, err := chromedp.Run(p.limited(), chromedp.Evaluate[T](expression))
 	if err != nil {
 		p.t.Fatalf("evaluating %s: %v", expression, err)
 	}
@@ -133,7 +138,7 @@ func (p tab) picture(name string) {
 	if folder == "" {
 		return
 	}
-	picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+	picture, err := chromedp.Run(p.limited(), chromedp.FullScreenshot(100))
 	if err == nil {
 		err = os.MkdirAll(folder, 0o755)
 	}
@@ -150,10 +155,10 @@ func (p tab) axe(source string) {
 	p.t.Helper()
 	const run = `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]})
 		.then((found) => found.violations.map((v) => v.id + ": " + v.help + ": " + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200) + " " + n.failureSummary).join(" | ")))`
-	if _, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](source+"\n;true")); err != nil {
+	if _, err := chromedp.Run(p.limited(), chromedp.Evaluate[bool](source+"\n;true")); err != nil {
 		p.t.Fatalf("loading axe-core: %v", err)
 	}
-	found, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]string](run, chromedp.EvalAwaitPromise))
+	found, err := chromedp.Run(p.limited(), chromedp.Evaluate[[]string](run, chromedp.EvalAwaitPromise))
 	if err != nil {
 		p.t.Fatalf("running axe-core: %v", err)
 	}

@@ -35,7 +35,7 @@ func TestUsingThePages(t *testing.T) {
 				t.Parallel()
 				p := b.newTab(t, base, "light", 1280)
 				off := emulation.SetScriptExecutionDisabledParams{Value: !scripts}
-				if _, err := chromedp.Call(p.ctx, emulation.SetScriptExecutionDisabled, off); err != nil {
+				if _, err := chromedp.Call(p.limited(), emulation.SetScriptExecutionDisabled, off); err != nil {
 					t.Fatal(err)
 				}
 				useOverview(p, base)
@@ -124,11 +124,11 @@ func downloadHours(p tab, downloads *sync.Mutex) {
 	defer downloads.Unlock()
 	folder := p.t.TempDir()
 	allowed := cdpbrowser.SetDownloadBehaviorParams{Behavior: cdpbrowser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder}
-	if _, err := chromedp.Call(p.ctx, cdpbrowser.SetDownloadBehavior, allowed); err != nil {
+	if _, err := chromedp.Call(p.limited(), cdpbrowser.SetDownloadBehavior, allowed); err != nil {
 		p.t.Fatal(err)
 	}
 	name := p.texts("h1 bdi")[0]
-	if err := chromedp.Do(p.ctx, p.click(`a[download][href*="of=hours"]`)); err != nil {
+	if err := chromedp.Do(p.limited(), p.click(`a[download][href*="of=hours"]`)); err != nil {
 		p.t.Fatal(err)
 	}
 	eventually(p.t, "the download", func() error {
@@ -148,7 +148,7 @@ func copyTable(p tab) {
 	p.t.Helper()
 	// The browser lets a page copy only after a press of a real mouse button, which it may ignore right after loading a page.
 	eventually(p.t, "the button to say that the table is copied", func() error {
-		if err := chromedp.Do(p.ctx, chromedp.Click(chromedp.CSS("button.copy"))); err != nil {
+		if err := chromedp.Do(p.limited(), chromedp.Click(chromedp.CSS("button.copy"))); err != nil {
 			return err
 		}
 		if got := p.texts("button.copy"); got[0] != "已复制" {
