@@ -26,7 +26,10 @@ const (
 	// addressEvery is the minimum time between two releases of accounts whose address was refused, because hosts with
 	// several addresses use a different one each time.
 	addressEvery = 10 * time.Minute
-	saltLength   = 16
+	// recentHold is how long after its end a hold is restored, so that a restart then does not make the problem a new one
+	// and its next attempts more frequent.
+	recentHold = time.Hour
+	saltLength = 16
 )
 
 // spread counts a failed attempt and returns the time of the next one, which is not before next.
@@ -164,7 +167,7 @@ func (r *Refresher) restore(holds []store.Hold, added map[string]bool) {
 		state := &a.calls[h.API]
 		state.date, state.attempts = h.Date, h.Attempts
 		var detail holdDetail
-		if json.Unmarshal([]byte(h.Detail), &detail) != nil || !now.Before(h.Until) || isAhead(h.Since, now) || detail.Cause.Reason >= snapshot.Reasons {
+		if json.Unmarshal([]byte(h.Detail), &detail) != nil || now.Sub(h.Until) >= recentHold || isAhead(h.Since, now) || detail.Cause.Reason >= snapshot.Reasons {
 			continue
 		}
 		f := failure{err: errors.New(detail.Text), reason: detail.Cause.Reason, cause: detail.Cause, policy: policies[detail.Cause.Reason], advice: detail.Advice}
