@@ -300,6 +300,7 @@ func (y *year) live() {
 		y.t.Errorf("something ends on %v", end.at)
 	}
 	y.checkOffset()
+	y.checkShown()
 	y.stop()
 }
 

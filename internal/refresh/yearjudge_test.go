@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"weixin_exporter/internal/clock"
@@ -225,3 +226,14 @@ func (s judged) Prune(ctx context.Context, before datacube.Date) (int64, error) 
 }
 
 func (d day) String() string { return fmt.Sprintf("%s %v %s", d.appID, d.api, d.date) }
+
+// checkShown checks that nothing of the year is still shown as wrong.
+func (y *year) checkShown() {
+	synctest.Wait()
+	for _, a := range y.config.Accounts {
+		shown := y.shown(a.Name)
+		if damaged := shown.Work[datacube.Daily].Damaged + shown.Work[datacube.Hourly].Damaged; shown.Inconsistent != 0 || damaged != 0 {
+			y.t.Errorf("%s: %d inconsistent days, %d damaged at the end; repeat it with\n%s", a.Name, shown.Inconsistent, damaged, y.command)
+		}
+	}
+}
