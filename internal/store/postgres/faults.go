@@ -64,6 +64,9 @@ func kindOf(err error) store.Kind {
 	if _, ok := errors.AsType[*store.NotOwnedError](err); ok {
 		return store.Locked
 	}
+	if _, ok := errors.AsType[*rightsError](err); ok {
+		return store.ReadOnly
+	}
 	switch {
 	case code == "":
 		if isUnreachable(err) {
@@ -110,7 +113,10 @@ func isRolledBack(err error) bool {
 // explain adds to an error what it means for the operator.
 func (s *Store) explain(err error, kind store.Kind) error {
 	code, class := code(err)
+	_, explained := errors.AsType[*rightsError](err)
 	switch {
+	case explained:
+		return err
 	case class == "28":
 		return fmt.Errorf("the database refuses the user or the password; check store.url: %w", err)
 	case class == "3D":

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,14 @@ var server *postgrestest.Server
 // template is a database with the schema.
 const template = "template_store"
 
+// exporter is the user of the tests. It owns the schema and may do nothing else, as docs/high-availability.md promises.
+const exporter = "weixin_exporter"
+
+// userOf returns the URL of a database for another user.
+func userOf(url, user string) secret.URL {
+	return secret.NewURL(strings.Replace(url, "postgres@", user+"@", 1))
+}
+
 func TestMain(m *testing.M) {
 	storetest.Main(func(ctx context.Context, url string) (store.Store, error) {
 		return postgres.Open(ctx, secret.NewURL(url), postgres.Options{})
@@ -38,10 +47,14 @@ func TestMain(m *testing.M) {
 			return nil
 		}
 		ctx := context.Background()
-		if err := s.Execute(ctx, "postgres", "CREATE DATABASE "+template); err != nil {
+		err := errors.Join(
+			s.Execute(ctx, "postgres", "CREATE ROLE "+exporter+" LOGIN", "CREATE DATABASE "+template),
+			s.Execute(ctx, template, "CREATE SCHEMA weixin_exporter AUTHORIZATION "+exporter),
+		)
+		if err != nil {
 			return err
 		}
-		known, err := postgres.Open(ctx, secret.NewURL(s.URL(template)), postgres.Options{})
+		known, err := postgres.Open(ctx, userOf(s.URL(template), exporter), postgres.Options{})
 		if err != nil {
 			return err
 		}
@@ -61,7 +74,7 @@ func newDatabase(tb testing.TB) string {
 // open opens the store in a database.
 func open(tb testing.TB, database string) *postgres.Store {
 	tb.Helper()
-	return openAt(tb, secret.NewURL(server.URL(database)), postgres.Options{})
+	return openAt(tb, userOf(server.URL(database), exporter), postgres.Options{})
 }
 
 // openAt opens the store at a URL.
@@ -100,7 +113,7 @@ func engine() storetest.Engine {
 
 // placeOf returns a database as a place for tests.
 func placeOf(database string) storetest.Place {
-	return placeAt(database, secret.NewURL(server.URL(database)))
+	return placeAt(database, userOf(server.URL(database), exporter))
 }
 
 // placeAt returns a database that is reached by a URL as a place for tests.

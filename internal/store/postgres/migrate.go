@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -86,14 +85,28 @@ func latestMigration() (int64, error) {
 	return latest, nil
 }
 
+// prepared reports whether the tables are complete. It fails if they cannot be used or, if they are not complete, cannot be
+// created or migrated.
+func (s *Store) prepared(ctx context.Context) (bool, error) {
+	r, err := s.rights(ctx)
+	if err != nil {
+		return false, err
+	}
+	complete := false
+	if r.mayRead {
+		if err := s.examine(ctx, true); err != nil {
+			return false, err
+		}
+		complete = s.examine(ctx, false) == nil
+	}
+	return complete, r.missing(complete)
+}
+
 // migrate applies the missing migrations. Of several processes that start at the same time one applies them, and
 // the others wait for it.
 func (s *Store) migrate(ctx context.Context) error {
-	if err := s.examine(ctx, true); err != nil {
+	if complete, err := s.prepared(ctx); complete || err != nil {
 		return err
-	}
-	if err := s.examine(ctx, false); err == nil {
-		return s.checkRights(ctx)
 	}
 	if err := s.createSchema(ctx); err != nil {
 		return err
@@ -133,20 +146,6 @@ func (s *Store) createSchema(ctx context.Context) error {
 		if exists, again := s.exists(ctx, query); again == nil && exists {
 			return nil
 		}
-	}
-	return err
-}
-
-// checkRights fails if this user cannot write.
-func (s *Store) checkRights(ctx context.Context) error {
-	var may bool
-	err := s.bounded(ctx, func(ctx context.Context) error {
-		return s.pool.QueryRow(ctx, `SELECT NOT pg_catalog.pg_is_in_recovery()
-			AND pg_catalog.has_table_privilege('weixin_exporter.day', 'INSERT, UPDATE')
-			AND pg_catalog.has_table_privilege('weixin_exporter.day', 'DELETE')`).Scan(&may)
-	})
-	if err == nil && !may {
-		err = errors.New("this user cannot write to the tables, or the server is a standby; check store.url")
 	}
 	return err
 }

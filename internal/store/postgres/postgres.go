@@ -113,7 +113,7 @@ func Examine(ctx context.Context, url secret.URL) error {
 		return err
 	}
 	defer func() { _ = s.Close() }() //nolint:contextcheck // as above; it only read
-	if err := s.examine(ctx, true); err != nil {
+	if _, err := s.prepared(ctx); err != nil {
 		return s.failed(ctx, "open", err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +22,13 @@ func emptyDatabase(t *testing.T) string {
 	return server.Create(t, "template0")
 }
 
+// mayCreate lets the user of the tests create schemas in a database, and returns its URL.
+func mayCreate(t *testing.T, database string) secret.URL {
+	t.Helper()
+	run(t, database, "GRANT CREATE ON DATABASE "+database+" TO "+exporter)
+	return userOf(server.URL(database), exporter)
+}
+
 // objects returns the number of schemas and tables of a database.
 func objects(t *testing.T, database string) int {
 	t.Helper()
@@ -38,11 +44,12 @@ func objects(t *testing.T, database string) int {
 func TestManyOpenANewDatabase(t *testing.T) {
 	t.Parallel()
 	database := emptyDatabase(t)
+	url := mayCreate(t, database)
 	const processes = 4
 	var opening sync.WaitGroup
 	for n := range processes {
 		opening.Go(func() {
-			s, err := postgres.Open(t.Context(), secret.NewURL(server.URL(database)), postgres.Options{})
+			s, err := postgres.Open(t.Context(), url, postgres.Options{})
 			if err != nil {
 				t.Error(err)
 				return
@@ -63,8 +70,8 @@ func TestManyOpenANewDatabase(t *testing.T) {
 func TestWithoutASchema(t *testing.T) {
 	t.Parallel()
 	database := emptyDatabase(t)
+	url := mayCreate(t, database)
 	before := objects(t, database)
-	url := secret.NewURL(server.URL(database))
 	if err := postgres.Examine(t.Context(), url); err != nil {
 		t.Errorf("examine: %v", err)
 	}
@@ -86,47 +93,6 @@ func TestWithoutASchema(t *testing.T) {
 	if err := postgres.Examine(t.Context(), url); err != nil {
 		t.Errorf("examine a database with a schema: %v", err)
 	}
-}
-
-// as returns the URL of a database for another user, who is created with some rights.
-func as(t *testing.T, database, suffix string, rights ...string) secret.URL {
-	t.Helper()
-	user := "user_" + suffix + "_" + database
-	run(t, database, "CREATE ROLE "+user+" LOGIN")
-	for _, right := range rights {
-		run(t, database, fmt.Sprintf(right, user))
-	}
-	return secret.NewURL(strings.Replace(server.URL(database), "postgres@", user+"@", 1))
-}
-
-// TestRights: a user who lacks a right is told so before anything is requested from Weixin.
-func TestRights(t *testing.T) {
-	t.Parallel()
-	empty, full := emptyDatabase(t), newDatabase(t)
-	none := as(t, empty, "none")
-	if _, err := postgres.Open(t.Context(), none, postgres.Options{}); store.KindOf(err) != store.ReadOnly || !strings.Contains(err.Error(), "lacks a right") {
-		t.Errorf("a new database: %v", err)
-	}
-	reader := as(t, full, "reader", "GRANT USAGE ON SCHEMA weixin_exporter TO %s", "GRANT SELECT ON ALL TABLES IN SCHEMA weixin_exporter TO %s")
-	if _, err := postgres.Open(t.Context(), reader, postgres.Options{}); err == nil || !strings.Contains(err.Error(), "this user cannot write to the tables") {
-		t.Errorf("a user who may only read: %v", err)
-	}
-	s, err := postgres.OpenReadOnly(t.Context(), reader, postgres.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	storetest.Load(t, s, storetest.FirstDay)
-	if _, err := s.Save(t.Context(), []store.Record{storetest.Daily(storetest.Shop, storetest.FirstDay, 1)}); store.KindOf(err) != store.ReadOnly {
-		t.Errorf("save without the right: %v", err)
-	}
-	owner := as(t, empty, "owner", "CREATE SCHEMA weixin_exporter AUTHORIZATION %s")
-	owned, err := postgres.Open(t.Context(), owner, postgres.Options{})
-	if err != nil {
-		t.Fatalf("the owner of a prepared schema: %v", err)
-	}
-	defer owned.Close()
-	storetest.Save(t, owned, storetest.Daily(storetest.Shop, storetest.FirstDay, 1))
 }
 
 func TestViews(t *testing.T) {
