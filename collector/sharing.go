@@ -8,6 +8,8 @@ import (
 
 // Sharing is how the exporters that share a store divide the accounts.
 type Sharing struct {
+	// Known is false if this exporter has not renewed its slots in time: then it owns none, and knows nothing of the others.
+	Known bool
 	// Owned, Others and Unowned count the slots with accounts: those of this exporter, those of other ones, and those
 	// whose accounts no exporter works on. Unused counts the slots without accounts.
 	Owned, Others, Unowned, Unused int
@@ -35,8 +37,9 @@ func NewSharing(current func() (Sharing, bool)) prometheus.Collector {
 	return &sharing{
 		current: current,
 		slots: desc("slots", "The 256 slots into which the accounts are divided: owned by this exporter, by others, or unowned, so that no exporter "+
-			"requests their accounts at present; unused slots have no account in the configuration.", "state"),
-		exporters: desc("exporters", "Exporters that share the store and are alive, this one included."),
+			"requests their accounts at present; unused slots have no account in the configuration. An exporter that could not renew its "+
+			"slots in time owns none, and others and unowned are absent.", "state"),
+		exporters: desc("exporters", "Exporters that share the store and are alive, this one included; absent if this one could not renew its slots in time."),
 		renewed: desc("slots_renewed_timestamp_seconds",
 			"When this exporter last renewed its slots, as Unix time; 0 if never. Without that it requests nothing after 13 seconds."),
 		followed: desc("followed_timestamp_seconds",
@@ -63,10 +66,12 @@ func (s *sharing) Collect(metrics chan<- prometheus.Metric) {
 		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
 	add(s.slots, float64(now.Owned), "owned")
-	add(s.slots, float64(now.Others), "others")
-	add(s.slots, float64(now.Unowned), "unowned")
 	add(s.slots, float64(now.Unused), "unused")
-	add(s.exporters, float64(now.Exporters))
+	if now.Known {
+		add(s.slots, float64(now.Others), "others")
+		add(s.slots, float64(now.Unowned), "unowned")
+		add(s.exporters, float64(now.Exporters))
+	}
 	add(s.renewed, timestamp(now.Renewed))
 	add(s.followed, timestamp(now.Followed))
 	add(s.connections, float64(now.Used), "used")

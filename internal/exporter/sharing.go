@@ -114,7 +114,7 @@ func (x *exporter) renewSlots(ctx context.Context) error {
 func (x *exporter) sharingMetrics() (collector.Sharing, bool) {
 	s := x.sharing.Sharing()
 	return collector.Sharing{
-		Owned: s.Owned, Others: s.Others, Unowned: s.Unowned, Unused: s.Unused, Exporters: len(s.Peers),
+		Known: s.Known, Owned: s.Owned, Others: s.Others, Unowned: s.Unowned, Unused: s.Unused, Exporters: len(s.Peers),
 		Renewed: s.Renewed, Followed: x.refresher.Activity().CaughtUp,
 		Used: s.Connections.Used, Idle: s.Connections.Idle, MaxConnections: s.Connections.Max,
 	}, s.Shared
@@ -125,7 +125,7 @@ func shownSharing(s store.SharingStatus) *web.Sharing {
 	if !s.Shared {
 		return nil
 	}
-	shown := &web.Sharing{Wanted: wanted(s), Owned: s.Owned, Unowned: s.Unowned, Renewed: s.Renewed}
+	shown := &web.Sharing{Known: s.Known, Wanted: wanted(s), Owned: s.Owned, Unowned: s.Unowned, Renewed: s.Renewed}
 	own, known := ownAccounts(s)
 	for _, p := range s.Peers {
 		shown.Exporters = append(shown.Exporters, web.SharingExporter{

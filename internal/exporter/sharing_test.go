@@ -72,10 +72,10 @@ func TestShownSharing(t *testing.T) {
 	}
 	at := time.Unix(1_700_000_000, 0)
 	got := shownSharing(store.SharingStatus{
-		Shared: true, Renewed: at, Owned: 1, Others: 2, Unowned: 3, Unused: 250,
+		Shared: true, Known: true, Renewed: at, Owned: 1, Others: 2, Unowned: 3, Unused: 250,
 		Peers: []store.Peer{{Name: "one", Slots: 1, Accounts: 5, Self: true}, {Name: "two", Slots: 2, Accounts: 6}, {Name: "three", Accounts: 5}},
 	})
-	want := &web.Sharing{Wanted: 6, Owned: 1, Unowned: 3, Renewed: at, Exporters: []web.SharingExporter{
+	want := &web.Sharing{Known: true, Wanted: 6, Owned: 1, Unowned: 3, Renewed: at, Exporters: []web.SharingExporter{
 		{Name: "one", Self: true, Slots: 1}, {Name: "two", Slots: 2, Differs: true}, {Name: "three"},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {

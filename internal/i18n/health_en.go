@@ -25,6 +25,7 @@ func healthEnglish() table {
 		"health.store.written":     only("Last write"),
 		"health.slots":             only("Slots of this exporter"),
 		"health.slots.owned":       only("%[1]d of %[2]d"),
+		"health.slots.ended":       only("none, because they were not renewed in time; see the log"),
 		"health.slots.unowned":     only("Slots of no exporter"),
 		"health.slots.renewed":     only("Renewed"),
 		"health.exporters":         only("Exporters with this store"),

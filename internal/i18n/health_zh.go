@@ -25,6 +25,7 @@ func healthChinese() table {
 		"health.store.written":     only("最近写入"),
 		"health.slots":             only("本机的槽位"),
 		"health.slots.owned":       only("%[1]d / %[2]d"),
+		"health.slots.ended":       only("无，因为未能及时续期，见日志"),
 		"health.slots.unowned":     only("无人负责的槽位"),
 		"health.slots.renewed":     only("最近续期"),
 		"health.exporters":         only("共用此存储的 Exporter"),

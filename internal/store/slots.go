@@ -112,6 +112,10 @@ type Peer struct {
 type SharingStatus struct {
 	// Shared is false if no other process can share the store; then the other fields are zero.
 	Shared bool
+	// Known is false before the first KeepSlots that succeeded, and from when the slots of this process have ended, because
+	// none has succeeded for too long, until the next one. Then it owns none, and Others, Unowned and Peers are zero because
+	// they are not known.
+	Known bool
 	// Renewed is when the latest KeepSlots that succeeded began, by the clock of this process; zero if there is none.
 	Renewed time.Time
 	// Owned, Others and Unowned count the slots in which this process has work: those that it owns, those that living

@@ -184,7 +184,11 @@ func (v *healthView) sharing() {
 	if s == nil {
 		return
 	}
-	v.Store = append(v.Store, fact{Name: v.T("health.slots"), Value: v.T("health.slots.owned", s.Owned, s.Wanted)})
+	own := fact{Name: v.T("health.slots"), Value: v.T("health.slots.owned", s.Owned, s.Wanted)}
+	if !s.Known {
+		own.Value, own.Bad = v.T("health.slots.ended"), true
+	}
+	v.Store = append(v.Store, own)
 	if s.Unowned > 0 {
 		v.Store = append(v.Store, fact{Name: v.T("health.slots.unowned"), Value: v.Number(int64(s.Unowned))})
 	}

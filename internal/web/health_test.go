@@ -83,7 +83,7 @@ func TestHealthPageOfSeveralExporters(t *testing.T) {
 		return web.Status{Store: web.StoreStatus{
 			Engine: "PostgreSQL", Path: "postgres://db/x", OnServer: true,
 			Sharing: &web.Sharing{
-				Wanted: 200, Owned: 67, Unowned: 3, Renewed: now().Add(-4 * time.Minute),
+				Known: true, Wanted: 200, Owned: 67, Unowned: 3, Renewed: now().Add(-4 * time.Minute),
 				Exporters: []web.SharingExporter{{Name: "one, process 1", Slots: 66}, {Name: "<two>", Self: true, Slots: 67}, {Name: "three", Slots: 64, Differs: true}},
 			},
 		}}
@@ -100,6 +100,17 @@ func TestHealthPageOfSeveralExporters(t *testing.T) {
 			if !strings.Contains(page, want) {
 				t.Errorf("the page does not say %q:\n%s", want, page)
 			}
+		}
+	}
+	s.options.Status = func() web.Status {
+		return web.Status{Store: web.StoreStatus{OnServer: true, Sharing: &web.Sharing{Wanted: 0, Renewed: now().Add(-time.Minute)}}}
+	}
+	for lang, want := range map[string]string{
+		"en": "Slots of this exporter none, because they were not renewed in time; see the log Renewed 60 seconds ago",
+		"zh": "本机的槽位 无，因为未能及时续期，见日志 最近续期",
+	} {
+		if page := text(s.ask("GET", "/health?lang="+lang).Body.String()); !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q:\n%s", want, page)
 		}
 	}
 }

@@ -60,6 +60,8 @@ type StoreStatus struct {
 
 // Sharing is how the exporters that share a store divide the accounts, by slots.
 type Sharing struct {
+	// Known is false if this exporter has not renewed its slots in time: then it has none, and only Renewed says more.
+	Known bool
 	// Wanted is the number of slots with accounts of this exporter's configuration. Of those, Owned are its own, and
 	// Unowned are those of no exporter.
 	Wanted, Owned, Unowned int

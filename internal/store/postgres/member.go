@@ -49,12 +49,12 @@ type member struct {
 	uses    [store.Slots]int
 	// renewed is when the latest renewal that succeeded began.
 	renewed time.Time
-	status  store.SharingStatus
+	// status is as of then, without the connections.
+	status store.SharingStatus
 }
 
 func newMember(s *Store, pool *pgxpool.Pool, o Options) *member {
 	m := &member{store: s, pool: pool, now: o.Now, duty: o.Duty, id: rand.Text(), name: o.Name, lease: o.Lease}
-	m.status.Shared = true
 	if m.lease <= 0 {
 		m.lease = leaseTime
 	}
@@ -120,8 +120,11 @@ func (m *member) trusted() bool {
 func (m *member) Sharing() store.SharingStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	status := m.status
-	status.Peers = slices.Clone(status.Peers)
+	status := store.SharingStatus{Shared: true, Renewed: m.renewed, Unused: store.Slots - m.work.Slots.Len()}
+	if m.trusted() {
+		status = m.status
+		status.Peers = slices.Clone(status.Peers)
+	}
 	for _, pool := range []*pgxpool.Pool{m.store.pool, m.pool} {
 		now := pool.Stat()
 		status.Connections.Used += int(now.AcquiredConns() + now.ConstructingConns())

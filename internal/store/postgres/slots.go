@@ -249,7 +249,7 @@ func (r *round) epochs() store.Epochs {
 
 // status returns how the slots are divided now.
 func (r *round) status() store.SharingStatus {
-	s := store.SharingStatus{Shared: true, Unused: store.Slots - r.work.Slots.Len()}
+	s := store.SharingStatus{Shared: true, Known: true, Unused: store.Slots - r.work.Slots.Len()}
 	owned := map[string]int{}
 	for number := range r.slots {
 		if !r.slots[number].free {
