@@ -157,7 +157,7 @@ func (a *authorizer) fetch(ctx context.Context) (cachedToken, error) {
 	}
 	token, err := a.next(ctx, locked, r)
 	if err != nil && locked.Err() != nil && ctx.Err() == nil {
-		err = &Error{API: TokenAPI, Reason: Busy, Err: errors.New("the exchange of the refresh token took longer than its lock lasts")}
+		err = &Error{API: TokenAPI, Reason: Busy, Err: errors.New("the lock of the refresh token ended before it was exchanged")}
 	}
 	return token, err
 }

@@ -198,7 +198,7 @@ func TestLockThatEnds(t *testing.T) {
 	api, _, client := onPlatform()
 	refresh := &sharedMemory{memory: memory{text: firstRefresh}, lock: make(chan struct{}, 1), lost: true}
 	err := hour(t.Context(), client.Account(authorizerOf(client, fixed("sim-token-1"), refresh)))
-	wantReason(t, err, weixin.Busy, "the exchange of the refresh token took longer than its lock lasts")
+	wantReason(t, err, weixin.Busy, "the lock of the refresh token ended before it was exchanged")
 	refresh.lost = false
 	if err := hour(t.Context(), client.Account(authorizerOf(client, fixed("sim-token-1"), refresh))); err != nil || api.exchanges == 0 {
 		t.Errorf("the next attempt: %v", err)

@@ -183,9 +183,9 @@ func (f *faulty) ReplaceToken(ctx context.Context, key store.TokenKey, revision 
 	return f.Tokens.ReplaceToken(ctx, key, revision, sealed, life)
 }
 
-func (f *faulty) LockToken(ctx context.Context, key store.TokenKey, owner string, life time.Duration) (bool, error) {
+func (f *faulty) LockToken(ctx context.Context, key store.TokenKey, owner string, life time.Duration) (store.Lasts, error) {
 	if f.cut.Load() {
-		return false, errCut
+		return nil, errCut
 	}
 	return f.Tokens.LockToken(ctx, key, owner, life)
 }
@@ -217,11 +217,23 @@ type process struct {
 // start returns a process with these keys, whose file of the refresh token is at a path.
 func (w *world) start(t *testing.T, keys, seed string) *process {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), secret.NewURL(w.url), postgres.Options{})
+	return w.startOn(t, w.open(t, postgres.Options{}), keys, seed)
+}
+
+// open opens the store for a process.
+func (w *world) open(t *testing.T, o postgres.Options) *postgres.Store {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), secret.NewURL(w.url), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// startOn is start for a process with an open store.
+func (w *world) startOn(t *testing.T, db store.Tokens, keys, seed string) *process {
+	t.Helper()
 	p := &process{store: &faulty{Tokens: db}}
 	p.Keeper = tokens.New(tokens.Options{Store: p.store, Keys: w.keys(t, keys), State: tokens.NewState(func(err error) {
 		p.mu.Lock()

@@ -16,12 +16,15 @@ import (
 )
 
 const (
-	// lockLife is how long the lock of a process that has died lasts. It must be longer than an exchange.
+	// lockLife is how long the lock of a command that has died lasts; that of an exporter ends with its slots. It must be longer
+	// than an exchange.
 	lockLife = 30 * time.Second
 	// lockMargin is how much less than that the holder trusts it.
 	lockMargin = 5 * time.Second
 	// lockWait bounds how long Lock waits for another process.
 	lockWait = 20 * time.Second
+	// lockCheck is how often it is checked whether a lock lasts.
+	lockCheck = time.Second
 	// firstInterval and lastInterval are the times between two attempts, which double.
 	firstInterval = 10 * time.Millisecond
 	lastInterval  = 320 * time.Millisecond
@@ -71,8 +74,9 @@ func (r *refreshTokens) Lock(ctx context.Context) (context.Context, func(), erro
 	taken := false
 	for interval := firstInterval; ; interval = min(2*interval, lastInterval) {
 		locked, end := context.WithTimeout(ctx, lockLife-lockMargin) // from before the lock begins
-		done, err := r.keeper.Store.LockToken(waiting, r.key, owner, lockLife)
-		if err == nil && done {
+		lasts, err := r.keeper.Store.LockToken(waiting, r.key, owner, lockLife)
+		if err == nil && lasts != nil {
+			go endAfter(locked, lasts, end)
 			return locked, func() { end(); r.unlock(ctx, owner) }, nil
 		}
 		end()
@@ -96,6 +100,21 @@ func (r *refreshTokens) Lock(ctx context.Context) (context.Context, func(), erro
 		}
 		return nil, nil, &weixin.RefreshTokenError{Fault: weixin.RefreshTokenLocked, Err: errors.New("another process is exchanging the refresh token")}
 	}
+}
+
+// endAfter calls end when a lock may have ended, unless the context does so before.
+func endAfter(ctx context.Context, lasts store.Lasts, end func()) {
+	for left := lasts(); left > 0; left = lasts() {
+		// Timers stop while the machine is suspended.
+		timer := time.NewTimer(min(left, lockCheck))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+	end()
 }
 
 // unlock ends the lock, even after the end of the call. If that fails, the lock ends by itself.

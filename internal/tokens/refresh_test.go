@@ -8,7 +8,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/postgres"
+	"weixin_exporter/internal/store/storetest"
 	"weixin_exporter/weixin"
 	"weixin_exporter/weixin/secret"
 )
@@ -106,6 +110,54 @@ func TestCrashBetweenExchangeAndSave(t *testing.T) {
 	fetch(t, first)
 	if latest == w.stored(t, one) || w.stored(t, one) != w.RefreshToken(theAppID) {
 		t.Error("the stored refresh token is not the last one")
+	}
+}
+
+// TestCrashOfAnExporter in the middle of an exchange: the one that takes over its slots exchanges the same refresh token at once.
+// The first one, which was only suspended, changes nothing, and does not use a lock that it had before.
+func TestCrashOfAnExporter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	var clock storetest.HostClock
+	keep := func(db *postgres.Store) {
+		t.Helper()
+		if err := db.KeepSlots(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exporter := func(name string) (*postgres.Store, *process) {
+		db := w.open(t, postgres.Options{Duty: store.Refreshing, Name: name, Now: clock.Now, Lease: time.Hour})
+		keep(db)
+		return db, w.startOn(t, db, one, w.file(t, "refresh", w.RefreshToken(theAppID)))
+	}
+	db, first := exporter("first")
+	locked, unlock, err := first.refresh.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	other, second := exporter("second")
+	ctx, cancel := context.WithCancel(t.Context())
+	waiting := make(chan error, 1)
+	go func() { _, err := second.source.Fetch(ctx); waiting <- err }()
+	cancel()
+	if err := <-waiting; !errors.Is(err, context.Canceled) || locked.Err() != nil {
+		t.Errorf("did not wait for the lock: %v", err)
+	}
+	clock.Advance(time.Hour)
+	keep(other)
+	w.run(t, `UPDATE weixin_exporter.member SET until = to_timestamp(0) WHERE name = 'first'`)
+	fetch(t, second)
+	if <-locked.Done(); !errors.Is(locked.Err(), context.Canceled) {
+		t.Errorf("the first one could exchange until the lock itself would have ended: %v", locked.Err())
+	}
+	keep(db)
+	latest := w.stored(t, one)
+	if err := first.refresh.Save(t.Context(), secret.New("sim-token-used"), secret.New("sim-token-late")); faultOf(err) != weixin.RefreshTokenReplaced {
+		t.Errorf("the first one has stored another refresh token: %v", err)
+	}
+	if all, same := w.exchanges(); all != 1 || same != 1 || w.stored(t, one) != latest {
+		t.Errorf("%d exchanges, %d of the same refresh token; want 1 and 1", all, same)
 	}
 }
 

@@ -94,8 +94,8 @@ func (d *deferred) ReplaceToken(ctx context.Context, key store.TokenKey, revisio
 }
 
 // LockToken implements store.Tokens.
-func (d *deferred) LockToken(ctx context.Context, key store.TokenKey, owner string, life time.Duration) (bool, error) {
-	locked := false
+func (d *deferred) LockToken(ctx context.Context, key store.TokenKey, owner string, life time.Duration) (store.Lasts, error) {
+	var locked store.Lasts
 	err := d.use(ctx, func(shared store.Tokens) error {
 		var err error
 		locked, err = shared.LockToken(ctx, key, owner, life)

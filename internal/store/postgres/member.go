@@ -49,6 +49,8 @@ type member struct {
 	uses    [store.Slots]int
 	// renewed is when the latest renewal that succeeded began.
 	renewed time.Time
+	// term grows with each renewal that succeeded too late: others may have had the slots in the meantime.
+	term int64
 	// status is as of then, without the connections.
 	status store.SharingStatus
 }
@@ -104,16 +106,22 @@ func (m *member) Use(slot int) (func(), bool) {
 	}), true
 }
 
-// trusted reports whether the server can have given the slots to no other process: they were renewed recently, by the clock
+// trusted reports whether the server can have given the slots to no other process.
+func (m *member) trusted() bool { return m.trustedFor() > 0 }
+
+// trustedFor returns how long that will be so if they are not renewed again. They must have been renewed recently, by the clock
 // that cannot be set and by the one that goes on while the machine is suspended. Without the former, a clock that was
 // set back proves nothing.
-func (m *member) trusted() bool {
+func (m *member) trustedFor() time.Duration {
 	if m.renewed.IsZero() {
-		return false
+		return 0
 	}
 	now := m.now()
 	elapsed, byTheDate := now.Sub(m.renewed), now.Round(0).Sub(m.renewed.Round(0))
-	return elapsed >= 0 && max(elapsed, byTheDate) < m.lease-m.lease/marginPart
+	if elapsed < 0 {
+		return 0
+	}
+	return m.lease - m.lease/marginPart - max(elapsed, byTheDate)
 }
 
 // Sharing implements store.Sharing.

@@ -84,7 +84,11 @@ func Open(ctx context.Context, url secret.URL, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.migrate(ctx); err != nil {
+	err = s.migrate(ctx)
+	if err == nil && s.member != nil {
+		err = s.removeExpired(ctx)
+	}
+	if err != nil {
 		err = s.failed(ctx, "open", err)
 		_ = s.Close() //nolint:contextcheck // Close has its own time; the first error matters
 		return nil, err

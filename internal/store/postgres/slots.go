@@ -43,6 +43,9 @@ func (m *member) KeepSlots(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if !m.trusted() {
+		m.term++
+	}
 	m.epochs, m.renewed = r.epochs(), began
 	m.status = r.status()
 	m.status.Renewed = began

@@ -11,6 +11,7 @@ import (
 
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/postgres"
+	"weixin_exporter/internal/store/storetest"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -63,11 +64,11 @@ func replace(t *testing.T, s store.Tokens, k store.TokenKey, revision int64, sea
 
 func lock(t *testing.T, s store.Tokens, k store.TokenKey, owner string, life time.Duration) bool {
 	t.Helper()
-	done, err := s.LockToken(t.Context(), k, owner, life)
+	lasts, err := s.LockToken(t.Context(), k, owner, life)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return done
+	return lasts != nil
 }
 
 // TestReplaceToken: a token is only replaced by one who has seen it.
@@ -126,6 +127,35 @@ func TestTokenExpires(t *testing.T) {
 	}
 }
 
+// TestExpiredTokensAreRemoved when an exporter starts, but no refresh token.
+func TestExpiredTokensAreRemoved(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t)
+	s := open(t, database)
+	access := store.TokenKey{AppID: "a", Kind: store.AccessToken}
+	recent := store.TokenKey{AppID: "b", Kind: store.AccessToken}
+	for _, k := range []store.TokenKey{access, recent, key("a")} {
+		replace(t, s, k, 0, "token", time.Hour)
+	}
+	run(t, database, `UPDATE weixin_exporter.token SET expires = expires - interval '24 hours'`, // not one of them for a day yet
+		`UPDATE weixin_exporter.token SET expires = expires - interval '2 hours' WHERE app_id = 'a'`)
+	revisions := func() [3]int64 {
+		return [3]int64{load(t, s, access).Revision, load(t, s, recent).Revision, load(t, s, key("a")).Revision}
+	}
+	open(t, database)
+	if got, want := revisions(), [3]int64{1, 1, 1}; got != want {
+		t.Errorf("after the start of a command there are the revisions %v, want %v", got, want)
+	}
+	var clock storetest.HostClock
+	join(t, server.URL(database), &clock, "exporter", time.Hour)
+	if got, want := revisions(), [3]int64{0, 1, 1}; got != want {
+		t.Errorf("after the start of an exporter there are the revisions %v, want %v", got, want)
+	}
+	if !replace(t, s, access, 0, "next", time.Hour) {
+		t.Error("the token of an account that is back is not stored")
+	}
+}
+
 // TestLockToken: one owner at a time has the lock, and that of one who does not return ends.
 func TestLockToken(t *testing.T) {
 	t.Parallel()
@@ -147,6 +177,62 @@ func TestLockToken(t *testing.T) {
 			t.Errorf("one whose lock has ended has unlocked that of the next: %v", err)
 		}
 	})
+}
+
+// TestLockOfAMember: the lock of a process ends when others can claim its slots, and the process knows that before.
+func TestLockOfAMember(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t)
+	url := server.URL(database)
+	var clock storetest.HostClock
+	const lease = 14 * time.Second // 12 s of them are trusted
+	first, second := join(t, url, &clock, "first", lease), join(t, url, &clock, "second", time.Hour)
+	command := open(t, database)
+	keep(t, first, second)
+	mustLock := func(s store.Tokens, owner string) store.Lasts {
+		t.Helper()
+		lasts, err := s.LockToken(t.Context(), key("a"), owner, time.Hour)
+		if err != nil || lasts == nil {
+			t.Fatalf("%s cannot lock: %v", owner, err)
+		}
+		return lasts
+	}
+	lasts := mustLock(first, "x")
+	for _, step := range []struct {
+		after time.Duration
+		renew bool
+		left  time.Duration
+	}{{0, false, 12 * time.Second}, {5 * time.Second, false, 7 * time.Second}, {6 * time.Second, true, 12 * time.Second}, {11 * time.Second, false, time.Second}} {
+		clock.Advance(step.after)
+		if step.renew {
+			keep(t, first)
+		}
+		if left := lasts(); left != step.left || lock(t, second, key("a"), "y", time.Hour) || lock(t, command, key("a"), "z", time.Hour) {
+			t.Errorf("after another %v the lock lasts %v, want %v, or others can lock", step.after, left, step.left)
+		}
+	}
+	clock.Advance(time.Second)
+	if left := lasts(); left != 0 {
+		t.Errorf("without a renewal the lock lasts %v", left)
+	}
+	expire(t, database, "first")
+	next := mustLock(second, "y")
+	keep(t, first)
+	if left := lasts(); left != 0 || lock(t, first, key("a"), "x", time.Hour) {
+		t.Errorf("a renewal that came too late restores the lock for %v", left)
+	}
+	if err := first.UnlockToken(t.Context(), key("a"), "x"); err != nil || lock(t, command, key("a"), "z", time.Hour) || next() == 0 {
+		t.Errorf("one whose lock has ended has unlocked that of the next: %v", err)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	forever := mustLock(command, "z")
+	clock.Advance(time.Hour)
+	keep(t, first)
+	if lock(t, first, key("a"), "x", time.Hour) || forever() < time.Hour {
+		t.Error("the lock of a process without a duty ends before its time")
+	}
 }
 
 // TestManyReplaceAToken: of all that have seen the same token, one replaces it.
