@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -31,8 +32,9 @@ func newCanaries(found secretFields) *canaries {
 	return c
 }
 
-// add adds a secret in the forms that programs give it: escaped for URLs, JSON and HTML, hexadecimal, and in Base64 wherever
-// it begins in what is encoded, such as a user and a password.
+// add adds a secret in the forms that programs give it: escaped for URLs, JSON and HTML, hexadecimal, in Base64 wherever
+// it begins in what is encoded, such as a user and a password, and as words of a stack, where an array that is passed by
+// value is shown.
 func (c *canaries) add(key, text string) {
 	quoted, _ := json.Marshal(text) // never fails for a string
 	forms := []string{
@@ -42,6 +44,10 @@ func (c *canaries) add(key, text string) {
 	for before := range 3 {
 		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("-", before) + text))
 		forms = append(forms, encoded[4:len(encoded)-3]) // without what depends on its neighbours
+	}
+	const word = 8
+	for at := word; at+word <= len(text); at += word { // all begin with the same words
+		forms = append(forms, fmt.Sprintf("%#x", binary.LittleEndian.Uint64([]byte(text[at:]))))
 	}
 	for _, form := range forms {
 		c.of[form] = key
@@ -98,6 +104,7 @@ func TestCanariesAreFound(t *testing.T) {
 		text, "x=" + url.QueryEscape(text) + "&", url.PathEscape(text), fmt.Sprintf("%x", text), html.EscapeString(text),
 		base64.StdEncoding.EncodeToString([]byte(text)), base64.StdEncoding.EncodeToString([]byte("u:" + text)),
 		base64.URLEncoding.EncodeToString([]byte("user:" + text)), base64.StdEncoding.EncodeToString([]byte("me:" + text)),
+		"main.f({0x726365732d6d6973, 0x3c20622f612d7465, 0x6320})",
 	} {
 		if got := c.found("a log line with " + shown + " in it"); len(got) != 1 || got[0] != "store.url" {
 			t.Errorf("%q is not found", mask(shown))

@@ -23,7 +23,15 @@ import (
 func TestCanaries(t *testing.T) {
 	t.Parallel()
 	w := newCanaryFixture(t)
-	w.write(t, canaryConfig(t, w, newMirror(t, w), inAFile))
+	wanted := w.leak(t, inAFile)
+	recordStore(t, w.folder)
+	wanted.check(t)
+}
+
+// leak does all that could show a secret, with a store, and returns the secrets.
+func (w *fixture) leak(t *testing.T, store string) *canaries {
+	t.Helper()
+	w.write(t, canaryConfig(t, w, newMirror(t, w), store))
 	c, err := config.Load(w.config)
 	if err != nil {
 		t.Fatal(mask(err.Error()))
@@ -31,14 +39,6 @@ func TestCanaries(t *testing.T) {
 	wanted := newCanaries(secretsIn(t, c))
 	wanted.add("web.config.file", webPassword)
 	wanted.add("web.config.file", webHash)
-	w.leak(t, c)
-	recordStore(t, w.folder)
-	wanted.check(t)
-}
-
-// leak does all that could show a secret.
-func (w *fixture) leak(t *testing.T, c *config.Config) {
-	t.Helper()
 	w.put(t, "web.yml", "basic_auth_users:\n  "+webUser+": "+webHash+"\n")
 	process := runExporter(t, "--config.file="+w.config, "--log.level=debug", "--web.enable-lifecycle", "--web.config.file="+w.path("web.yml"))
 	x := canaryClient{t, process}
@@ -89,6 +89,7 @@ func (w *fixture) leak(t *testing.T, c *config.Config) {
 	if dump := process.stderr.String(); !strings.Contains(dump, "goroutine ") {
 		t.Error("SIGQUIT shows no stacks")
 	}
+	return wanted
 }
 
 // commands runs the commands that read the configuration.

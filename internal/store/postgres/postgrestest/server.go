@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -175,6 +176,24 @@ func (s *Server) Execute(ctx context.Context, database string, statements ...str
 		}
 	}
 	return conn.Close(ctx)
+}
+
+// Dump returns all that a database has, as the text of statements. Binary values are hexadecimal.
+func (s *Server) Dump(ctx context.Context, database string) (string, error) {
+	var said strings.Builder
+	cmd := s.command(ctx, "pg_dump", "--dbname", s.URL(database))
+	cmd.Stderr = &said
+	text, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("pg_dump: %w: %s", err, &said)
+	}
+	return string(text), nil
+}
+
+// Log returns what the server has logged.
+func (s *Server) Log() (string, error) {
+	text, err := os.ReadFile(filepath.Join(s.folder, "log"))
+	return string(text), err
 }
 
 // Create creates a database as a copy of a template, and returns its name. It lasts as long as the server.
