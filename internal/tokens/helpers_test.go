@@ -165,6 +165,9 @@ type faulty struct {
 	store.Tokens
 
 	cut atomic.Bool
+	// lost is true if the answers to locking do not arrive, and broken is how many attempts to unlock fail.
+	lost   atomic.Bool
+	broken atomic.Int32
 }
 
 var errCut = errors.New("cut off from the store")
@@ -187,11 +190,15 @@ func (f *faulty) LockToken(ctx context.Context, key store.TokenKey, owner string
 	if f.cut.Load() {
 		return nil, errCut
 	}
-	return f.Tokens.LockToken(ctx, key, owner, life)
+	lasts, err := f.Tokens.LockToken(ctx, key, owner, life)
+	if f.lost.Load() {
+		return nil, errCut
+	}
+	return lasts, err
 }
 
 func (f *faulty) UnlockToken(ctx context.Context, key store.TokenKey, owner string) error {
-	if f.cut.Load() {
+	if f.cut.Load() || f.broken.Add(-1) >= 0 {
 		return errCut
 	}
 	return f.Tokens.UnlockToken(ctx, key, owner)

@@ -58,26 +58,28 @@ type refreshTokens struct {
 	keeper *Keeper
 	key    store.TokenKey
 	file   *weixin.RefreshTokenFile
+	// owner is that of all locks, of which the caller has one at a time: so it need not wait for one that could not be ended.
+	owner string
 }
 
 // Refresh returns the store of the refresh token of an account. The file is where an operator puts one: its content
-// is taken if there is none in the store, and if it was never taken before. It is not changed.
+// is taken if there is none in the store, and if it was never taken before. It is not changed. Lock must not be
+// called before the unlock of the former one.
 func (k *Keeper) Refresh(appID, file string) weixin.RefreshTokenStore {
-	return &refreshTokens{k, store.TokenKey{AppID: appID, Kind: store.RefreshToken}, weixin.NewRefreshTokenFile(file)}
+	return &refreshTokens{k, store.TokenKey{AppID: appID, Kind: store.RefreshToken}, weixin.NewRefreshTokenFile(file), rand.Text()}
 }
 
 // Lock implements weixin.RefreshTokenStore.
 func (r *refreshTokens) Lock(ctx context.Context) (context.Context, func(), error) {
-	owner := rand.Text()
 	waiting, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
 	taken := false
 	for interval := firstInterval; ; interval = min(2*interval, lastInterval) {
 		locked, end := context.WithTimeout(ctx, lockLife-lockMargin) // from before the lock begins
-		lasts, err := r.keeper.Store.LockToken(waiting, r.key, owner, lockLife)
+		lasts, err := r.keeper.Store.LockToken(waiting, r.key, r.owner, lockLife)
 		if err == nil && lasts != nil {
 			go endAfter(locked, lasts, end)
-			return locked, func() { end(); r.unlock(ctx, owner) }, nil
+			return locked, func() { end(); r.unlock(ctx) }, nil
 		}
 		end()
 		if err != nil && waiting.Err() == nil {
@@ -91,7 +93,7 @@ func (r *refreshTokens) Lock(ctx context.Context) (context.Context, func(), erro
 		case <-waiting.Done():
 			timer.Stop()
 		}
-		r.unlock(ctx, owner) // the answer to the last attempt may have been lost
+		r.unlock(ctx) // the answer to the last attempt may have been lost
 		switch {
 		case ctx.Err() != nil:
 			return nil, nil, ctx.Err()
@@ -117,11 +119,21 @@ func endAfter(ctx context.Context, lasts store.Lasts, end func()) {
 	end()
 }
 
-// unlock ends the lock, even after the end of the call. If that fails, the lock ends by itself.
-func (r *refreshTokens) unlock(ctx context.Context, owner string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTime)
+// unlock ends the lock, even after the end of the call. If that fails again and again, others wait until it ends by itself.
+func (r *refreshTokens) unlock(call context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(call), unlockTime)
 	defer cancel()
-	_ = r.keeper.Store.UnlockToken(ctx, r.key, owner)
+	for interval := firstInterval; r.keeper.Store.UnlockToken(ctx, r.key, r.owner) != nil; interval = min(2*interval, lastInterval) {
+		timer := time.NewTimer(interval)
+		select {
+		case <-timer.C:
+			continue
+		case <-ctx.Done():
+		case <-call.Done(): // an end of the process need not wait
+		}
+		timer.Stop()
+		return
+	}
 }
 
 // Load implements weixin.RefreshTokenStore. It also seals the token again if its key is not the first one any more.

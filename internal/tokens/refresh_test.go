@@ -161,6 +161,35 @@ func TestCrashOfAnExporter(t *testing.T) {
 	}
 }
 
+// TestLockThatWasNotEnded, because the connection broke when it began or ended: its own process does not wait for its end, and
+// others do not if it can be ended soon.
+func TestLockThatWasNotEnded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	seed := w.file(t, "refresh", w.RefreshToken(theAppID))
+	first, second := w.start(t, one, seed), w.start(t, one, seed)
+	once := func(p *process) {
+		t.Helper()
+		if _, err := p.source.Fetch(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	first.store.lost.Store(true)
+	if _, err := first.source.Fetch(t.Context()); weixin.ReasonOf(err) != weixin.Busy {
+		t.Errorf("exchanged without knowing of the lock: %v", err)
+	}
+	first.store.lost.Store(false)
+	once(first)
+	for _, failures := range []int32{1, 3} {
+		first.store.broken.Store(failures)
+		once(first)
+		once(second)
+	}
+	if all, same := w.exchanges(); all != 5 || same != 1 {
+		t.Errorf("%d exchanges, %d of the same refresh token; want 5 and 1", all, same)
+	}
+}
+
 // TestSuccessorIsStoredWithoutTheLock, as long as no one else has stored another one.
 func TestSuccessorIsStoredWithoutTheLock(t *testing.T) {
 	t.Parallel()
