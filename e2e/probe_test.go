@@ -277,6 +277,9 @@ func TestAThousandProbesAtOnce(t *testing.T) {
 				if err == nil && strings.Contains(p.body, "\nprobe_success 1\n") {
 					return
 				}
+				if callbacks.saw("/" + a.name) {
+					<-callbacks.proceed // nothing is to be had before
+				}
 			}
 		})
 	}
@@ -284,8 +287,10 @@ func TestAThousandProbesAtOnce(t *testing.T) {
 	case <-callbacks.complete:
 	case <-t.Context().Done():
 	}
-	x.metrics(t) // is answered while they wait
-	close(callbacks.proceed)
+	func() {
+		defer close(callbacks.proceed) // also if it fails
+		x.metrics(t)                   // is answered while they wait
+	}()
 	probes.Wait()
 	w.waitFigures(t, x.web, accounts[0], accounts[most-1])
 }
@@ -301,6 +306,13 @@ type gathering struct {
 
 func newGathering(most int) *gathering {
 	return &gathering{complete: make(chan struct{}), proceed: make(chan struct{}), most: most, there: map[string]bool{}}
+}
+
+// saw reports whether a path has been asked for.
+func (g *gathering) saw(path string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.there[path]
 }
 
 // ServeHTTP implements http.Handler.

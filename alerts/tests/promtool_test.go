@@ -91,7 +91,7 @@ func TestChineseAlertsPassPromtool(t *testing.T) {
 			continue
 		}
 		path := write("tests/"+filepath.Base(file), text)
-		if filepath.Base(file) == "weeks.yml" {
+		if filepath.Base(file) == "rests.yml" {
 			continue // slow, and without a text that the others lack
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
