@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"sigs.k8s.io/yaml"
 )
 
 // The variant with PostgreSQL has two pods without a volume in place of the StatefulSet, and is otherwise the same.
@@ -54,6 +55,61 @@ func TestKustomizationForPostgres(t *testing.T) {
 	secret.Items = slices.DeleteFunc(secret.Items, func(item corev1.KeyToPath) bool { return item.Key == "store-url" || item.Key == "sealing-key" })
 	if !reflect.DeepEqual(same, want) {
 		t.Errorf("the pod is\n%+v\nthat of the StatefulSet\n%+v", same, want)
+	}
+}
+
+// With a store in PostgreSQL the chart makes what the kustomization for it has, with as many pods as the values say.
+func TestChartForPostgres(t *testing.T) {
+	const folder = "/etc/weixin_exporter/secrets/"
+	values := func(replicas int, store map[string]any) map[string]any {
+		return map[string]any{
+			"replicas": replicas, "config": map[string]any{"store": store},
+			"secrets": map[string]any{"keys": []any{"shop", "store-url", "sealing-key"}},
+		}
+	}
+	inDatabase := map[string]any{"url_file": folder + "store-url", "sealing_key_file": folder + "sealing-key"}
+	texts, err := render(t, values(2, inDatabase))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, plain := decode(t, texts, 4), decode(t, kustomize(t, "kubernetes-postgres"), 7)
+	checkNamespace(t, got)
+	deployment := got["apps/v1 Deployment"].(*appsv1.Deployment)
+	checkMounts(t, deployment.Spec.Template.Spec, nil)
+	checkRestricted(t, deployment.Spec.Template.Spec)
+	checkSpread(t, deployment, got["policy/v1 PodDisruptionBudget"].(*policyv1.PodDisruptionBudget))
+	config := got["v1 ConfigMap"].(*corev1.ConfigMap).Data["config.yml"]
+	var made, written any
+	if err := yaml.Unmarshal([]byte(config), &made); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal([]byte(plain["v1 ConfigMap"].(*corev1.ConfigMap).Data["config.yml"]), &written); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(made, written) {
+		t.Errorf("the chart's configuration is\n%s\nwant that of the kustomization", config)
+	}
+
+	// What the values say, and the chart's labels, differ; the rest is that of the kustomization.
+	pod, want := deployment.Spec.Template.Spec.DeepCopy(), plain["apps/v1 Deployment"].(*appsv1.Deployment).Spec.Template.Spec
+	pod.TopologySpreadConstraints[0].LabelSelector = want.TopologySpreadConstraints[0].LabelSelector
+	pod.Containers[0].Image, pod.Containers[0].ImagePullPolicy = want.Containers[0].Image, want.Containers[0].ImagePullPolicy
+	if !reflect.DeepEqual(*pod, want) {
+		t.Errorf("the chart's pod is\n%+v\nthat of the kustomization\n%+v", *pod, want)
+	}
+
+	texts, err = render(t, values(1, map[string]any{"url": "postgres://db.example/weixin"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if single := decode(t, texts, 3)["apps/v1 Deployment"].(*appsv1.Deployment); *single.Spec.Replicas != 1 {
+		t.Errorf("one exporter has %d replicas", *single.Spec.Replicas)
+	}
+	if _, err := render(t, values(2, nil)); err == nil || !strings.Contains(err.Error(), "replicas above 1 need config.store.url_file") {
+		t.Errorf("several exporters with a file: %v", err)
+	}
+	if _, err := render(t, values(0, inDatabase)); err == nil {
+		t.Error("no exporter at all is accepted")
 	}
 }
 

@@ -14,3 +14,16 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
+
+{{/* "true" if the store is in PostgreSQL, which several exporters can share, and "" if it is in a file. */}}
+{{- define "weixin-exporter.shared" -}}
+{{- $store := get .Values.config "store" | default dict -}}
+{{- if or (get $store "url") (get $store "url_file") }}true{{ end }}
+{{- end }}
+
+{{/* The configuration. With a URL of the store the path among the values' defaults is not meant. */}}
+{{- define "weixin-exporter.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- if include "weixin-exporter.shared" . }}{{ $_ := unset $config.store "path" }}{{ end -}}
+{{- toYaml $config }}
+{{- end }}
