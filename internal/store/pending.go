@@ -2,6 +2,7 @@ package store
 
 import (
 	"math"
+	"slices"
 
 	"weixin_exporter/weixin/datacube"
 )
@@ -89,6 +90,41 @@ func (b *Budget) Take(days []PendingDay) int {
 		taken = next
 	}
 	return taken
+}
+
+// Choose sets how far p is done, whose endpoint is at a position, and has everything at another: as many days as
+// fit of those to be sent again, and only if these are all of them, as many of the fresh ones. Both are in the order of their positions.
+// It returns the days that were chosen, and whether p gets past days, so that those that are too old must be counted.
+func (b *Budget) Choose(p *Pending, from Position, everything Progress, again, fresh []PendingDay) (chosen []PendingDay, passes bool) { //nolint:nonamedreturns // a boolean needs a name
+	p.Done = everything
+	if taken := b.Take(again); taken < len(again) {
+		p.Done.Position, p.Done.Resent.UpTo, p.More = from, 0, true
+		if taken > 0 {
+			p.Done.Resent.UpTo = again[taken-1].Position.Date
+		}
+		return again[:taken], false
+	}
+	if taken := b.Take(fresh); taken < len(fresh) {
+		p.Done.Position, p.More = from, true
+		if taken > 0 {
+			p.Done.Position = fresh[taken-1].Position
+		}
+		fresh = fresh[:taken]
+	}
+	return slices.Concat(again, fresh), true
+}
+
+// Dates returns the dates of days, each once, by API and in ascending order.
+func Dates(days []PendingDay) [datacube.APIs][]datacube.Date {
+	var dates [datacube.APIs][]datacube.Date
+	for _, d := range days {
+		dates[d.API] = append(dates[d.API], d.Position.Date)
+	}
+	for api := range dates {
+		slices.Sort(dates[api])
+		dates[api] = slices.Compact(dates[api])
+	}
+	return dates
 }
 
 // samplesOf returns the number of samples that a day has in the history.

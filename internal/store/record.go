@@ -14,8 +14,25 @@ func (r *Record) String() string {
 	return fmt.Sprintf("%v of %s, %v", r.Date, r.AppID, r.API)
 }
 
-// Check fails for records that no response can produce.
-func (r *Record) Check() error {
+// Saving says in errors what is saved.
+func Saving(records []Record) string {
+	if len(records) == 1 {
+		return fmt.Sprintf("save %v", &records[0])
+	}
+	return fmt.Sprintf("save %d records", len(records))
+}
+
+// CheckRecords fails if one of the records is one that no response can produce.
+func CheckRecords(records []Record) error {
+	for i := range records {
+		if err := records[i].check(); err != nil {
+			return fmt.Errorf("%s: %w", Saving(records[i:i+1]), err)
+		}
+	}
+	return nil
+}
+
+func (r *Record) check() error {
 	switch {
 	case r.AppID == "":
 		return errors.New("the app id is missing")
@@ -42,6 +59,12 @@ func (r *Record) Revise(before *datacube.Hours) *Revision {
 		return nil
 	}
 	return &revision
+}
+
+// MarksDay reports whether the record's transaction gives its day a new mark: it makes the day known, whose status was
+// this one before, or revises its figures.
+func (r *Record) MarksDay(before Status, revised bool) bool {
+	return r.State.Status == Known && (before != Known || revised)
 }
 
 // wholeDay returns the sum of the hours, with the longest of their maxima. Sums that overflow an int64

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -86,11 +85,10 @@ type pendingAccount struct {
 	number  int32
 	exists  bool           // in the store
 	from    store.Position // of the endpoint
-	all     store.Position // of the endpoint when it has everything
-	resend  store.Resent   // the days that must be sent again; zero if there are none
-	// repeated and fresh are the days to be sent, of which there may be more.
-	repeated, fresh []store.PendingDay
-	counted         bool // days that are too old must be counted
+	all     store.Progress // of the endpoint when it has everything
+	// repeated and fresh are the days to be sent, of which there may be more; chosen are those that are sent now.
+	repeated, fresh, chosen []store.PendingDay
+	passes                  bool // days that are too old must be counted
 }
 
 // positions reads how far the endpoint is with the accounts.
@@ -116,9 +114,9 @@ func (r *pendingReader) positions(appIDs []string) error {
 		a := r.accounts[n-1]
 		a.exists, a.number = true, number
 		a.from = store.Position{Mark: store.Mark(mark), Date: datacube.Date(date)}
-		a.all = store.Position{Mark: store.Mark(changed), Date: store.LastDate}
+		a.all.Position = store.Position{Mark: store.Mark(changed), Date: store.LastDate}
 		if again >= 0 {
-			a.resend = store.Resent{UpTo: store.LastDate, Mark: store.Mark(again)}
+			a.all.Resent = store.Resent{UpTo: store.LastDate, Mark: store.Mark(again)}
 		}
 		return nil
 	})
@@ -140,38 +138,15 @@ func (r *pendingReader) choose() error {
 				return nil
 			}
 			r.chosen = append(r.chosen, a)
-			r.take(a)
+			if a.exists { // otherwise there has been no response for it yet
+				a.chosen, a.passes = r.budget.Choose(&a.pending, a.from, a.all, a.repeated, a.fresh)
+			}
 			if a.pending.More {
 				return nil
 			}
 		}
 	}
 	return nil
-}
-
-// take decides which days of an account are sent now.
-func (r *pendingReader) take(a *pendingAccount) {
-	if !a.exists { // there has been no response for it yet
-		return
-	}
-	p := &a.pending
-	p.Done = store.Progress{Position: a.all, Resent: a.resend}
-	if taken := r.budget.Take(a.repeated); taken < len(a.repeated) {
-		p.Done.Position, p.Done.Resent.UpTo, p.More = a.from, 0, true
-		if taken > 0 {
-			p.Done.Resent.UpTo = a.repeated[taken-1].Position.Date
-		}
-		a.repeated, a.fresh = a.repeated[:taken], nil
-		return
-	}
-	if taken := r.budget.Take(a.fresh); taken < len(a.fresh) {
-		p.More, p.Done.Position = true, a.from
-		if taken > 0 {
-			p.Done.Position = a.fresh[taken-1].Position
-		}
-		a.fresh = a.fresh[:taken]
-	}
-	a.counted = true
 }
 
 // days reads the days of the accounts that must be sent, as many as could fit, in the order of their positions.
@@ -232,7 +207,7 @@ func (r *pendingReader) countTooOld() error {
 	var fromMarks, toMarks []int64
 	var counted []*pendingAccount
 	for _, a := range r.chosen {
-		if a.counted {
+		if a.passes {
 			done := a.pending.Done.Position
 			counted = append(counted, a)
 			numbers = append(numbers, a.number)
@@ -266,14 +241,9 @@ func (r *pendingReader) figures() error {
 	var numbers, dates [datacube.APIs][]int32
 	var owners [datacube.APIs][]*pendingAccount
 	for _, a := range r.chosen {
-		var own [datacube.APIs][]int32
-		for _, day := range slices.Concat(a.repeated, a.fresh) {
-			own[day.API] = append(own[day.API], int32(day.Position.Date))
-		}
-		for api := range own {
-			slices.Sort(own[api])
-			for _, date := range slices.Compact(own[api]) {
-				numbers[api], dates[api], owners[api] = append(numbers[api], a.number), append(dates[api], date), append(owners[api], a)
+		for api, own := range store.Dates(a.chosen) {
+			for _, date := range own {
+				numbers[api], dates[api], owners[api] = append(numbers[api], a.number), append(dates[api], int32(date)), append(owners[api], a)
 			}
 		}
 	}

@@ -13,10 +13,8 @@ import (
 
 // Save implements store.Store.
 func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revision, error) {
-	for i := range records {
-		if err := records[i].Check(); err != nil {
-			return nil, fmt.Errorf("%s: save %v: %w", s.name, &records[i], err)
-		}
+	if err := store.CheckRecords(records); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	if len(records) == 0 {
 		return nil, nil
@@ -37,11 +35,7 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 		return w.write()
 	})
 	if err != nil {
-		doing := fmt.Sprintf("save %d records", len(records))
-		if len(records) == 1 {
-			doing = fmt.Sprintf("save %v", &records[0])
-		}
-		return nil, s.failed(ctx, doing, err)
+		return nil, s.failed(ctx, store.Saving(records), err)
 	}
 	return revisions, nil
 }
@@ -188,7 +182,7 @@ func (w *writer) apply(r *store.Record) {
 		day.replaceBy(r.Hourly)
 	}
 	day.state, day.status = &r.State, r.State.Status
-	if day.status == store.Known && (before != store.Known || revised) {
+	if r.MarksDay(before, revised) {
 		day.changed = w.mark
 	}
 }

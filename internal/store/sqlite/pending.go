@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"slices"
 	"time"
 
 	"weixin_exporter/internal/store"
@@ -98,6 +97,7 @@ func (c *pendingReader) rows(query string, scan func(*sql.Rows) error, args ...a
 func (c *pendingReader) account(appID string) (store.Pending, error) {
 	p := store.Pending{AppID: appID}
 	var account int64
+	var latest store.Mark
 	from := store.Position{Mark: -1}
 	found := false
 	err := c.rows(`
@@ -106,40 +106,27 @@ func (c *pendingReader) account(appID string) (store.Pending, error) {
 		WHERE app_id = ?`,
 		func(rows *sql.Rows) error {
 			found = true
-			return rows.Scan(&account, &p.Done.Position.Mark, &from.Mark, &from.Date)
+			return rows.Scan(&account, &latest, &from.Mark, &from.Date)
 		}, c.endpoint, appID)
 	if err != nil || !found { // there has been no response for it yet
 		return p, err
 	}
-	p.Done.Position.Date = store.LastDate
-	repeated, all, err := c.resend(account, from)
+	again, resent, err := c.resend(account, from)
 	if err != nil {
 		return p, err
 	}
-	p.Done.Resent = all
-	if taken := c.budget.Take(repeated); taken < len(repeated) {
-		p.Done.Resent.UpTo, p.Done.Position, p.More = 0, from, true
-		if taken > 0 {
-			p.Done.Resent.UpTo = repeated[taken-1].Position.Date
-		}
-		return p, c.figures(account, repeated[:taken], &p)
-	}
-	entries, err := c.entries(account, from)
+	fresh, err := c.entries(account, from)
 	if err != nil {
 		return p, err
 	}
-	if taken := c.budget.Take(entries); taken < len(entries) {
-		p.More = true
-		p.Done.Position = from
-		if taken > 0 {
-			p.Done.Position = entries[taken-1].Position
+	everything := store.Progress{Position: store.Position{Mark: latest, Date: store.LastDate}, Resent: resent}
+	chosen, passes := c.budget.Choose(&p, from, everything, again, fresh)
+	if passes {
+		if p.TooOld, err = c.tooOld(account, from, p.Done.Position); err != nil {
+			return p, err
 		}
-		entries = entries[:taken]
 	}
-	if p.TooOld, err = c.tooOld(account, from, p.Done.Position); err != nil {
-		return p, err
-	}
-	return p, c.figures(account, append(repeated, entries...), &p)
+	return p, c.figures(account, chosen, &p)
 }
 
 // entries returns the account's days from since on that are after a position, in the order of their positions.
@@ -181,14 +168,7 @@ func (c *pendingReader) tooOld(account int64, after, upto store.Position) ([data
 
 // figures reads the days of the entries, in the order of their dates.
 func (c *pendingReader) figures(account int64, entries []store.PendingDay, p *store.Pending) error {
-	var dates [datacube.APIs][]datacube.Date
-	for _, e := range entries {
-		dates[e.API] = append(dates[e.API], e.Position.Date)
-	}
-	for api := range dates {
-		slices.Sort(dates[api])
-		dates[api] = slices.Compact(dates[api])
-	}
+	dates := store.Dates(entries)
 	return c.tx.figures(func(r *figureCursors) error {
 		err := r.days(c.ctx, datacube.Daily, account, dates[datacube.Daily], func(date datacube.Date, f []datacube.Figures) error {
 			p.Daily = append(p.Daily, datacube.Day{Date: date, Figures: f[0]})

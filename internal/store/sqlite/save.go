@@ -93,10 +93,8 @@ func (s *statements) close() error {
 
 // Save implements store.Store. Hours and days without traffic take no space.
 func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revision, error) {
-	for i := range records {
-		if err := records[i].Check(); err != nil {
-			return nil, fmt.Errorf("%s: save %v: %w", name(s.path), &records[i], err)
-		}
+	if err := store.CheckRecords(records); err != nil {
+		return nil, fmt.Errorf("%s: %w", name(s.path), err)
 	}
 	if len(records) == 0 {
 		return nil, nil
@@ -116,11 +114,7 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 		return w.markAccounts()
 	})
 	if err != nil {
-		doing := fmt.Sprintf("save %d records", len(records))
-		if len(records) == 1 {
-			doing = fmt.Sprintf("save %v", &records[0])
-		}
-		return nil, s.failed(ctx, doing, err)
+		return nil, s.failed(ctx, store.Saving(records), err)
 	}
 	return revisions, nil
 }
@@ -156,7 +150,7 @@ func (w *writer) save(r *store.Record) error {
 	}
 	st := &r.State
 	var changed store.Mark
-	if st.Status == store.Known && (before != store.Known || len(w.revisions) > revisions) {
+	if r.MarksDay(before, len(w.revisions) > revisions) {
 		changed = w.mark
 	}
 	return w.exec(w.statements.putState, account, int64(r.API), int64(r.Date), int64(st.Status),
