@@ -278,7 +278,7 @@ func TestAThousandProbesAtOnce(t *testing.T) {
 					return
 				}
 				if callbacks.saw("/" + a.name) {
-					<-callbacks.proceed // nothing is to be had before
+					<-callbacks.proceed // nothing is available before
 				}
 			}
 		})
