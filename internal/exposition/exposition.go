@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"weixin_exporter/collector"
+	"weixin_exporter/internal/compress"
 	"weixin_exporter/internal/gate"
 	"weixin_exporter/internal/snapshot"
 )
@@ -58,6 +59,7 @@ type Handler struct {
 	live    sharedLive
 	buffers sync.Pool // of *buffers
 
+	compressors          compress.Pool
 	rendering, streaming *gate.Gate
 }
 
@@ -76,7 +78,7 @@ func New(o Options) (*Handler, error) {
 		rendering: gate.New((o.MaxRequests + 1) / 2),
 		streaming: gate.New((o.MaxRequests + 1) / 2),
 	}
-	h.buffers.New = func() any { return newBuffers() }
+	h.buffers.New = func() any { return &buffers{} }
 	return h, nil
 }
 
@@ -157,7 +159,7 @@ func (h *Handler) prepare(ctx context.Context, s scrape) (*packed, tail, error) 
 		if err := gatherLive(&b.live, h.options.Live, s.liveKey(), nil); err != nil {
 			return nil, err
 		}
-		return b.packLive(), nil
+		return b.packLive(&h.compressors), nil
 	})
 	if err != nil {
 		return nil, tail{}, err
@@ -177,7 +179,7 @@ func (h *Handler) pack(ctx context.Context, s scrape) (*packed, error) {
 	defer h.rendering.Leave()
 	b := h.buffers.Get().(*buffers)
 	defer h.buffers.Put(b)
-	return pack(s, h.cache.shards.accounts(s.shard, s.latest), b), nil
+	return pack(s, h.cache.shards.accounts(s.shard, s.latest), b, &h.compressors), nil
 }
 
 // stream renders the response while it sends it, in constant memory.
@@ -197,7 +199,12 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, s scrape, compr
 	switch {
 	case r.Method == http.MethodHead:
 	case compressed:
-		h.sent(streamMember(w, s, b))
+		member := h.compressors.NewWriter(w)
+		err := s.render(member, b)
+		if err == nil {
+			err = member.Close()
+		}
+		h.sent(err)
 	default:
 		h.sent(s.render(w, b))
 	}

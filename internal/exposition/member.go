@@ -2,9 +2,7 @@ package exposition
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io"
 	"net/http"
 	"strconv"
@@ -12,37 +10,18 @@ import (
 	"time"
 	"weak"
 
-	"github.com/klauspost/compress/flate"
-
+	"weixin_exporter/internal/compress"
 	"weixin_exporter/internal/snapshot"
 )
 
-// gzipHeader stands for deflate at the fastest level, without a name and a time.
-const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
-
-// sums are the checksum and the length of the plain text, which are at the end of a gzip member.
-type sums struct {
-	crc    uint32
-	length uint32 // modulo 2^32
-}
-
-func (s *sums) add(text []byte) {
-	s.crc = crc32.Update(s.crc, crc32.IEEETable, text)
-	s.length += uint32(len(text))
-}
-
-func (s *sums) trailer() []byte {
-	return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, s.crc), s.length)
-}
-
 // summing updates sums with everything written through it.
 type summing struct {
-	*sums
+	*compress.Sums
 	to io.Writer
 }
 
 func (s summing) Write(text []byte) (int, error) {
-	s.add(text)
+	s.Add(text)
 	return s.to.Write(text)
 }
 
@@ -51,7 +30,7 @@ func (s summing) Write(text []byte) (int, error) {
 // refuses it.)
 type packed struct {
 	chunks chunks
-	sums   sums
+	sums   compress.Sums
 
 	// Set by renderCache. The weak pointer tells snapshots apart without keeping one alive.
 	of         weak.Pointer[snapshot.Snapshot]
@@ -62,25 +41,24 @@ type packed struct {
 }
 
 // pack renders and compresses the series of the accounts of a shard.
-func pack(s scrape, accounts []*snapshot.Account, b *buffers) *packed {
+func pack(s scrape, accounts []*snapshot.Account, b *buffers, compressors *compress.Pool) *packed {
 	p := &packed{of: weak.Make(s.latest)}
 	if s.latest != nil {
 		p.generation = s.latest.Generation
 	}
-	_, _ = p.chunks.Write([]byte(gzipHeader))
-	b.deflate.Reset(&p.chunks)
-	// Writing to memory cannot fail.
-	_ = s.form.render(summing{&p.sums, b.deflate}, &b.lines, accounts, s.wanted)
-	_ = b.deflate.Flush()
+	_, _ = p.chunks.Write([]byte(compress.Header))
+	compressors.Deflate(&p.chunks, false, func(deflate io.Writer) {
+		_ = s.form.render(summing{&p.sums, deflate}, &b.lines, accounts, s.wanted) // writing to memory cannot fail
+	})
 	return p
 }
 
 // packLive compresses the live part that was gathered into the buffers.
-func (b *buffers) packLive() *live {
+func (b *buffers) packLive(compressors *compress.Pool) *live {
 	var deflated bytes.Buffer
-	b.deflate.Reset(&deflated)
-	_, _ = b.deflate.Write(b.live.Bytes()) // writing to memory cannot fail
-	_ = b.deflate.Close()
+	compressors.Deflate(&deflated, true, func(deflate io.Writer) {
+		_, _ = deflate.Write(b.live.Bytes()) // as above
+	})
 	return &live{plain: bytes.Clone(b.live.Bytes()), deflate: deflated.Bytes()}
 }
 
@@ -92,8 +70,8 @@ func (t tail) size() int { return len(t.live) + len(t.trailer) }
 // finish returns the end of the member with a live part.
 func (p *packed) finish(with *live) tail {
 	sums := p.sums
-	sums.add(with.plain)
-	return tail{with.deflate, sums.trailer()}
+	sums.Add(with.plain)
+	return tail{with.deflate, sums.Trailer()}
 }
 
 // errAborted is the error of a response that was aborted.
@@ -114,23 +92,6 @@ func (p *packed) send(w http.ResponseWriter, end tail) error {
 		return err
 	}
 	_, err := w.Write(end.trailer)
-	return err
-}
-
-// streamMember renders, compresses and writes a whole member, in constant memory.
-func streamMember(w io.Writer, s scrape, b *buffers) error {
-	if _, err := io.WriteString(w, gzipHeader); err != nil {
-		return err
-	}
-	var sums sums
-	b.deflate.Reset(w)
-	if err := s.render(summing{&sums, b.deflate}, b); err != nil {
-		return err
-	}
-	if err := b.deflate.Close(); err != nil {
-		return err
-	}
-	_, err := w.Write(sums.trailer())
 	return err
 }
 
@@ -163,12 +124,6 @@ func (c *chunks) Write(p []byte) (int, error) {
 
 // buffers are the working memory of one scrape.
 type buffers struct {
-	live    bytes.Buffer  // the live part, gathered for this scrape
-	lines   []byte        // rendered lines that were not written yet
-	deflate *flate.Writer // at the fastest level: the default saves a fifth of the bytes and takes twice the time
-}
-
-func newBuffers() *buffers {
-	deflate, _ := flate.NewWriter(io.Discard, flate.BestSpeed) // the level exists
-	return &buffers{deflate: deflate}
+	live  bytes.Buffer // the live part, gathered for this scrape
+	lines []byte       // rendered lines that were not written yet
 }

@@ -25,8 +25,11 @@ func New(requests int) *Gate {
 }
 
 // Enter waits until the request may be served, which ends with Leave. It returns false if that takes more than ten
-// seconds, too many others wait, or the context ends.
+// seconds, too many others wait, or the context ends or has ended: a client that gives up its requests at once makes no work.
 func (g *Gate) Enter(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
 	if g == nil {
 		return true
 	}

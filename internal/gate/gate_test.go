@@ -26,8 +26,11 @@ func TestLimit(t *testing.T) {
 		g := gate.New(2)
 		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
+		if g.Enter(canceled) {
+			t.Error("a request that has ended takes a place")
+		}
 		for range 2 {
-			if !g.Enter(canceled) {
+			if !g.Enter(t.Context()) {
 				t.Error("a request within the limit is refused")
 			}
 		}

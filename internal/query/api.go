@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
 
+	"weixin_exporter/internal/compress"
 	"weixin_exporter/internal/gate"
 )
 
@@ -71,6 +71,8 @@ type API struct {
 
 	requests *gate.Gate
 	room     room
+
+	compressors compress.Pool
 }
 
 // NewAPI returns the API.
@@ -223,14 +225,14 @@ func (a *API) handler(do endpoint) http.Handler {
 func (a *API) respond(w http.ResponseWriter, r *http.Request, answer *answer) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Add("Vary", "Accept-Encoding")
-	out := newEncoder(w)
+	var out *encoder
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		compressed, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
-		if err == nil {
-			w.Header().Set("Content-Encoding", "gzip")
-			out = newEncoder(compressed)
-			defer func() { _ = compressed.Close() }() // the client has gone
-		}
+		w.Header().Set("Content-Encoding", "gzip")
+		compressed := a.compressors.NewWriter(w)
+		out = newEncoder(compressed, largeBuffer)
+		defer func() { _ = compressed.Close() }() // the client has gone
+	} else {
+		out = newEncoder(w, largeBuffer)
 	}
 	out.raw(`{"status":"success","data":`)
 	if answer.write != nil {
@@ -263,7 +265,7 @@ func (a *API) refuse(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(refused.class.status())
-	out := newEncoder(w)
+	out := newEncoder(w, smallBuffer)
 	out.raw(`{"status":"error","errorType":`)
 	out.text(string(refused.class))
 	out.raw(`,"error":`)

@@ -19,8 +19,14 @@ type encoder struct {
 	err     error
 }
 
-func newEncoder(w io.Writer) *encoder {
-	const size = 64 << 10
+// The sizes of an encoder's buffer, in bytes.
+const (
+	largeBuffer = 64 << 10
+	smallBuffer = 1 << 10
+)
+
+// newEncoder returns an encoder that writes as soon as so many bytes are there.
+func newEncoder(w io.Writer, size int) *encoder {
 	return &encoder{w: bufio.NewWriterSize(w, size)}
 }
 

@@ -98,8 +98,8 @@ func NewHandler(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compressing the pages: %w", err)
 	}
-	turns := gate.New(pages)
-	page := func(h http.HandlerFunc) http.Handler { return readOnly(compress(r.bounded(turns, h))) }
+	turns, sent := gate.New(pages), newUnsent(maxUnsent)
+	page := func(h http.HandlerFunc) http.Handler { return readOnly(r.bounded(turns, sent, compress(h))) }
 	paths := map[string]http.Handler{
 		homePath:    page(r.serveOverview),
 		healthPath:  page(r.serveHealth),
@@ -115,7 +115,7 @@ func NewHandler(o Options) (http.Handler, error) {
 	paths[o.TelemetryPath] = readOnly(o.Metrics)
 	below := map[string]http.Handler{
 		accountsPath: page(r.serveAccount),
-		staticPath:   readOnly(compress(r.assets)),
+		staticPath:   readOnly(inMemory(sent, compress(r.assets))),
 	}
 	return r.route(paths, below), nil
 }
@@ -161,19 +161,38 @@ func redirect(w http.ResponseWriter, path string) {
 	w.WriteHeader(http.StatusFound)
 }
 
-// pages is how many requests of pages are answered at a time: the text of a page is in memory until
-// it is sent.
+// pages is how many pages are made at a time.
 const pages = 4
 
-// bounded lets so many requests wait for their turn, and refuses those that have to wait for long.
-func (r *renderer) bounded(turns *gate.Gate, h http.Handler) http.Handler {
+// bounded lets so many requests wait for their turn to make a page, and refuses those that have to wait for long. What was
+// made is sent outside the turn, so that clients that read slowly keep no one from the pages.
+func (r *renderer) bounded(turns *gate.Gate, sent *unsent, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if !turns.Enter(request.Context()) {
+		made := newAnswer()
+		if !inTurn(turns, request, func() { h.ServeHTTP(made, request) }) {
 			r.fail(w, request, http.StatusServiceUnavailable, "busy")
 			return
 		}
-		defer turns.Leave()
-		h.ServeHTTP(w, request)
+		sent.send(w, made)
+	})
+}
+
+// inTurn calls work once it has a turn, and reports whether it had one.
+func inTurn(turns *gate.Gate, request *http.Request, work func()) bool {
+	if !turns.Enter(request.Context()) {
+		return false
+	}
+	defer turns.Leave()
+	work()
+	return true
+}
+
+// inMemory makes responses in memory before it sends them, so that no compressor is held while a client reads.
+func inMemory(sent *unsent, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		made := newAnswer()
+		h.ServeHTTP(made, request)
+		sent.send(w, made)
 	})
 }
 
