@@ -18,7 +18,7 @@ type limiter struct {
 func (l *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at, ok := l.conns.begin(connOf(r))
 	if !ok {
-		http.Error(w, "There are too many requests. Try again later.", http.StatusServiceUnavailable)
+		refuse(w, r)
 		return
 	}
 	defer l.conns.end(at)
@@ -32,6 +32,22 @@ func (l *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Body = &timedBody{ReadCloser: r.Body, client: client}
 	}
 	l.Handler.ServeHTTP(timed, r)
+	if r.ProtoMajor == http2 {
+		timed.flush()
+	}
+}
+
+// http2 is the version of a protocol in which what a handler has written waits for the client after the handler has returned,
+// in a goroutine of its own for each request.
+const http2 = 2
+
+// refuse responds to a request for which there is no room. With HTTP/2 a body would have to wait for the client.
+func refuse(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == http2 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	http.Error(w, "There are too many requests. Try again later.", http.StatusServiceUnavailable)
 }
 
 // client is who a request waits for.
@@ -86,6 +102,14 @@ func (w *timedWriter) write(p []byte) (int, error) {
 	w.client.conns.wait(w.client.at)
 	defer w.client.conns.proceed(w.client.at)
 	return w.ResponseWriter.Write(p)
+}
+
+// flush waits until the client has taken what is buffered, so that the request counts until then.
+func (w *timedWriter) flush() {
+	w.extend()
+	w.client.conns.wait(w.client.at)
+	defer w.client.conns.proceed(w.client.at)
+	_ = w.client.control.Flush() // fails if the connection is closed
 }
 
 func (w *timedWriter) extend() {
