@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -68,9 +69,10 @@ func (d *duration) Set(text string) error {
 
 // withQueries adds the API that answers queries from the store to a handler.
 func (x *exporter) withQueries(next http.Handler, latest *snapshot.Latest, db store.Store) http.Handler {
+	accounts := &queriedAccounts{}
 	x.history = query.NewStorage(query.StorageOptions{
 		Source:   db,
-		Accounts: func() []query.Account { return queriedAccounts(latest.Load()) },
+		Accounts: func() []query.Account { return accounts.of(latest.Load()) },
 		Now:      x.Now,
 	})
 	api := query.NewAPI(query.APIOptions{
@@ -94,14 +96,26 @@ func (x *exporter) withQueries(next http.Handler, latest *snapshot.Latest, db st
 	})
 }
 
-// queriedAccounts returns the accounts of a snapshot; nil before the first one.
-func queriedAccounts(s *snapshot.Snapshot) []query.Account {
+// queriedAccounts are the accounts for queries, which share them: they change only with the configuration.
+type queriedAccounts struct {
+	mu         sync.Mutex
+	generation uint64 // of the snapshot that they are from; 0: of none
+	accounts   []query.Account
+}
+
+// of returns the accounts of a snapshot; nil before the first one.
+func (q *queriedAccounts) of(s *snapshot.Snapshot) []query.Account {
 	if s == nil {
 		return nil
 	}
-	accounts := make([]query.Account, len(s.Accounts))
-	for i, a := range s.Accounts {
-		accounts[i] = query.Account{Name: a.Name, AppID: a.AppID}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.generation == 0 || q.generation != s.Generation {
+		accounts := make([]query.Account, len(s.Accounts))
+		for i, a := range s.Accounts {
+			accounts[i] = query.Account{Name: a.Name, AppID: a.AppID}
+		}
+		q.generation, q.accounts = s.Generation, accounts
 	}
-	return accounts
+	return q.accounts
 }

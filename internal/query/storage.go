@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -20,7 +21,8 @@ import (
 // StorageOptions are the options of a Storage.
 type StorageOptions struct {
 	Source Source
-	// Accounts returns the accounts that have series. The slice is not changed.
+	// Accounts returns the accounts that have series. The slice is not changed; as long as it is the same one, queries share
+	// what is made of it.
 	Accounts func() []Account
 	Now      func() time.Time
 }
@@ -30,6 +32,10 @@ type Storage struct {
 	o       StorageOptions
 	metrics []*metric
 	cache   *cache
+
+	mu     sync.Mutex
+	given  []Account  // the last one of StorageOptions.Accounts
+	sorted []*Account // the same, by name
 }
 
 // NewStorage returns a Storage. Nothing is read yet.
@@ -51,19 +57,31 @@ func (s *Storage) Querier(mint, maxt int64) (storage.Querier, error) {
 }
 
 func (s *Storage) newQuerier(mint, maxt int64) *querier {
-	q := &querier{storage: s, mint: mint, maxt: maxt, now: s.o.Now().UnixMilli()}
-	for _, a := range s.o.Accounts() {
-		// Prometheus rejects labels that are not UTF-8.
-		q.accounts = append(q.accounts, &Account{Name: strings.ToValidUTF8(a.Name, "\uFFFD"), AppID: a.AppID})
+	return &querier{storage: s, accounts: s.accounts(), mint: mint, maxt: maxt, now: s.o.Now().UnixMilli()}
+}
+
+// accounts returns the accounts by name, for all queries.
+func (s *Storage) accounts() []*Account {
+	given := s.o.Accounts()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(given) == len(s.given) && len(given) > 0 && &given[0] == &s.given[0] {
+		return s.sorted
 	}
-	slices.SortFunc(q.accounts, func(a, b *Account) int { return strings.Compare(a.Name, b.Name) })
-	return q
+	sorted := make([]*Account, len(given))
+	for i, a := range given {
+		// Prometheus rejects labels that are not UTF-8.
+		sorted[i] = &Account{Name: strings.ToValidUTF8(a.Name, "\uFFFD"), AppID: a.AppID}
+	}
+	slices.SortFunc(sorted, func(a, b *Account) int { return strings.Compare(a.Name, b.Name) })
+	s.given, s.sorted = given, sorted
+	return sorted
 }
 
 // querier is for one query.
 type querier struct {
 	storage    *Storage
-	accounts   []*Account // by name
+	accounts   []*Account // by name; shared, so they are not changed
 	mint, maxt int64
 	now        int64
 	updated    bool
