@@ -331,8 +331,8 @@ func TestADiskThatHangs(t *testing.T) {
 	})
 }
 
-// TestRecoverWaitsForNobody: while nothing is wrong, checking the files waits for no read, and no access waits for the check.
-func TestRecoverWaitsForNobody(t *testing.T) {
+// TestRecoverWaitsForNoOne: while nothing is wrong, checking the files waits for no read, and no access waits for the check.
+func TestRecoverWaitsForNoOne(t *testing.T) {
 	t.Parallel()
 	s, _ := served(t, filepath.Join(t.TempDir(), "store.db"))
 	save(t, s, daily(shop, firstDay, 1))
