@@ -20,7 +20,7 @@ func TestSummary(t *testing.T) {
 		return &snapshot.Account{Work: [datacube.APIs]snapshot.Work{daily, hourly}}
 	}
 	well := snapshot.Work{Succeeded: true, LastSuccess: at}
-	waits := snapshot.Work{Succeeded: true, LastSuccess: at, NotThere: true}
+	waits := snapshot.Work{Succeeded: true, LastSuccess: at, NotReady: true}
 	busy := snapshot.Work{LastSuccess: at, Problem: &snapshot.Problem{}}
 	refused := snapshot.Work{Problem: &snapshot.Problem{NeedsAction: true}}
 	latest := snapshot.NewLatest()

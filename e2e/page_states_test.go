@@ -198,7 +198,7 @@ func pageStates() []pageState {
 	waiting := normal.accounts[4]
 	waiting.Daily.Date, waiting.Hourly.Date = pageYesterday()-1, pageYesterday()-1
 	for api := range waiting.Work {
-		waiting.Work[api].NotThere, waiting.Work[api].Asked, waiting.Work[api].Next = true, 4, pageNow().Add(25*time.Minute)
+		waiting.Work[api].NotReady, waiting.Work[api].Asked, waiting.Work[api].Next = true, 4, pageNow().Add(25*time.Minute)
 	}
 	incident := newPageState("incident", append([]string{"incident-bot", "shop", "news", "corner-cafe", "closed", "doubtful"}, numbered(27)...)...)
 	incident.refuse(48001, weixin.Permission, true, weixin.AdviceOn(48001), "errcode 48001: api unauthorized (rid 5f9b7285-5c43096f-0ba75f4d)", incident.accounts[6:]...)

@@ -57,7 +57,7 @@ func unpadded(text string) string {
 // writeFilled prints the summary of a backfill.
 func writeFilled(env Env, p refresh.BackfillPlan, filled []refresh.BackfillResult, stopped bool) error {
 	var calls, failures, revisions, vanished, left int
-	var learned, confirmed, empty, notThere, damaged [datacube.APIs]int
+	var learned, confirmed, empty, notReady, damaged [datacube.APIs]int
 	for i := range filled {
 		a := &filled[i]
 		calls += a.Calls
@@ -69,7 +69,7 @@ func writeFilled(env Env, p refresh.BackfillPlan, filled []refresh.BackfillResul
 			learned[api] += a.Learned[api]
 			confirmed[api] += a.Confirmed[api]
 			empty[api] += a.Empty[api]
-			notThere[api] += a.NotThere[api]
+			notReady[api] += a.NotReady[api]
 			damaged[api] += a.Damaged[api]
 		}
 	}
@@ -78,7 +78,7 @@ func writeFilled(env Env, p refresh.BackfillPlan, filled []refresh.BackfillResul
 	say("", "backfill.summary", p.Since, p.Until, len(filled), calls, failures, left)
 	for api := range datacube.APIs {
 		name := i18n.M("call." + api.String())
-		say("  ", "backfill.learned", name, learned[api], empty[api], notThere[api])
+		say("  ", "backfill.learned", name, learned[api], empty[api], notReady[api])
 		if n := confirmed[api]; n > 0 {
 			say("  ", "backfill.confirmed", name, n)
 		}

@@ -35,12 +35,12 @@ type writer struct {
 	client *remotewrite.Client
 }
 
-func newWriters(r prometheus.Registerer, db store.Store, sharing remotewrite.Sharing, logger log.Logger, now, believed func() time.Time) (*writers, error) {
+func newWriters(r prometheus.Registerer, db store.Store, sharing remotewrite.Sharing, logger log.Logger, now, trustedNow func() time.Time) (*writers, error) {
 	metrics, err := remotewrite.NewMetrics(r)
 	if err != nil {
 		return nil, err
 	}
-	group := remotewrite.NewGroup(remotewrite.Options{Store: db, Metrics: metrics, Logger: logger, Now: now, Believed: believed, Sharing: sharing})
+	group := remotewrite.NewGroup(remotewrite.Options{Store: db, Metrics: metrics, Logger: logger, Now: now, TrustedNow: trustedNow, Sharing: sharing})
 	return &writers{group: group, logger: logger, now: now}, nil
 }
 

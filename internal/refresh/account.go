@@ -112,17 +112,17 @@ func showLedger(work *snapshot.Work, l Ledger) {
 			work.LastSuccess = state.AskedAt
 		}
 	}
-	noteNotThere(work, l)
+	noteNotReady(work, l)
 }
 
-// noteNotThere sets whether Weixin had the latest requested day.
-func noteNotThere(work *snapshot.Work, l Ledger) {
+// noteNotReady sets whether Weixin had the latest requested day.
+func noteNotReady(work *snapshot.Work, l Ledger) {
 	var latest store.State
 	for _, state := range l.All() {
 		latest = state
 	}
-	work.NotThere, work.Asked, work.Next = latest.Status == store.NotReady, 0, time.Time{}
-	if work.NotThere {
+	work.NotReady, work.Asked, work.Next = latest.Status == store.NotReady, 0, time.Time{}
+	if work.NotReady {
 		work.Asked, work.Next = latest.Asks, latest.AskedAt.Add(gap(latest.Asks))
 	}
 }
@@ -215,7 +215,7 @@ func (a *account) showLearned(o outcome[*account]) {
 	for reason, n := range o.answer.rejected {
 		work.Rejected[reason] += int64(n)
 	}
-	noteNotThere(work, a.ledgers[o.call.API])
+	noteNotReady(work, a.ledgers[o.call.API])
 	for _, r := range o.records {
 		switch {
 		case r.Daily != nil && (a.shown.Daily == nil || r.Date >= a.shown.Daily.Date):

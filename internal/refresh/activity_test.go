@@ -22,8 +22,8 @@ func TestNotReadyShowsTheNextAttempt(t *testing.T) {
 		check := func(when string) {
 			t.Helper()
 			for api, work := range w.shown("account00").Work {
-				if next := china(t, "2026-03-10 09:45"); !work.NotThere || work.Asked != 3 || work.Next.Sub(next).Abs() > time.Minute {
-					t.Errorf("%s, %v: not there %v, asked %d times, next at %v; want 3 times and %v", when, datacube.API(api), work.NotThere, work.Asked, work.Next, next)
+				if next := china(t, "2026-03-10 09:45"); !work.NotReady || work.Asked != 3 || work.Next.Sub(next).Abs() > time.Minute {
+					t.Errorf("%s, %v: not ready %v, asked %d times, next at %v; want 3 times and %v", when, datacube.API(api), work.NotReady, work.Asked, work.Next, next)
 				}
 			}
 		}
@@ -33,8 +33,8 @@ func TestNotReadyShowsTheNextAttempt(t *testing.T) {
 		check("after a restart")
 		setClock(t, "2026-03-10 12:00")
 		for _, work := range w.shown("account00").Work {
-			if work.NotThere || work.Asked != 0 || !work.Next.IsZero() {
-				t.Errorf("once the day is known: not there %v, asked %d times, next at %v", work.NotThere, work.Asked, work.Next)
+			if work.NotReady || work.Asked != 0 || !work.Next.IsZero() {
+				t.Errorf("once the day is known: not ready %v, asked %d times, next at %v", work.NotReady, work.Asked, work.Next)
 			}
 		}
 	})

@@ -379,7 +379,7 @@ func (acc *backfillAccount) answered(o outcome[*backfillAccount]) {
 	acc.Learned[api] += o.days.learned
 	acc.Empty[api] += o.days.empty
 	acc.Confirmed[api] += o.days.confirmed
-	acc.NotThere[api] += o.days.notThere
+	acc.NotReady[api] += o.days.notReady
 	acc.Damaged[api] += o.days.damaged
 	acc.Vanished += len(o.vanished)
 	acc.Revisions += len(o.revisions)

@@ -270,7 +270,7 @@ func TestBackfillOfRecentDays(t *testing.T) {
 		w := newHarness(t, "2026-03-10 09:00", late, account(1))
 		f := w.from("2026-03-05", "2026-03-09")
 		_, filled := w.fill(t.Context(), f, &shelf{})
-		if got := filled[0]; got.Learned != [datacube.APIs]int{4, 4} || got.NotThere != [datacube.APIs]int{1, 1} || got.Left != [datacube.APIs]int{} {
+		if got := filled[0]; got.Learned != [datacube.APIs]int{4, 4} || got.NotReady != [datacube.APIs]int{1, 1} || got.Left != [datacube.APIs]int{} {
 			t.Errorf("%+v, want 4 days learned and one not available", got)
 		}
 		setClock(t, "2026-03-10 13:00")

@@ -49,9 +49,9 @@ type BackfillResult struct {
 	AppID string
 	// Calls counts calls whose answers were understood completely, Failures all others.
 	Calls, Failures int
-	// Learned counts days that became known, Empty those of them without traffic, and NotThere days that
+	// Learned counts days that became known, Empty those of them without traffic, and NotReady days that
 	// Weixin did not have.
-	Learned, Empty, NotThere [datacube.APIs]int
+	Learned, Empty, NotReady [datacube.APIs]int
 	// Damaged counts days for which the answer could not be understood. Their known figures are kept; they count
 	// as not done.
 	Damaged [datacube.APIs]int

@@ -33,14 +33,14 @@ func (w *harness) wantDays(n int64) {
 // TestClockThatWentAheadAndCameBack: known days, counts and calls are not affected.
 func TestClockThatWentAheadAndCameBack(t *testing.T) {
 	t.Parallel()
-	for name, believe := range map[string]func() time.Time{"believed": nil, "not believed": time.Now} {
+	for name, trustedNow := range map[string]func() time.Time{"trusted": nil, "not trusted": time.Now} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newHarness(t, "2026-03-10 09:00", nil, accounts(5)...)
 				w.config.HistoryDays = 10
-				w.believe = believe
-				if believe != nil {
+				w.trustedNow = trustedNow
+				if trustedNow != nil {
 					w.config.RetentionDays = 20
 				}
 				w.start()
@@ -79,7 +79,7 @@ func TestClockAheadMakesNoDayEmpty(t *testing.T) {
 		late := func(_ string, d datacube.Date) time.Time { return d.End().Add(44 * time.Hour) }
 		w := newHarness(t, "2026-03-11 08:00", late, account(1))
 		w.config.HistoryDays = 3
-		w.believe = time.Now
+		w.trustedNow = time.Now
 		w.ahead.Store(int64(7*time.Hour + time.Minute))
 		w.start()
 		setClock(t, "2026-03-11 17:30") // the ninth ended 41 hours ago

@@ -96,7 +96,7 @@ type outcome[A tracked] struct {
 
 // dayCounts counts the days of an answer by what became of them.
 type dayCounts struct {
-	learned, empty, confirmed, notThere, damaged int
+	learned, empty, confirmed, notReady, damaged int
 }
 
 // start makes a call in a goroutine of its own, which sends its result to results. The result has the release of the
@@ -237,7 +237,7 @@ func (n *dayCounts) count(before, after store.State) {
 	case after.Damaged > 0:
 		n.damaged++
 	case after.Status != store.Known:
-		n.notThere++
+		n.notReady++
 	case before.Status == store.Known:
 		n.confirmed++
 	default:

@@ -32,19 +32,19 @@ type harness struct {
 	latest *snapshot.Latest
 	log    *testlog.Log
 
-	config  refresh.Config
-	store   *sqlite.Store
-	runner  *refresh.Refresher
-	stop    func()
-	wrapped func(*sqlite.Store) refresh.Store        // nil: the store itself
-	others  func(*sqlite.Store) refresh.ChangeReader // nil: no other process writes
-	watched refresh.Publisher                        // nil: latest
-	ahead   atomic.Int64                             // offset of the refresher's clock
-	sharing refresh.Sharing                          // nil: all slots
-	believe func() time.Time                         // nil: the refresher's clock
-	open    func(context.Context) (opened, error)    // nil: opens the file at path
-	logger  log.Logger                               // nil: writes to log
-	delay   time.Duration                            // of the answers that the exporters of a fleet get
+	config     refresh.Config
+	store      *sqlite.Store
+	runner     *refresh.Refresher
+	stop       func()
+	wrapped    func(*sqlite.Store) refresh.Store        // nil: the store itself
+	others     func(*sqlite.Store) refresh.ChangeReader // nil: no other process writes
+	watched    refresh.Publisher                        // nil: latest
+	ahead      atomic.Int64                             // offset of the refresher's clock
+	sharing    refresh.Sharing                          // nil: all slots
+	trustedNow func() time.Time                         // nil: the refresher's clock
+	open       func(context.Context) (opened, error)    // nil: opens the file at path
+	logger     log.Logger                               // nil: writes to log
+	delay      time.Duration                            // of the answers that the exporters of a fleet get
 }
 
 // opened is a store that a harness has opened.
@@ -161,7 +161,7 @@ func (w *harness) start() {
 	if logger == nil {
 		logger = log.NewLogfmtLogger(w.log)
 	}
-	w.runner = refresh.New(refresh.Options{Store: kept, Changes: others, Publisher: shown, Logger: logger, Now: w.now, Believed: w.believe, Sharing: w.sharing})
+	w.runner = refresh.New(refresh.Options{Store: kept, Changes: others, Publisher: shown, Logger: logger, Now: w.now, TrustedNow: w.trustedNow, Sharing: w.sharing})
 	ended := make(chan error, 1)
 	go func() { ended <- w.runner.Run(ctx, w.config) }()
 	w.stop = sync.OnceFunc(func() {

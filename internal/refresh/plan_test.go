@@ -61,7 +61,7 @@ func TestDueCalls(t *testing.T) {
 		s.Rechecked = true
 		return s
 	}
-	notThere := func(when string, asks int) store.State {
+	notReady := func(when string, asks int) store.State {
 		return store.State{Status: store.NotReady, Empty: true, Asks: asks, AskedAt: at(when)}
 	}
 	settings := func(days int) refresh.Settings {
@@ -91,28 +91,28 @@ func TestDueCalls(t *testing.T) {
 		"from that time on it is": {
 			now: "2026-03-10 08:00", settings: settings(1), want: []refresh.Call{daily(refresh.Yesterday, "03-09", "03-09")},
 		},
-		"not there: after 15 minutes": {
-			now: "2026-03-10 08:14", settings: settings(1), ledger: states{day("03-09"): notThere("2026-03-10 08:00", 1)},
+		"not ready: after 15 minutes": {
+			now: "2026-03-10 08:14", settings: settings(1), ledger: states{day("03-09"): notReady("2026-03-10 08:00", 1)},
 			again: "2026-03-10 08:15",
 		},
-		"not there: 15 minutes have passed": {
-			now: "2026-03-10 08:15", settings: settings(1), ledger: states{day("03-09"): notThere("2026-03-10 08:00", 1)},
+		"not ready: 15 minutes have passed": {
+			now: "2026-03-10 08:15", settings: settings(1), ledger: states{day("03-09"): notReady("2026-03-10 08:00", 1)},
 			want: []refresh.Call{daily(refresh.Yesterday, "03-09", "03-09")},
 		},
-		"not there: the second gap is 30 minutes": {
-			now: "2026-03-10 08:16", settings: settings(1), ledger: states{day("03-09"): notThere("2026-03-10 08:15", 2)},
+		"not ready: the second gap is 30 minutes": {
+			now: "2026-03-10 08:16", settings: settings(1), ledger: states{day("03-09"): notReady("2026-03-10 08:15", 2)},
 			again: "2026-03-10 08:45",
 		},
-		"not there: no gap is longer than an hour": {
-			now: "2026-03-10 20:01", settings: settings(1), ledger: states{day("03-09"): notThere("2026-03-10 20:00", 14)},
+		"not ready: no gap is longer than an hour": {
+			now: "2026-03-10 20:01", settings: settings(1), ledger: states{day("03-09"): notReady("2026-03-10 20:00", 14)},
 			again: "2026-03-10 21:00",
 		},
 		"an asking in the future says nothing": {
-			now: "2026-03-10 09:00", settings: settings(1), ledger: states{day("03-09"): notThere("2027-01-01 00:00", 3)},
+			now: "2026-03-10 09:00", settings: settings(1), ledger: states{day("03-09"): notReady("2027-01-01 00:00", 3)},
 			want: []refresh.Call{daily(refresh.Yesterday, "03-09", "03-09")},
 		},
 		"an asking a little ahead was by a process with another clock": {
-			now: "2026-03-10 09:00", settings: settings(1), ledger: states{day("03-09"): notThere("2026-03-10 09:04", 1)},
+			now: "2026-03-10 09:00", settings: settings(1), ledger: states{day("03-09"): notReady("2026-03-10 09:04", 1)},
 			again: "2026-03-10 09:19",
 		},
 		"the daily call takes 30 days at a time, behind yesterday's": {
@@ -169,23 +169,23 @@ func TestDueCalls(t *testing.T) {
 			want: []refresh.Call{hourly(refresh.Yesterday, "03-10"), hourly(refresh.History, "03-08"), hourly(refresh.Recheck, "03-09")},
 		},
 		"an older day that was empty is left alone during the night": {
-			now: "2026-03-11 00:30", settings: settings(2), ledger: states{day("03-09"): notThere("2026-03-10 23:45", 17)},
+			now: "2026-03-11 00:30", settings: settings(2), ledger: states{day("03-09"): notReady("2026-03-10 23:45", 17)},
 		},
 		"it is asked for once more in the morning": {
 			now: "2026-03-11 08:00", settings: settings(2), ledger: states{
-				day("03-10"): notThere("2026-03-11 08:00", 1), day("03-09"): notThere("2026-03-10 23:45", 17),
+				day("03-10"): notReady("2026-03-11 08:00", 1), day("03-09"): notReady("2026-03-10 23:45", 17),
 			},
 			want: []refresh.Call{daily(refresh.History, "03-09", "03-09")}, again: "2026-03-11 08:15",
 		},
 		"and once a later day has rows": {
 			now: "2026-03-11 08:15", settings: settings(2), ledger: states{
-				day("03-10"): known("2026-03-11 08:15"), day("03-09"): notThere("2026-03-11 08:01", 18),
+				day("03-10"): known("2026-03-11 08:15"), day("03-09"): notReady("2026-03-11 08:01", 18),
 			},
 			want: []refresh.Call{daily(refresh.History, "03-09", "03-09")},
 		},
 		"and once 48 hours have passed since its end": {
 			now: "2026-03-12 00:00", settings: settings(3), ledger: states{
-				day("03-10"): notThere("2026-03-11 23:45", 17), day("03-09"): notThere("2026-03-11 08:01", 18), day("03-08"): rechecked("2026-03-09 09:00"),
+				day("03-10"): notReady("2026-03-11 23:45", 17), day("03-09"): notReady("2026-03-11 08:01", 18), day("03-08"): rechecked("2026-03-09 09:00"),
 			},
 			want: []refresh.Call{daily(refresh.History, "03-09", "03-09")},
 		},

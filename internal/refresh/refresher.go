@@ -85,9 +85,9 @@ type Options struct {
 	Publisher Publisher
 	Logger    log.Logger
 	Now       func() time.Time
-	// Believed is the time used for what must be certain: that days can be removed from the store and from the ledgers,
+	// TrustedNow is the time used for what must be certain: that days can be removed from the store and from the ledgers,
 	// and that a day without rows had no traffic. It should not follow a clock that is temporarily wrong. nil: Now.
-	Believed func() time.Time
+	TrustedNow func() time.Time
 	// Sharing says for which accounts the Refresher may make calls. The other accounts are shown as other exporters have
 	// stored them: their days, latest figures and last successes, but none of the failures, problems and quotas, which only
 	// the exporter that makes the calls knows. What a Refresher counts are the results of its own calls. nil means
@@ -99,11 +99,11 @@ type Options struct {
 type Refresher struct {
 	engine[*account]
 
-	holds     HoldStore
-	pruner    Pruner
-	publisher Publisher
-	believed  func() time.Time
-	configs   chan reconfigure
+	holds      HoldStore
+	pruner     Pruner
+	publisher  Publisher
+	trustedNow func() time.Time
+	configs    chan reconfigure
 
 	// The fields below belong to the goroutine of Run.
 	config     Config
@@ -148,15 +148,15 @@ type reconfigure struct {
 
 // New returns a Refresher. It starts nothing.
 func New(o Options) *Refresher {
-	if o.Believed == nil {
-		o.Believed = o.Now
+	if o.TrustedNow == nil {
+		o.TrustedNow = o.Now
 	}
 	r := &Refresher{
 		engine:       newEngine[*account](reporter{o.Logger}, o.Store, o.Changes, o.Sharing, o.Now),
 		holds:        o.Store,
 		pruner:       o.Store,
 		publisher:    o.Publisher,
-		believed:     o.Believed,
+		trustedNow:   o.TrustedNow,
 		configs:      make(chan reconfigure),
 		ready:        queue{less: byUrgency},
 		unproven:     queue{less: byUrgency},
@@ -166,7 +166,7 @@ func New(o Options) *Refresher {
 		unsavedHolds: map[*account]struct{}{},
 		unsaved:      unsavedAnswers{counts: map[string]int64{}},
 	}
-	r.certain = func() time.Time { return earlier(r.now(), r.believed()) }
+	r.certain = func() time.Time { return earlier(r.now(), r.trustedNow()) }
 	return r
 }
 
@@ -296,8 +296,8 @@ func (r *Refresher) setAccounts(c Config, stored map[string]*store.Account) {
 // ledgersSince returns the first day that must be in the ledgers. It uses the earlier of the two clocks, so that a clock
 // that is ahead does not remove days.
 func (r *Refresher) ledgersSince(c Config, now time.Time) datacube.Date {
-	if believed := r.believed(); believed.Before(now) {
-		now = believed
+	if trusted := r.trustedNow(); trusted.Before(now) {
+		now = trusted
 	}
 	return c.ledgersSince(datacube.DateOf(now) - 1)
 }
@@ -461,7 +461,7 @@ func (r *Refresher) publish() {
 
 // prune removes days beyond the retention, once a day.
 func (r *Refresher) prune() {
-	today := datacube.DateOf(r.believed())
+	today := datacube.DateOf(r.trustedNow())
 	if r.config.RetentionDays == 0 || r.pruned == today || r.storeFailing() {
 		return
 	}

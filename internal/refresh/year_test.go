@@ -92,7 +92,7 @@ func newYear(t *testing.T, seed uint64, n int, reopen func(context.Context, *yea
 		heard: map[line]heard{}, known: map[day]bool{},
 	}
 	y.logger = log.NewNopLogger()
-	y.believe = func() time.Time { return y.clock.Load().TrustedNow() }
+	y.trustedNow = func() time.Time { return y.clock.Load().TrustedNow() }
 	y.others = nil
 	y.config.HistoryDays, y.config.RetentionDays = yearHistory, yearRetention
 	y.config.Interval, y.config.Concurrency = 2*hour, 16

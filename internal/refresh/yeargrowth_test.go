@@ -38,7 +38,7 @@ func (y *year) end() resources {
 	y.stop()
 	y.runner, y.db, y.config.Accounts, y.stop = nil, nil, nil, func() {}
 	y.clock.Store(nil)
-	y.believe, y.open = nil, nil
+	y.trustedNow, y.open = nil, nil
 	after := used(y.t)
 	return resources{before.heap - after.heap, before.goroutines - after.goroutines, before.descriptors - after.descriptors}
 }
@@ -52,7 +52,7 @@ func TestYearDoesNotGrow(t *testing.T) { //nolint:paralleltest // see above
 		y.steady = true
 		const retention = yearHistory + 20 // so that days are pruned
 		y.config.RetentionDays, y.judge.retention = retention, retention
-		believe, open := y.believe, y.open
+		trustedNow, open := y.trustedNow, y.open
 		y.begin()
 		first := datacube.DateOf(y.trueNow())
 		const long = 2 * phase // its last month is without faults
@@ -62,7 +62,7 @@ func TestYearDoesNotGrow(t *testing.T) { //nolint:paralleltest // see above
 			y.until(today.End())
 		}
 		lived := y.end()
-		y.believe, y.open = believe, open
+		y.trustedNow, y.open = trustedNow, open
 		y.begin()
 		y.until((first + long + 1).Start())
 		fresh := y.end()

@@ -33,16 +33,16 @@ const (
 
 // fixture is a group of senders with a store, on the clock of a synctest bubble.
 type fixture struct {
-	t        *testing.T
-	path     string
-	store    *sqlite.Store
-	writes   atomic.Int64 // how often the test wrote to the store
-	group    *remotewrite.Group
-	registry *prometheus.Registry
-	log      *testlog.Log
-	stop     func()
-	believed func() time.Time    // nil: the clock
-	sharing  remotewrite.Sharing // nil: all slots
+	t          *testing.T
+	path       string
+	store      *sqlite.Store
+	writes     atomic.Int64 // how often the test wrote to the store
+	group      *remotewrite.Group
+	registry   *prometheus.Registry
+	log        *testlog.Log
+	stop       func()
+	trustedNow func() time.Time    // nil: the clock
+	sharing    remotewrite.Sharing // nil: all slots
 }
 
 // withFixture runs a test in a bubble, with a store in a file.
@@ -120,7 +120,7 @@ func (f *fixture) startOn(s remotewrite.Store, endpoints ...remotewrite.Endpoint
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.group = remotewrite.NewGroup(remotewrite.Options{Store: s, Metrics: metrics, Logger: f.logger(), Now: time.Now, Believed: f.believed, Sharing: f.sharing})
+	f.group = remotewrite.NewGroup(remotewrite.Options{Store: s, Metrics: metrics, Logger: f.logger(), Now: time.Now, TrustedNow: f.trustedNow, Sharing: f.sharing})
 	ctx, cancel := context.WithCancel(f.t.Context())
 	ended := make(chan struct{})
 	go func() {

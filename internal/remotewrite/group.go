@@ -16,9 +16,9 @@ type Options struct {
 	Metrics *Metrics
 	Logger  log.Logger
 	Now     func() time.Time
-	// Believed returns the time by which samples are older than max_age; nil means Now. A clock that is wrong
+	// TrustedNow returns the time by which samples are older than max_age; nil means Now. A clock that is wrong
 	// for a while must not lose samples.
-	Believed func() time.Time
+	TrustedNow func() time.Time
 	// Sharing says which accounts are sent: those in slots that this process owns. The days of the other accounts are
 	// neither sent nor counted. nil means store.Alone.
 	Sharing Sharing

@@ -68,13 +68,13 @@ func (e *Endpoint) equal(other *Endpoint) bool {
 
 // sender keeps one endpoint up to date.
 type sender struct {
-	endpoint Endpoint
-	store    Store
-	metrics  *endpointMetrics
-	logger   log.Logger
-	now      func() time.Time
-	believed func() time.Time
-	sharing  Sharing
+	endpoint   Endpoint
+	store      Store
+	metrics    *endpointMetrics
+	logger     log.Logger
+	now        func() time.Time
+	trustedNow func() time.Time
+	sharing    Sharing
 	// looked are the epochs of the slots that have been owned since it was last found out what the endpoint lacks.
 	looked  store.Epochs
 	writer  *Writer
@@ -88,17 +88,17 @@ type sender struct {
 
 func newSender(e Endpoint, o Options) *sender {
 	s := &sender{
-		endpoint: e,
-		store:    o.Store,
-		metrics:  o.Metrics.of(e.Label),
-		logger:   log.With(o.Logger, "endpoint", e.Label),
-		now:      o.Now,
-		believed: o.Believed,
-		sharing:  o.Sharing,
-		backoff:  newBackoff(),
+		endpoint:   e,
+		store:      o.Store,
+		metrics:    o.Metrics.of(e.Label),
+		logger:     log.With(o.Logger, "endpoint", e.Label),
+		now:        o.Now,
+		trustedNow: o.TrustedNow,
+		sharing:    o.Sharing,
+		backoff:    newBackoff(),
 	}
-	if s.believed == nil {
-		s.believed = o.Now
+	if s.trustedNow == nil {
+		s.trustedNow = o.Now
 	}
 	s.pending = &pending{endpoint: &s.endpoint, store: o.Store, sharing: o.Sharing, since: s.since, show: s.metrics.setPending}
 	s.writer = NewWriter(e.Client, s.logger, o.Now)
@@ -169,8 +169,8 @@ func (s *sender) stillOwned() *store.Epochs {
 }
 
 // since returns the first day that is not too old to be sent. Older ones are given up, so it uses the
-// believed time rather than a clock that may be wrong.
-func (s *sender) since() datacube.Date { return FirstDay(s.believed(), s.endpoint.MaxAge) }
+// trusted time rather than a clock that may be wrong.
+func (s *sender) since() datacube.Date { return FirstDay(s.trustedNow(), s.endpoint.MaxAge) }
 
 // FirstDay returns the first day that is not older than maxAge. A day is as old as its last sample, that of its end.
 func FirstDay(now time.Time, maxAge time.Duration) datacube.Date {

@@ -201,12 +201,12 @@ func TestSamplesOfTheFuture(t *testing.T) {
 	}
 }
 
-// A clock that is a year ahead does not give anything up: max_age uses the believed time.
+// A clock that is a year ahead does not give anything up: max_age uses the trusted time.
 func TestClockAhead(t *testing.T) {
 	t.Parallel()
 	withFixture(t, func(f *fixture) {
 		const year = 365 * 24 * time.Hour
-		f.believed = func() time.Time { return time.Now().Add(-year) }
+		f.trustedNow = func() time.Time { return time.Now().Add(-year) }
 		r := newReceiver(t)
 		r.fail(http.ErrServerClosed)
 		f.save(shop, 1, days(30)...)

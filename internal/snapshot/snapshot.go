@@ -66,10 +66,10 @@ type Work struct {
 	LatestDamaged datacube.Date
 	// Days is the number of known days.
 	Days int64
-	// NotThere says that Weixin did not have the latest requested day yet.
-	NotThere bool
+	// NotReady says that Weixin did not have the latest requested day yet.
+	NotReady bool
 	// Asked is how often Weixin was asked for that day, and Next when it is asked again; both are zero unless
-	// NotThere is set.
+	// NotReady is set.
 	Asked int
 	Next  time.Time
 	// Unstored says that the answer to the last attempt is shown but could not be stored.
@@ -160,7 +160,7 @@ func (w *Work) state() State {
 		return Failing
 	case w.LastSuccess.IsZero():
 		return Pending
-	case w.NotThere:
+	case w.NotReady:
 		return Waiting
 	default:
 		return OK

@@ -233,7 +233,7 @@ func (v *accountView) noteOf(asked accountRequest, d monthDay) string {
 		return v.T("account.day.only_hours")
 	case d.daily != nil:
 		return v.T("account.day.only_total")
-	case asked.date == asked.last && asked.account.Work[datacube.Hourly].NotThere:
+	case asked.date == asked.last && asked.account.Work[datacube.Hourly].NotReady:
 		return v.T("account.day.not_there")
 	default:
 		return v.T("account.day.unknown")

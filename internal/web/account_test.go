@@ -82,7 +82,7 @@ func TestUnknownDays(t *testing.T) {
 		t.Error("an account that was not asked for yet is shown otherwise")
 	}
 	waiting := &snapshot.Account{Name: "waiting"}
-	waiting.Work[datacube.Hourly].NotThere = true
+	waiting.Work[datacube.Hourly].NotReady = true
 	waiting.Work[datacube.Hourly].LastSuccess = now()
 	s.publish(waiting)
 	if page := text(s.ask("GET", "/accounts/waiting").Body.String()); !strings.Contains(page, "Weixin has not published this day yet.") {

@@ -29,7 +29,7 @@ func newPages(tb testing.TB) (*surface, *storedFigures) {
 	waiting, doubt := store.newAccount("waiting", ordinary(500)), store.newAccount("doubt", ordinary(500))
 	waiting.Daily.Date--
 	waiting.Hourly.Date--
-	waiting.Work[datacube.Daily].NotThere, waiting.Work[datacube.Daily].Asked, waiting.Work[datacube.Daily].Next = true, 4, now().Add(15*time.Minute)
+	waiting.Work[datacube.Daily].NotReady, waiting.Work[datacube.Daily].Asked, waiting.Work[datacube.Daily].Next = true, 4, now().Add(15*time.Minute)
 	doubt.Inconsistent = 2
 	s.publish(shop, incident, waiting, doubt,
 		refused("unverified", 48001, weixin.Permission, true), refused("unverified-2", 48001, weixin.Permission, true),

@@ -55,7 +55,7 @@ func (p *page) doubtState(a *snapshot.Account) string {
 func (p *page) waitingState(a *snapshot.Account) string {
 	said := p.T("state.waiting")
 	for api := range datacube.APIs {
-		if w := a.Work[api]; w.NotThere && w.Asked > 0 {
+		if w := a.Work[api]; w.NotReady && w.Asked > 0 {
 			said = p.T("state.waiting.asked", int64(w.Asked))
 			if !w.Next.IsZero() {
 				return p.T("state.waiting.next", said, p.Clock(w.Next, p.Now))
