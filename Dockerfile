@@ -26,7 +26,9 @@ LABEL org.opencontainers.image.title="weixin_exporter" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/build/weixin_exporter /bin/weixin_exporter
-# The folder of the store, the only one that the program writes to.
+# The folder of the store, the only one that the program writes to. Those above it belong to root: some builders give
+# the folders that they create to the owner of what they copy.
+COPY --from=build /empty /var/lib
 COPY --from=build --chown=65532:65532 /empty /var/lib/weixin_exporter
 USER 65532:65532
 WORKDIR /var/lib/weixin_exporter

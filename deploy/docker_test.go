@@ -22,6 +22,7 @@ func TestDockerfile(t *testing.T) {
 		"\nENTRYPOINT [\"/bin/weixin_exporter\"]\n",
 		"CMD [\"/bin/weixin_exporter\", \"healthcheck\"]\n",
 		"/etc/ssl/certs/ca-certificates.crt",
+		"\nCOPY --from=build /empty /var/lib\nCOPY --from=build --chown=65532:65532 /empty /var/lib/weixin_exporter\n",
 	} {
 		if !strings.Contains(final, want) {
 			t.Errorf("the final image lacks %q", want)
