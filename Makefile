@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
-.PHONY: help build test check unit lint fmt tidy bench cover fuzz torture licenses sbom vulncheck tools clean
+.PHONY: help build test check unit lint fmt tidy bench cover fuzz torture image-test licenses sbom vulncheck tools clean
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 REVISION ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null || echo unknown)
@@ -22,7 +22,7 @@ BENCHTIME ?= 1s
 COUNT     ?= 6
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## build/weixin_exporter: static, with its version in it
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o build/weixin_exporter .
@@ -57,6 +57,9 @@ fuzz: ## every fuzz target for FUZZTIME
 
 torture: ## the long forms of the tests that kill, cut the power and simulate; hours
 	bash scripts/torture.sh
+
+image-test: ## build the Dockerfile with buildah and run its image; as root
+	bash scripts/image.sh
 
 licenses: ## check the licences of the modules in the binary
 	bash scripts/licenses.sh

@@ -36,10 +36,10 @@ func TestDocsReadmeIsShort(t *testing.T) {
 }
 
 func TestDocsPointToWhatExists(t *testing.T) {
-	targets := repotest.Found(`(?m)^([a-z]+):`, repotest.Text(t, "Makefile"))
+	targets := repotest.Found(`(?m)^([a-z-]+):`, repotest.Text(t, "Makefile"))
 	for _, path := range documents(t) {
 		text := repotest.Text(t, path)
-		if names := repotest.Missing(repotest.Found("(?:`|(?m)^)make ([a-z]+)", text), targets); len(names) > 0 {
+		if names := repotest.Missing(repotest.Found("(?:`|(?m)^)make ([a-z-]+)", text), targets); len(names) > 0 {
 			t.Errorf("%s names the targets %q, which the Makefile lacks", path, names)
 		}
 		if names := repotest.Missing(repotest.Found(`\]\(#([^)]*)\)`, text), headings(text)); len(names) > 0 {
