@@ -4,6 +4,7 @@ package manifests_test
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -223,9 +225,42 @@ func TestCompose(t *testing.T) {
 		if names := project.ServiceNames(); !slices.Equal(names, want) {
 			t.Errorf("%q has the services %q", files, names)
 		}
+		checkServices(t, project)
 		exporter := project.Services["weixin_exporter"]
 		if isDemo := exporter.Command[0] == "demo"; isDemo == slices.Contains(files, "compose.real.yml") {
 			t.Errorf("%q runs %q", files, exporter.Command)
+		}
+	}
+}
+
+// users are the users that images run as by themselves, where they are not root.
+func users() map[string]string {
+	return map[string]string{"weixin_exporter": "65532:65532", "prom/prometheus": "65534", "prom/alertmanager": "65534", "grafana/grafana": "472"}
+}
+
+// checkServices fails unless each service of a project has as few rights as a container can have, and is reached from
+// the host alone.
+func checkServices(t *testing.T, project *types.Project) {
+	t.Helper()
+	for _, service := range project.Services {
+		image, _, _ := strings.Cut(service.Image, ":")
+		user := cmp.Or(service.User, users()[image])
+		if user == "" || user == "root" || strings.HasPrefix(user, "0") {
+			t.Errorf("%s runs as %q", service.Name, user)
+		}
+		if !service.ReadOnly || service.Privileged || !slices.Equal(service.CapDrop, []string{"ALL"}) || len(service.CapAdd)+len(service.Devices) > 0 ||
+			!slices.Equal(service.SecurityOpt, []string{"no-new-privileges:true"}) || service.NetworkMode+service.Pid+service.Ipc+service.UserNSMode != "" {
+			t.Errorf("%s may do more than it needs: %+v", service.Name, service)
+		}
+		for _, port := range service.Ports {
+			if port.HostIP != "127.0.0.1" {
+				t.Errorf("%s can be reached from outside at the port %s of %q", service.Name, port.Published, port.HostIP)
+			}
+		}
+		for _, volume := range service.Volumes {
+			if volume.Type == types.VolumeTypeBind && !volume.ReadOnly {
+				t.Errorf("%s can write to %s of the host", service.Name, volume.Source)
+			}
 		}
 	}
 }
