@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -25,6 +26,9 @@ const (
 	// maxTokens limits the names, numbers, texts, operators and brackets of the expressions of a request. A text counts
 	// once, however long it is.
 	maxTokens = 2000
+	// maxParameters limits the parameters of a form, which take ten times their bytes in memory. It is more than the
+	// selectors that maxTokens allows.
+	maxParameters = 5000
 	// tokenSize is more than a token takes in memory, in bytes: parsed, and as parse_query shows it.
 	tokenSize = 2 << 10
 	// longestPattern limits a regular expression that is more than a choice of texts, in bytes.
@@ -221,6 +225,10 @@ func (a *API) takeBody(w http.ResponseWriter, r *http.Request) (release func(), 
 	text, err := io.ReadAll(within)
 	if err != nil {
 		return within.release, err
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err == nil && kind == "application/x-www-form-urlencoded" && bytes.Count(text, []byte("&")) >= maxParameters {
+		return within.release, fmt.Errorf("the form has more than %d parameters", maxParameters)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(text))
 	return within.release, nil

@@ -56,6 +56,13 @@ func TestExpressionsAreBounded(t *testing.T) {
 			}
 		}
 	}
+	for _, values := range []url.Values{
+		{"match[]": strings.Split(strings.Repeat("up,", 5000), ",")}, {"a": make([]string, 200_000)},
+	} {
+		if got := api.form(t, "series", values); got.Code != http.StatusBadRequest || !strings.Contains(got.Error, "more than 5000 parameters") {
+			t.Errorf("many parameters: %d %.200s", got.Code, got.Error)
+		}
+	}
 	if got := api.form(t, "series", url.Values{"match[]": strings.Split(strings.Repeat("up,", 2001), ",")}); got.Code != http.StatusBadRequest || !strings.Contains(got.Error, "more than 2000 names") {
 		t.Errorf("many selectors: %d %.200s", got.Code, got.Error)
 	}
