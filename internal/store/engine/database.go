@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"net/url"
 	"time"
 
 	"weixin_exporter/internal/i18n"
@@ -39,4 +40,17 @@ func (d inDatabase) examine(ctx context.Context) error { return postgres.Examine
 
 func (inDatabase) files() []string { return nil }
 
-func (d inDatabase) describe() (string, string) { return "PostgreSQL", d.url.Redacted() }
+func (d inDatabase) describe() (string, string) { return "PostgreSQL", place(d.url) }
+
+// place returns of the URL of a database what says where it is: the server and the name, without user and settings.
+func place(address secret.URL) string {
+	u, err := address.Parse()
+	if err != nil {
+		return address.Redacted()
+	}
+	at := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	if host := u.Query().Get("host"); host != "" { // mostly the folder of a Unix socket
+		at.RawQuery = "host=" + host
+	}
+	return at.String()
+}

@@ -28,9 +28,14 @@ func TestStatusOf(t *testing.T) {
 	if s := engine.StatusOf(config.Store{Path: path}); s.Bytes != 2000 || !s.LastWrite.Equal(written) {
 		t.Errorf("%+v", s)
 	}
-	server := config.Store{URL: secret.NewURL("postgres://user:sim-secret-0@db/x")}
-	if s := engine.StatusOf(server); s.Engine != "PostgreSQL" || !s.OnServer || s.Place != "postgres://<secret>@db/x" {
-		t.Errorf("in a database: %+v", s)
+	for address, want := range map[string]string{
+		"postgres://user:sim-secret-0@db:5432/x?sslmode=verify-full&password=sim-secret-1": "postgres://db:5432/x",
+		"postgres://user@/x?password=sim-secret-1&host=/run/postgresql":                    "postgres:///x?host=/run/postgresql",
+		"postgres://user:sim-secret-0@db:port/x":                                           "<secret>",
+	} {
+		if s := engine.StatusOf(config.Store{URL: secret.NewURL(address)}); s.Engine != "PostgreSQL" || !s.OnServer || s.Place != want {
+			t.Errorf("in a database: %+v, want the place %q", s, want)
+		}
 	}
 	if s := engine.StatusOf(config.Store{}); s.OnServer || s.Place != "" || s.Engine != "SQLite" {
 		t.Errorf("in memory: %+v", s)
