@@ -33,6 +33,8 @@ type changeWatcher struct {
 	next   position
 	// caughtUp is when changes were last read and applied; zero without reader.
 	caughtUp time.Time
+	// failing is true from a check that failed, which was logged, to the next one that succeeds.
+	failing bool
 }
 
 // position is a position in the sequence of changes.
@@ -109,10 +111,15 @@ func (r *Refresher) checkChanges(now time.Time) {
 func (r *Refresher) applyChanges() {
 	stored, err := r.catchUp()
 	if err != nil {
-		if r.runCtx.Err() == nil {
+		if r.runCtx.Err() == nil && !r.changes.failing {
+			r.changes.failing = true
 			level.Error(r.logger).Log("msg", "cannot read what another process has stored, retrying", "err", err)
 		}
 		return
+	}
+	if r.changes.failing {
+		r.changes.failing = false
+		level.Info(r.logger).Log("msg", "what other processes store is read again")
 	}
 	for appID, account := range stored {
 		acc := r.accounts[appID]

@@ -158,13 +158,16 @@ func TestChangesAreAppliedAfterAFailure(t *testing.T) {
 		w.start()
 		broken.Store(true)
 		w.write(account(1).AppID, date(t, "2026-03-09"))
-		setClock(t, "2026-03-10 07:32")
+		setClock(t, "2026-03-10 07:50")
 		w.wantDay("account00", "2026-03-08")
-		if lines := w.log.Lines("level=error", "another process", "disk gone"); len(lines) == 0 {
-			t.Error("no log line about the failure")
+		if lines := w.log.Lines("level=error", "another process", "disk gone"); len(lines) != 1 {
+			t.Errorf("%d log lines about one failure", len(lines))
 		}
 		broken.Store(false)
-		setClock(t, "2026-03-10 07:33")
+		setClock(t, "2026-03-10 07:51")
 		w.wantDay("account00", "2026-03-09")
+		if lines := w.log.Lines("level=info", "read again"); len(lines) != 1 {
+			t.Errorf("%d log lines about its end", len(lines))
+		}
 	})
 }
