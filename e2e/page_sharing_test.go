@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,4 +63,19 @@ func TestSharingInABrowser(t *testing.T) {
 	}
 	waitSlots(t, first, all, 1)
 	first.stop(t, syscall.SIGTERM)
+	// One message for each part of the exporter that misses the database, however long that lasts.
+	said := map[string]int{}
+	for _, line := range first.stderr.lines() {
+		if found := regexp.MustCompile(`level=error .*msg=("[^"]*")`).FindStringSubmatch(line); found != nil {
+			said[found[1]]++
+		}
+	}
+	for message, n := range said {
+		if n > 1 {
+			t.Errorf("%s was logged %d times", message, n)
+		}
+	}
+	if len(said) == 0 {
+		t.Error("no error was logged")
+	}
 }
