@@ -22,6 +22,9 @@ func (l *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer l.conns.end(at)
+	if r.Context().Err() != nil {
+		return // the client has given it up: with HTTP/2 it can do so with as many as it likes
+	}
 	client := client{conns: l.conns, at: at, control: http.NewResponseController(w), now: l.now}
 	timed := &timedWriter{ResponseWriter: w, client: client, end: l.now().Add(l.timeout)}
 	// Buffered data is sent after the handler returns.

@@ -170,6 +170,9 @@ func (r *renderer) bounded(turns *gate.Gate, sent *unsent, h http.Handler) http.
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		made := newAnswer()
 		if !inTurn(turns, request, func() { h.ServeHTTP(made, request) }) {
+			if request.Context().Err() != nil {
+				return // there is no client to tell it
+			}
 			r.fail(w, request, http.StatusServiceUnavailable, "busy")
 			return
 		}
