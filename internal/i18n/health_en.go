@@ -10,6 +10,7 @@ func healthEnglish() table {
 		"health.queue.waiting":     only("Waiting"),
 		"health.queue.next":        only("Next call"),
 		"health.queue.now":         only("now"),
+		"health.queue.paused":      only("none until the store can be written"),
 		"health.calls":             only("Calls today"),
 		"health.calls.caption":     only("Requests sent to Weixin on %[1]s, China time"),
 		"health.calls.none":        only("No call was made today, or none since the exporter started."),

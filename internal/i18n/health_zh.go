@@ -10,6 +10,7 @@ func healthChinese() table {
 		"health.queue.waiting":     only("等待中"),
 		"health.queue.next":        only("下次调用"),
 		"health.queue.now":         only("现在"),
+		"health.queue.paused":      only("存储恢复可写之前不调用"),
 		"health.calls":             only("今日调用"),
 		"health.calls.caption":     only("%[1]s（北京时间）向微信发出的请求"),
 		"health.calls.none":        only("今天或自启动以来尚未调用。"),

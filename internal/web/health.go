@@ -65,8 +65,10 @@ func (r *renderer) serveHealth(w http.ResponseWriter, request *http.Request) {
 			v.Notices = append(v.Notices, p.storeNotice(s.Store))
 		}
 		v.quota(s)
+		v.queue(s.Store != nil)
+	} else {
+		v.queue(false)
 	}
-	v.queue()
 	v.calls()
 	v.store()
 	v.receivers()
@@ -87,14 +89,18 @@ func (v *healthView) since(key string, unknown bool, known func() fact) fact {
 	return f
 }
 
-func (v *healthView) queue() {
+// queue shows what is due. While the store cannot be written no call is made, whenever one is due.
+func (v *healthView) queue(paused bool) {
 	q := v.Status.Queue
 	v.Queue = []fact{
 		{Name: v.T("health.queue.underway"), Value: v.Number(int64(q.Underway))},
 		{Name: v.T("health.queue.ready"), Value: v.Number(int64(q.Ready))},
 		{Name: v.T("health.queue.waiting"), Value: v.Number(int64(q.Waiting))},
-		v.since("health.queue.next", q.Next.IsZero(), func() fact {
-			if !q.Next.After(v.Now) {
+		v.since("health.queue.next", q.Next.IsZero() && !paused, func() fact {
+			switch {
+			case paused:
+				return fact{Value: v.T("health.queue.paused")}
+			case !q.Next.After(v.Now):
 				return fact{Value: v.T("health.queue.now")}
 			}
 			return fact{Value: v.Clock(q.Next, v.Now), Time: stamp(q.Next)}

@@ -64,7 +64,9 @@ func TestHealthPageOfNothing(t *testing.T) {
 		}
 	}
 	s.board.Publish(&snapshot.Snapshot{Store: &snapshot.Problem{Text: "the disk is full", Since: now(), Next: now(), OutlastsReload: true}})
-	if page := text(s.ask("GET", "/health").Body.String()); !strings.Contains(page, "The store cannot be written Make the database writable.") || !strings.Contains(page, "the disk is full") {
+	s.options.Status = func() web.Status { return web.Status{Queue: web.Queue{Next: now().Add(time.Minute)}} }
+	if page := text(s.ask("GET", "/health").Body.String()); !strings.Contains(page, "The store cannot be written Make the database writable.") ||
+		!strings.Contains(page, "the disk is full") || !strings.Contains(page, "Next call none until the store can be written") {
 		t.Errorf("a store that fails:\n%s", page)
 	}
 	many := make([]*snapshot.Account, 60)
