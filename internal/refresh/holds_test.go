@@ -78,6 +78,40 @@ func TestHoldsSurviveARestart(t *testing.T) {
 	}
 }
 
+// TestRestartAfterAHold: a restart soon after the end of a hold does not make the same problem a new one.
+func TestRestartAfterAHold(t *testing.T) {
+	t.Parallel()
+	for after, kept := range map[time.Duration]bool{0: true, 59 * time.Minute: true, 2 * time.Hour: false} {
+		t.Run(after.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newHarness(t, "2026-03-10 16:00", nil, account(1))
+				w.config.HistoryDays = 1
+				w.sim.Inject(weixintest.Fault{API: "daily", Errcode: 48001})
+				w.start()
+				synctest.Wait()
+				before := w.shown("account00").Work[datacube.Daily].Problem
+				w.stop()
+				if before == nil {
+					t.Fatal("there is no problem")
+				}
+				<-time.After(time.Until(before.Next.Add(after)))
+				w.start()
+				<-time.After(time.Minute)
+				synctest.Wait()
+				now := w.shown("account00").Work[datacube.Daily].Problem
+				if now == nil || !now.At.After(before.At) {
+					t.Fatalf("no further attempt: %+v", now)
+				}
+				if now.Since.Equal(before.Since) != kept {
+					t.Errorf("the problem began at %v, at first %v", now.Since, before.Since)
+				}
+				w.stop()
+			})
+		})
+	}
+}
+
 // TestHoldsOfAProcessWithAnotherClock: a hold counts although it began a little later by the clock of the process that has
 // set it, but not if that clock was wrong.
 func TestHoldsOfAProcessWithAnotherClock(t *testing.T) {
