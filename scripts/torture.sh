@@ -19,7 +19,8 @@ long e2e TestKilledAtAnyMoment TORTURE_KILLS=3000
 long internal/refresh TestYear TORTURE_YEARS=1000 TORTURE_DAYS=365 TORTURE_ACCOUNTS=10
 long internal/refresh TestYearInPostgres TORTURE_YEARS=1000 TORTURE_DAYS=365 TORTURE_ACCOUNTS=10
 long internal/store/sqlite/powerloss TestPowerLoss POWER_ROUNDS=500
-long internal/store/sqlite TestSwappedPages TORTURE_SWAPS=1
+long internal/store/sqlite TestSwappedPages TORTURE_DAMAGE=1
+long internal/store/sqlite TestHalfAPageOverwritten TORTURE_DAMAGE=1
 long e2e/ha TestRounds HA_ROUNDS=200
 long e2e TestAbuse E2E_ABUSE=1
 long e2e TestLoad LOAD_MINUTES=10

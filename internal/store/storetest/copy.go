@@ -212,7 +212,7 @@ func testCopyOfNothing(t *testing.T, from, to Engine) {
 // testCopyOfManyAccounts copies more than fits into one portion.
 func testCopyOfManyAccounts(t *testing.T, from, to Engine) {
 	original, place := from.New(t).Open(t), to.New(t)
-	const accounts, days = 1100, 4
+	const accounts, days = 1100, 1
 	Fill(t, original, accounts, days)
 	years := make([]store.Record, 6000)
 	for i := range years {
