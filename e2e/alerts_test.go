@@ -37,7 +37,6 @@ func notInDemo() map[string]string {
 		"weixin_store_exporters":                             shared,
 		"weixin_store_max_connections":                       shared,
 		"weixin_store_slots":                                 shared,
-		"weixin_store_slots_renewed_timestamp_seconds":       shared,
 	}
 }
 
