@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,6 +39,9 @@ func TestQueriesAsInPrometheus(t *testing.T) {
 func compare(t *testing.T, x web, p prometheus, path string, parameters url.Values) int {
 	t.Helper()
 	want, got := apiQuery(t, p.web, path, parameters), apiQuery(t, x, path, parameters)
+	if reflect.DeepEqual(want, got) { // much faster than cmp
+		return len(got.Elements)
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		if len(diff) > 3000 {
 			diff = diff[:3000] + "…"
