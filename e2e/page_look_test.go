@@ -40,12 +40,14 @@ func TestPagesInABrowser(t *testing.T) {
 				p.open(base)
 				p.check()
 			}
-			for _, v := range views() {
+			for i, v := range views() {
 				p := b.newTab(t, base, v.scheme, v.width)
 				look := func(name, path string) {
 					p.open(base + path)
 					p.check()
-					p.axe(source)
+					if i < 3 { // each language, scheme and width
+						p.axe(source)
+					}
 					if state.pictured {
 						p.picture(state.name + "-" + name + "-" + v.String())
 					}

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -15,7 +16,9 @@ import (
 func TestVersionOfAPlainBuild(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "weixin_exporter")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "weixin_exporter").CombinedOutput(); err != nil {
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "weixin_exporter")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as in make build, which has compiled all packages
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	x := start(t, binary, "--version")

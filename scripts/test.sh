@@ -102,7 +102,7 @@ beside manifests
 # Without -cover: go test would set GOCOVERDIR, and what the program covers would be lost. Most of these
 # tests wait for programs, so more of them run at once than there are processors.
 step "end-to-end tests"
-GOCOVERDIR=$PWD/build/coverage/program run_tests e2e -parallel 6 ./e2e/...
+GOCOVERDIR=$PWD/build/coverage/program run_tests e2e -parallel 8 ./e2e/...
 joined manifests
 joined text
 
