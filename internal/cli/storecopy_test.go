@@ -64,18 +64,18 @@ func TestStoreCopyRefuses(t *testing.T) {
 		{nil, cli.Usage, "--from, --to: wrong usage: at least one of the two is needed", ""},
 		{[]string{"--to=" + path}, cli.Usage, "is the store that would be copied", ""},
 		{[]string{"--to=@missing"}, cli.Usage, "--to: wrong usage: cannot read missing: no such file or directory", ""},
-		{[]string{"--to=postgres://user:sim-secret-0815@db"}, cli.Usage, "--to: wrong usage: a URL must be such as", ""},
+		{[]string{"--to=postgres://user:password-0815@db"}, cli.Usage, "--to: wrong usage: a URL must be such as", ""},
 		{[]string{"--from=" + path, "--to=" + file}, cli.Fault, "never overwritten", ""},
 		{[]string{"--from=" + file, "--to=new.db"}, cli.Fault, "not an SQLite database", ""},
 		{[]string{"--from=missing.db", "--to=new.db"}, cli.Fault, "the file does not exist", ""},
-		{[]string{"--to=postgres://user:sim-secret-0815@127.0.0.1:1/x?connect_timeout=5"}, cli.Fault, "the database cannot be reached", ""},
+		{[]string{"--to=postgres://user:password-0815@127.0.0.1:1/x?connect_timeout=5"}, cli.Fault, "the database cannot be reached", ""},
 		{[]string{"--to=new.db"}, cli.Fault, "name the store with --from or --to", memory},
 	} {
 		if c.config == "" {
 			c.config = file
 		}
 		got := clitest.Finish(t, time.Now, append([]string{"store", "copy", "--config.file=" + c.config}, c.args...)...)
-		if got.Code != c.code || !strings.Contains(got.Stderr, c.want) || got.Stdout != "" || strings.Contains(got.Stderr, "sim-secret-") {
+		if got.Code != c.code || !strings.Contains(got.Stderr, c.want) || got.Stdout != "" || strings.Contains(got.Stderr, "password-0815") {
 			t.Errorf("%q: %+v\nwant %d, %s", c.args, got, c.code, c.want)
 		}
 	}
