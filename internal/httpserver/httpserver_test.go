@@ -252,6 +252,29 @@ func TestConnectionsAreLimited(t *testing.T) {
 	})
 }
 
+// TestFloodSparesAResponse: short requests, each with a connection of its own, close one another's connections, not that of a
+// response that has just begun and waited before them.
+func TestFloodSparesAResponse(t *testing.T) {
+	serve(t, func(f fixture) {
+		t := f.t
+		f.server.LimitConnections(2)
+		scrape := f.listener.dial()
+		scrape.request("/large")
+		synctest.Wait()
+		for range 5 {
+			c := f.listener.dial()
+			c.request("/small")
+			if code, _, err := c.response(); code != http.StatusOK {
+				t.Fatalf("a short request: %d, %v", code, err)
+			}
+			synctest.Wait()
+		}
+		if _, body, err := scrape.response(); len(body) != 1<<20 || err != nil {
+			t.Errorf("the response was cut off after %d bytes: %v", len(body), err)
+		}
+	})
+}
+
 // TestClientsThatDoNotGoOn has as many as there may be connections, in each state in which the server waits for them.
 func TestClientsThatDoNotGoOn(t *testing.T) {
 	for name, sent := range map[string]string{
