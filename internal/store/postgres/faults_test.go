@@ -103,15 +103,7 @@ func TestAServerThatIsAway(t *testing.T) {
 	if server == nil {
 		t.Skip(postgrestest.ErrNotInstalled)
 	}
-	own, err := postgrestest.Start(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := own.Remove(); err != nil {
-			t.Error(err)
-		}
-	})
+	own := newServer(t)
 	s, err := postgres.Open(t.Context(), secret.NewURL(own.URL("postgres")), postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -165,4 +157,19 @@ func TestErrorsHideThePassword(t *testing.T) {
 			}
 		})
 	}
+}
+
+// newServer starts a server of a test's own.
+func newServer(t *testing.T) *postgrestest.Server {
+	t.Helper()
+	own, err := postgrestest.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := own.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return own
 }

@@ -36,15 +36,7 @@ func TestTLS(t *testing.T) { //nolint:tparallel // they use one server
 		t.Skip("only Linux has all of 127.0.0.0/8")
 	}
 	const user, password = "exporter", "hush-hush-4711"
-	own, err := postgrestest.Start(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := own.Remove(); err != nil {
-			t.Error(err)
-		}
-	})
+	own := newServer(t)
 	if err := own.Execute(t.Context(), "postgres", "CREATE ROLE "+user+" LOGIN PASSWORD '"+password+"'", "CREATE DATABASE figures OWNER "+user); err != nil {
 		t.Fatal(err)
 	}
