@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"testing"
 
 	"weixin_exporter/internal/exportertest"
@@ -75,18 +74,7 @@ func build(target string, race bool) error {
 	return nil
 }
 
-func withRaceDetector() bool {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return false
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "-race" {
-			return setting.Value == "true"
-		}
-	}
-	return false
-}
+func withRaceDetector() bool { return exportertest.RaceDetector() }
 
 // program returns the path of a program that a test needs: that in the environment variable, or the one in
 // PATH. Without it the test is skipped, or fails if E2E_REQUIRED is set.

@@ -2,14 +2,10 @@ package e2e_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-
-	"weixin_exporter/weixin/weixintest"
 )
 
 // newPlatformFixture returns a fixture with accounts that have authorized the platform, whose refresh tokens rotate with
@@ -96,66 +92,4 @@ func TestRefreshTokenRotates(t *testing.T) {
 		t.Errorf("%d exchanges of the refresh token, want one for each start", n)
 	}
 	w.checkNoLeftovers(t)
-}
-
-// The tokens expire again and again while the exporter works, so that it exchanges its refresh tokens, and it is
-// killed at any moment. It gets figures after every restart.
-func TestKilledWhileRefreshTokensRotate(t *testing.T) {
-	t.Parallel()
-	const rounds = 10
-	accounts := []account{authorized("shop", 1), authorized("bot", 2), authorized("cafe", 3), authorized("news", 4)}
-	w := newPlatformFixture(t, accounts...)
-	remove := w.sim.Inject(weixintest.Fault{API: "hourly", Delay: 50 * time.Millisecond}) // so that it is still working when it is killed
-	exchanges := func() int {
-		n := 0
-		for _, a := range accounts {
-			n += w.count("authorizer", a.AppID)
-		}
-		return n
-	}
-	hits := 0
-	for range rounds {
-		x := serve(t, w.config)
-		w.waitFigures(t, x.web, accounts...)
-		w.pass(2 * time.Hour) // all tokens expire
-		if killAfter(t, x, exchanges, exchanges()+1+rand.IntN(len(accounts))) {
-			hits++
-		}
-	}
-	if hits < rounds/2 {
-		t.Errorf("only %d of %d kills were during an exchange of tokens", hits, rounds)
-	}
-	remove()
-	last := serve(t, w.config)
-	w.waitComplete(t, last.web, accounts...)
-	for _, a := range accounts {
-		w.checkRefreshToken(t, a)
-	}
-	w.checkNoLeftovers(t)
-	if text := last.stderr.String(); strings.Contains(text, "refresh failed") {
-		t.Errorf("the last start has failures:\n%s", mask(text))
-	}
-}
-
-// killAfter kills the exporter a moment after count has reached a number. If that does not happen, because all days
-// are known, it kills it anyway and returns false.
-func killAfter(t *testing.T, x *exporter, count func() int, wanted int) bool {
-	t.Helper()
-	deadline := time.NewTimer(15 * time.Second)
-	defer deadline.Stop()
-	ticker := time.NewTicker(200 * time.Microsecond)
-	defer ticker.Stop()
-	for count() < wanted {
-		select {
-		case <-deadline.C:
-			x.kill(t)
-			return false
-		case <-ticker.C:
-		}
-	}
-	moment := time.NewTimer(time.Duration(rand.IntN(4000)) * time.Microsecond)
-	defer moment.Stop()
-	<-moment.C
-	x.kill(t)
-	return true
 }

@@ -69,9 +69,16 @@ manifests() { cd tools/manifests && go test -count=1 -shuffle=on ./...; }
 run_tests() { # name package… [flag…]
   local name=$1
   shift
+  CGO_ENABLED=1 run_without_race "$name" -race "$@"
+}
+
+# With the race detector the exporter takes many times as long to start.
+run_without_race() { # name package… [flag…]
+  local name=$1
+  shift
   # What go test prints of coverage lacks what other tests cover of a package. The tests would make their folders in GOTMPDIR, which is not in memory.
-  CGO_ENABLED=1 build/tools/gotestsum --format standard-quiet --hide-summary=skipped --jsonfile "build/$name.json" -- \
-    -race -vet=off -shuffle=on -timeout 30m -exec 'env -u GOTMPDIR' "$@" 2>&1 |
+  build/tools/gotestsum --format standard-quiet --hide-summary=skipped --jsonfile "build/$name.json" -- \
+    -vet=off -shuffle=on -timeout 30m -exec 'env -u GOTMPDIR' "$@" 2>&1 |
     sed -u -e 's/\tcoverage:.*//' -e '/^coverage: /d' -e '/^go: downloading /d' | tee -a build/test.txt
 }
 
@@ -103,11 +110,15 @@ beside manifests
 # tests wait for programs, so more of them run at once than there are processors.
 step "end-to-end tests"
 GOCOVERDIR=$PWD/build/coverage/program run_tests e2e -parallel 8 ./e2e/...
+
+# Briefly among the tests above, with the race detector.
+step "kills"
+run_without_race kills -parallel 6 ./e2e/kills
 joined manifests
 joined text
 
 step "secrets in the output of the tests"
-bash scripts/leaks.sh build/tests.json build/e2e.json build/artifacts
+bash scripts/leaks.sh build/tests.json build/e2e.json build/kills.json build/artifacts
 
 step "coverage, at least $floor % of the statements of every package"
 go tool covdata percent -i=build/coverage/tests,build/coverage/program | sort >build/coverage.txt

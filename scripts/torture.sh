@@ -15,7 +15,7 @@ long() { # package test variable=value…
   go test -count=1 -timeout 12h -v -run "^$test\$" "./$package" | grep -vE '^=== '
 }
 
-long e2e TestKilledAtAnyMoment TORTURE_KILLS=3000
+long e2e/kills TestKilledAtAnyMoment TORTURE_KILLS=3000
 long internal/refresh TestYear TORTURE_YEARS=1000 TORTURE_DAYS=365 TORTURE_ACCOUNTS=10
 long internal/refresh TestYearInPostgres TORTURE_YEARS=1000 TORTURE_DAYS=365 TORTURE_ACCOUNTS=10
 long internal/store/sqlite/powerloss TestPowerLoss POWER_ROUNDS=500

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"weixin_exporter/internal/exportertest"
 	"weixin_exporter/internal/store"
 )
 
@@ -31,7 +32,7 @@ func TestBackfillsShareTheWork(t *testing.T) {
 			from := len(f.arrivals.since(0))
 
 			f.first = f.yesterday() - backfillDays + 1
-			fills := []*process{f.backfill(f.members[1]), f.backfill(f.members[2])}
+			fills := []*exportertest.Process{f.backfill(f.members[1]), f.backfill(f.members[2])}
 			eventually(t, "both backfills to own accounts", func() error { return f.database.sharedBy(t.Context(), store.Backfilling, len(fills)) })
 			close(held)
 			if c.kill {
@@ -41,11 +42,11 @@ func TestBackfillsShareTheWork(t *testing.T) {
 					}
 					return nil
 				})
-				fills[0].kill(t)
+				fills[0].Kill()
 				fills = fills[1:]
 			}
 			for _, p := range fills {
-				p.finish(t) // its exit code is examined at the end
+				p.Finish(t) // its exit code is examined at the end
 			}
 			f.waitStored()
 			f.checkStored()
@@ -59,7 +60,7 @@ func TestBackfillsShareTheWork(t *testing.T) {
 			}
 			want := f.truth()
 			eventually(t, "the exporter to show the range", func() error {
-				got, err := figuresOf(t, f.members[0].process)
+				got, err := figuresOf(t, f.members[0].exporter)
 				if text := difference(want, got); err == nil && text != "" {
 					return fmt.Errorf("%s", text)
 				}
@@ -71,7 +72,7 @@ func TestBackfillsShareTheWork(t *testing.T) {
 
 // backfill starts a backfill of all accounts that Weixin does not refuse, from the first day on, with the configuration
 // of a member.
-func (f *fleet) backfill(m *member) *process {
+func (f *fleet) backfill(m *member) *exportertest.Process {
 	f.t.Helper()
 	args := []string{"backfill", "--config.file=" + m.config, fmt.Sprintf("--since=%v", f.first)}
 	for _, appID := range f.appIDs {

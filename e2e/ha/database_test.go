@@ -123,7 +123,7 @@ func (d *database) knows(ctx context.Context, m *member) error {
 		return err
 	}
 	for _, name := range names {
-		if pidIn(name) == m.process.cmd.Process.Pid {
+		if pidIn(name) == m.exporter.PID() {
 			return nil
 		}
 	}

@@ -58,7 +58,7 @@ func (f *fleet) upTo(longest time.Duration) time.Duration {
 
 func kill(f *fleet) episode {
 	m := f.victim()
-	m.process.kill(f.t)
+	m.exporter.Kill()
 	return episode{victims: []int{m.index}, heal: func() { f.start(m) }, alone: true}
 }
 
@@ -67,7 +67,7 @@ func killTwo(f *fleet) episode {
 	var e episode
 	for _, m := range f.members {
 		if m.index != survivor {
-			m.process.kill(f.t)
+			m.exporter.Kill()
 			e.victims = append(e.victims, m.index)
 		}
 	}
@@ -82,23 +82,23 @@ func killTwo(f *fleet) episode {
 
 func stop(f *fleet) episode {
 	m := f.victim()
-	m.process.stop(f.t)
+	m.exporter.Stop(f.t)
 	return episode{heal: func() { f.start(m) }, alone: true, circumstances: circumstances{stopped: []int{m.index}}}
 }
 
 func suspend(f *fleet) episode {
 	m := f.victim()
-	m.process.send(f.t, syscall.SIGSTOP)
-	return episode{victims: []int{m.index}, heal: func() { m.process.send(f.t, syscall.SIGCONT) }, alone: true}
+	m.exporter.Send(f.t, syscall.SIGSTOP)
+	return episode{victims: []int{m.index}, heal: func() { m.exporter.Send(f.t, syscall.SIGCONT) }, alone: true}
 }
 
 func suspendBriefly(f *fleet) episode {
 	m := f.victim()
-	m.process.send(f.t, syscall.SIGSTOP)
+	m.exporter.Send(f.t, syscall.SIGSTOP)
 	// On a slow machine it lasts longer than the lease.
 	return episode{victims: []int{m.index}, heal: func() {
 		pause(f.t, f.upTo(lease/2))
-		m.process.send(f.t, syscall.SIGCONT)
+		m.exporter.Send(f.t, syscall.SIGCONT)
 	}}
 }
 
@@ -164,7 +164,7 @@ func setClock(f *fleet) episode {
 
 func reload(f *fleet) episode {
 	for _, m := range f.members {
-		m.process.send(f.t, syscall.SIGHUP)
+		m.exporter.Send(f.t, syscall.SIGHUP)
 	}
 	return episode{heal: func() {}, quiet: true, circumstances: circumstances{forgiven: true}}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"weixin_exporter/internal/exportertest"
+	"weixin_exporter/internal/remotewrite/remotewritetest"
 	"weixin_exporter/internal/store/postgres/postgrestest"
 	"weixin_exporter/weixin/datacube"
 	"weixin_exporter/weixin/weixintest"
@@ -45,38 +46,40 @@ type fleet struct {
 	t      *testing.T
 	random *rand.Rand
 
-	postgres *postgrestest.Server
-	pooler   *postgrestest.Pooler // nil if the exporters are connected without one
-	database *database
-	clock    *exportertest.Clock // of Weixin
-	weixin   *weixintest.Server
-	appIDs   []string      // of all accounts but the one that is refused
-	first    datacube.Date // that must be known
-	folder   string        // of the files that all members have
-	tokens   string        // the URL of the platform's token server
-	arrivals *arrivals
-	receiver *receiver
-	members  [members]*member
+	postgres  *postgrestest.Server
+	pooler    *postgrestest.Pooler // nil if the exporters are connected without one
+	database  *database
+	clock     *exportertest.Clock // of Weixin
+	weixin    *weixintest.Server
+	appIDs    []string      // of all accounts but the one that is refused
+	first     datacube.Date // that must be known
+	folder    string        // of the files that all members have
+	tokens    string        // the URL of the platform's token server
+	arrivals  *arrivals
+	receiver  *remotewritetest.Receiver
+	receiving string // its URL
+	members   [members]*member
 	// held, if it is not nil, is closed when Weixin may answer others than the first member.
 	held chan struct{}
 }
 
 // member is an exporter's place in the fleet: what stays when it ends and is started again.
 type member struct {
-	index   int
-	clock   *exportertest.Clock
-	skew    time.Duration       // of the clock
-	proxy   *postgrestest.Proxy // between the exporter and the database
-	front   string              // the URL of the HTTP proxy through which it reaches Weixin
-	config  string
-	process *process
+	index    int
+	clock    *exportertest.Clock
+	skew     time.Duration       // of the clock
+	proxy    *postgrestest.Proxy // between the exporter and the database
+	front    string              // the URL of the HTTP proxy through which it reaches Weixin
+	config   string
+	exporter *exporter
 }
 
 // newFleet returns a fleet none of whose members has been started. held may be nil.
 func newFleet(t *testing.T, random *rand.Rand, pooled bool, held chan struct{}) *fleet {
 	t.Helper()
 	noon := datacube.DateOf(time.Now()).Start().Add(12 * time.Hour)
-	f := &fleet{t: t, random: random, clock: exportertest.NewClock(t, noon), receiver: newReceiver(t), folder: t.TempDir(), held: held}
+	f := &fleet{t: t, random: random, clock: exportertest.NewClock(t, noon), receiver: remotewritetest.NewReceiver(), folder: t.TempDir(), held: held}
+	f.receiving = f.serve(f.receiver)
 	f.startPostgres(pooled)
 	f.arrivals = &arrivals{fleet: f}
 	f.newWeixin()
@@ -155,9 +158,15 @@ func (f *fleet) writeTokens() {
 		key[i] = byte(f.random.Uint32())
 	}
 	f.write(f.path("seal"), base64.StdEncoding.EncodeToString(key)+"\n")
-	server := httptest.NewServer(f.weixin.TokenServer())
+	f.tokens = f.serve(f.weixin.TokenServer())
+}
+
+// serve starts a server, and returns its URL.
+func (f *fleet) serve(handler http.Handler) string {
+	f.t.Helper()
+	server := httptest.NewServer(handler)
 	f.t.Cleanup(server.Close)
-	f.tokens = server.URL
+	return server.URL
 }
 
 func datacubeAPIs() []datacube.API { return []datacube.API{datacube.Daily, datacube.Hourly} }
@@ -176,15 +185,13 @@ func (f *fleet) newMember(index int, now time.Time) *member {
 	}
 	m := &member{index: index, skew: f.skew(), proxy: postgrestest.NewProxy(f.t, server)}
 	m.clock = exportertest.NewClock(f.t, now.Add(m.skew))
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	m.front = f.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.held != nil && index != 0 {
 			<-f.held
 		}
 		r.RemoteAddr = net.JoinHostPort(addressOf(index), "1")
 		f.weixin.ServeHTTP(w, r)
 	}))
-	f.t.Cleanup(front.Close)
-	m.front = front.URL
 	m.config = filepath.Join(f.t.TempDir(), "config.yml")
 	f.write(m.config, f.yaml(m))
 	return m
@@ -206,7 +213,7 @@ func (f *fleet) yaml(m *member) string {
 	fmt.Fprintf(&text, "weixin: {base_url: \"http://weixin.test\", timeout: 1m, requests_per_second: 1000, concurrency: %d, http_config: {proxy_from_environment: true}}\n", concurrency)
 	fmt.Fprintf(&text, "refresh: {ready_at: \"00:00\", history: %dd, recheck_after: 0}\n", firstDays)
 	fmt.Fprintf(&text, "store: {url: %q, sealing_key_file: %q}\n", m.proxy.URL("postgres"), f.path("seal"))
-	fmt.Fprintf(&text, "remote_write: [{url: %q, max_age: 4000d}]\n", f.receiver.URL)
+	fmt.Fprintf(&text, "remote_write: [{url: %q, max_age: 4000d}]\n", f.receiving)
 	return text.String()
 }
 
@@ -239,7 +246,7 @@ func nameOf(appID string) string { return "account " + strings.TrimLeft(appID, "
 // start starts the exporter of a member and waits until it can own slots.
 func (f *fleet) start(m *member) {
 	f.t.Helper()
-	m.process = m.serve(f.t)
+	m.exporter = m.serve(f.t)
 	eventually(f.t, "the exporter to be known to the others", func() error {
 		return f.database.knows(f.t.Context(), m)
 	})

@@ -127,7 +127,7 @@ func (w *watch) waitShown() time.Duration {
 	eventually(w.t, "all exporters to show the same", func() error {
 		var wrong []error
 		for _, m := range w.members {
-			got, err := figuresOf(w.t, m.process)
+			got, err := figuresOf(w.t, m.exporter)
 			if err == nil {
 				if text := difference(want, got); text != "" {
 					err = errors.New(text)
@@ -146,7 +146,7 @@ func (w *watch) waitShown() time.Duration {
 func (w *watch) review(what string, e episode) int {
 	w.t.Helper()
 	for _, m := range w.members {
-		w.judge.pids[m.process.cmd.Process.Pid] = m.index
+		w.judge.pids[m.exporter.PID()] = m.index
 	}
 	slow := w.readLosses(what, e)
 	calls := w.arrivals.since(w.judged)
@@ -213,7 +213,7 @@ func (w *watch) readLosses(what string, e episode) bool {
 		pid := pidIn(w.judge.names[l.loser])
 		loser := w.judge.memberOf(pid)
 		// Those of a process that was killed are claimed in a later round if the day was complete before.
-		if loser >= 0 && pid == w.members[loser].process.cmd.Process.Pid && !slices.Contains(e.victims, loser) {
+		if loser >= 0 && pid == w.members[loser].exporter.PID() && !slices.Contains(e.victims, loser) {
 			slow[loser]++
 		}
 	}
@@ -228,7 +228,7 @@ func (w *watch) readLosses(what string, e episode) bool {
 func (w *watch) finish() {
 	w.t.Helper()
 	w.checkStored()
-	repeats := w.checkSent()
+	w.checkSent()
 	w.t.Logf("%d calls, %d of them made again, at most %v per member because of the faults; %d tokens were requested again; the longest day took %v, the slowest exporter %v; %d samples were sent again",
-		len(w.arrivals.since(0)), w.total, w.allowed, w.retaken, w.slowest.Round(time.Millisecond), w.latest.Round(time.Millisecond), repeats)
+		len(w.arrivals.since(0)), w.total, w.allowed, w.retaken, w.slowest.Round(time.Millisecond), w.latest.Round(time.Millisecond), w.receiver.Repeats())
 }

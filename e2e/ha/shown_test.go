@@ -1,29 +1,23 @@
 package ha_test
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"maps"
 	"math"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
-	"weixin_exporter/internal/history"
 	"weixin_exporter/internal/remotewrite/remotewritetest"
 	"weixin_exporter/weixin/datacube"
 )
 
 // figuresOf returns those metrics of an exporter that every exporter must show alike: the figures, and how many days are
 // known.
-func figuresOf(t *testing.T, p *process) (map[string]float64, error) {
+func figuresOf(t *testing.T, x *exporter) (map[string]float64, error) {
 	t.Helper()
-	text, err := p.get(t, "/metrics")
+	text, err := x.get(t, "/metrics")
 	if err != nil {
 		return nil, err
 	}
@@ -126,110 +120,21 @@ func (f *fleet) checkStored() {
 	}
 }
 
-// receiver keeps what exporters send by remote write.
-type receiver struct {
-	*httptest.Server
-
-	mu      sync.Mutex
-	samples map[string]map[int64]float64 // by series and time in seconds
-	wrong   []string
-	repeats int
-}
-
-func newReceiver(t *testing.T) *receiver {
-	t.Helper()
-	r := &receiver{samples: map[string]map[int64]float64{}}
-	r.Server = httptest.NewServer(http.HandlerFunc(r.receive))
-	t.Cleanup(r.Close)
-	return r
-}
-
-func (r *receiver) receive(w http.ResponseWriter, request *http.Request) {
-	body, err := io.ReadAll(request.Body)
-	if err != nil {
-		return // the exporter has ended
-	}
-	request.Body = io.NopCloser(bytes.NewReader(body))
-	got, err := remotewritetest.Read(request)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil {
-		r.wrong = append(r.wrong, err.Error())
-		http.Error(w, "invalid", http.StatusBadRequest)
-		return
-	}
-	for _, s := range got.Series {
-		key := s.Labels["__name__"] + " of " + s.Labels[history.AccountLabel]
-		if r.samples[key] == nil {
-			r.samples[key] = map[int64]float64{}
-		}
-		for _, sample := range s.Samples {
-			at := sample.Time / 1000
-			if before, again := r.samples[key][at]; again {
-				r.repeats++
-				if before != sample.Value {
-					r.wrong = append(r.wrong, fmt.Sprintf("%s at %d: %v and %v", key, at, before, sample.Value))
-				}
-			}
-			r.samples[key][at] = sample.Value
-		}
-	}
-	w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(got.Count()))
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// checkSent waits until the receiver has all figures, compares them with the simulated Weixin's, and returns how many
-// samples arrived more than once.
-func (f *fleet) checkSent() int {
+// checkSent waits until the receiver has all figures, and compares them with the simulated Weixin's.
+func (f *fleet) checkSent() {
 	f.t.Helper()
-	want := map[string]map[int64]float64{}
-	total := 0
+	appIDs := map[string]string{}
 	for _, appID := range f.appIDs {
-		for _, family := range history.Families() {
-			values := map[int64]float64{}
-			for date := f.first; date <= f.yesterday(); date++ {
-				if family.API == datacube.Daily {
-					values[history.DayTime(date).Unix()] = family.Value(f.weixin.Day(appID, date))
-					continue
-				}
-				for hour, figures := range f.weixin.Hours(appID, date) {
-					values[history.HourTime(date, hour).Unix()] = family.Value(figures)
-				}
-			}
-			want[family.Name+" of "+nameOf(appID)] = values
-			total += len(values)
-		}
+		appIDs[nameOf(appID)] = appID
 	}
-	r := f.receiver
+	want := remotewritetest.HistoryOf(f.weixin, appIDs, f.first, f.yesterday())
 	eventually(f.t, "all samples to arrive at the receiver", func() error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		n := 0
-		for _, values := range r.samples {
-			n += len(values)
-		}
-		if n < total {
-			return fmt.Errorf("%d samples of %d", n, total)
+		if n := f.receiver.Count(); n < want.Count() {
+			return fmt.Errorf("%d samples of %d", n, want.Count())
 		}
 		return nil
 	})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, wrong := range r.wrong {
-		f.t.Errorf("remote write: %s", wrong)
+	for _, fault := range f.receiver.Faults(want) {
+		f.t.Errorf("remote write: %s", fault)
 	}
-	for key, values := range want {
-		for at, value := range values {
-			if got, ok := r.samples[key][at]; !ok || math.Abs(got-value) > 1e-9*math.Abs(value) {
-				f.t.Errorf("remote write: %s at %d is %v (%v), want %v", key, at, got, ok, value)
-			}
-		}
-		if len(r.samples[key]) != len(values) {
-			f.t.Errorf("remote write: %s has %d samples, want %d", key, len(r.samples[key]), len(values))
-		}
-	}
-	if len(r.samples) != len(want) {
-		f.t.Errorf("remote write: %d series, want %d", len(r.samples), len(want))
-	}
-	return r.repeats
 }

@@ -1,7 +1,7 @@
 package exportertest_test
 
 import (
-	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,24 +54,75 @@ store: {path: ""}
 	return cmd
 }
 
-// A process has the clock of the test, by which it logs.
-func TestCommand(t *testing.T) {
+// A process has the clock of the test, by which it logs. It says where it listens, and ends as it is told.
+func TestProcess(t *testing.T) {
 	t.Parallel()
-	cmd := command(t, time.Date(2050, 5, 6, 12, 0, 0, 0, time.UTC))
-	logged, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
+	start := func() *exportertest.Process {
+		return exportertest.Start(t, command(t, time.Date(2050, 5, 6, 12, 0, 0, 0, time.UTC)), t.TempDir())
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	killed := start()
+	if address := killed.MustAddress(t); !strings.HasPrefix(address, "127.0.0.1:") {
+		t.Errorf("it listens on %q", address)
 	}
-	if lines := bufio.NewScanner(logged); !lines.Scan() || !strings.HasPrefix(lines.Text(), "ts=2050-05-06T12:") {
-		t.Errorf("the log begins with %q", lines.Text())
+	if text := killed.Output(); !strings.HasPrefix(text, "ts=2050-05-06T12:") {
+		t.Errorf("the log begins with %.40q", text)
 	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Error(err)
+	if !killed.Kill() {
+		t.Error("it had ended by itself")
 	}
-	_ = cmd.Wait() // it was killed
+	if _, ok := killed.Address(nil); !ok {
+		t.Error("its address is unknown after its end")
+	}
+	killed.Close(t)
+
+	stopped := start()
+	stopped.MustAddress(t)
+	stopped.Stop(t)
+	if stopped.Kill() {
+		t.Error("a process that has ended was killed")
+	}
+	if _, ok := stopped.Await(regexp.MustCompile("(what it never writes)"), nil); ok {
+		t.Error("what was not written was found")
+	}
+	stopped.Close(t)
+}
+
+// failures is a test that fails without an effect on the one that it is used in.
+type failures struct {
+	testing.TB
+
+	found []string
+}
+
+func (f *failures) Errorf(format string, args ...any) {
+	f.found = append(f.found, fmt.Sprintf(format, args...))
+}
+
+func (f *failures) Failed() bool { return len(f.found) > 0 }
+
+func (*failures) Logf(string, ...any) {}
+
+// A process that fails, or writes what must not be written, is a failure of the test.
+func TestProcessesAreExamined(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		script, want string
+	}{
+		{"exit 0", ""},
+		{"exit 3", "ended with code 3"},
+		{"echo sim-''secret-1", `has written "sim-secret-"`},
+		{"echo sim-''token-1", `has written "sim-token-"`},
+		{"echo panic: oops", `has written "panic:"`},
+		{"echo WARNING: DATA RACE", `has written "WARNING: DATA RACE"`},
+	} {
+		p := exportertest.Start(t, exec.Command("sh", "-c", c.script), t.TempDir())
+		p.Finish(t)
+		f := &failures{TB: t}
+		p.Close(f)
+		if found := strings.Join(f.found, "; "); (c.want == "") != (found == "") || !strings.Contains(found, c.want) {
+			t.Errorf("%s: found %q, want %q", c.script, found, c.want)
+		}
+	}
 }
 
 // A process ends when its input has ended, as it does when the process of the test was killed.
