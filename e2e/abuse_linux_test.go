@@ -153,7 +153,7 @@ func (x *victim) suffer(t *testing.T, do abuse) {
 		t.Fatal("the abuse does not come about")
 	}
 	var longest time.Duration
-	most := 0
+	most, began, used, waited := 0, clock(), x.usage(t).seconds, x.waited(t)
 	for range x.scrapes {
 		took, err := x.scrape(t)
 		if err != nil {
@@ -162,6 +162,8 @@ func (x *victim) suffer(t *testing.T, do abuse) {
 		longest = max(longest, took)
 		most = max(most, x.descriptors(t))
 	}
+	used, waited = x.usage(t).seconds-used, x.waited(t)-waited
+	took := clock().Sub(began)
 	cancel()
 	abuser.Wait()
 	var after time.Duration
@@ -180,7 +182,8 @@ func (x *victim) suffer(t *testing.T, do abuse) {
 	if peak > abuseMemory && !withRaceDetector() { // which takes several times the memory
 		t.Errorf("%.0f MB of memory", peak)
 	}
-	t.Logf("%.0f MB, %d descriptors, scrapes took up to %v, %v afterwards", peak, most, longest, after)
+	t.Logf("%.0f MB, %d descriptors, scrapes took up to %v, %v afterwards; in %v %.2f s of processors, %.2f s of waiting for them",
+		peak, most, longest, after, took, used, waited)
 }
 
 // descriptors counts the open descriptors of the process.
@@ -193,6 +196,24 @@ func (x *victim) descriptors(t *testing.T) int {
 	return len(found)
 }
 
+// waited returns how long the threads of the process have waited for a processor, in seconds.
+func (x *victim) waited(t *testing.T) float64 {
+	t.Helper()
+	var sum float64
+	names, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", x.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		var ran, delayed float64
+		if text, err := os.ReadFile(name); err == nil { // it may have ended
+			_, _ = fmt.Sscan(string(text), &ran, &delayed) // nanoseconds
+		}
+		sum += delayed / 1e9
+	}
+	return sum
+}
+
 // forgetPeak makes the kernel measure the peak of the memory from now on (proc_pid_clear_refs(5)).
 func (x *victim) forgetPeak(t *testing.T) {
 	t.Helper()
@@ -203,7 +224,8 @@ func (x *victim) forgetPeak(t *testing.T) {
 
 // dial opens a connection with a small buffer for what is received.
 func (x *victim) dial(ctx context.Context) (net.Conn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", x.address)
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}} //nolint:mnd // another one than that of the scrapes
+	conn, err := dialer.DialContext(ctx, "tcp", x.address)
 	if err != nil {
 		return nil, err
 	}

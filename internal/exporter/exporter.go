@@ -22,7 +22,6 @@ import (
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/version"
-	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/sync/errgroup"
 
 	"weixin_exporter/collector"
@@ -191,7 +190,7 @@ func (x *exporter) serve(ctx context.Context, cfg *config.Config, db store.Store
 	parts.Go(func() error { x.keepStore(ctx, db); return nil })
 	parts.Go(func() error { x.writers.group.Run(ctx, writers.endpoints); return nil })
 	parts.Go(func() error {
-		switch err := toolkit.ListenAndServe(server.Server, x.Web.Toolkit, x.Slog); {
+		switch err := x.listenAndServe(ctx, server); {
 		case errors.Is(err, http.ErrServerClosed):
 			return nil
 		case errors.Is(err, syscall.EADDRINUSE):

@@ -16,7 +16,8 @@ import (
 // is spared for graceTime: a flood of short requests, each with a connection of its own, does not cut off a scrape.
 //
 // With HTTP/2 a connection can have several requests. Those beyond the first of each may take only half of the limit, so
-// that a few connections whose requests all work do not take the place of others.
+// that a few connections whose requests all work do not take the place of others. A connection whose client gives up one
+// request after the other is closed.
 type connections struct {
 	limit int
 	now   func() time.Time
@@ -35,6 +36,7 @@ type connection struct {
 	conn     net.Conn
 	requests int           // that are served; with HTTP/2 there can be several
 	working  int           // of these, those that do not wait for the client
+	givenUp  int           // requests that the client has given up, less those that were answered
 	place    *list.Element // of connections.waiting; nil unless the connection waits
 	since    time.Time     // when it began to wait
 }
@@ -101,11 +103,15 @@ func (c *connections) makeRoom() bool {
 			return false
 		}
 		delete(c.unused, at.conn)
-		c.forget(at)
-		// With TLS, Close would wait for the client.
-		go func() { _ = at.conn.Close() }()
+		c.close(at)
 	}
 	return true
+}
+
+func (c *connections) close(at *connection) {
+	c.forget(at)
+	// With TLS, Close would wait for the client.
+	go func() { _ = at.conn.Close() }()
 }
 
 // longest returns the connection that has waited the longest and may be closed; nil if there is none.
@@ -155,6 +161,23 @@ func (c *connections) end(at *connection) {
 	c.count(at, -1)
 	at.working--
 	c.place(at)
+}
+
+// judge counts whether the client of a connection has given up a request. Too many close the connection: with HTTP/2 a client
+// can begin and give up as many as it likes.
+func (c *connections) judge(conn net.Conn, givenUp bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.open[conn]
+	switch {
+	case at == nil: // it is closed already
+	case !givenUp:
+		at.givenUp = max(0, at.givenUp-1)
+	default:
+		if at.givenUp++; at.givenUp > maxGivenUp {
+			c.close(at)
+		}
+	}
 }
 
 // wait says that a request begins to wait for its client, and proceed that it no longer does.

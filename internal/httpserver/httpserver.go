@@ -1,5 +1,5 @@
 // Package httpserver provides an http.Server that clients cannot exhaust: it limits connections, the size of
-// requests and the duration of responses.
+// requests, what an address sends and gives up, and the duration of responses.
 package httpserver
 
 import (
@@ -40,6 +40,9 @@ const (
 	maxFrame = 16 << 10
 	// maxUnread limits the bytes of bodies that arrived on a connection and wait for a handler.
 	maxUnread = 64 << 10
+	// maxGivenUp is how many more requests of a connection its client may give up than are answered. A Prometheus gives one up
+	// at each scrape that takes too long.
+	maxGivenUp = 100
 )
 
 // Server is an http.Server with limits.
@@ -47,6 +50,7 @@ type Server struct {
 	*http.Server
 
 	conns *connections
+	pace  *pace
 }
 
 // Options are the dependencies of a Server.
@@ -63,7 +67,7 @@ type Options struct {
 // New returns a Server. The contexts of its requests are derived from ctx. It starts nothing.
 func New(ctx context.Context, o Options) *Server {
 	conns := newConnections(maxConnections, o.Now)
-	return &Server{conns: conns, Server: &http.Server{
+	return &Server{conns: conns, pace: newPace(o.Now), Server: &http.Server{
 		Handler:           &limiter{Handler: o.Handler, conns: conns, now: o.Now, timeout: max(responseTimeout, o.ResponseTimeout)},
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
@@ -86,6 +90,10 @@ func New(ctx context.Context, o Options) *Server {
 		},
 	}}
 }
+
+// Limit returns a listener whose connections are read only as fast as the clients of an address may send. It must be what
+// the server serves, below TLS.
+func (s *Server) Limit(l net.Listener) net.Listener { return &pacedListener{l, s.pace} }
 
 // Drain shuts down the server. Running requests may take a few more seconds; new ones are refused. It returns
 // an error if requests were aborted.

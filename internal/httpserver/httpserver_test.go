@@ -36,12 +36,30 @@ func (p *pipeListener) Accept() (net.Conn, error) {
 func (p *pipeListener) Close() error   { close(p.closed); return nil }
 func (p *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
 
-// dial returns the client's end of a new connectif.
-func (p *pipeListener) dial() *client {
+// dial returns the client's end of a new connection.
+func (p *pipeListener) dial() *client { return p.dialFrom("192.0.2.1") }
+
+// dialFrom returns the client's end of a new connection of a client with the given address.
+func (p *pipeListener) dialFrom(host string) *client {
 	ours, theirs := net.Pipe()
-	p.accepted <- theirs
+	p.accepted <- remote{theirs, net.JoinHostPort(host, "50000")}
 	return &client{ours, bufio.NewReader(ours)}
 }
+
+// remote is a connection of a client with an address.
+type remote struct {
+	net.Conn
+
+	address string
+}
+
+func (r remote) RemoteAddr() net.Addr { return namedAddr(r.address) }
+
+// namedAddr is an address of TCP.
+type namedAddr string
+
+func (namedAddr) Network() string  { return "tcp" }
+func (a namedAddr) String() string { return string(a) }
 
 type client struct {
 	net.Conn
@@ -49,7 +67,7 @@ type client struct {
 	reader *bufio.Reader
 }
 
-// request sends a request. It returns false if the server has closed the connectif.
+// request sends a request. It returns false if the server has closed the connection.
 func (c *client) request(path string) bool {
 	_, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path)
 	return err == nil
@@ -79,7 +97,7 @@ type fixture struct {
 }
 
 // serve runs a server in a synctest bubble. /large responds with a megabyte and reports the result of writing it, /work
-// responds when it is told to, and /body when it has read the body.
+// responds when it is told to, /body when it has read the body, and /patient never.
 func serve(t *testing.T, test func(fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -92,6 +110,7 @@ func serve(t *testing.T, test func(fixture)) {
 			ended <- err
 		})
 		mux.HandleFunc("/work", func(http.ResponseWriter, *http.Request) { <-work })
+		mux.HandleFunc("/patient", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		mux.HandleFunc("/body", func(_ http.ResponseWriter, r *http.Request) {
 			_, err := io.Copy(io.Discard, r.Body)
 			ended <- err
@@ -105,7 +124,7 @@ func serve(t *testing.T, test func(fixture)) {
 		server.Protocols.SetHTTP1(true)
 		server.Protocols.SetUnencryptedHTTP2(true)
 		over := make(chan error, 1)
-		go func() { over <- server.Serve(listener) }()
+		go func() { over <- server.Serve(server.Limit(listener)) }()
 		test(fixture{t, server, listener, ended, work})
 		cancel()
 		_ = server.Close() // some tests have closed it already

@@ -16,15 +16,23 @@ type limiter struct {
 }
 
 func (l *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	at, ok := l.conns.begin(connOf(r))
+	conn := connOf(r)
+	defer func() {
+		givenUp := r.Context().Err() != nil
+		l.conns.judge(conn, givenUp)
+		if givenUp {
+			chargeGivenUp(conn)
+		}
+	}()
+	if r.Context().Err() != nil {
+		return // the client has given it up
+	}
+	at, ok := l.conns.begin(conn)
 	if !ok {
 		refuse(w, r)
 		return
 	}
 	defer l.conns.end(at)
-	if r.Context().Err() != nil {
-		return // the client has given it up: with HTTP/2 it can do so with as many as it likes
-	}
 	client := client{conns: l.conns, at: at, control: http.NewResponseController(w), now: l.now}
 	timed := &timedWriter{ResponseWriter: w, client: client, end: l.now().Add(l.timeout)}
 	// Buffered data is sent after the handler returns.

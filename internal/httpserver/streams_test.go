@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -108,12 +109,7 @@ func TestUnreadSmallResponses(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range uint32(asked) {
-			var block bytes.Buffer
-			encoder := hpack.NewEncoder(&block)
-			for _, field := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/small"}} {
-				_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}) // a buffer never fails
-			}
-			if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true}); err != nil {
+			if err := get(framer, 2*i+1, "/small"); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -124,4 +120,76 @@ func TestUnreadSmallResponses(t *testing.T) {
 		_ = c.Close()
 		reading.Wait()
 	})
+}
+
+// get sends a request on a stream.
+func get(framer *http2.Framer, stream uint32, path string) error {
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {":path", path}} {
+		_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}) // a buffer never fails
+	}
+	return framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true})
+}
+
+// speak begins to speak HTTP/2, and discards what it receives.
+func speak(c *client) (*http2.Framer, error) {
+	go func() { _, _ = io.Copy(io.Discard, c) }()
+	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+		return nil, err
+	}
+	framer := http2.NewFramer(c, nil)
+	return framer, framer.WriteSettings()
+}
+
+// TestRequestsThatAreGivenUp: a client that gives up requests one after the other loses its connection, but not one that lets as many
+// be answered. In both cases its address waits for that, and no other does.
+func TestRequestsThatAreGivenUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		answered int // requests for each that is given up
+		closed   int // after how many of those; 0: never
+	}{
+		"all":  {0, 101},
+		"half": {1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			serve(t, func(f fixture) {
+				t := f.t
+				const most, cost = 200, 16 << 10
+				began := time.Now()
+				conn := f.listener.dial()
+				framer, err := speak(conn)
+				stream, begun := uint32(1), 0
+				for ; begun < most && err == nil; begun++ {
+					for range c.answered {
+						if err := get(framer, stream, "/small"); err != nil {
+							t.Fatal(err)
+						}
+						stream += 2
+						synctest.Wait()
+					}
+					if err = get(framer, stream, "/patient"); err == nil {
+						synctest.Wait()
+						err = framer.WriteRSTStream(stream, http2.ErrCodeCancel)
+					}
+					stream += 2
+					synctest.Wait()
+				}
+				if c.closed == 0 && err != nil {
+					t.Errorf("closed after %d requests: %v", begun, err)
+				}
+				if c.closed > 0 && (err == nil || begun != c.closed+1) { // the last one finds it closed
+					t.Errorf("%d requests were begun and given up, the last with %v; want %d", begun-1, err, c.closed)
+				}
+				least := time.Duration((begun-1)*cost-atOnce) * time.Second / perSecond
+				if took := time.Since(began); took < least {
+					t.Errorf("%d requests were given up within %v, want %v at least", begun, took, least)
+				}
+				if took, err := answeredAfter(f, "192.0.2.8"); err != nil || took > 0 {
+					t.Errorf("another address is answered after %v: %v", took, err)
+				}
+				_ = conn.Close()
+			})
+		})
+	}
 }
