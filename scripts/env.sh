@@ -10,6 +10,9 @@ shared="-trimpath -gcflags=all=-dwarf=false '-gcflags=modernc.org/sqlite/lib=-dw
 export GOFLAGS="${GOFLAGS:+${GOFLAGS%"$shared"}}$shared"
 export CGO_ENABLED=0 # as the released binary; the race detector needs 1
 
+# The race detector waits for a second at the end of each process, of which the tests start hundreds.
+export GORACE="${GORACE:-atexit_sleep_ms=20}"
+
 # What the linter remembers stays in build/, too.
 export GOLANGCI_LINT_CACHE=$PWD/build/cache/golangci-lint
 

@@ -96,9 +96,10 @@ beside boards
 export E2E_REQUIRED=1 ARTIFACTS=$PWD/build/artifacts
 
 step "tests"
-# Each package counts what its own tests cover; counting in all packages would take twice the processor time.
+# Each package counts what its own tests cover; counting in all packages would take twice the processor time. With
+# GOGC=200 the garbage collector takes a tenth less of it, for more memory.
 # shellcheck disable=SC2086 # a list of packages
-run_tests tests -p 4 -cover $packages -args -test.gocoverdir="$PWD/build/coverage/tests"
+GOGC=200 run_tests tests -p 4 -cover $packages -args -test.gocoverdir="$PWD/build/coverage/tests"
 joined boards
 joined prometheus
 joined alertmanager
