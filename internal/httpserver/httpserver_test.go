@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +56,28 @@ type remote struct {
 
 func (r remote) RemoteAddr() net.Addr { return namedAddr(r.address) }
 
+// secured is a listener whose connections are read as TLS reads them: as much at a time as there is.
+type secured struct{ net.Listener }
+
+func (s secured) Accept() (net.Conn, error) {
+	conn, err := s.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &securedConn{conn, bufio.NewReader(conn)}, nil
+}
+
+type securedConn struct {
+	net.Conn
+
+	buffer *bufio.Reader
+}
+
+func (c *securedConn) Read(p []byte) (int, error) { return c.buffer.Read(p) }
+
+// NetConn is the method that tls.Conn has.
+func (c *securedConn) NetConn() net.Conn { return c.Conn }
+
 // namedAddr is an address of TCP.
 type namedAddr string
 
@@ -94,6 +117,7 @@ type fixture struct {
 	listener *pipeListener
 	ended    <-chan error // the results of writing large responses
 	work     chan<- struct{}
+	patience *atomic.Int64 // requests of /patient
 }
 
 // serve runs a server in a synctest bubble. /large responds with a megabyte and reports the result of writing it, /work
@@ -110,7 +134,11 @@ func serve(t *testing.T, test func(fixture)) {
 			ended <- err
 		})
 		mux.HandleFunc("/work", func(http.ResponseWriter, *http.Request) { <-work })
-		mux.HandleFunc("/patient", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		var patience atomic.Int64
+		mux.HandleFunc("/patient", func(_ http.ResponseWriter, r *http.Request) {
+			patience.Add(1)
+			<-r.Context().Done()
+		})
 		mux.HandleFunc("/body", func(_ http.ResponseWriter, r *http.Request) {
 			_, err := io.Copy(io.Discard, r.Body)
 			ended <- err
@@ -124,8 +152,8 @@ func serve(t *testing.T, test func(fixture)) {
 		server.Protocols.SetHTTP1(true)
 		server.Protocols.SetUnencryptedHTTP2(true)
 		over := make(chan error, 1)
-		go func() { over <- server.Serve(server.Limit(listener)) }()
-		test(fixture{t, server, listener, ended, work})
+		go func() { over <- server.Serve(secured{server.Limit(listener)}) }()
+		test(fixture{t, server, listener, ended, work, &patience})
 		cancel()
 		_ = server.Close() // some tests have closed it already
 		<-over

@@ -27,6 +27,10 @@ func (l *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Context().Err() != nil {
 		return // the client has given it up
 	}
+	if owesAll(conn) {
+		refuse(w, r)
+		return
+	}
 	at, ok := l.conns.begin(conn)
 	if !ok {
 		refuse(w, r)

@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"crypto/tls"
 	"net"
 	"net/netip"
 	"os"
@@ -27,8 +26,8 @@ const (
 	readCost = 64
 	// maxRead limits the bytes of a read, and with them the time that the clients of an address wait for one another.
 	maxRead = 4 << 10
-	// maxDebt is what an address can owe at most. Its further connections are closed at once: their clients would not be
-	// read before headerTimeout.
+	// maxDebt is what an address can owe at most. Its further connections are closed at once, as their clients would not be
+	// read before headerTimeout, and its requests are refused.
 	maxDebt = sendRate * int(headerTimeout/time.Second)
 	// ipv6Bits are those of an address of IPv6 that a single client cannot choose.
 	ipv6Bits = 64
@@ -173,18 +172,30 @@ func (c *pacedConn) charge(n int) {
 	c.due = due
 }
 
-// chargeGivenUp counts a request on a connection that its client has given up.
-func chargeGivenUp(conn net.Conn) {
-	if secured, ok := conn.(*tls.Conn); ok {
+// paced returns the paced connection of a request's connection; nil if it has none.
+func paced(conn net.Conn) *pacedConn {
+	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok { // tls.Conn is one
 		conn = secured.NetConn()
 	}
-	if paced, ok := conn.(*pacedConn); ok {
-		paced.charge(givenUpCost)
+	found, _ := conn.(*pacedConn)
+	return found
+}
+
+// owesAll reports whether the address of a connection owes as much as it can.
+func owesAll(conn net.Conn) bool {
+	c := paced(conn)
+	return c != nil && c.from.owesAll(c.pace.now())
+}
+
+// chargeGivenUp counts a request on a connection that its client has given up.
+func chargeGivenUp(conn net.Conn) {
+	if c := paced(conn); c != nil {
+		c.charge(givenUpCost)
 	}
 }
 
-// wait waits until the connection may be read, and reports whether that has changed meanwhile.
-func (c *pacedConn) wait() (changed bool, err error) {
+// wait waits until the connection may be read, and reports whether that time or the deadline has changed meanwhile.
+func (c *pacedConn) wait() (bool, error) {
 	c.mu.Lock()
 	due, deadline, change, closed := c.due, c.deadline, c.changed, c.closed
 	c.mu.Unlock()
@@ -193,6 +204,7 @@ func (c *pacedConn) wait() (changed bool, err error) {
 	if closed || left <= 0 {
 		return false, nil
 	}
+	var err error
 	if !deadline.IsZero() && deadline.Before(due) {
 		left, err = deadline.Sub(now), os.ErrDeadlineExceeded
 	}

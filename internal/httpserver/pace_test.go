@@ -101,12 +101,14 @@ func TestSendingIsPaced(t *testing.T) {
 }
 
 // TestConnectionsArePaced: an address that opens many connections waits, and those that would wait longer than a request may take are
-// closed at once.
+// closed at once, or refused.
 func TestConnectionsArePaced(t *testing.T) {
 	serve(t, func(f fixture) {
 		t := f.t
 		const each, headerSeconds, opened = 1024, 10, 4000
 		f.server.LimitConnections(2 * opened)
+		first := f.listener.dialFrom("2001:db8::")
+		synctest.Wait()
 		var all []*client
 		for i := range opened {
 			all = append(all, f.listener.dialFrom(fmt.Sprintf("2001:db8::%x", i))) // a client has a whole network of IPv6
@@ -119,11 +121,15 @@ func TestConnectionsArePaced(t *testing.T) {
 				closed++
 			}
 		}
-		if want := opened - (atOnce+headerSeconds*perSecond)/each; closed < want-1 || closed > want {
+		if want := opened + 1 - (atOnce+headerSeconds*perSecond)/each; closed < want-1 || closed > want {
 			t.Errorf("%d of %d connections were closed at once, want %d", closed, opened, want)
 		}
 		if took, err := answeredAfter(f, "2001:db8:0:1::"); err != nil || took > 0 {
 			t.Errorf("another network is answered after %v: %v", took, err)
+		}
+		first.request("/small") // whose turn it is
+		if code, _, err := first.response(); code != http.StatusServiceUnavailable {
+			t.Errorf("a request of the network: %d, %v", code, err)
 		}
 		last := all[opened-closed-1]
 		_ = last.SetReadDeadline(time.Time{})
@@ -145,20 +151,23 @@ func TestConnectionsArePaced(t *testing.T) {
 func TestDeadlinesOfPacedClients(t *testing.T) {
 	serve(t, func(f fixture) {
 		t := f.t
-		const each = 1024
+		const each, givenUp = 1024, 192
 		f.server.LimitConnections(100_000)
 		close(f.work)
 		c := f.listener.dial()
-		var others []*client
-		open := func(n int) {
-			for range n {
-				others = append(others, f.listener.dial())
-			}
-		}
 		began := time.Now()
 		_, _ = io.WriteString(c, "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+		var others []*client
+		for range givenUp {
+			other := f.listener.dial()
+			other.request("/patient")
+			others = append(others, other)
+		}
 		synctest.Wait()
-		open((atOnce + 8*perSecond) / each) // the address has to wait for eight seconds
+		for _, other := range others {
+			_ = other.Close()
+		}
+		synctest.Wait() // now the address has to wait for eight seconds
 		go func() {
 			for {
 				if _, err := c.Write([]byte("a")); err != nil {
@@ -168,13 +177,13 @@ func TestDeadlinesOfPacedClients(t *testing.T) {
 		}()
 		for range 29 { // and goes on to
 			wait(time.Second)
-			open(perSecond / each)
+			for range perSecond / each {
+				_ = f.listener.dial().Close()
+			}
 		}
 		if err := <-f.ended; err == nil || time.Since(began).Round(time.Second/10) != 30*time.Second {
 			t.Errorf("the body ended after %v: %v", time.Since(began), err)
 		}
-		for _, other := range append(others, c) {
-			_ = other.Close()
-		}
+		_ = c.Close()
 	})
 }

@@ -3,10 +3,12 @@ package httpserver_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,4 +194,50 @@ func TestRequestsThatAreGivenUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRapidReset: however many connections give up requests as fast as they can, few of these are worked for.
+func TestRapidReset(t *testing.T) {
+	serve(t, func(f fixture) {
+		t := f.t
+		const clients, seconds, cost, headerSeconds = 50, 60, 16 << 10, 10
+		ctx, cancel := context.WithTimeout(t.Context(), seconds*time.Second)
+		defer cancel()
+		var all sync.WaitGroup
+		var sent atomic.Int64 // requests
+		for range clients {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					c := f.listener.dialFrom("192.0.2.7")
+					stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+					_, err := speak(c)
+					for stream := uint32(1); err == nil; {
+						var many bytes.Buffer
+						begun := stream
+						for framer := http2.NewFramer(&many, nil); many.Len() < 4<<10 && err == nil; stream += 2 {
+							err = errors.Join(get(framer, stream, "/patient"), framer.WriteRSTStream(stream, http2.ErrCodeCancel))
+						}
+						if err == nil {
+							_, err = many.WriteTo(c)
+							sent.Add(int64(stream-begun) / 2)
+						}
+					}
+					stop()
+					_ = c.Close()
+					wait(time.Second / 10)
+				}
+			})
+		}
+		wait(seconds * time.Second / 2)
+		if took, err := answeredAfter(f, "192.0.2.8"); err != nil || took > 0 {
+			t.Errorf("another address is answered after %v: %v", took, err)
+		}
+		all.Wait()
+		synctest.Wait()
+		most := int64(atOnce+(headerSeconds+seconds)*perSecond) / cost
+		if n := f.patience.Load(); n > most || sent.Load() < most {
+			t.Errorf("%d of %d requests were worked for, want at most %d", n, sent.Load(), most)
+		}
+		t.Logf("%d of %d requests were worked for", f.patience.Load(), sent.Load())
+	})
 }
