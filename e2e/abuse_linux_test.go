@@ -26,6 +26,7 @@ type strength struct {
 	clients  int // which hold connections
 	flooders int // which send as much as they can
 	scrapes  int // during each abuse
+	form     int // bytes of half a form, which the exporter reads although its client has gone
 	only     []string
 }
 
@@ -33,9 +34,9 @@ type strength struct {
 // each scrape succeeds on a slow machine, too; the whole has more.
 func abuseStrength() strength {
 	if os.Getenv("E2E_ABUSE") != "" {
-		return strength{accounts: 10_000, clients: 2000, flooders: 50, scrapes: 5}
+		return strength{accounts: 10_000, clients: 2000, flooders: 50, scrapes: 5, form: 900_000}
 	}
-	return strength{accounts: 100, clients: 100, flooders: 4, scrapes: 2, only: []string{
+	return strength{accounts: 100, clients: 100, flooders: 4, scrapes: 2, form: 20_000, only: []string{
 		"idle connections", "slow headers", "slow bodies", "half a form", "unread responses", "deep expressions", "rapid reset", "continuation",
 	}}
 }
@@ -46,7 +47,9 @@ type victim struct {
 	strength
 
 	address string
-	secure  *tls.Config // nil: without TLS
+	abuser  *net.TCPAddr // where the clients of an abuse come from
+	phase   byte         // counts the abuses
+	secure  *tls.Config  // nil: without TLS
 	scraper *http.Client
 	metrics string
 }
@@ -141,6 +144,8 @@ func (x *victim) suffer(t *testing.T, do abuse) {
 		return nil
 	})
 	x.forgetPeak(t)
+	x.phase++
+	x.abuser = &net.TCPAddr{IP: net.IPv4(127, 0, 1, x.phase)} // which owes nothing for what others have sent
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ready := make(chan struct{})
@@ -224,12 +229,13 @@ func (x *victim) forgetPeak(t *testing.T) {
 
 // dial opens a connection with a small buffer for what is received.
 func (x *victim) dial(ctx context.Context) (net.Conn, error) {
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}} //nolint:mnd // another one than that of the scrapes
-	conn, err := dialer.DialContext(ctx, "tcp", x.address)
+	conn, err := (&net.Dialer{LocalAddr: x.abuser}).DialContext(ctx, "tcp", x.address)
 	if err != nil {
 		return nil, err
 	}
-	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10) //nolint:forcetypeassert // the network is tcp
+	tcp := conn.(*net.TCPConn) //nolint:forcetypeassert // the network is tcp
+	_ = tcp.SetReadBuffer(4 << 10)
+	_ = tcp.SetLinger(0) // what the exporter has not read when the abuse ends is not sent any more
 	context.AfterFunc(ctx, func() { _ = conn.Close() })
 	if x.secure == nil {
 		return conn, nil
@@ -246,7 +252,8 @@ func (x *victim) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // each has so many clients at the same time. Each does something with a connection until that fails, which is often
-// since the exporter has closed it, and then again with a new one. They are ready when each has called begun once.
+// since the exporter has closed it, and then again with a new one. They are ready when each has called begun once
+// or was refused.
 func each(clients int, do func(conn net.Conn, client int, begun func()) error) abuse {
 	return func(ctx context.Context, x *victim, ready func()) {
 		var all, first sync.WaitGroup
@@ -263,8 +270,8 @@ func each(clients int, do func(conn net.Conn, client int, begun func()) error) a
 					if conn, err := x.dial(ctx); err == nil {
 						_ = do(conn, i, func() { opened(); once.Do(first.Done) }) // ends when it cannot go on
 						_ = conn.Close()
-						once.Do(first.Done)
 					}
+					once.Do(first.Done)
 					opened()
 					select { // a client that is refused comes back at once, but does not take all of the processor
 					case <-time.After(100 * time.Millisecond):

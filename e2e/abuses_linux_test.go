@@ -78,7 +78,7 @@ func abuses(much strength) map[string]abuse {
 		}),
 		"half a form": each(much.clients, func(conn net.Conn, client int, begun func()) error {
 			begun()
-			text := head("POST", posts[client%2], "Content-Type: application/x-www-form-urlencoded", "Content-Length: 1000000") + "\r\nquery=" + strings.Repeat("a", 900_000)
+			text := head("POST", posts[client%2], "Content-Type: application/x-www-form-urlencoded", "Content-Length: 1000000") + "\r\nquery=" + strings.Repeat("a", much.form)
 			return sent(conn, text, begun, func() error { return bytewise(conn, "a") })
 		}),
 		"endless bodies": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
