@@ -120,7 +120,7 @@ func (s *Server) Hours(appID string, date datacube.Date) datacube.Hours {
 	if a == nil {
 		return datacube.Hours{}
 	}
-	hours := s.simulate(a, date)
+	hours := s.unrevised(a, date)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.revised) == 0 {
@@ -131,6 +131,33 @@ func (s *Server) Hours(appID string, date datacube.Date) datacube.Hours {
 			hours[hour] = f
 		}
 	}
+	return hours
+}
+
+// simulatedDay identifies a simulated day.
+type simulatedDay struct {
+	account *account
+	date    datacube.Date
+}
+
+// unrevised returns the figures of a day without revisions. Those of the last days are kept, since simulating a day takes
+// longer than all else that a request does.
+func (s *Server) unrevised(a *account, date datacube.Date) datacube.Hours {
+	const most = 4096 // 3 MB
+	key := simulatedDay{a, date}
+	s.mu.Lock()
+	hours, ok := s.simulated[key]
+	s.mu.Unlock()
+	if ok {
+		return hours
+	}
+	hours = s.simulate(a, date)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.simulated) >= most {
+		clear(s.simulated)
+	}
+	s.simulated[key] = hours
 	return hours
 }
 

@@ -1,6 +1,8 @@
 package weixintest
 
 import (
+	"bytes"
+	"maps"
 	"regexp"
 	"time"
 )
@@ -8,8 +10,10 @@ import (
 // ridLife is how long a request can be looked up by its rid.
 const ridLife = 7 * 24 * time.Hour
 
-// ridForm is the form of a rid.
+// ridForm is the form of a rid, and ridLength its length.
 var ridForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$`)
+
+const ridLength = 26
 
 // loggedRequest is a request that was answered with a rid.
 type loggedRequest struct {
@@ -21,12 +25,19 @@ type loggedRequest struct {
 
 // log remembers a request whose answer has a rid. It wants mu to be held.
 func (s *Server) log(r request, a answer) {
-	found := regexp.MustCompile(`rid: ([0-9a-f-]{26})`).FindSubmatch(a.body)
-	if found == nil || a.errcode == 0 { // a success may quote the rid of another request
+	if a.errcode == 0 { // a success may quote the rid of another request
+		return
+	}
+	_, rid, _ := bytes.Cut(a.body, []byte("rid: "))
+	if len(rid) < ridLength || !ridForm.Match(rid[:ridLength]) {
 		return
 	}
 	c := s.calls[r.number]
-	s.rids[string(found[1])] = loggedRequest{c.AppID, c.At, r.query.Encode(), string(r.body), string(a.body), r.address}
+	if len(s.rids) >= s.mostRids {
+		maps.DeleteFunc(s.rids, func(_ string, l loggedRequest) bool { return c.At.Sub(l.at) > ridLife })
+		s.mostRids = max(1<<10, 2*len(s.rids))
+	}
+	s.rids[string(rid[:ridLength])] = loggedRequest{c.AppID, c.At, r.query.Encode(), string(r.body), string(a.body), r.address}
 }
 
 // logged is POST /cgi-bin/openapi/rid/get: the request that was answered with a rid, with the token in its URL. It is

@@ -125,7 +125,10 @@ type Server struct {
 	rotate   bool                     // each refresh returns another refresh token
 	frozen   bool                     // the token server repeats its responses
 	handouts map[holding]handout      // the last responses of the token server
-	rids     map[string]loggedRequest // the requests whose responses had a rid
+	rids     map[string]loggedRequest // the requests whose responses had a rid; log removes old ones
+	mostRids int                      // when there are as many, old ones are removed
+
+	simulated map[simulatedDay]datacube.Hours // those that were needed lately
 }
 
 // account is an Account with its state. Server.mu guards the state and AppSecret.
@@ -173,6 +176,7 @@ func New(o Options) *Server {
 		revised:   make(map[revision]datacube.Figures),
 		handouts:  make(map[holding]handout),
 		rids:      make(map[string]loggedRequest),
+		simulated: make(map[simulatedDay]datacube.Hours),
 	}
 	for _, p := range o.Platforms {
 		if _, known := s.platforms[p.AppID]; known {
