@@ -108,7 +108,7 @@ func countProblemDays(now time.Time, l Ledgers, oldest datacube.Date) (int64, [d
 	var damaged [datacube.APIs]damagedDays
 	for api := range l {
 		own, other := l.of(datacube.API(api))
-		for date, state := range own.All() {
+		for date, state := range own.Unsettled(other.States) {
 			// Known days are rechecked for a while after unknown days of the same age are given up.
 			if state.Damaged > 0 && (date >= oldest || state.Status == store.Known) {
 				damaged[api].days++

@@ -118,6 +118,9 @@ func dueCalls(now time.Time, s Settings, api datacube.API, l Ledgers) ([]Call, t
 	oldest := s.oldest(yesterday)
 	d := newVerifier(api, l, oldest)
 	for date := yesterday; date >= s.ledgersSince(yesterday); date-- {
+		if d.own.Settled(d.other.States, date) {
+			continue
+		}
 		purpose, due, at := dueDay(now, s, d.own, date)
 		if date >= oldest && !due && at.IsZero() && d.due(now, s, date) {
 			due = true

@@ -45,6 +45,28 @@ func (s States) At(date datacube.Date) State {
 	return s.days[i].unpack()
 }
 
+// Settled reports whether nothing is open about a day: both have it as known, with traffic and the same checksum, rechecked
+// and not damaged. This is so for most days, and found out in a fraction of the time that At takes.
+func (s States) Settled(other States, date datacube.Date) bool {
+	i, found := s.find(date)
+	if !found || !s.days[i].settled() {
+		return false
+	}
+	j, found := other.find(date)
+	return found && other.days[j].settled() && s.days[i].checksum == other.days[j].checksum
+}
+
+// Unsettled yields the days that are not Settled, in the order of their dates.
+func (s States) Unsettled(other States) iter.Seq2[datacube.Date, State] {
+	return func(yield func(datacube.Date, State) bool) {
+		for _, p := range s.days {
+			if !s.Settled(other, p.date) && !yield(p.date, p.unpack()) {
+				return
+			}
+		}
+	}
+}
+
 // Set replaces the state of a day.
 func (s *States) Set(date datacube.Date, state State) { s.set(pack(date, state)) }
 
@@ -71,8 +93,14 @@ func (s States) All() iter.Seq2[datacube.Date, State] {
 	}
 }
 
-// find returns the index of a day, or where it would be inserted.
+// find returns the index of a day, or where it would be inserted. Mostly no day is missing, so that the date tells the index.
 func (s States) find(date datacube.Date) (int, bool) {
+	if len(s.days) > 0 {
+		i := int(date - s.days[0].date)
+		if i >= 0 && i < len(s.days) && s.days[i].date == date {
+			return i, true
+		}
+	}
 	return slices.BinarySearchFunc(s.days, date, func(p packedState, d datacube.Date) int { return cmp.Compare(p.date, d) })
 }
 
@@ -135,6 +163,11 @@ func (p packedState) unpack() State {
 		Rechecks:  int(p.doubts / 16),
 		Checksum:  p.checksum,
 	}
+}
+
+// settled reports whether the day is known, with traffic, rechecked and not damaged.
+func (p packedState) settled() bool {
+	return p.flags == uint8(Known)|flagRechecked && p.doubts%16 == 0
 }
 
 func packTime(t time.Time) uint32 {

@@ -82,6 +82,39 @@ func TestStatesAreLikeAMap(t *testing.T) {
 	}
 }
 
+// TestSettledDays: a day is settled if both calls know it with the same traffic, and have rechecked it.
+func TestSettledDays(t *testing.T) {
+	t.Parallel()
+	settled := store.State{Status: store.Known, Asks: 3, AskedAt: asked, KnownAt: asked, Rechecked: true, Rechecks: 2, Checksum: 7}
+	for name, c := range map[string]struct {
+		change func(*store.State)
+		want   bool
+	}{
+		"alike":              {func(*store.State) {}, true},
+		"at another time":    {func(s *store.State) { s.AskedAt, s.Asks, s.Rechecks = asked.Add(time.Hour), 1, 0 }, true},
+		"other figures":      {func(s *store.State) { s.Checksum++ }, false},
+		"not rechecked":      {func(s *store.State) { s.Rechecked = false }, false},
+		"not ready":          {func(s *store.State) { s.Status = store.NotReady }, false},
+		"never asked":        {func(s *store.State) { *s = store.State{} }, false},
+		"without traffic":    {func(s *store.State) { s.Empty = true }, false},
+		"damaged since then": {func(s *store.State) { s.Damaged = 1 }, false},
+	} {
+		other := settled
+		c.change(&other)
+		one, two := statesOf(days{firstDay: settled, firstDay + 3: settled}), statesOf(days{firstDay: settled, firstDay + 3: other})
+		if one.Settled(two, firstDay+3) != c.want || two.Settled(one, firstDay+3) != c.want {
+			t.Errorf("%s: %v and %v, want %v", name, one.Settled(two, firstDay+3), two.Settled(one, firstDay+3), c.want)
+		}
+		if !one.Settled(two, firstDay) || one.Settled(two, firstDay+1) {
+			t.Errorf("%s: another day is not settled, or one that no call has is", name)
+		}
+		left := maps.Collect(one.Unsettled(two))
+		if _, found := left[firstDay+3]; found == c.want || len(left) > 1 {
+			t.Errorf("%s: %v are not settled", name, left)
+		}
+	}
+}
+
 func TestStatesOfOddClocks(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ at, want time.Time }{
