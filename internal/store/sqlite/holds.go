@@ -14,8 +14,8 @@ func (s *Store) SaveHolds(ctx context.Context, holds []store.Hold) error {
 	if len(holds) == 0 {
 		return nil
 	}
-	err := s.update(ctx, func(tx *transaction) error {
-		w := writer{ctx: ctx, tx: tx, statements: &s.statements, accounts: make(map[string]int64)}
+	err := s.writing(ctx, func(tx *transaction, prepared *statements) error {
+		w := newWriter(ctx, tx, prepared)
 		for i := range holds {
 			h := &holds[i]
 			account, err := w.account(h.AppID)

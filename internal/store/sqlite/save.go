@@ -28,9 +28,13 @@ type statements struct {
 	deleteDaily  *sql.Stmt
 	putHours     [len(chunks)]*sql.Stmt
 	deleteHourly *sql.Stmt
+
+	// numbers are those of accounts that were found in the file, where they stay for ever. Only the writer uses it.
+	numbers map[string]int64
 }
 
 func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
+	s.numbers = make(map[string]int64)
 	type entry struct {
 		statement **sql.Stmt
 		query     string
@@ -101,11 +105,14 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 	}
 	var revisions []store.Revision
 	err := s.writing(ctx, func(tx *transaction, prepared *statements) error {
-		w := writer{ctx: ctx, tx: tx, statements: prepared, accounts: make(map[string]int64)}
+		w := newWriter(ctx, tx, prepared)
 		if err := w.row(prepared.mark).Scan(&w.mark); err != nil {
 			return err
 		}
 		for i := range records {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			if err := w.save(&records[i]); err != nil {
 				return err
 			}
@@ -121,12 +128,18 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 
 // writer saves records within one transaction.
 type writer struct {
-	ctx        context.Context // of the call of Save
+	ctx        context.Context // of the statements
 	tx         *transaction
 	statements *statements
 	accounts   map[string]int64 // by app id
 	mark       store.Mark
 	revisions  []store.Revision
+}
+
+// newWriter returns a writer. Its statements do not end with the context, for which database/sql and the driver would start
+// two goroutines for each: they are short, and the transaction ends with it.
+func newWriter(ctx context.Context, tx *transaction, prepared *statements) *writer {
+	return &writer{ctx: context.WithoutCancel(ctx), tx: tx, statements: prepared, accounts: make(map[string]int64)}
 }
 
 func (w *writer) save(r *store.Record) error {
@@ -188,9 +201,16 @@ func (w *writer) account(appID string) (int64, error) {
 	if id, ok := w.accounts[appID]; ok {
 		return id, nil
 	}
-	var id int64
+	id, ok := w.statements.numbers[appID]
+	if ok {
+		w.accounts[appID] = id
+		return id, nil
+	}
 	err := w.row(w.statements.account, appID).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
+	switch {
+	case err == nil:
+		w.statements.numbers[appID] = id
+	case errors.Is(err, sql.ErrNoRows):
 		var result sql.Result
 		result, err = w.within(w.statements.addAccount).ExecContext(w.ctx, appID) //nolint:sqlclosecheck // the end of the transaction closes it
 		if err == nil {
