@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"weixin_exporter/internal/exportertest"
+	"weixin_exporter/internal/racetest"
 )
 
 // The version of the binary, as shown by --version and on its pages.
@@ -74,7 +75,7 @@ func build(target string, race bool) error {
 	return nil
 }
 
-func withRaceDetector() bool { return exportertest.RaceDetector() }
+func withRaceDetector() bool { return racetest.Enabled() }
 
 // program returns the path of a program that a test needs: that in the environment variable, or the one in
 // PATH. Without it the test is skipped, or fails if E2E_REQUIRED is set.

@@ -16,8 +16,8 @@ long() { # package test variable=value…
 }
 
 long e2e/kills TestKilledAtAnyMoment TORTURE_KILLS=3000
-long internal/refresh TestYear TORTURE_YEARS=1000 TORTURE_DAYS=365 TORTURE_ACCOUNTS=10
-long internal/refresh TestYearInPostgres TORTURE_YEARS=1000 TORTURE_DAYS=365 TORTURE_ACCOUNTS=10
+long internal/refresh TestYear TORTURE_YEARS=1000 TORTURE_ACCOUNTS=50
+long internal/refresh TestYearInPostgres TORTURE_YEARS=100 TORTURE_ACCOUNTS=10
 long internal/store/sqlite/powerloss TestPowerLoss POWER_ROUNDS=500
 long internal/store/sqlite TestSwappedPages TORTURE_DAMAGE=1
 long internal/store/sqlite TestHalfAPageOverwritten TORTURE_DAMAGE=1

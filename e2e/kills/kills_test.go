@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"weixin_exporter/internal/exportertest"
+	"weixin_exporter/internal/racetest"
 )
 
 // perWorld is how many kills a world has. What a world has to compare grows with each of them, and its number bounds what has
@@ -20,7 +20,7 @@ const perWorld = 50
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	kills := uint64(300)
-	if exportertest.RaceDetector() {
+	if racetest.Enabled() {
 		kills = 20 // a start takes ten times as long
 	}
 	kills = setting(t, "TORTURE_KILLS", kills)
