@@ -50,12 +50,12 @@ func (x *exporter) keepSlotsEvery() time.Duration {
 }
 
 // recoverStore reopens the store if its file was deleted or replaced, and reports whether it did, and whether the store
-// can be used. A fault is logged once as long as it stays the same.
+// can be used. A fault is logged once as long as its kind stays the same: a server that starts gives several reasons in turn.
 func (x *exporter) recoverStore(ctx context.Context, db store.Store) (bool, bool) {
 	done, err := db.Recover(context.WithoutCancel(ctx))
 	known := x.knownFault()
 	switch {
-	case err != nil && (known == nil || known.Error() != err.Error()):
+	case err != nil && (known == nil || store.KindOf(known) != store.KindOf(err)):
 		level.Error(x.Logger).Log("msg", "the store cannot be used", "err", err)
 	case err == nil && known != nil && done == "":
 		level.Info(x.Logger).Log("msg", "the store can be used again")

@@ -22,8 +22,8 @@ type division struct {
 	logger    log.Logger
 	slots, of int
 	exporters int
-	// fault is the failed renewal that was logged last; "" if the last one succeeded.
-	fault string
+	// fault is the kind of the failed renewal that was logged last; "" if the last one succeeded.
+	fault store.Kind
 	// differing counts the renewals since which other exporters have other accounts.
 	differing int
 }
@@ -56,9 +56,9 @@ func (d *division) renewed(s store.SharingStatus) {
 	d.differing++
 }
 
-// failed logs that the slots could not be renewed, once as long as the reason stays the same.
+// failed logs that the slots could not be renewed, once as long as the kind of the reason stays the same.
 func (d *division) failed(err error) {
-	if fault := err.Error(); fault != d.fault {
+	if fault := store.KindOf(err); fault != d.fault {
 		d.fault = fault
 		level.Error(d.logger).Log("msg", "the slots of this exporter cannot be renewed; other exporters take over its accounts if that lasts", "err", err)
 	}

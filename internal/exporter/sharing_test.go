@@ -36,10 +36,12 @@ func TestDivisionIsLoggedOnce(t *testing.T) {
 	s.Others, s.Unowned = 100, 0 // of no interest to this exporter
 	d.renewed(s)
 	expect()
-	d.failed(errors.New("no connection"))
+	d.failed(store.WithKind(errors.New("no connection"), store.Unreachable))
 	expect("level=error", `err="no connection"`)
-	d.failed(errors.New("no connection"))
+	d.failed(store.WithKind(errors.New("starting"), store.Unreachable))
 	expect()
+	d.failed(store.WithKind(errors.New("a standby"), store.ReadOnly))
+	expect("level=error", `err="a standby"`)
 	d.renewed(s)
 	expect("level=info", "renewed again")
 
