@@ -45,11 +45,11 @@ func TestKilledAtAnyMoment(t *testing.T) {
 						}
 					})
 					w := newWorld(t, seed+n, newSite)
+					t.Cleanup(func() { sum.add(&w.tally) })
 					for range rounds {
 						w.round()
 					}
 					w.end()
-					sum.add(&w.tally)
 				})
 			}
 		})

@@ -66,8 +66,11 @@ func (w *world) round() {
 		w.t.FailNow() // what follows would only say more of the same
 	}
 	pass := time.Duration(1+w.random.IntN(30)) * time.Hour
-	if w.random.IntN(3) == 0 {
+	switch w.random.IntN(3) {
+	case 0:
 		pass *= 4 // longer than the history, so that only a backfill gets all of it
+	case 1:
+		pass /= 60 // mostly the same day
 	}
 	w.pass(pass)
 }
@@ -76,7 +79,7 @@ func (w *world) round() {
 // Weixin or to the receiver, at some exchange of a refresh token, or at any time during the start.
 func (w *world) moment() <-chan struct{} {
 	const (
-		requests = 40 // of a start
+		requests = 70 // of a start
 		batches  = 8
 	)
 	switch n := w.random.IntN(10); {

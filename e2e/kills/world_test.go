@@ -23,9 +23,9 @@ import (
 const (
 	// concurrency is how many calls an exporter makes at a time.
 	concurrency = 4
-	// shops and authorizers are how many accounts there are: together more than can lose their answers. The latter have authorized
+	// shops and authorizers are how many accounts there are: together more than may lose their answers. The latter have authorized
 	// a platform, so that each exchange for an access token replaces the refresh token.
-	shops       = 10
+	shops       = 20
 	authorizers = 4
 	// history is how many days an exporter requests at its start; a backfill requests those before.
 	history = 2
@@ -36,7 +36,7 @@ const (
 
 // patience limits each wait. Nothing takes nearly as long, not even on a machine with ten times more work than
 // processors.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // world is an exporter that is killed again and again, and all that it depends on.
 type world struct {
@@ -118,7 +118,7 @@ func newWorld(t *testing.T, seed uint64, newSite func(*testing.T, string) site) 
 		Ready: func(_ string, date datacube.Date) time.Time { return date.End() },
 	}
 	for n := range shops + authorizers {
-		a := weixintest.Account{AppID: fmt.Sprintf("wx%016x", 0xdead00+n), CallbacksPerDay: 40 << n}
+		a := weixintest.Account{AppID: fmt.Sprintf("wx%016x", 0xdead00+n), CallbacksPerDay: 40 << (n / 2)}
 		if n < shops {
 			a.AppSecret = "sim-secret-" + a.AppID
 		} else {
@@ -170,7 +170,7 @@ func (w *world) yaml() string {
 				platform, component, w.refreshToken(appID))
 		}
 	}
-	fmt.Fprintf(&text, "weixin: {base_url: %q, requests_per_second: 1000, concurrency: %d}\n", server, concurrency)
+	fmt.Fprintf(&text, "weixin: {base_url: %q, timeout: 1m, requests_per_second: 1000, concurrency: %d}\n", server, concurrency)
 	// So that each day is requested once, as soon as it is over.
 	fmt.Fprintf(&text, "refresh: {ready_at: \"00:00\", history: %dd, recheck_after: 0s}\n", history)
 	text.WriteString(w.site.settings())

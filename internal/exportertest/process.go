@@ -12,7 +12,7 @@ import (
 
 // patience limits each wait for a process. Nothing takes nearly as long, not even on a machine with ten times more work
 // than processors.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // Process is a running Command. Its methods may be called from one goroutine at a time, and Await from any.
 type Process struct {
