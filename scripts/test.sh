@@ -82,6 +82,9 @@ run_without_race() { # name package… [flag…]
     sed -u -e 's/\tcoverage:.*//' -e '/^coverage: /d' -e '/^go: downloading /d' | tee -a build/test.txt
 }
 
+# A year of 50 accounts, nine of ten, and ten of two in PostgreSQL. Briefly among all tests, with the race detector.
+years() { TORTURE_YEARS=10 run_without_race years -run '^TestYear' ./internal/refresh; }
+
 beside programs
 step "build"
 make -s build build/tools/gotestsum
@@ -106,6 +109,7 @@ joined alertmanager
 . scripts/programs.sh
 beside text
 beside manifests
+beside years
 
 # Without -cover: go test would set GOCOVERDIR, and what the program covers would be lost. Most of these
 # tests wait for programs, so more of them run at once than there are processors.
@@ -117,15 +121,16 @@ step "kills"
 run_without_race kills -parallel 6 ./e2e/kills
 joined manifests
 joined text
+joined years
 
 step "secrets in the output of the tests"
-bash scripts/leaks.sh build/tests.json build/e2e.json build/kills.json build/artifacts
+bash scripts/leaks.sh build/tests.json build/e2e.json build/kills.json build/years.json build/artifacts
 
 step "coverage, at least $floor % of the statements of every package"
 go tool covdata percent -i=build/coverage/tests,build/coverage/program | sort >build/coverage.txt
 cat build/coverage.txt
 # What only tests use is full of branches that nothing but a fault in the program reaches.
-grep -Ev '/(clitest|exportertest|postgrestest|repotest|storetest|vfstest)[[:space:]]' build/coverage.txt | awk -v floor=$floor '
+grep -Ev '/(clitest|exportertest|postgrestest|racetest|repotest|storetest|vfstest)[[:space:]]' build/coverage.txt | awk -v floor=$floor '
   { sub(/%/, "", $3) }
   $3 + 0 < floor { print "too little: " $1; low = 1 }
   END { if (NR == 0) { print "no coverage was collected"; low = 1 }; exit low }
