@@ -53,6 +53,8 @@ func (l *loaded) Load(context.Context, datacube.Date, ...string) (map[string]*st
 	return l.known, nil
 }
 
+func (*loaded) Holds(context.Context, ...string) ([]store.Hold, error) { return nil, nil }
+
 func (l *loaded) Save(ctx context.Context, records []store.Record) ([]store.Revision, error) {
 	revisions, err := l.Store.Save(ctx, records)
 	if l.wanted -= len(records); l.wanted == 0 {
