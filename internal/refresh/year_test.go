@@ -405,7 +405,7 @@ func TestYear(t *testing.T) {
 	t.Parallel()
 	first, years := setting(t, "TORTURE_SEED", 1), setting(t, "TORTURE_YEARS", 1)
 	for i := range years {
-		seed, n := uint64(first+i), 10
+		seed, n := uint64(first+i), 3
 		switch {
 		case racetest.Enabled():
 			n = 2

@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weixin_exporter/internal/racetest"
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/postgres"
@@ -130,11 +129,7 @@ func TestYearInPostgres(t *testing.T) { //nolint:tparallel // one year at a time
 			t.Error(err)
 		}
 	})
-	n := 2
-	if racetest.Enabled() {
-		n = 1
-	}
-	first, n := setting(t, "TORTURE_SEED", 1), setting(t, "TORTURE_ACCOUNTS", n)
+	first, n := setting(t, "TORTURE_SEED", 1), setting(t, "TORTURE_ACCOUNTS", 1)
 	for i := range setting(t, "TORTURE_YEARS", 1) {
 		seed := uint64(first + i)
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
