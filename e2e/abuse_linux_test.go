@@ -36,7 +36,7 @@ func abuseStrength() strength {
 	if os.Getenv("E2E_ABUSE") != "" {
 		return strength{accounts: 10_000, clients: 2000, flooders: 50, scrapes: 5, form: 900_000}
 	}
-	return strength{accounts: 100, clients: 100, flooders: 4, scrapes: 2, form: 20_000, only: []string{
+	return strength{accounts: 100, clients: 100, flooders: 4, scrapes: 2, form: 5_000, only: []string{
 		"idle connections", "slow headers", "slow bodies", "half a form", "unread responses", "deep expressions", "rapid reset", "continuation",
 	}}
 }
