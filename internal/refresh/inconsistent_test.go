@@ -55,7 +55,7 @@ func TestDueForVerification(t *testing.T) {
 		"empty by the hour, too":         {api: datacube.Hourly, own: known(1, 0), other: known(1, 0), traffic: true},
 		"empty without any traffic":      {own: known(1, 0), other: known(1, 0)},
 		"without rows, unlike the other": {api: datacube.Hourly, own: lacking, other: known(7, 1), due: "2026-03-08 08:00"},
-		"not ready, unlike the other":    {own: notReady, other: known(7, 1)},
+		"not ready, unlike the other":    {own: notReady, other: known(7, 1), due: "2026-03-06 08:00"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			settings := refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 60}

@@ -162,12 +162,12 @@ func dueDay(now time.Time, s Settings, l Ledger, date datacube.Date) (Purpose, b
 		return History, true, time.Time{}
 	}
 	// Weixin did not have the day, which is no longer yesterday. Request it when the answer can settle it, and
-	// otherwise once a day unless it is verified.
+	// otherwise once a day unless it is verified, which only an empty list is.
 	rows := l.laterRows(date, today-1)
 	settled := date.End().Add(emptyAfter)
 	due := rows.After(state.AskedAt) ||
 		!now.Before(settled) && state.AskedAt.Before(settled) ||
-		ready && datacube.DateOf(state.AskedAt) < today && state.Rechecks == 0
+		ready && datacube.DateOf(state.AskedAt) < today && (state.Rechecks == 0 || !state.Empty)
 	return History, due, time.Time{}
 }
 
