@@ -2,10 +2,15 @@ package command
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
 
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
@@ -26,8 +31,9 @@ func Serve(ctx context.Context, env Env, web exporter.Web) error {
 	if err != nil {
 		return config.Abridged(err)
 	}
-	collectSooner()
 	logger, slogger := env.loggers()
+	collectSooner()
+	limitMemory(logger)
 	return exporter.Run(ctx, cfg, exporter.Options{
 		Web: web, Logger: logger, Slog: slogger, Now: env.Now, Elapsed: env.Elapsed, Lease: env.Lease, Load: load, Hangups: hangups,
 	})
@@ -41,5 +47,18 @@ const gcPercent = 30
 func collectSooner() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+}
+
+// memoryShare is the part of a container's memory that Go's runtime may have. SQLite's pages and the program itself are in the
+// rest.
+const memoryShare = 0.8
+
+// limitMemory has garbage collected sooner as the memory comes near the limit of the process's control group, unless GOMEMLIMIT is
+// set. Otherwise the kernel could end an exporter that uses less than its limit, but for its garbage.
+func limitMemory(logger log.Logger) {
+	_, err := memlimit.Set(memlimit.WithRatio(memoryShare))
+	if err != nil && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported) {
+		level.Warn(logger).Log("msg", "the memory limit of the control group is not known; GOMEMLIMIT can state one", "err", err)
 	}
 }

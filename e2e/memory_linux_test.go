@@ -1,0 +1,62 @@
+package e2e_test
+
+import (
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// controlGroup makes a control group with a limit of memory, and returns its folder. The test is skipped where that is not
+// allowed.
+func controlGroup(t *testing.T, limit int64) string {
+	t.Helper()
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Skip(err)
+	}
+	parent, file := "", ""
+	for line := range strings.Lines(string(own)) {
+		part := strings.SplitN(strings.TrimSpace(line), ":", 3) //nolint:mnd // hierarchy, controllers, path
+		switch {
+		case part[1] == "memory": // version 1
+			parent, file = "/sys/fs/cgroup/memory"+part[2], "memory.limit_in_bytes"
+		case part[0] == "0" && parent == "":
+			parent, file = "/sys/fs/cgroup"+part[2], "memory.max"
+		}
+	}
+	folder := filepath.Join(parent, "weixin_exporter_"+strconv.Itoa(os.Getpid()))
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(folder); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(folder, file), []byte(strconv.FormatInt(limit, 10)), 0o600); err != nil {
+		t.Skip(err)
+	}
+	return folder
+}
+
+// TestMemoryLimit: Go's runtime gets 80 % of the memory of the control group.
+func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 1 << 30
+	folder := controlGroup(t, limit)
+	w := newFixture(t, newAccount("shop", 1, 9000))
+	p := startCommand(t, exec.Command("/bin/sh", "-c", `echo $$ >"$0"/cgroup.procs && exec "$@"`, folder,
+		suite.binary, "--config.file="+w.config, "--web.listen-address=127.0.0.1:0"))
+	x := &exporter{process: p, web: newWeb(t, &url.URL{Scheme: "http", Host: p.listensOn(t)})}
+	x.waitReady(t)
+	const want = limit * 8 / 10
+	if got := x.metrics(t)["go_gc_gomemlimit_bytes"]; int64(got) != want {
+		t.Errorf("the limit is %v, want %v", got, want)
+	}
+	x.stop(t, syscall.SIGTERM)
+}
