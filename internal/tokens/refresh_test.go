@@ -121,7 +121,7 @@ func TestCrashOfAnExporter(t *testing.T) {
 	var clock storetest.HostClock
 	keep := func(db *postgres.Store) {
 		t.Helper()
-		if err := db.KeepSlots(t.Context()); err != nil {
+		if err := storetest.KeepSlots(t.Context(), db); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -26,7 +26,7 @@ func join(tb testing.TB, url string, clock *storetest.HostClock, name string, le
 func keep(tb testing.TB, stores ...*postgres.Store) {
 	tb.Helper()
 	for _, s := range stores {
-		if err := s.KeepSlots(tb.Context()); err != nil {
+		if err := storetest.KeepSlots(tb.Context(), s); err != nil {
 			tb.Fatal(err)
 		}
 	}
