@@ -111,8 +111,7 @@ func startServer(t *testing.T) func(*testing.T, string) site {
 	})
 	return func(t *testing.T, folder string) site {
 		t.Helper()
-		// The default is too little for a machine that has far more to do than it can.
-		url := server.URL(server.Create(t, "template0")) + "&connect_timeout=60"
+		url := server.URL(server.Create(t, "template0"))
 		keyFile := filepath.Join(folder, "seal")
 		write(t, keyFile, strings.Repeat("5e", 32)+"\n")
 		keys, err := seal.ReadFile(keyFile)

@@ -57,7 +57,7 @@ func NewProxy(tb testing.TB, s interface{ Folder() string }) *Proxy {
 }
 
 // URL returns the URL of a database through the proxy.
-func (p *Proxy) URL(database string) string { return address(p.folder, database) }
+func (p *Proxy) URL(database string) string { return socketURL(p.folder, database) }
 
 // Break breaks all connections.
 func (p *Proxy) Break() {

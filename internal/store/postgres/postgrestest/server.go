@@ -124,6 +124,10 @@ func (s *Server) URL(database string) string { return address(s.folder, database
 
 // address returns the URL of a database behind the socket in a folder.
 func address(folder, database string) string {
+	return socketURL(folder, database) + "&connect_timeout=60" // on a busy machine the 5 seconds of a store are not enough
+}
+
+func socketURL(folder, database string) string {
 	return "postgres://postgres@/" + url.PathEscape(database) + "?host=" + url.QueryEscape(folder)
 }
 
