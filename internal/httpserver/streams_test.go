@@ -200,7 +200,7 @@ func TestRequestsThatAreGivenUp(t *testing.T) {
 func TestRapidReset(t *testing.T) {
 	serve(t, func(f fixture) {
 		t := f.t
-		const clients, seconds, cost, headerSeconds = 50, 60, 16 << 10, 10
+		const clients, seconds, cost, headerSeconds = 50, 30, 16 << 10, 10
 		ctx, cancel := context.WithTimeout(t.Context(), seconds*time.Second)
 		defer cancel()
 		var all sync.WaitGroup
