@@ -72,7 +72,7 @@ run_tests() { # name package… [flag…]
   CGO_ENABLED=1 run_without_race "$name" -race "$@"
 }
 
-# With the race detector the exporter takes many times as long to start.
+# For what takes too long with the race detector, or is too much for it.
 run_without_race() { # name package… [flag…]
   local name=$1
   shift
@@ -81,10 +81,6 @@ run_without_race() { # name package… [flag…]
     -vet=off -shuffle=on -timeout 30m -exec 'env -u GOTMPDIR' "$@" 2>&1 |
     sed -u -e 's/\tcoverage:.*//' -e '/^coverage: /d' -e '/^go: downloading /d' | tee -a build/test.txt
 }
-
-# What is too much for the race detector: years, of 50 accounts and nine times of three, and thousands of connections. In PostgreSQL,
-# which takes three times as long, and with the race detector a brief year is among all tests.
-large() { TORTURE_YEARS=10 run_without_race large -run '^(TestYear|TestConnectionsArePaced)$' ./internal/refresh ./internal/httpserver; }
 
 beside programs
 step "build"
@@ -110,19 +106,18 @@ joined alertmanager
 . scripts/programs.sh
 beside text
 beside manifests
-beside large
 
 # Without -cover: go test would set GOCOVERDIR, and what the program covers would be lost. Most of these
 # tests wait for programs, so more of them run at once than there are processors.
 step "end-to-end tests"
-GOCOVERDIR=$PWD/build/coverage/program run_tests e2e -parallel 8 ./e2e/...
+GOCOVERDIR=$PWD/build/coverage/program run_tests e2e -parallel 8 ./e2e ./e2e/ha
 
-# Briefly among the tests above, with the race detector.
-step "kills"
+# Not beside the end-to-end tests, which need both processors.
+step "simulated years and kills"
+TORTURE_YEARS=10 TORTURE_ACCOUNTS=3 run_without_race large -run '^(TestYear|TestConnectionsArePaced)$' ./internal/refresh ./internal/httpserver
 run_without_race kills -parallel 6 ./e2e/kills
 joined manifests
 joined text
-joined large
 
 step "secrets in the output of the tests"
 bash scripts/leaks.sh build/tests.json build/e2e.json build/kills.json build/large.json build/artifacts
