@@ -108,9 +108,10 @@ beside text
 beside manifests
 
 # Without -cover: go test would set GOCOVERDIR, and what the program covers would be lost. Most of these
-# tests wait for programs, so more of them run at once than there are processors.
+# tests wait for programs, so more of them run at once than there are processors, but not so many that a database gets
+# too little time.
 step "end-to-end tests"
-GOCOVERDIR=$PWD/build/coverage/program run_tests e2e -parallel 8 ./e2e ./e2e/ha
+GOCOVERDIR=$PWD/build/coverage/program run_tests e2e -p 1 -parallel 5 ./e2e/ha ./e2e
 
 # Not beside the end-to-end tests, which need both processors.
 step "simulated years and kills"
