@@ -135,7 +135,7 @@ scrape_configs:
     http_sd_configs: [{url: "http://%[1]s/sd?probes=1"}]
 `, x.base.Host))
 	p := start(t, binary, "--config.file="+file,
-		"--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address=127.0.0.1:0")
+		"--storage.tsdb.path="+dataFolder(t), "--web.listen-address=127.0.0.1:0")
 	made := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: p.listensOn(t)})}
 	made.waitReady(t)
 	return made

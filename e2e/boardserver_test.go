@@ -33,7 +33,7 @@ func prometheuses(t *testing.T) map[string][]string {
 // that all of them scrape and receive the history of.
 func boardServers(t *testing.T, commands map[string][]string) (map[string]prometheus, *exporter) {
 	t.Helper()
-	blocks, targets, probes := filepath.Join(t.TempDir(), "blocks"), filepath.Join(t.TempDir(), "targets.yml"), filepath.Join(t.TempDir(), "probes.json")
+	blocks, targets, probes := dataFolder(t), filepath.Join(t.TempDir(), "targets.yml"), filepath.Join(t.TempDir(), "probes.json")
 	earlier := runDemo(t)
 	makeBlocks(t, t.TempDir(), blocks, scrapedYesterday(t, earlier))
 	earlier.stop(t, syscall.SIGTERM)
@@ -55,8 +55,7 @@ func boardServers(t *testing.T, commands map[string][]string) (map[string]promet
 // boardServer starts a Prometheus with a copy of the blocks, which scrapes the targets in a file and the probes in another.
 func boardServer(t *testing.T, command []string, blocks, targets, probes string) prometheus {
 	t.Helper()
-	folder := t.TempDir()
-	data, config := filepath.Join(folder, "data"), filepath.Join(folder, "prometheus.yml")
+	data, config := dataFolder(t), filepath.Join(t.TempDir(), "prometheus.yml")
 	if err := os.CopyFS(data, os.DirFS(blocks)); err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func TestExportToBlocks(t *testing.T) {
 	if text := w.export(t, "--format=openmetrics", "--output="+output); text != "" {
 		t.Errorf("it also wrote %q to stdout", text)
 	}
-	data := filepath.Join(t.TempDir(), "data")
+	data := dataFolder(t)
 	blocks := exec.CommandContext(t.Context(), promtool, "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=486h", output, data)
 	if out, err := blocks.CombinedOutput(); err != nil {
 		t.Fatalf("promtool: %v\n%s", err, out)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -43,6 +44,22 @@ func contractMetrics() []string {
 // prometheus is a running Prometheus.
 type prometheus struct{ web }
 
+// dataFolder returns a folder for the data of a Prometheus, or for blocks. Both programs allocate files of 128 and 512 MB and
+// write little of them, which takes a file system in memory, where TMPDIR may be, as long as if all were written.
+func dataFolder(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("/var/tmp", "weixin_exporter-") //nolint:usetesting // not in TMPDIR
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Error(err)
+		}
+	})
+	return filepath.Join(folder, "data")
+}
+
 // startPrometheus starts a Prometheus with the given configuration.
 func startPrometheus(t *testing.T, config string, args ...string) prometheus {
 	t.Helper()
@@ -50,7 +67,7 @@ func startPrometheus(t *testing.T, config string, args ...string) prometheus {
 	folder := t.TempDir()
 	file := filepath.Join(folder, "prometheus.yml")
 	writeFile(t, file, config)
-	p := start(t, binary, append(args, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(folder, "data"),
+	p := start(t, binary, append(args, "--config.file="+file, "--storage.tsdb.path="+dataFolder(t),
 		"--web.listen-address=127.0.0.1:0", "--storage.tsdb.min-block-duration=2h")...)
 	made := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: p.listensOn(t)})}
 	made.waitReady(t)

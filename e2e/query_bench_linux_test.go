@@ -169,7 +169,7 @@ func scrapeTime(b *testing.B, base string) float64 {
 // historyBlocks exports the history and makes blocks of it.
 func historyBlocks(b *testing.B, promtool, config string) string {
 	b.Helper()
-	output, data := filepath.Join(b.TempDir(), "history.om"), filepath.Join(b.TempDir(), "data")
+	output, data := filepath.Join(b.TempDir(), "history.om"), dataFolder(b)
 	for _, cmd := range []*exec.Cmd{
 		exec.CommandContext(b.Context(), suite.binary, "export", "--config.file="+config, "--format=openmetrics", "--output="+output),
 		exec.CommandContext(b.Context(), promtool, "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=486h", output, data),

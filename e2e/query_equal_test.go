@@ -2,9 +2,9 @@ package e2e_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
-	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,10 +38,12 @@ func TestQueriesAsInPrometheus(t *testing.T) {
 // compare sends a query to both and returns how many elements the result has.
 func compare(t *testing.T, x web, p prometheus, path string, parameters url.Values) int {
 	t.Helper()
-	want, got := apiQuery(t, p.web, path, parameters), apiQuery(t, x, path, parameters)
-	if reflect.DeepEqual(want, got) { // much faster than cmp
-		return len(got.Elements)
+	target := "/api/v1/" + path + "?" + parameters.Encode()
+	wanted, given := p.ask(t, http.MethodGet, target), x.ask(t, http.MethodGet, target)
+	if given.status == wanted.status && given.body == wanted.body { // most are the same, which takes long to read
+		return strings.Count(given.body, `{"metric":`)
 	}
+	want, got := readQuery(t, target, wanted), readQuery(t, target, given)
 	if diff := cmp.Diff(want, got); diff != "" {
 		if len(diff) > 3000 {
 			diff = diff[:3000] + "…"

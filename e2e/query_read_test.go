@@ -128,8 +128,7 @@ func (w *queryWorld) reviseDay(t *testing.T, x web, p prometheus) {
 // remoteReader starts a Prometheus that has nothing itself.
 func remoteReader(t *testing.T, binary, exporter string) prometheus {
 	t.Helper()
-	folder := t.TempDir()
-	file := filepath.Join(folder, "prometheus.yml")
+	file := filepath.Join(t.TempDir(), "prometheus.yml")
 	writeFile(t, file, fmt.Sprintf(`
 global: {external_labels: {replica: a}}
 remote_read:
@@ -137,7 +136,7 @@ remote_read:
     read_recent: true
     filter_external_labels: false
 `, exporter))
-	server := start(t, binary, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address=127.0.0.1:0")
+	server := start(t, binary, "--config.file="+file, "--storage.tsdb.path="+dataFolder(t), "--web.listen-address=127.0.0.1:0")
 	p := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: server.listensOn(t)})}
 	p.waitReady(t)
 	return p

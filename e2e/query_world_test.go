@@ -249,7 +249,7 @@ func (w *queryWorld) history(t *testing.T) string {
 // reference starts a Prometheus that has the same samples: the history in blocks, the gauges by remote write.
 func (w *queryWorld) reference(t *testing.T, binary string) prometheus {
 	t.Helper()
-	data := filepath.Join(t.TempDir(), "data")
+	data := dataFolder(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	blocks := exec.CommandContext(ctx, program(t, "PROMTOOL", "promtool"), "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=486h", w.history(t), data)
@@ -304,8 +304,14 @@ type queryResult struct {
 // apiQuery sends a query to an API of Prometheus.
 func apiQuery(t *testing.T, w web, path string, parameters url.Values) queryResult {
 	t.Helper()
-	got := w.ask(t, http.MethodGet, "/api/v1/"+path+"?"+parameters.Encode())
-	var response struct {
+	target := "/api/v1/" + path + "?" + parameters.Encode()
+	return readQuery(t, target, w.ask(t, http.MethodGet, target))
+}
+
+// readQuery reads the response to a query.
+func readQuery(t *testing.T, target string, got response) queryResult {
+	t.Helper()
+	var said struct {
 		Status, ErrorType string
 		Warnings, Infos   []string
 		Data              struct {
@@ -313,16 +319,16 @@ func apiQuery(t *testing.T, w web, path string, parameters url.Values) queryResu
 			Result     json.RawMessage
 		}
 	}
-	if err := json.Unmarshal([]byte(got.body), &response); err != nil {
-		t.Fatalf("%s %v: %v: %s", path, parameters, err, mask(got.body))
+	if err := json.Unmarshal([]byte(got.body), &said); err != nil {
+		t.Fatalf("%s: %v: %s", target, err, mask(got.body))
 	}
 	r := queryResult{
-		Code: got.status, Status: response.Status, ErrorType: response.ErrorType, ResultType: response.Data.ResultType,
-		Warnings: response.Warnings, Infos: response.Infos,
+		Code: got.status, Status: said.Status, ErrorType: said.ErrorType, ResultType: said.Data.ResultType,
+		Warnings: said.Warnings, Infos: said.Infos,
 	}
 	if r.ResultType == "vector" || r.ResultType == "matrix" {
 		var elements []any
-		if err := json.Unmarshal(response.Data.Result, &elements); err != nil {
+		if err := json.Unmarshal(said.Data.Result, &elements); err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range elements {
@@ -333,8 +339,8 @@ func apiQuery(t *testing.T, w web, path string, parameters url.Values) queryResu
 			r.Elements = append(r.Elements, string(text))
 		}
 		slices.Sort(r.Elements)
-	} else if len(response.Data.Result) > 0 {
-		r.Elements = []string{string(response.Data.Result)}
+	} else if len(said.Data.Result) > 0 {
+		r.Elements = []string{string(said.Data.Result)}
 	}
 	slices.Sort(r.Warnings)
 	slices.Sort(r.Infos)

@@ -75,14 +75,14 @@ func newDatabase(t *testing.T, ready string, run func(address string) *process) 
 func prometheusReceiver(t *testing.T, variable, window string) *database {
 	t.Helper()
 	binary := program(t, variable, strings.ToLower(variable))
-	folder := t.TempDir()
+	folder, data := t.TempDir(), dataFolder(t)
 	config := "global: {scrape_interval: 1m}\n"
 	if window != "" {
 		config += "storage: {tsdb: {out_of_order_time_window: " + window + "}}\n"
 	}
 	writeFile(t, filepath.Join(folder, "prometheus.yml"), config)
 	return newDatabase(t, "/-/ready", func(address string) *process {
-		return start(t, binary, "--config.file="+filepath.Join(folder, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(folder, "data"),
+		return start(t, binary, "--config.file="+filepath.Join(folder, "prometheus.yml"), "--storage.tsdb.path="+data,
 			"--web.listen-address="+address, "--web.enable-remote-write-receiver")
 	})
 }

@@ -75,7 +75,7 @@ func startScraping(b *testing.B, binary, address string, shards int, setting str
 	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	p := start(b, binary, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address=127.0.0.1:0")
+	p := start(b, binary, "--config.file="+file, "--storage.tsdb.path="+dataFolder(b), "--web.listen-address=127.0.0.1:0")
 	return scraping{p, "http://" + p.listensOn(b)}
 }
 
