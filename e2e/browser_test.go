@@ -17,6 +17,9 @@ import (
 // browser is a running browser. Its tabs are derived from its context.
 type browser struct{ ctx context.Context }
 
+// windowHeight is the height of each window.
+const windowHeight = 800
+
 // startBrowser starts a browser that ends with the test.
 func startBrowser(t *testing.T) browser {
 	t.Helper()
@@ -87,5 +90,5 @@ func prepareTab(tab context.Context, scheme string, width int64) error {
 	if _, err := chromedp.Call(tab, emulation.SetEmulatedMedia, preferred); err != nil {
 		return err
 	}
-	return chromedp.Do(tab, chromedp.EmulateViewport(width, 800))
+	return chromedp.Do(tab, chromedp.EmulateViewport(width, windowHeight))
 }

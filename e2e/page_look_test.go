@@ -35,8 +35,9 @@ func TestPagesInABrowser(t *testing.T) {
 		t.Run(state.name, func(t *testing.T) {
 			t.Parallel()
 			base := state.serve(t)
+			p := b.newTab(t, base, "light", 320)
 			for _, width := range []int64{320, 600, 960, 1100, 1160, 1920} {
-				p := b.newTab(t, base, "light", width)
+				p.resize(width)
 				p.open(base)
 				p.check()
 			}

@@ -53,6 +53,14 @@ func (p tab) limited() context.Context {
 	return ctx
 }
 
+// resize sets the width of the window.
+func (p tab) resize(width int64) {
+	p.t.Helper()
+	if err := chromedp.Do(p.limited(), chromedp.EmulateViewport(width, windowHeight)); err != nil {
+		p.t.Fatalf("a window of %d: %v", width, err)
+	}
+}
+
 // open shows a page.
 func (p tab) open(address string) {
 	p.t.Helper()
