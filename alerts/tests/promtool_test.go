@@ -4,6 +4,7 @@ package tests_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,44 +43,18 @@ func tool(t *testing.T, variable, name string) string {
 
 func TestAlertsPassPromtool(t *testing.T) {
 	t.Parallel()
-	promtool := tool(t, "PROMTOOL", "promtool")
-	out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", repotest.Path(t, repotest.RulesFile)).CombinedOutput()
-	if want := fmt.Sprintf("SUCCESS: %d rules found", len(repotest.Rules(t))); err != nil || !strings.Contains(string(out), want) {
-		t.Errorf("%v, want %s:\n%s", err, want, out)
-	}
+	rules := repotest.Text(t, repotest.RulesFile)
+	checkRules(t, repotest.RulesFile)
 	for _, file := range alertTests(t) {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			t.Parallel()
-			out, err := exec.CommandContext(t.Context(), promtool, "test", "rules", repotest.Path(t, file)).CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "SUCCESS") {
-				t.Errorf("%v\n%s", err, out)
-			}
-		})
+		runSuite(t, filepath.Base(file), repotest.Text(t, file), rules)
 	}
 }
 
-// The Chinese alerts pass the same tests, in which the texts are translated as theirs are. Each test has those of their rules that
-// it needs for what it names: that no other alert fires does not depend on the language.
+// The Chinese alerts pass the same tests, in which the texts are translated as theirs are.
 func TestChineseAlertsPassPromtool(t *testing.T) {
 	t.Parallel()
 	const chinese = "alerts/zh/weixin.rules.yml"
-	promtool := tool(t, "PROMTOOL", "promtool")
-	out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", repotest.Path(t, chinese)).CombinedOutput()
-	if want := fmt.Sprintf("SUCCESS: %d rules found", len(repotest.Rules(t))); err != nil || !strings.Contains(string(out), want) {
-		t.Errorf("%v, want %s:\n%s", err, want, out)
-	}
-	folder := t.TempDir()
-	write := func(name, text string) string {
-		t.Helper()
-		path := filepath.Join(folder, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
+	checkRules(t, chinese)
 	table, err := translation.ReadTable([]byte(repotest.Text(t, "internal/translation/texts.zh.yml")))
 	if err != nil {
 		t.Fatal(err)
@@ -91,20 +66,77 @@ func TestChineseAlertsPassPromtool(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
-		name := strings.TrimSuffix(filepath.Base(file), ".yml")
-		write(name+"/weixin.rules.yml", rulesNamedBy(t, repotest.Text(t, chinese), text))
-		path := write(name+"/tests/"+filepath.Base(file), text)
 		if filepath.Base(file) == "rests.yml" {
 			continue // slow, and without a text that the others lack
 		}
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			t.Parallel()
-			out, err := exec.CommandContext(t.Context(), promtool, "test", "rules", path).CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "SUCCESS") {
-				t.Errorf("%v\n%s", err, out)
-			}
-		})
+		runSuite(t, filepath.Base(file), text, repotest.Text(t, chinese))
 	}
+}
+
+// checkRules has promtool check a file of rules.
+func checkRules(t *testing.T, file string) {
+	t.Helper()
+	out, err := promtool(t, "check", "rules", repotest.Path(t, file)).CombinedOutput()
+	if want := fmt.Sprintf("SUCCESS: %d rules found", len(repotest.Rules(t))); err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v, want %s:\n%s", err, want, out)
+	}
+}
+
+// promtool returns a command of promtool. What it stores is not in memory, where TMPDIR may be: it allocates files of 128 MB
+// and writes little of them, which takes as long there as if all were written.
+func promtool(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), tool(t, "PROMTOOL", "promtool"), args...)
+	cmd.Env = append(os.Environ(), "TMPDIR=/var/tmp", "GOGC=400")
+	return cmd
+}
+
+// runSuite runs the tests of a file, each with the recording rules and the alerts that it names: an evaluation of all alerts takes
+// several times as long, and no alert depends on another one.
+func runSuite(t *testing.T, name, text, rules string) {
+	t.Helper()
+	var suite map[string]any
+	if err := yaml.Unmarshal([]byte(text), &suite); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	tests, _ := suite["tests"].([]any)
+	if files := fmt.Sprint(suite["rule_files"]); files != "[../weixin.rules.yml]" || len(tests) == 0 {
+		t.Fatalf("%s has %d tests, of the rules %s", name, len(tests), files)
+	}
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		folder := t.TempDir()
+		args := []string{"test", "rules"}
+		for i, test := range tests {
+			alone := maps.Clone(suite)
+			alone["rule_files"], alone["tests"] = []string{fmt.Sprintf("%d.rules.yml", i)}, []any{test}
+			content := encoded(t, alone)
+			write(t, filepath.Join(folder, fmt.Sprintf("%d.rules.yml", i)), rulesNamedBy(t, rules, content))
+			path := filepath.Join(folder, fmt.Sprintf("%d.yml", i))
+			write(t, path, content)
+			args = append(args, path)
+		}
+		out, err := promtool(t, args...).CombinedOutput()
+		if err != nil || strings.Count(string(out), "SUCCESS") != len(tests) {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func encoded(t *testing.T, value any) string {
+	t.Helper()
+	text, err := yaml.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // rulesNamedBy returns the recording rules and the alerts that a test names.
@@ -125,11 +157,7 @@ func rulesNamedBy(t *testing.T, rules, test string) string {
 			return is && !strings.Contains(test, alert)
 		})
 	}
-	text, err := yaml.Marshal(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return encoded(t, all)
 }
 
 // Each alert has a unit test in which it fires, and one in which it does not.
