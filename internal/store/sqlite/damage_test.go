@@ -3,12 +3,16 @@ package sqlite_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/sqlite"
@@ -98,31 +102,28 @@ type outcome struct {
 
 // readDamaged opens a damaged file in both ways and reads everything: Open searches it for damage, and OpenReadOnly does
 // not, just as a running exporter does not, under which the disk fails.
-func readDamaged(t *testing.T, folder string, content []byte) outcome {
-	t.Helper()
-	path := filepath.Join(folder, "store.db")
-	write(t, path, content)
-	defer func() {
-		for _, kind := range []string{"", "-wal", "-shm"} {
-			_ = os.Remove(path + kind) // those that are there
-		}
-	}()
+func readDamaged(ctx context.Context, folder string, content []byte) (outcome, error) {
 	var o outcome
-	if s, err := sqlite.OpenReadOnly(t.Context(), path, sqlite.Options{}); err == nil {
-		o.readAll(t.Context(), s)
+	path := filepath.Join(folder, "store.db")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return o, err
+	}
+	if s, err := sqlite.OpenReadOnly(ctx, path, sqlite.Options{}); err == nil {
+		o.readAll(ctx, s)
 		_ = s.Close()
 	}
-	s, err := sqlite.Open(t.Context(), path, sqlite.Options{BusyTimeout: time.Millisecond})
+	s, err := sqlite.Open(ctx, path, sqlite.Options{BusyTimeout: time.Millisecond})
 	if err != nil {
 		o.refused = true
-		if !bytes.Equal(content, []byte(contents(t, folder)["store.db"])) {
-			t.Error("a damaged file was changed")
+		left, err := os.ReadFile(path)
+		if err == nil && !bytes.Equal(content, left) {
+			err = errors.New("a damaged file was changed")
 		}
-		return o
+		return o, err
 	}
-	o.readAll(t.Context(), s)
+	o.readAll(ctx, s)
 	_ = s.Close() // it may report the damage
-	return o
+	return o, nil
 }
 
 func (o *outcome) readAll(ctx context.Context, s *sqlite.Store) {
@@ -180,8 +181,7 @@ func (o *outcome) readAll(ctx context.Context, s *sqlite.Store) {
 	}
 }
 
-// damageStep returns how many damages there are for each that is tried: one with TORTURE_DAMAGE, else three, since each takes
-// a third of a second, in which goose repeats what fails.
+// damageStep returns how many damages there are for each that is tried: one with TORTURE_DAMAGE, else three.
 func damageStep() int {
 	if os.Getenv("TORTURE_DAMAGE") != "" {
 		return 1
@@ -189,43 +189,92 @@ func damageStep() int {
 	return 3
 }
 
+// outcomes are what became of the files that were damaged in one way.
+type outcomes struct {
+	group  errgroup.Group
+	folder string
+
+	mu                               sync.Mutex
+	refused, reported, silent, wrong int
+}
+
+func newOutcomes(t *testing.T) *outcomes {
+	t.Helper()
+	o := &outcomes{folder: t.TempDir()}
+	o.group.SetLimit(16) // each waits for seconds, in which goose repeats what fails
+	return o
+}
+
+// try reads a damaged file in the background, and fails the test if it has wrong figures.
+func (all *outcomes) try(t *testing.T, content []byte, format string, args ...any) {
+	t.Helper()
+	all.group.Go(func() error {
+		folder, err := os.MkdirTemp(all.folder, "") //nolint:usetesting // removed at once
+		if err != nil {
+			return err
+		}
+		what := fmt.Sprintf(format, args...)
+		o, err := readDamaged(t.Context(), folder, content)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		all.count(o)
+		if len(o.wrong) > 0 {
+			t.Errorf("%s, reported: %v: %d wrong, such as %s", what, o.reported, len(o.wrong), o.wrong[0])
+		}
+		return os.RemoveAll(folder)
+	})
+}
+
+func (all *outcomes) count(o outcome) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	switch {
+	case len(o.wrong) > 0:
+		all.wrong++
+	case o.refused:
+		all.refused++
+	case o.reported:
+		all.reported++
+	default:
+		all.silent++
+	}
+}
+
+// wait waits for all that was tried.
+func (all *outcomes) wait(t *testing.T) {
+	t.Helper()
+	if err := all.group.Wait(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d were refused, %d reported, %d not noticed but without a wrong figure, %d wrong", all.refused, all.reported, all.silent, all.wrong)
+}
+
 // TestSwappedPages: whichever two pages of a file change places, no wrong figure is read.
 func TestSwappedPages(t *testing.T) {
 	t.Parallel()
-	whole, folder := damagedStore(t), t.TempDir()
+	whole, all := damagedStore(t), newOutcomes(t)
 	pages := len(whole) / pageSize
 	page := func(content []byte, n int) []byte { return content[n*pageSize : (n+1)*pageSize] }
-	refused, reported, silent, wrong := 0, 0, 0, 0
 	step := damageStep()
 	for one := range pages {
 		for other := one % step; other < one; other += step {
 			content := slices.Clone(whole)
 			copy(page(content, one), page(whole, other))
 			copy(page(content, other), page(whole, one))
-			switch o := readDamaged(t, folder, content); {
-			case len(o.wrong) > 0:
-				wrong++
-				t.Errorf("pages %d and %d swapped, reported: %v: %d wrong, such as %s", other+1, one+1, o.reported, len(o.wrong), o.wrong[0])
-			case o.refused:
-				refused++
-			case o.reported:
-				reported++
-			default:
-				silent++
-			}
+			all.try(t, content, "pages %d and %d swapped", other+1, one+1)
 		}
 	}
-	t.Logf("%d pages: %d swaps were refused, %d reported, %d not noticed but without a wrong figure, %d wrong", pages, refused, reported, silent, wrong)
+	all.wait(t)
 }
 
 // TestHalfAPageOverwritten: whichever half of a page gets what another page has there, or zeros, no wrong figure is read.
 func TestHalfAPageOverwritten(t *testing.T) {
 	t.Parallel()
 	const half = pageSize / 2
-	whole, folder := damagedStore(t), t.TempDir()
-	halves := len(whole) / half
+	whole, all := damagedStore(t), newOutcomes(t)
+	halves, step := len(whole)/half, damageStep()
 	zeros := make([]byte, half)
-	refused, reported, silent, step := 0, 0, 0, damageStep()
 	for to := range halves {
 		for from := to % step; from <= halves; from += step {
 			source := zeros
@@ -237,17 +286,8 @@ func TestHalfAPageOverwritten(t *testing.T) {
 			}
 			content := slices.Clone(whole)
 			copy(content[to*half:], source)
-			switch o := readDamaged(t, folder, content); {
-			case len(o.wrong) > 0:
-				t.Errorf("half %d of page %d overwritten from half %d, reported: %v: %d wrong, such as %s", to%2, to/2+1, from, o.reported, len(o.wrong), o.wrong[0])
-			case o.refused:
-				refused++
-			case o.reported:
-				reported++
-			default:
-				silent++
-			}
+			all.try(t, content, "half %d of page %d overwritten from half %d", to%2, to/2+1, from)
 		}
 	}
-	t.Logf("%d halves of pages: %d were refused, %d reported, %d not noticed but without a wrong figure", halves, refused, reported, silent)
+	all.wait(t)
 }
