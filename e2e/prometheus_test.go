@@ -46,15 +46,15 @@ type prometheus struct{ web }
 
 // dataFolder returns a folder for the data of a Prometheus, or for blocks. Both programs allocate files of 128 and 512 MB and
 // write little of them, which takes a file system in memory, where TMPDIR may be, as long as if all were written.
-func dataFolder(t testing.TB) string {
-	t.Helper()
+func dataFolder(tb testing.TB) string {
+	tb.Helper()
 	folder, err := os.MkdirTemp("/var/tmp", "weixin_exporter-") //nolint:usetesting // not in TMPDIR
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := os.RemoveAll(folder); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return filepath.Join(folder, "data")

@@ -301,14 +301,7 @@ type queryResult struct {
 	Warnings, Infos   []string
 }
 
-// apiQuery sends a query to an API of Prometheus.
-func apiQuery(t *testing.T, w web, path string, parameters url.Values) queryResult {
-	t.Helper()
-	target := "/api/v1/" + path + "?" + parameters.Encode()
-	return readQuery(t, target, w.ask(t, http.MethodGet, target))
-}
-
-// readQuery reads the response to a query.
+// readQuery reads the response to a query of an API of Prometheus.
 func readQuery(t *testing.T, target string, got response) queryResult {
 	t.Helper()
 	var said struct {

@@ -102,17 +102,18 @@ type outcome struct {
 
 // readDamaged opens a damaged file in both ways and reads everything: Open searches it for damage, and OpenReadOnly does
 // not, just as a running exporter does not, under which the disk fails.
-func readDamaged(ctx context.Context, folder string, content []byte) (outcome, error) {
+func readDamaged(t *testing.T, folder string, content []byte) (outcome, error) {
+	t.Helper()
 	var o outcome
 	path := filepath.Join(folder, "store.db")
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		return o, err
 	}
-	if s, err := sqlite.OpenReadOnly(ctx, path, sqlite.Options{}); err == nil {
-		o.readAll(ctx, s)
+	if s, err := sqlite.OpenReadOnly(t.Context(), path, sqlite.Options{}); err == nil {
+		o.readAll(t.Context(), s)
 		_ = s.Close()
 	}
-	s, err := sqlite.Open(ctx, path, sqlite.Options{BusyTimeout: time.Millisecond})
+	s, err := sqlite.Open(t.Context(), path, sqlite.Options{BusyTimeout: time.Millisecond})
 	if err != nil {
 		o.refused = true
 		left, err := os.ReadFile(path)
@@ -121,7 +122,7 @@ func readDamaged(ctx context.Context, folder string, content []byte) (outcome, e
 		}
 		return o, err
 	}
-	o.readAll(ctx, s)
+	o.readAll(t.Context(), s)
 	_ = s.Close() // it may report the damage
 	return o, nil
 }
@@ -214,7 +215,7 @@ func (all *outcomes) try(t *testing.T, content []byte, format string, args ...an
 			return err
 		}
 		what := fmt.Sprintf(format, args...)
-		o, err := readDamaged(t.Context(), folder, content)
+		o, err := readDamaged(t, folder, content)
 		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
