@@ -3,10 +3,12 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -265,25 +267,28 @@ func TestSeveralAddresses(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, newAccount("shop", 1, 500))
 	x := serve(t, w.config, "--web.listen-address=127.0.0.1:0")
-	addresses := map[string]bool{}
-	eventually(t, "two addresses", func() error {
-		for _, line := range x.stderr.lines() {
-			if strings.Contains(line, "Listening on") {
-				addresses[line[strings.LastIndex(line, "=")+1:]] = true
-			}
-		}
-		if len(addresses) != 2 {
-			return fmt.Errorf("%d addresses", len(addresses))
+	for _, client := range x.addresses(t, 2) {
+		client.get(t, "/-/healthy")
+	}
+	x.stop(t, syscall.SIGTERM)
+}
+
+// addresses waits until a program listens on so many addresses, and returns a client of each.
+func (p *process) addresses(t *testing.T, n int) []web {
+	t.Helper()
+	var found [][]string
+	eventually(t, fmt.Sprintf("%d addresses", n), func() error {
+		found = regexp.MustCompile(`Listening on.*address"?[=:]"?([0-9.:]+)`).FindAllStringSubmatch(strings.Join(p.stderr.lines(), "\n"), -1)
+		if len(found) != n {
+			return fmt.Errorf("%q", found)
 		}
 		return nil
 	})
-	for address := range addresses {
-		other := x.web
-		base := *x.base
-		base.Host = address
-		other.base = &base
-		other.get(t, "/-/healthy")
+	clients := make([]web, n)
+	for i, address := range found {
+		clients[i] = newWeb(t, &url.URL{Scheme: "http", Host: address[1]})
 	}
+	return clients
 }
 
 // If the responses of the simulated Weixin have rows that do not belong there, the figures are still correct, and the

@@ -8,12 +8,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -87,6 +89,29 @@ func TestWebConfig(t *testing.T) {
 			checkHealth(t, x.base.Host, 0)
 		})
 	}
+}
+
+// TestWebConfigOfSeveralAddresses: the web configuration holds for each address by itself, so that a request counts once towards the limit of the
+// address that it came to.
+func TestWebConfigOfSeveralAddresses(t *testing.T) {
+	t.Parallel()
+	const most = 5
+	w := newFixture(t, newAccount("shop", 1, 500))
+	file := filepath.Join(w.folder, "web.yml")
+	writeFile(t, file, fmt.Sprintf("rate_limit: {interval: 24h, burst: %d}\n", most))
+	x := start(t, suite.binary, "--config.file="+w.config, "--web.config.file="+file, "--web.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0")
+	for _, client := range x.addresses(t, 2) {
+		for n := range most + 1 {
+			want := http.StatusOK
+			if n == most {
+				want = http.StatusTooManyRequests
+			}
+			if p := client.ask(t, http.MethodGet, "/-/healthy"); p.status != want {
+				t.Errorf("request %d to %s: status %d, want %d", n+1, client.base, p.status, want)
+			}
+		}
+	}
+	x.stop(t, syscall.SIGTERM)
 }
 
 // TestClientCertificates: only a client with a certificate of the authority is served, and the health check needs none.

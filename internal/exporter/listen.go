@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -14,17 +15,19 @@ import (
 	"weixin_exporter/internal/httpserver"
 )
 
-// listenAndServe is the toolkit's function of that name, with listeners that the server limits.
+// listenAndServe is the toolkit's function of that name, but with the limits of the server. The toolkit wraps the handler of an
+// http.Server for each listener that it serves, which would make several listeners of one server check each request several times.
 func (x *exporter) listenAndServe(ctx context.Context, server *httpserver.Server) error {
 	listeners, err := x.Web.listen(ctx)
 	if err != nil {
 		return err
 	}
-	for i, l := range listeners {
+	for _, l := range listeners {
 		defer l.Close() //nolint:errcheck // the server has closed it unless another one failed
-		listeners[i] = server.Limit(l)
 	}
-	return toolkit.ServeMultiple(listeners, server.Server, x.Web.Toolkit, x.Slog)
+	return server.Serve(listeners, func(l net.Listener, one *http.Server) error {
+		return toolkit.Serve(l, one, x.Web.Toolkit, x.Slog)
+	})
 }
 
 // listen opens the listeners that the flags ask for, or takes those of systemd.

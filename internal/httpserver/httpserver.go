@@ -1,13 +1,17 @@
-// Package httpserver provides an http.Server that clients cannot exhaust: it limits connections, the size of
+// Package httpserver provides a server of HTTP that clients cannot exhaust: it limits connections, the size of
 // requests, what an address sends and gives up, and the duration of responses.
 package httpserver
 
 import (
 	"context"
+	"errors"
 	"log"
 	"net"
 	"net/http"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -45,12 +49,15 @@ const (
 	maxGivenUp = 100
 )
 
-// Server is an http.Server with limits.
+// Server serves HTTP on any number of listeners, with limits that they share.
 type Server struct {
-	*http.Server
+	template func() *http.Server
+	conns    *connections
+	pace     *pace
 
-	conns *connections
-	pace  *pace
+	mu      sync.Mutex
+	servers []*http.Server
+	closed  bool
 }
 
 // Options are the dependencies of a Server.
@@ -67,33 +74,81 @@ type Options struct {
 // New returns a Server. The contexts of its requests are derived from ctx. It starts nothing.
 func New(ctx context.Context, o Options) *Server {
 	conns := newConnections(maxConnections, o.Now)
-	return &Server{conns: conns, pace: newPace(o.Now), Server: &http.Server{
-		Handler:           &limiter{Handler: o.Handler, conns: conns, now: o.Now, timeout: max(responseTimeout, o.ResponseTimeout)},
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          o.ErrorLog,
-		ConnState:         conns.track,
-		ConnContext:       remember,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          maxStreams,
-			MaxReadFrameSize:              maxFrame,
-			MaxReceiveBufferPerConnection: maxUnread,
-			MaxReceiveBufferPerStream:     maxUnread,
-			WriteByteTimeout:              stallTimeout,
-		},
-		BaseContext: func(l net.Listener) context.Context {
-			if o.Listening != nil {
-				o.Listening(l.Addr())
-			}
-			return ctx
-		},
+	handler := &limiter{Handler: o.Handler, conns: conns, now: o.Now, timeout: max(responseTimeout, o.ResponseTimeout)}
+	return &Server{conns: conns, pace: newPace(o.Now), template: func() *http.Server {
+		return &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: headerTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeader,
+			ErrorLog:          o.ErrorLog,
+			ConnState:         conns.track,
+			ConnContext:       remember,
+			HTTP2: &http.HTTP2Config{
+				MaxConcurrentStreams:          maxStreams,
+				MaxReadFrameSize:              maxFrame,
+				MaxReceiveBufferPerConnection: maxUnread,
+				MaxReceiveBufferPerStream:     maxUnread,
+				WriteByteTimeout:              stallTimeout,
+			},
+			BaseContext: func(l net.Listener) context.Context {
+				if o.Listening != nil {
+					o.Listening(l.Addr())
+				}
+				return ctx
+			},
+		}
 	}}
 }
 
-// Limit returns a listener whose connections are read only as fast as the clients of an address may send. It must be what
-// the server serves, below TLS.
-func (s *Server) Limit(l net.Listener) net.Listener { return &pacedListener{l, s.pace} }
+// Serve calls serve for each of the listeners, with an http.Server that no other listener has and that serve may change. It returns
+// the first error, after which it closes the other listeners; after a call of Drain that is http.ErrServerClosed.
+func (s *Server) Serve(listeners []net.Listener, serve func(net.Listener, *http.Server) error) error {
+	ended := make(chan error, len(listeners))
+	for _, l := range listeners {
+		// What an address may send is limited below TLS.
+		limited, server := &pacedListener{l, s.pace}, s.add()
+		if server == nil {
+			return http.ErrServerClosed
+		}
+		go func() { ended <- serve(limited, server) }()
+	}
+	failure := http.ErrServerClosed
+	for range listeners {
+		if err := <-ended; failure == http.ErrServerClosed && !errors.Is(err, http.ErrServerClosed) { //nolint:errorlint // the variable itself
+			failure = err
+			s.close()
+		}
+	}
+	return failure
+}
+
+// add returns a new server, nil after Drain or close.
+func (s *Server) add() *http.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	server := s.template()
+	s.servers = append(s.servers, server)
+	return server
+}
+
+// end returns the servers, of which there will be no more.
+func (s *Server) end() []*http.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return s.servers
+}
+
+// close aborts all requests.
+func (s *Server) close() {
+	for _, server := range s.end() {
+		_ = server.Close() // of its listener, which nobody uses any more
+	}
+}
 
 // Drain shuts down the server. Running requests may take a few more seconds; new ones are refused. It returns
 // an error if requests were aborted.
@@ -101,9 +156,15 @@ func (s *Server) Drain(ctx context.Context) error {
 	defer time.AfterFunc(unusedTimeout, s.conns.closeUnused).Stop()
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	err := s.Shutdown(limited)
-	if err != nil {
-		_ = s.Close() // aborts the requests that are left
+	var parts errgroup.Group
+	for _, server := range s.end() {
+		parts.Go(func() error {
+			err := server.Shutdown(limited)
+			if err != nil {
+				_ = server.Close() // aborts the requests that are left
+			}
+			return err
+		})
 	}
-	return err
+	return parts.Wait()
 }

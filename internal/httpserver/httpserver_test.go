@@ -20,15 +20,20 @@ import (
 // pipeListener is a listener with connections in memory, whose deadlines follow the clock of the test.
 type pipeListener struct {
 	accepted chan net.Conn
+	fail     chan error // of Accept
 	closed   chan struct{}
 }
 
-func newPipeListener() *pipeListener { return &pipeListener{make(chan net.Conn), make(chan struct{})} }
+func newPipeListener() *pipeListener {
+	return &pipeListener{make(chan net.Conn), make(chan error), make(chan struct{})}
+}
 
 func (p *pipeListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-p.accepted:
 		return c, nil
+	case err := <-p.fail:
+		return nil, err
 	case <-p.closed:
 		return nil, net.ErrClosed
 	}
@@ -148,14 +153,18 @@ func serve(t *testing.T, test func(fixture)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		listener := newPipeListener()
 		server := httpserver.New(ctx, httpserver.Options{Handler: mux, ErrorLog: log.New(io.Discard, "", 0), Now: time.Now})
-		server.Protocols = &http.Protocols{} // HTTP/2 without TLS as well, which would need a certificate
-		server.Protocols.SetHTTP1(true)
-		server.Protocols.SetUnencryptedHTTP2(true)
 		over := make(chan error, 1)
-		go func() { over <- server.Serve(secured{server.Limit(listener)}) }()
+		go func() {
+			over <- server.Serve([]net.Listener{listener}, func(l net.Listener, one *http.Server) error {
+				one.Protocols = &http.Protocols{} // HTTP/2 without TLS as well, which would need a certificate
+				one.Protocols.SetHTTP1(true)
+				one.Protocols.SetUnencryptedHTTP2(true)
+				return one.Serve(secured{l})
+			})
+		}()
 		test(fixture{t, server, listener, ended, work, &patience})
 		cancel()
-		_ = server.Close() // some tests have closed it already
+		server.Close() // some tests have closed it already
 		<-over
 	})
 }
@@ -413,47 +422,6 @@ func TestLongWorkWithABody(t *testing.T) {
 		}
 		if code, _, err := c.response(); code != http.StatusOK {
 			t.Errorf("%d, %v", code, err)
-		}
-	})
-}
-
-func TestDrain(t *testing.T) {
-	serve(t, func(f fixture) {
-		t := f.t
-		unused, busy := f.listener.dial(), f.listener.dial()
-		busy.request("/large")
-		synctest.Wait()
-		drained := make(chan error, 1)
-		began := time.Now()
-		go func() { drained <- f.server.Drain(t.Context()) }()
-		wait(time.Second)
-		if unused.request("/small") {
-			t.Error("an unused connection delays the shutdown")
-		}
-		if _, body, err := busy.response(); len(body) != 1<<20 {
-			t.Errorf("a running request was aborted: %v", err)
-		}
-		if err := <-drained; err != nil || time.Since(began) > 2*time.Second {
-			t.Errorf("ended after %v: %v", time.Since(began), err)
-		}
-		<-f.ended
-	})
-}
-
-func TestDrainAborts(t *testing.T) {
-	serve(t, func(f fixture) {
-		t := f.t
-		f.listener.dial().request("/large")
-		synctest.Wait()
-		began := time.Now()
-		if err := f.server.Drain(t.Context()); err == nil {
-			t.Error("no request was aborted")
-		}
-		if took := time.Since(began); took != 3*time.Second {
-			t.Errorf("after %v", took)
-		}
-		if err := <-f.ended; err == nil {
-			t.Error("the client has its response")
 		}
 	})
 }
