@@ -33,18 +33,8 @@ func eventually(tb testing.TB, what string, try func() error) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			tb.Fatalf("waiting for %s: %s", what, mask(err.Error()))
-		case <-ticker.C:
-		}
+	if err := exportertest.Poll(ctx, try); err != nil {
+		tb.Fatalf("waiting for %s: %s", what, mask(err.Error()))
 	}
 }
 

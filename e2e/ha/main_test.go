@@ -40,18 +40,8 @@ func eventually(t *testing.T, what string, try func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waiting for %s: %v", what, err)
-		case <-ticker.C:
-		}
+	if err := exportertest.Poll(ctx, try); err != nil {
+		t.Fatalf("waiting for %s: %v", what, err)
 	}
 }
 

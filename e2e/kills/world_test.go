@@ -2,7 +2,6 @@ package kills_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -262,17 +261,7 @@ func eventually(t *testing.T, what string, try func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waiting for %s: %v", what, errors.Join(err, ctx.Err()))
-		case <-ticker.C:
-		}
+	if err := exportertest.Poll(ctx, try); err != nil {
+		t.Fatalf("waiting for %s: %v", what, err)
 	}
 }
