@@ -66,8 +66,8 @@ func TestBackfillWaitsForTheQuota(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				limited := someAccounts(2)
-				limited[0].Quota = 20
-				w := newHarness(t, "2026-03-10 09:00", nil, limited...)
+				limited[0].Quota = 30
+				w := newHarness(t, "2026-03-10 21:00", nil, limited...)
 				f := w.from("2025-12-18", "2026-03-07") // 80 days
 				f.Wait, f.Force, f.Concurrency = true, force, 1
 				progress := &shelf{}
@@ -79,17 +79,17 @@ func TestBackfillWaitsForTheQuota(t *testing.T) {
 				}
 				_, filled := w.fill(t.Context(), f, progress)
 				w.wantFilled(f)
-				if got := time.Now().In(datacube.China).Format("02 15:04"); got != "13 00:01" {
-					t.Errorf("finished on the %s, want the 13th at midnight", got)
+				if got := time.Now().In(datacube.China).Format("02 15:04"); got != "12 00:01" {
+					t.Errorf("finished on the %s, want the 12th at midnight", got)
 				}
-				if got := strings.Join(resumes, ", "); got != "11 00:01, 12 00:01, 13 00:01" {
+				if got := strings.Join(resumes, ", "); got != "11 00:01, 12 00:01" {
 					t.Errorf("waited until %s", got)
 				}
-				if filled[0].Calls != 83 || filled[0].Failures != 3 || filled[1].Calls != 83 || endings(filled[0]) != [datacube.APIs]string{} {
+				if filled[0].Calls != 83 || filled[0].Failures != 2 || filled[1].Calls != 83 || endings(filled[0]) != [datacube.APIs]string{} {
 					t.Errorf("%+v", filled)
 				}
 				for _, c := range w.sim.Calls() {
-					if c.AppID == f.Accounts[1].AppID && c.At.After(china(t, "2026-03-10 10:00")) {
+					if c.AppID == f.Accounts[1].AppID && c.At.After(china(t, "2026-03-10 22:00")) {
 						t.Fatalf("the other account waited, too: %+v", c)
 					}
 				}
@@ -104,7 +104,7 @@ func TestBackfillGivesUpAQuotaOfZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		none := someAccounts(1)
 		none[0].Errcode = 45009
-		w := newHarness(t, "2026-03-10 09:00", nil, none...)
+		w := newHarness(t, "2026-03-10 21:00", nil, none...)
 		f := w.from("2026-03-01", "2026-03-07")
 		f.Wait = true
 		_, filled := w.fill(t.Context(), f, &shelf{})

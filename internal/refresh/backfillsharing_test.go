@@ -229,7 +229,7 @@ func TestBackfillLosesASlot(t *testing.T) {
 func TestBackfillsThatCannotGoOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newFleet(t, "2026-03-10 09:00", 2)
+		w := newFleet(t, "2026-03-10 21:00", 2)
 		f := w.from("2026-03-05", "2026-03-07")
 		f.Wait = true
 		end := w.sim.Inject(weixintest.Fault{API: "hourly", Errcode: 45009})
