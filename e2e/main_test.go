@@ -59,8 +59,8 @@ func runSuite(m *testing.M) int {
 
 // wiring are the packages that hardly anything but the whole program runs. Those whose own tests cover them are not counted again:
 // that would take a quarter of the processor time of the program.
-const wiring = "weixin_exporter,weixin_exporter/internal/command,weixin_exporter/internal/exporter,weixin_exporter/internal/snapshot," +
-	"weixin_exporter/internal/store,weixin_exporter/internal/store/engine,weixin_exporter/internal/strictyaml"
+const wiring = "weixin_exporter,weixin_exporter/internal/command,weixin_exporter/internal/exporter,weixin_exporter/internal/logging," +
+	"weixin_exporter/internal/snapshot,weixin_exporter/internal/store,weixin_exporter/internal/store/engine,weixin_exporter/internal/strictyaml"
 
 // build builds the binary, with the coverage of the wiring if GOCOVERDIR is set.
 func build(target string, race bool) error {
