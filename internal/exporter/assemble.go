@@ -53,7 +53,7 @@ func (x *exporter) assemble(registry *prometheus.Registry, latest *snapshot.Late
 	}
 	x.clients = clients{now: x.Now, observe: x.observe, shared: x.sharedTokens(db)}
 	x.refresher = refresh.New(refresh.Options{Store: db, Changes: db, Publisher: publisher{latest, x.Published}, Logger: x.Logger, Now: x.Now, TrustedNow: x.clock.TrustedNow, Sharing: db})
-	x.reloading = newReloads()
+	x.reloading = newReloads(x.Now)
 	x.prober = newProber(x.Now)
 	metrics, err := exposition.New(exposition.Options{
 		Source:   latest,
