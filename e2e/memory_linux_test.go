@@ -29,8 +29,8 @@ func controlGroup(t *testing.T, limit int64) string {
 			parent, file = "/sys/fs/cgroup"+part[2], "memory.max"
 		}
 	}
-	folder := filepath.Join(parent, "weixin_exporter_"+strconv.Itoa(os.Getpid()))
-	if err := os.Mkdir(folder, 0o700); err != nil {
+	folder, err := os.MkdirTemp(parent, "weixin_exporter_") //nolint:usetesting // a control group, not a folder for files
+	if err != nil {
 		t.Skip(err)
 	}
 	t.Cleanup(func() {
@@ -44,14 +44,18 @@ func controlGroup(t *testing.T, limit int64) string {
 	return folder
 }
 
+// inGroup returns a command that is executed in a control group.
+func inGroup(group string, command ...string) *exec.Cmd {
+	return exec.Command("/bin/sh", append([]string{"-c", `echo $$ >"$0"/cgroup.procs && exec "$@"`, group}, command...)...)
+}
+
 // TestMemoryLimit: Go's runtime gets 80 % of the memory of the control group.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	const limit = 1 << 30
-	folder := controlGroup(t, limit)
+	group := controlGroup(t, limit)
 	w := newFixture(t, newAccount("shop", 1, 9000))
-	p := startCommand(t, exec.Command("/bin/sh", "-c", `echo $$ >"$0"/cgroup.procs && exec "$@"`, folder,
-		suite.binary, "--config.file="+w.config, "--web.listen-address=127.0.0.1:0"))
+	p := startCommand(t, inGroup(group, suite.binary, "--config.file="+w.config, "--web.listen-address=127.0.0.1:0"))
 	x := &exporter{process: p, web: newWeb(t, &url.URL{Scheme: "http", Host: p.listensOn(t)})}
 	x.waitReady(t)
 	const want = limit * 8 / 10
