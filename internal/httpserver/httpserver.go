@@ -146,7 +146,7 @@ func (s *Server) end() []*http.Server {
 // close aborts all requests.
 func (s *Server) close() {
 	for _, server := range s.end() {
-		_ = server.Close() // of its listener, which nobody uses any more
+		_ = server.Close() // of its listener, which no one uses any more
 	}
 }
 
