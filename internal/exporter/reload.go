@@ -65,7 +65,7 @@ func (r *reloads) leave(shared *sharedReload) bool {
 	return shared.begun
 }
 
-// begin returns the next reload; nil if nobody waits for one.
+// begin returns the next reload; nil if no one waits for one.
 func (r *reloads) begin() *sharedReload {
 	r.mu.Lock()
 	defer r.mu.Unlock()
