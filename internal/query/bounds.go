@@ -37,6 +37,9 @@ const (
 	maxStates = 1 << 18
 	// stateSize is more than a state takes in memory, in bytes.
 	stateSize = 100
+	// formatRoom limits the bytes that are copied to format an expression. Prometheus copies at each level what is below it, and does that
+	// at each level to see whether it fits into a line: about its length times the square of its levels.
+	formatRoom = 32 << 20
 	// messageSize is how much more memory than bytes the message of a remote read may take.
 	messageSize = 50
 

@@ -68,6 +68,30 @@ func TestExpressionsAreBounded(t *testing.T) {
 	}
 }
 
+// TestDeepExpressions: an expression of many levels is not formatted, which would copy gigabytes. Any that a person writes is.
+func TestDeepExpressions(t *testing.T) {
+	api := newWorld(t, "shop").api(t)
+	for name, c := range map[string]struct {
+		expression string
+		want       int
+	}{
+		"sum":           {strings.Repeat("1+", 900) + "1", http.StatusBadRequest},
+		"brackets":      {strings.Repeat("(", 900) + "1" + strings.Repeat(")", 900), http.StatusBadRequest},
+		"calls":         {strings.Repeat("abs(", 300) + "a" + strings.Repeat(")", 300), http.StatusBadRequest},
+		"long names":    {strings.Repeat(strings.Repeat("a", 100)+"+", 150) + "1", http.StatusBadRequest},
+		"short sum":     {strings.Repeat("1+", 150) + "1", http.StatusOK},
+		"long and flat": {`sum by (account) (rate(a{account=~"` + strings.Repeat("account-12345|", 10_000) + `"}[5m])) / 2`, http.StatusOK},
+	} {
+		got := api.form(t, "format_query", url.Values{"query": {c.expression}})
+		if got.Code != c.want || c.want != http.StatusOK && !strings.Contains(got.Error, "levels of operators, functions and brackets") {
+			t.Errorf("%s: %d %.200s", name, got.Code, got.Error)
+		}
+		if got := api.form(t, "parse_query", url.Values{"query": {c.expression}}); got.Code != http.StatusOK {
+			t.Errorf("parse_query, %s: %d %.200s", name, got.Code, got.Error)
+		}
+	}
+}
+
 // TestLongExpressions sends what boards send for very many accounts.
 func TestLongExpressions(t *testing.T) {
 	w := newWorld(t, "shop", "bot-00007", "a.b")

@@ -158,7 +158,20 @@ func (a *API) format(_ context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if depth := depthOf(expr); depth*depth*len(r.FormValue("query")) > formatRoom {
+		return answer{}, errorAbout("query", fmt.Errorf("the expression has %d levels of operators, functions and brackets, too many to format one of its length", depth))
+	}
 	return answer{data: expr.Pretty(0)}, nil
+}
+
+// depthOf returns how many levels an expression has.
+func depthOf(expr parser.Expr) int {
+	deepest := 0
+	parser.Inspect(expr, func(_ parser.Node, above []parser.Node) error {
+		deepest = max(deepest, len(above)+1)
+		return nil
+	})
+	return deepest
 }
 
 // parse returns the tree of an expression.
