@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
-long() { # package test variable=value…
+long() ( # package test variable=value…, which the next one does not get
   local package=$1 test=$2 setting
   shift 2
   for setting in "$@"; do
@@ -13,7 +13,7 @@ long() { # package test variable=value…
   done
   printf '\n== %s %s %s\n' "$(date -u +%H:%M:%S)" "$test" "$*"
   go test -count=1 -timeout 12h -v -run "^$test\$" "./$package" | grep -vE '^=== '
-}
+)
 
 long e2e/kills TestKilledAtAnyMoment TORTURE_KILLS=3000
 long internal/refresh TestYear TORTURE_YEARS=1000 TORTURE_ACCOUNTS=50
