@@ -15,7 +15,7 @@ import (
 // What the clients of an address may send, in bytes.
 const (
 	atOnce    = 1 << 20
-	perSecond = 256 << 10
+	perSecond = 512 << 10
 )
 
 // answeredAfter returns how long a request on a new connection takes by the clock of the bubble.
@@ -102,6 +102,32 @@ func TestSendingIsPaced(t *testing.T) {
 	}
 }
 
+// TestProbesArePunctual: a Prometheus that probes 10,000 accounts once a minute, each on a connection of its own, does not wait.
+func TestProbesArePunctual(t *testing.T) {
+	if racetest.Enabled() {
+		t.Skip("20,000 connections; scripts/test.sh runs this test without the race detector")
+	}
+	serve(t, func(f fixture) {
+		const probes, minutes, size = 10_000, 2, 600
+		path := "/small?" + strings.Repeat("a", size)
+		began, latest := time.Now(), time.Duration(0)
+		for n := range probes * minutes {
+			due := began.Add(time.Duration(n) * time.Minute / probes)
+			wait(time.Until(due))
+			c := f.listener.dialFrom("192.0.2.1")
+			c.request(path)
+			if code, _, err := c.response(); err != nil || code != http.StatusOK {
+				f.t.Fatalf("status %d, %v", code, err)
+			}
+			latest = max(latest, time.Since(due))
+			_ = c.Close()
+		}
+		if latest > 100*time.Millisecond {
+			f.t.Errorf("a probe was answered after %v", latest)
+		}
+	})
+}
+
 // TestConnectionsArePaced: an address that opens many connections waits, and those that would wait longer than a request may take are
 // closed at once, or refused.
 func TestConnectionsArePaced(t *testing.T) {
@@ -110,7 +136,7 @@ func TestConnectionsArePaced(t *testing.T) {
 	}
 	serve(t, func(f fixture) {
 		t := f.t
-		const each, headerSeconds, opened = 1024, 10, 4000
+		const each, headerSeconds, opened = 1024, 10, 8000
 		f.server.LimitConnections(2 * opened)
 		first := f.listener.dialFrom("2001:db8::")
 		synctest.Wait()
@@ -156,7 +182,7 @@ func TestConnectionsArePaced(t *testing.T) {
 func TestDeadlinesOfPacedClients(t *testing.T) {
 	serve(t, func(f fixture) {
 		t := f.t
-		const each, givenUp = 1024, 192
+		const each, givenUp = 1024, 320
 		f.server.LimitConnections(100_000)
 		close(f.work)
 		c := f.listener.dial()
