@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -88,6 +89,45 @@ func TestDeepExpressions(t *testing.T) {
 		}
 		if got := api.form(t, "parse_query", url.Values{"query": {c.expression}}); got.Code != http.StatusOK {
 			t.Errorf("parse_query, %s: %d %.200s", name, got.Code, got.Error)
+		}
+	}
+}
+
+// TestMadeLabels: labels that grow with each call are refused before the query is executed, and those that people make are made.
+func TestMadeLabels(t *testing.T) {
+	w := newWorld(t, "shop", "bot")
+	w.fill(t, firstDay, 2)
+	w.limits.MaxSamples = 30_000
+	api := w.api(t)
+	const days = "weixin_history_daily_callbacks"
+	nested := func(n int, replacement string) string {
+		text := days
+		for range n {
+			text = "label_replace(" + text + `, "account", ("` + replacement + `"), "account", "(.*)")`
+		}
+		return text
+	}
+	many := `label_join(` + days + `, "x", "` + strings.Repeat("-", 500) + `"` + strings.Repeat(`, "account"`, 15) + `)`
+	for name, c := range map[string]struct {
+		expression, err string
+		code            int
+	}{
+		"doubled":         {nested(30, "$1$1"), "label_replace may make labels of", http.StatusBadRequest},
+		"from nothing":    {strings.Replace(nested(30, "a$1$1"), days, "vector(1)", 1), "label_replace may make labels of", http.StatusBadRequest},
+		"joined":          {strings.Replace(many, "-", strings.Repeat("-", 5000), 1), "label_join may make labels of", http.StatusBadRequest},
+		"in a subquery":   {"max_over_time(" + nested(30, "$1$1") + "[1d:1h])", "label_replace may make labels of", http.StatusBadRequest},
+		"in an operation": {days + " + on (account) group_left () " + nested(30, "$1$1"), "label_replace may make labels of", http.StatusBadRequest},
+		"too many":        {strings.Repeat(many+" or ", 39) + many, "more than --query.max-samples=30000", http.StatusUnprocessableEntity},
+		"renamed":         {nested(50, "$1"), "", http.StatusOK},
+		"joined thrice":   {nested(3, "$1-$1"), "", http.StatusOK},
+		"one of many":     {many, "", http.StatusOK},
+	} {
+		for _, path := range []string{"query", "query_range"} {
+			at := strconv.FormatInt(midnight(firstDay+1), 10)
+			got := api.form(t, path, url.Values{"query": {c.expression}, "time": {at}, "start": {at}, "end": {at}, "step": {"60"}})
+			if got.Code != c.code || !strings.Contains(got.Error, c.err) {
+				t.Errorf("%s, %s: %d %.300s", name, path, got.Code, got.Error)
+			}
 		}
 	}
 }

@@ -122,7 +122,7 @@ func (a *API) expression(r *request) (parser.Expr, error) {
 	return expr, nil
 }
 
-// acquire waits until a query may be executed, and rejects one with too many series.
+// acquire waits until a query may be executed, and rejects one with too many series or labels.
 func (a *API) acquire(ctx context.Context, expr parser.Expr, start, end time.Time, step time.Duration) (*permit, error) {
 	steps := int64(1)
 	if step > 0 {
@@ -134,6 +134,11 @@ func (a *API) acquire(ctx context.Context, expr parser.Expr, start, end time.Tim
 	if err != nil {
 		return nil, err
 	}
+	made, err := labelsOf(expr, e.querier, a.limiter.max)
+	if err != nil {
+		return nil, err
+	}
+	estimate.samples = saturated(estimate.samples, made)
 	return a.limiter.acquire(ctx, estimate)
 }
 
