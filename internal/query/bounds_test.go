@@ -132,6 +132,18 @@ func TestMadeLabels(t *testing.T) {
 	}
 }
 
+// TestLabelsOfLongNames: how long the labels are that a query makes depends on the names that there are.
+func TestLabelsOfLongNames(t *testing.T) {
+	const expression = `label_join(weixin_history_daily_callbacks, "x", "", "account", "account", "account", "account")`
+	for name, want := range map[string]int{"shop": http.StatusOK, strings.Repeat("长", 6000): http.StatusBadRequest} {
+		w := newWorld(t, name)
+		w.fill(t, firstDay, 2)
+		if got := w.api(t).form(t, "query", url.Values{"query": {expression}}); got.Code != want {
+			t.Errorf("a name of %d bytes: %d %.200s", len(name), got.Code, got.Error)
+		}
+	}
+}
+
 // TestLongExpressions sends what boards send for very many accounts.
 func TestLongExpressions(t *testing.T) {
 	w := newWorld(t, "shop", "bot-00007", "a.b")

@@ -11,8 +11,8 @@ const (
 	// longestLabel limits the labels that a query makes, in bytes: calls of label_replace within one another double their length each time,
 	// and the encoding of Prometheus has room for 16 MB.
 	longestLabel = 64 << 10
-	// longestStored is about as long as the labels that are there are, in bytes.
-	longestStored = 128
+	// longestOther is longer than any label that is there but the names of accounts, in bytes.
+	longestOther = 64
 	// bytesPerSample is what a sample takes, by which --query.max-samples counts.
 	bytesPerSample = 16
 )
@@ -28,7 +28,7 @@ type labelMaker struct {
 // at most.
 func (m *labelMaker) expression(node parser.Node) (series, longest int64) { //nolint:nonamedreturns // two of a kind need names
 	if n, ok := node.(*parser.VectorSelector); ok {
-		return m.querier.count(n.LabelMatchers), longestStored
+		return m.querier.count(n.LabelMatchers), max(longestOther, m.querier.longestName())
 	}
 	for child := range parser.ChildrenIter(node) {
 		s, l := m.expression(child)
@@ -57,6 +57,17 @@ func (m *labelMaker) expression(node parser.Node) (series, longest int64) { //no
 	return series, max(longest, made)
 }
 
+// makesLabels reports whether an expression has a call that makes labels.
+func makesLabels(expr parser.Expr) bool {
+	makes := false
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		call, ok := node.(*parser.Call)
+		makes = makes || ok && (call.Func.Name == "label_replace" || call.Func.Name == "label_join")
+		return nil
+	})
+	return makes
+}
+
 // literal returns the text of an argument that the parser accepts as a text.
 func literal(argument parser.Expr) string {
 	for {
@@ -82,9 +93,21 @@ func (e *tooManyLabelsError) Error() string {
 // labelsOf returns what the labels that an expression makes take in memory, in samples.
 func labelsOf(expr parser.Expr, q *querier, most int64) (int64, error) {
 	m := labelMaker{querier: q}
+	if !makesLabels(expr) {
+		return 0, nil // without counting the series, as few queries make any
+	}
 	m.expression(expr)
 	if m.err == nil && m.samples > most {
 		m.err = &tooManyLabelsError{m.samples, most}
 	}
 	return m.samples, m.err
+}
+
+// longestName returns the length of the longest name of an account, in bytes.
+func (q *querier) longestName() int64 {
+	longest := 0
+	for _, a := range q.accounts {
+		longest = max(longest, len(a.Name))
+	}
+	return int64(longest)
 }
