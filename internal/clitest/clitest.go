@@ -4,6 +4,7 @@ package clitest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"weixin_exporter/internal/cli"
+	"weixin_exporter/internal/exportertest"
 )
 
 // Outcome is the result of a program that has ended.
@@ -140,16 +142,21 @@ func (p *Program) Request(method, path string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
+var errNotShown = errors.New("not shown yet")
+
 // Shows waits until the metrics match a pattern and reports whether they do: while calls are in flight, a
 // snapshot follows a line of the log after a moment.
 func (p *Program) Shows(pattern string) (string, bool) {
 	p.t.Helper()
 	want := regexp.MustCompile(pattern)
-	end := time.Now().Add(2 * time.Minute) // only a slow machine comes near it
-	for {
-		_, metrics := p.Request("GET", "/metrics")
-		if found := want.MatchString(metrics); found || time.Now().After(end) {
-			return metrics, found
+	ctx, cancel := context.WithTimeout(p.t.Context(), 2*time.Minute) // only a slow machine comes near it
+	defer cancel()
+	var metrics string
+	err := exportertest.Poll(ctx, func() error {
+		if _, metrics = p.Request("GET", "/metrics"); !want.MatchString(metrics) {
+			return errNotShown
 		}
-	}
+		return nil
+	})
+	return metrics, err == nil
 }
