@@ -72,8 +72,9 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// insertHours returns a statement whose parameters are the account, the date and then, for each
-// hour, the hour and its four figures.
+// insertHours returns a statement whose parameters are the account, the date and then, for each hour, the hour and its four
+// figures. Those of the hours have no numbers: the driver asks SQLite for the name of each parameter, and SQLite searches all
+// that have one, as those with numbers do.
 func insertHours(hours int) string {
 	var b strings.Builder
 	b.WriteString(`INSERT INTO hourly (account, date, hour, callbacks, failures, time_cost, max_time_cost) VALUES `)
@@ -81,8 +82,7 @@ func insertHours(hours int) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		p := 3 + 5*i
-		fmt.Fprintf(&b, "(?1, ?2, ?%d, ?%d, ?%d, ?%d, ?%d)", p, p+1, p+2, p+3, p+4)
+		b.WriteString("(?1, ?2, ?, ?, ?, ?, ?)")
 	}
 	return b.String()
 }
