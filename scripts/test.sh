@@ -115,8 +115,8 @@ GOCOVERDIR=$PWD/build/coverage/program run_tests e2e -p 1 -parallel 5 ./e2e/ha .
 
 # Not beside the end-to-end tests, which need both processors.
 step "simulated years and kills"
-TORTURE_YEARS=10 TORTURE_ACCOUNTS=3 run_without_race large -run '^(TestYear|TestConnectionsArePaced|TestProbesArePunctual)$' ./internal/refresh ./internal/httpserver
-run_without_race kills -parallel 6 ./e2e/kills
+TORTURE_YEARS=10 run_without_race large -run '^(TestYear|TestConnectionsArePaced|TestProbesArePunctual)$' ./internal/refresh ./internal/httpserver
+TORTURE_ACCOUNTS=2 run_without_race kills -parallel 6 -run '^(TestKilledAtAnyMoment|TestYearInPostgres)$' ./e2e/kills ./internal/refresh
 joined manifests
 joined text
 
