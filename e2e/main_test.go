@@ -28,6 +28,7 @@ var suite struct {
 
 func TestMain(m *testing.M) {
 	exportertest.Main()
+	scraperMain()
 	os.Exit(runSuite(m))
 }
 
