@@ -14,6 +14,7 @@ import (
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/weixintest"
 )
 
 const aYear = 365 * 24 * time.Hour
@@ -70,6 +71,31 @@ func TestClockThatWentAheadAndCameBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestClockThatWasTwoHoursAhead: the rows of a day were found at a time that is still to come. The day before, which Weixin does
+// not have yet, is not asked for again and again until then.
+func TestClockThatWasTwoHoursAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
+		w.config.HistoryDays = 2
+		w.ahead.Store(int64(2 * hour))
+		slow := weixintest.Fault{API: "daily", Delay: 10 * time.Second}
+		remove := w.sim.Inject(slow)
+		w.start()
+		setClock(t, "2026-03-10 08:00:05") // the ninth has been asked for
+		remove()
+		slow.Errcode = 61503
+		w.sim.Inject(slow)
+		setClock(t, "2026-03-10 08:10")
+		w.ahead.Store(0)
+		before, _ := w.calls("")
+		setClock(t, "2026-03-10 09:50")
+		if after, _ := w.calls(""); len(after)-len(before) > 10 {
+			t.Errorf("%d calls in less than two hours, the last one %s", len(after)-len(before), after[len(after)-1])
+		}
+	})
 }
 
 // TestClockAheadMakesNoDayEmpty: by the host's clock 48 hours have passed since the end of a day, in truth only 41.

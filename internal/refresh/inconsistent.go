@@ -93,7 +93,7 @@ func (d verifier) due(now time.Time, s Settings, date datacube.Date) bool {
 	}
 	if inconsistent(now, date, own, other) {
 		// The figures may be available by now, since they are from the other call.
-		found := !hasTraffic(own) && hasTraffic(other) && other.KnownAt.After(own.AskedAt)
+		found := !hasTraffic(own) && hasTraffic(other) && since(own.AskedAt, other.KnownAt, now)
 		return found || verifyDue(now, s, own)
 	}
 	// The daily call covers many days at once; if it returns figures, the day becomes inconsistent and the hourly call

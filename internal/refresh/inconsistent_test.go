@@ -50,7 +50,7 @@ func TestDueForVerification(t *testing.T) {
 		"other sums, twice rechecked":    {own: known(7, 2), other: known(8, 1), due: "2026-03-12 08:00"},
 		"other sums, often rechecked":    {own: known(7, 15), other: known(8, 1), due: "2026-04-04 08:00"},
 		"empty by one call alone":        {api: datacube.Hourly, own: known(1, 1), other: known(7, 1), due: "2026-03-08 08:00"},
-		"the other one was found later":  {api: datacube.Hourly, own: known(1, 1), other: late(known(7, 0), "2026-03-05 10:00"), due: "2026-03-05 09:30"},
+		"the other one was found later":  {api: datacube.Hourly, own: known(1, 1), other: late(known(7, 0), "2026-03-05 10:00"), due: "2026-03-05 10:00"},
 		"empty where there is traffic":   {own: known(1, 0), other: known(1, 0), traffic: true, due: "2026-03-06 08:00"},
 		"empty by the hour, too":         {api: datacube.Hourly, own: known(1, 0), other: known(1, 0), traffic: true},
 		"empty without any traffic":      {own: known(1, 0), other: known(1, 0)},

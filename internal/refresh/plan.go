@@ -165,11 +165,15 @@ func dueDay(now time.Time, s Settings, l Ledger, date datacube.Date) (Purpose, b
 	// otherwise once a day unless it is verified, which only an empty list is.
 	rows := l.laterRows(date, today-1)
 	settled := date.End().Add(emptyAfter)
-	due := rows.After(state.AskedAt) ||
+	due := since(state.AskedAt, rows, now) ||
 		!now.Before(settled) && state.AskedAt.Before(settled) ||
 		ready && datacube.DateOf(state.AskedAt) < today && (state.Rechecks == 0 || !state.Empty)
 	return History, due, time.Time{}
 }
+
+// since reports whether something has happened after the last answer. A time that is still ahead was noted by a wrong clock:
+// it would be after each answer until it has come.
+func since(asked, at, now time.Time) bool { return at.After(asked) && !at.After(now) }
 
 // clocksApart is how much the clocks of processes that share a store may differ.
 const clocksApart = 10 * time.Minute

@@ -164,6 +164,17 @@ func TestDueCalls(t *testing.T) {
 			},
 			want: []refresh.Call{daily(refresh.Recheck, "03-13", "03-13")},
 		},
+		"rows that a clock was ahead to find are no news": {
+			now: "2026-03-10 07:45", settings: settings(2), ledger: states{
+				day("03-09"): rechecked("2026-03-10 10:00"), day("03-08"): notReady("2026-03-10 07:45", 5),
+			},
+		},
+		"until then": {
+			now: "2026-03-10 10:00", settings: settings(2), ledger: states{
+				day("03-09"): rechecked("2026-03-10 10:00"), day("03-08"): notReady("2026-03-10 07:45", 5),
+			},
+			want: []refresh.Call{daily(refresh.History, "03-08", "03-08")},
+		},
 		"rechecks come last": {
 			now: "2026-03-11 09:00", settings: settings(3), api: datacube.Hourly, ledger: states{day("03-09"): known("2026-03-10 09:00")},
 			want: []refresh.Call{hourly(refresh.Yesterday, "03-10"), hourly(refresh.History, "03-08"), hourly(refresh.Recheck, "03-09")},

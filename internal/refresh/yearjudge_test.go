@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,11 +27,14 @@ type judge struct {
 	retention datacube.Date    // in days
 	fail      func(appID string, api datacube.API, date datacube.Date, format string, args ...any)
 
-	mu     sync.Mutex
-	heard  map[line]heard // the last response to each call
-	known  map[day]bool   // the known days; true if with traffic
-	pruned int64          // days
-	empty  int            // days with traffic that became known as empty for a good reason
+	mu      sync.Mutex
+	at      time.Time      // of the latest call
+	calls   int            // at that time
+	endless bool           // they were too many: later ones fail
+	heard   map[line]heard // the last response to each call
+	known   map[day]bool   // the known days; true if with traffic
+	pruned  int64          // days
+	empty   int            // days with traffic that became known as empty for a good reason
 }
 
 type line struct {
@@ -65,6 +69,9 @@ func (e ear) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(request))
+	if err := e.pace(); err != nil {
+		return nil, err
+	}
 	response, err := e.next.RoundTrip(r)
 	var body []byte
 	if err == nil {
@@ -81,6 +88,26 @@ func (e ear) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer e.mu.Unlock()
 	e.heard[line{e.appID, api}] = heard{request, body}
 	return response, err
+}
+
+// pace fails the test if calls are made without end at the same time, and ends that, since no time would pass in the bubble.
+func (e ear) pace() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	const most = 20_000 // more than all days of 50 accounts
+	now := e.now()
+	if !now.Equal(e.at) {
+		e.at, e.calls = now, 0
+	}
+	e.calls++
+	if !e.endless && e.calls <= most {
+		return nil
+	}
+	if !e.endless {
+		e.endless = true
+		e.fail(e.appID, 0, datacube.DateOf(now), "%d calls at the same time", e.calls)
+	}
+	return errors.New("calls without end")
 }
 
 // list is what a response says.
