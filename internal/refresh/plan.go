@@ -108,6 +108,10 @@ func (l Ledger) laterRows(date, yesterday datacube.Date) time.Time {
 	return first
 }
 
+// leastGap is the time between two calls about the same day, whatever else says that the day is due: a fault of this program
+// must not become a call without a pause.
+const leastGap = time.Minute
+
 // dueCalls returns the calls of api that are due at now, most urgent first. again is when a day that Weixin did not have, or
 // that was damaged, is due; zero if there is none. The result depends only on the arguments.
 func dueCalls(now time.Time, s Settings, api datacube.API, l Ledgers) ([]Call, time.Time) {
@@ -127,6 +131,9 @@ func dueCalls(now time.Time, s Settings, api datacube.API, l Ledgers) ([]Call, t
 		}
 		if date < oldest && purpose != Recheck {
 			continue
+		}
+		if asked := d.own.At(date).AskedAt; due && !isAhead(asked, now) && now.Before(asked.Add(leastGap)) {
+			due, at = false, asked.Add(leastGap)
 		}
 		if !due {
 			again = earlier(again, at)

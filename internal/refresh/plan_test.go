@@ -164,7 +164,7 @@ func TestDueCalls(t *testing.T) {
 			},
 			want: []refresh.Call{daily(refresh.Recheck, "03-13", "03-13")},
 		},
-		"rows that a clock was ahead to find are no news": {
+		"rows that were found at a time to come say nothing": {
 			now: "2026-03-10 07:45", settings: settings(2), ledger: states{
 				day("03-09"): rechecked("2026-03-10 10:00"), day("03-08"): notReady("2026-03-10 07:45", 5),
 			},
@@ -172,6 +172,18 @@ func TestDueCalls(t *testing.T) {
 		"until then": {
 			now: "2026-03-10 10:00", settings: settings(2), ledger: states{
 				day("03-09"): rechecked("2026-03-10 10:00"), day("03-08"): notReady("2026-03-10 07:45", 5),
+			},
+			want: []refresh.Call{daily(refresh.History, "03-08", "03-08")},
+		},
+		"nor within a minute": {
+			now: "2026-03-10 08:01:29", settings: settings(2), ledger: states{
+				day("03-09"): rechecked("2026-03-10 08:00:40"), day("03-08"): notReady("2026-03-10 08:00:30", 5),
+			},
+			again: "2026-03-10 08:01:30",
+		},
+		"but after it": {
+			now: "2026-03-10 08:01:30", settings: settings(2), ledger: states{
+				day("03-09"): rechecked("2026-03-10 08:00:40"), day("03-08"): notReady("2026-03-10 08:00:30", 5),
 			},
 			want: []refresh.Call{daily(refresh.History, "03-08", "03-08")},
 		},
