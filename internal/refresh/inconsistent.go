@@ -32,20 +32,23 @@ func damagedGap(n int) time.Duration {
 // at growing intervals, because Weixin has been observed to answer with empty lists for days with traffic.
 var verifyAfterDays = [...]datacube.Date{1, 3, 7, 30}
 
-// verifyDue reports whether it is time to verify a day again. All days are verified at the same time of day, so that
-// consecutive days share a call.
-func verifyDue(now time.Time, s Settings, state store.State) bool {
-	today := datacube.DateOf(now)
-	wait := verifyAfterDays[min(state.Rechecks, len(verifyAfterDays)-1)]
-	return s.ready(now) && datacube.DateOf(state.AskedAt)+wait <= today
-}
-
 // A day is verified once more in the last days of the history, if it has not been asked about for a while: later it is not
 // asked for again, and damaged answers may have put the verification after 30 days off for too long.
 const (
 	lastDays     = 3 // more than one, for calls that fail
 	notAskedDays = 7
 )
+
+// verifyDue reports whether it is time to verify a day again. All days are verified at the same time of day, so that
+// consecutive days share a call.
+func verifyDue(now time.Time, s Settings, date datacube.Date, state store.State) bool {
+	today := datacube.DateOf(now)
+	wait := verifyAfterDays[min(state.Rechecks, len(verifyAfterDays)-1)]
+	if date < s.oldest(today-1)+lastDays {
+		wait = min(wait, notAskedDays)
+	}
+	return s.ready(now) && datacube.DateOf(state.AskedAt)+wait <= today
+}
 
 // inconsistent reports whether the two calls contradict each other about a day: by different sums, or because only one
 // of them has traffic.
@@ -81,13 +84,12 @@ func (l Ledger) hasTraffic(oldest datacube.Date) bool {
 type verifier struct {
 	api        datacube.API
 	own, other Ledger
-	oldest     datacube.Date // of the history
 	// traffic is true if the account has had traffic recently.
 	traffic bool
 }
 
 func newVerifier(api datacube.API, l Ledgers, oldest datacube.Date) verifier {
-	d := verifier{api: api, oldest: oldest}
+	d := verifier{api: api}
 	d.own, d.other = l.of(api)
 	d.traffic = d.own.hasTraffic(oldest) || d.other.hasTraffic(oldest)
 	return d
@@ -102,17 +104,11 @@ func (d verifier) due(now time.Time, s Settings, date datacube.Date) bool {
 	if inconsistent(now, date, own, other) {
 		// The figures may be available by now, since they are from the other call.
 		found := !hasTraffic(own) && hasTraffic(other) && since(own.AskedAt, other.KnownAt, now)
-		return found || d.timely(now, s, date, own)
+		return found || verifyDue(now, s, date, own)
 	}
 	// The daily call covers many days at once; if it returns figures, the day becomes inconsistent and the hourly call
 	// is made as well.
-	return d.api == datacube.Daily && d.traffic && own.Status == store.Known && own.Empty && d.timely(now, s, date, own)
-}
-
-// timely reports whether it is time to verify a day again.
-func (d verifier) timely(now time.Time, s Settings, date datacube.Date, state store.State) bool {
-	last := date < d.oldest+lastDays && s.ready(now) && datacube.DateOf(state.AskedAt)+notAskedDays <= datacube.DateOf(now)
-	return last || verifyDue(now, s, state)
+	return d.api == datacube.Daily && d.traffic && own.Status == store.Known && own.Empty && verifyDue(now, s, date, own)
 }
 
 // countProblemDays returns the number of inconsistent days and, for each call, the number of damaged days and the latest

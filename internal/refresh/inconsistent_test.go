@@ -83,34 +83,40 @@ func TestDueForVerification(t *testing.T) {
 
 // TestLastVerification: a day in doubt is verified once more before it leaves the history, unless that has just been done.
 func TestLastVerification(t *testing.T) {
-	const day = "2026-03-02"
-	settings := refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 50}
+	const day = "2026-03-02" // in the history until 2026-04-21
+	settings := refresh.Settings{ReadyAt: 8 * time.Hour, HistoryDays: 50, RecheckAfter: 24 * time.Hour}
+	known := china(t, "2026-03-03 09:00")
+	doubts := map[string]store.State{
+		"empty":              {Status: store.Known, Empty: true, KnownAt: known, Rechecked: true, Rechecks: 3, Checksum: 1},
+		"rechecked, no rows": {Status: store.Known, KnownAt: known, Rechecks: 3, Checksum: 9},
+	}
 	for name, c := range map[string]struct {
 		asked string
 		due   []string // of the days after that; an answer changes nothing
 	}{
-		"long ago":   {"2026-03-30 09:00", []string{"2026-04-19"}}, // the day is in the history until 2026-04-21
+		"long ago":   {"2026-03-30 09:00", []string{"2026-04-19"}},
 		"a week ago": {"2026-04-13 09:00", []string{"2026-04-20"}},
-		"just now":   {"2026-04-15 09:00", nil},
+		"just now":   {"2026-04-17 09:00", nil},
 	} {
-		t.Run(name, func(t *testing.T) {
-			asked := china(t, c.asked)
-			state := store.State{Status: store.Known, Empty: true, AskedAt: asked, KnownAt: asked, Rechecked: true, Rechecks: 3, Checksum: 1}
-			traffic := state
-			traffic.Empty, traffic.Checksum, traffic.AskedAt = false, 9, china(t, "2026-04-10 08:00")
-			var got []string
-			for at := asked; at.Before(china(t, "2026-05-10 00:00")); at = at.Add(30 * time.Minute) {
-				l := ledgersOf(datacube.Daily, states{date(t, day): state, date(t, "2026-04-05"): traffic}, states{})
-				calls, _ := refresh.DueCalls(at, settings, datacube.Daily, l)
-				if slices.ContainsFunc(calls, func(call refresh.Call) bool { return call.Begin == date(t, day) }) {
-					got = append(got, at.In(datacube.China).Format(time.DateOnly))
-					state.AskedAt = at
+		for doubt, state := range doubts {
+			t.Run(doubt+" "+name, func(t *testing.T) {
+				state.AskedAt = china(t, c.asked)
+				recent := china(t, "2026-04-10 08:00")
+				traffic := store.State{Status: store.Known, AskedAt: recent, KnownAt: recent, Rechecked: true, Checksum: 9}
+				var got []string
+				for at := state.AskedAt; at.Before(china(t, "2026-05-10 00:00")); at = at.Add(30 * time.Minute) {
+					l := ledgersOf(datacube.Daily, states{date(t, day): state, date(t, "2026-04-05"): traffic}, states{})
+					calls, _ := refresh.DueCalls(at, settings, datacube.Daily, l)
+					if slices.ContainsFunc(calls, func(call refresh.Call) bool { return call.Begin == date(t, day) }) {
+						got = append(got, at.In(datacube.China).Format(time.DateOnly))
+						state.AskedAt = at
+					}
 				}
-			}
-			if !slices.Equal(got, c.due) {
-				t.Errorf("verified on %v, want %v", got, c.due)
-			}
-		})
+				if !slices.Equal(got, c.due) {
+					t.Errorf("verified on %v, want %v", got, c.due)
+				}
+			})
+		}
 	}
 }
 

@@ -158,7 +158,7 @@ func dueDay(now time.Time, s Settings, l Ledger, date datacube.Date) (Purpose, b
 		at := state.AskedAt.Add(damagedGap(state.Damaged))
 		return purposeOf(state, date, today), !now.Before(at), at
 	case state.Status == store.Known:
-		return Recheck, recheckDue(now, s, state), time.Time{}
+		return Recheck, recheckDue(now, s, date, state), time.Time{}
 	case date == today-1:
 		if !ready {
 			return Yesterday, false, time.Time{}
@@ -202,11 +202,11 @@ func purposeOf(state store.State, date, today datacube.Date) Purpose {
 
 // recheckDue reports whether a known day must be requested once more. A recheck to which Weixin had no rows, or was not ready,
 // is repeated at the intervals of days in doubt: by the hour, it would take a call an hour for each day of a long history.
-func recheckDue(now time.Time, s Settings, state store.State) bool {
+func recheckDue(now time.Time, s Settings, date datacube.Date, state store.State) bool {
 	if s.RecheckAfter == 0 || state.Rechecked || now.Before(state.KnownAt.Add(s.RecheckAfter)) {
 		return false
 	}
-	return !state.AskedAt.After(state.KnownAt) || verifyDue(now, s, state)
+	return !state.AskedAt.After(state.KnownAt) || verifyDue(now, s, date, state)
 }
 
 // gap returns how long to wait after Weixin did not have yesterday for the asks-th time.
