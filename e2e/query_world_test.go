@@ -258,7 +258,9 @@ func (w *queryWorld) reference(t *testing.T, binary string) prometheus {
 	}
 	config := filepath.Join(t.TempDir(), "prometheus.yml")
 	writeFile(t, config, "storage: {tsdb: {out_of_order_time_window: 35d}}\n")
+	// Blocks of days, or it would compact hundreds of them while it is queried.
 	server := start(t, binary, "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=10y",
+		"--storage.tsdb.min-block-duration=30d", "--storage.tsdb.max-block-duration=30d",
 		"--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver")
 	p := prometheus{newWeb(t, &url.URL{Scheme: "http", Host: server.listensOn(t)})}
 	p.waitReady(t)
