@@ -290,7 +290,7 @@ func TestCheckOnlineOfRemoteWrite(t *testing.T) {
 	if !strings.Contains(got.stderr, want) {
 		t.Errorf("stderr lacks %q:\n%s", want, mask(got.stderr))
 	}
-	if n := total(d.samples(t)); n != 0 {
+	if n := d.samples(t).Count(); n != 0 {
 		t.Errorf("the receiver has %d samples", n)
 	}
 	if got := w.checkOnline(t, "--account=shop"); got.code != 0 || strings.Contains(got.stdout, "remote_write") {

@@ -1,11 +1,8 @@
 package e2e_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -14,13 +11,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	past "weixin_exporter/internal/history" // the number of days is called history here
+	// the number of days is called history here
 	"weixin_exporter/internal/remotewrite/remotewritetest"
 	"weixin_exporter/weixin/datacube"
 )
@@ -107,9 +103,9 @@ func (d *database) stop(t *testing.T) {
 func (d *database) restart() { d.process = d.run() }
 
 // samples returns all samples of the history, by series and time. A repeated time fails the test.
-func (d *database) samples(t *testing.T) map[string]map[int64]float64 {
+func (d *database) samples(t *testing.T) remotewritetest.Samples {
 	t.Helper()
-	got := map[string]map[int64]float64{}
+	got := remotewritetest.Samples{}
 	for _, r := range d.matrix(t, "/api/v1/query", "query", `{__name__=~"weixin_history_.+"}[60d]`) {
 		name := r.Metric["__name__"]
 		delete(r.Metric, "__name__")
@@ -164,24 +160,12 @@ func (d *database) matrix(t *testing.T, path string, parameters ...string) []row
 }
 
 // historyOf returns the samples of the accounts for the days from first to last.
-func (w *fixture) historyOf(first, last datacube.Date, accounts ...account) map[string]map[int64]float64 {
-	want := map[string]map[int64]float64{}
+func (w *fixture) historyOf(first, last datacube.Date, accounts ...account) remotewritetest.Samples {
+	appIDs := map[string]string{}
 	for _, a := range accounts {
-		for _, family := range past.Families() {
-			values := map[int64]float64{}
-			for date := first; date <= last; date++ {
-				if family.API == datacube.Daily {
-					values[past.DayTime(date).Unix()] = family.Value(w.sim.Day(a.AppID, date))
-					continue
-				}
-				for hour, figures := range w.sim.Hours(a.AppID, date) {
-					values[past.HourTime(date, hour).Unix()] = family.Value(figures)
-				}
-			}
-			want[series(family.Name, "account", a.name)] = values
-		}
+		appIDs[a.name] = a.AppID
 	}
-	return want
+	return remotewritetest.HistoryOf(w.sim, appIDs, first, last)
 }
 
 // lastDay returns the latest day of the accounts, which must be the same for all of them.
@@ -223,80 +207,37 @@ func waitSent(t *testing.T, x *exporter, endpoint string, sent, failed int) {
 // endpointOf returns an exporter's name of a receiver.
 func endpointOf(write string) string { return strings.TrimPrefix(write, "http://") }
 
-// listener is a receiver that stores what it gets, by remote write 1.0 and 2.0.
-type listener struct {
+// receiver is a remotewritetest.Receiver with a server.
+type receiver struct {
 	*httptest.Server
-	mu      sync.Mutex
-	samples map[string]map[int64][]float64
+	*remotewritetest.Receiver
 }
 
-func newListener(t *testing.T) *listener {
+func newReceiver(t *testing.T) *receiver {
 	t.Helper()
-	l := &listener{samples: map[string]map[int64][]float64{}}
-	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return // the exporter was stopped
-		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		request, err := remotewritetest.Read(r)
-		if err != nil {
-			t.Errorf("invalid request: %v", err)
-		}
-		l.store(request)
-		w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(request.Count()))
-		w.WriteHeader(http.StatusNoContent)
-	}))
-	t.Cleanup(l.Close)
-	return l
+	r := &receiver{Receiver: remotewritetest.NewReceiver()}
+	r.Server = httptest.NewServer(r.Receiver)
+	t.Cleanup(r.Close)
+	return r
 }
 
-func (l *listener) store(request *remotewritetest.Request) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, s := range request.Series {
-		key := series(s.Labels["__name__"], "account", s.Labels["account"])
-		if l.samples[key] == nil {
-			l.samples[key] = map[int64][]float64{}
-		}
-		for _, sample := range s.Samples {
-			at := sample.Time / 1000
-			l.samples[key][at] = append(l.samples[key][at], sample.Value)
-		}
-	}
-}
-
-// once returns the samples. Each must have arrived once.
-func (l *listener) once(t *testing.T) map[string]map[int64]float64 {
+// once returns the samples. Each must have arrived once, in valid requests.
+func (r *receiver) once(t *testing.T) remotewritetest.Samples {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	got := map[string]map[int64]float64{}
-	for key, values := range l.samples {
-		got[key] = map[int64]float64{}
-		for at, arrived := range values {
-			if len(arrived) != 1 {
-				t.Errorf("%s at %d arrived %d times", key, at, len(arrived))
-			}
-			got[key][at] = arrived[0]
-		}
+	samples := r.Samples()
+	for _, fault := range r.Faults(samples) {
+		t.Error(fault)
 	}
-	return got
+	if n := r.Repeats(); n != 0 {
+		t.Errorf("%d samples arrived again", n)
+	}
+	return samples
 }
 
 // mustEqual compares samples.
-func mustEqual(t *testing.T, what string, want, got map[string]map[int64]float64) {
+func mustEqual(t *testing.T, what string, want, got remotewritetest.Samples) {
 	t.Helper()
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Abs(b) })); diff != "" {
 		t.Errorf("%s: samples differ (-want +got):\n%.2000s", what, diff)
 	}
-}
-
-// total counts samples.
-func total(samples map[string]map[int64]float64) int {
-	n := 0
-	for values := range maps.Values(samples) {
-		n += len(values)
-	}
-	return n
 }

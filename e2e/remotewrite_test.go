@@ -74,8 +74,8 @@ func TestRemoteWriteSurvivesOutage(t *testing.T) {
 			last := lastDay(t, x, w.accounts...)
 			want := w.historyOf(last-history+1, last, w.accounts...)
 			eventually(t, "all samples to be visible", func() error {
-				if got := total(d.samples(t)); got < total(want) {
-					return fmt.Errorf("%d samples of %d", got, total(want))
+				if got := d.samples(t).Count(); got < want.Count() {
+					return fmt.Errorf("%d samples of %d", got, want.Count())
 				}
 				return nil
 			})
@@ -129,7 +129,7 @@ func TestRemoteWriteGivesUpWhatIsRefused(t *testing.T) {
 			w.write(t, w.yamlWith(c.days))
 			x := serve(t, w.config, "--web.enable-lifecycle")
 			w.waitDays(t, x.web, c.days, w.accounts...)
-			other := newListener(t)
+			other := newReceiver(t)
 			w.write(t, w.yamlWith(c.days,
 				fmt.Sprintf("url: %q, max_samples_per_send: %d", d.write, min(2000, c.days*daySamples)), // several requests
 				fmt.Sprintf("url: %q, protobuf_message: %s", other.URL, writeV2)))
@@ -160,7 +160,7 @@ func TestRemoteWriteGivesUpWhatIsRefused(t *testing.T) {
 				return // which samples are accepted depends on their order
 			}
 			// Exactly the samples outside the window are missing.
-			if n := total(got); float64(n) != sent {
+			if n := got.Count(); float64(n) != sent {
 				t.Errorf("%d samples exist, %v were accepted", n, sent)
 			}
 			for key, values := range truth {
@@ -177,7 +177,7 @@ func TestRemoteWriteGivesUpWhatIsRefused(t *testing.T) {
 // A restart sends no sample again.
 func TestRemoteWriteRestart(t *testing.T) {
 	t.Parallel()
-	l := newListener(t)
+	l := newReceiver(t)
 	w := newFixture(t, newAccount("shop", 1, 90_000), newAccount("bot", 2, 700))
 	entry := fmt.Sprintf("url: %q, protobuf_message: %s", l.URL, writeV2)
 	w.write(t, w.yamlWith(10, entry))
@@ -204,7 +204,7 @@ func TestRemoteWriteSlowReceiver(t *testing.T) {
 	}))
 	defer slow.Close()
 	defer close(hang)
-	fast := newListener(t)
+	fast := newReceiver(t)
 	w := newFixture(t, newAccount("shop", 1, 90_000))
 	w.write(t, w.yamlWith(history, fmt.Sprintf("url: %q", slow.URL), fmt.Sprintf("url: %q, protobuf_message: %s", fast.URL, writeV2)))
 	x := serve(t, w.config)
@@ -252,7 +252,7 @@ func TestRemoteWriteDuringReload(t *testing.T) {
 		return nil
 	})
 	entry := fmt.Sprintf("url: %q, headers: {X-Key: sim-secret-key}, external_labels: {d: a, c: a, b: a, a: a, e: a}, remote_timeout: 5m", slow.URL)
-	other := newListener(t)
+	other := newReceiver(t)
 	for i, endpoints := range [][]string{{entry}, {entry, fmt.Sprintf("url: %q", other.URL)}, {entry}} {
 		w.write(t, w.yamlWith(10, endpoints...))
 		if p := x.ask(t, http.MethodPost, "/-/reload"); p.status != http.StatusOK {
@@ -279,7 +279,7 @@ func TestRemoteWriteDuringReload(t *testing.T) {
 // The demonstration sends its history as well.
 func TestRemoteWriteOfDemo(t *testing.T) {
 	t.Parallel()
-	one, two := newListener(t), newListener(t)
+	one, two := newReceiver(t), newReceiver(t)
 	x := runExporter(t, "demo", "--remote-write.url="+one.URL, "--remote-write.url="+two.URL+"/write")
 	for _, endpoint := range []string{endpointOf(one.URL), endpointOf(two.URL) + "/write"} {
 		waitSent(t, x, endpoint, (4*history+quietDays)*daySamples, 0)
@@ -309,7 +309,7 @@ func TestRemoteWriteOfDemo(t *testing.T) {
 			}
 		}
 	}
-	if n := total(sent); n != (len(known)*history+quietDays)*daySamples { // the quiet account has zeros
+	if n := sent.Count(); n != (len(known)*history+quietDays)*daySamples { // the quiet account has zeros
 		t.Errorf("%d samples arrived", n)
 	}
 }
@@ -341,7 +341,7 @@ func TestRemoteWriteResend(t *testing.T) {
 	t.Parallel()
 	var refuses atomic.Bool
 	refuses.Store(true)
-	l := newListener(t)
+	l := newReceiver(t)
 	target, err := url.Parse(l.URL)
 	if err != nil {
 		t.Fatal(err)

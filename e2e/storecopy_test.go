@@ -13,7 +13,7 @@ import (
 func TestMoveToPostgres(t *testing.T) {
 	t.Parallel()
 	server := startPostgres(t)
-	receiver := newListener(t)
+	receiver := newReceiver(t)
 	w := newFixture(t, newAccount("shop", 1, 9000), newAccount("bot", 2, 700))
 	text := w.yamlWith(history, `url: "`+receiver.URL+`"`)
 	w.write(t, text)

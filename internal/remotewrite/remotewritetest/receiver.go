@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -117,6 +118,17 @@ func (r *Receiver) Count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count
+}
+
+// Samples returns what has arrived.
+func (r *Receiver) Samples() Samples {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	samples := Samples{}
+	for key, values := range r.samples {
+		samples[key] = maps.Clone(values)
+	}
+	return samples
 }
 
 // Repeats returns how many samples have arrived again, with the same value.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -51,6 +52,9 @@ func TestReceiver(t *testing.T) {
 	want := remotewritetest.Samples{"up{}": {1: 10, 2: 20, 3: 30}}
 	if faults := r.Faults(want); len(faults) > 0 || want.Count() != 3 {
 		t.Errorf("%d samples, faults %q", want.Count(), faults)
+	}
+	if got := r.Samples(); !reflect.DeepEqual(got, want) {
+		t.Errorf("has %v, want %v", got, want)
 	}
 	deliver(t, r, up, sample(3, 31))
 	if status := deliver(t, r, []string{"without the empty one"}); status != http.StatusBadRequest {
