@@ -7,52 +7,27 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"weixin_exporter/internal/disktest"
 )
 
-// disk is a file system of its own, with which a test can do what it likes.
-type disk struct{ file, folder string }
+// disk is a file system of its own.
+type disk struct{ *disktest.Disk }
 
-// newDisk makes and mounts a file system of 16 MB. Options are those of mkfs.ext4. It skips the test where that is
-// impossible.
 func newDisk(t *testing.T, options ...string) *disk {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a file system")
-	}
-	d := &disk{filepath.Join(t.TempDir(), "disk"), t.TempDir()}
-	if err := errors.Join(os.WriteFile(d.file, nil, 0o600), os.Truncate(d.file, 16<<20)); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mkfs.ext4", append(options, "-q", "-F", "-m", "0", "-e", "remount-ro", d.file)...).CombinedOutput(); err != nil {
-		t.Skipf("no ext4 can be made here: %v: %s", err, out)
-	}
-	if out, err := exec.Command("mount", "-o", "loop", d.file, d.folder).CombinedOutput(); err != nil {
-		t.Skipf("no file can be mounted here, as in most containers: %v: %s", err, out)
-	}
-	t.Cleanup(func() { run(t, "umount", "--lazy", d.folder) })
-	return d
-}
-
-// run runs a program that must succeed, and returns its output.
-func run(t *testing.T, program string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(program, args...).CombinedOutput()
-	if err != nil {
-		t.Errorf("%s %q: %v: %s", program, args, err, out)
-	}
-	return strings.TrimSpace(string(out))
+	return &disk{disktest.New(t, options...)}
 }
 
 // fill leaves no room on the disk, until the returned file is removed.
 func (d *disk) fill(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(d.folder, "filler")
+	path := filepath.Join(d.Folder, "filler")
 	filler, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +49,7 @@ func (d *disk) takeInodes(t *testing.T) []string {
 	t.Helper()
 	var taken []string
 	for {
-		path := filepath.Join(d.folder, fmt.Sprintf("file%d", len(taken)))
+		path := filepath.Join(d.Folder, fmt.Sprintf("file%d", len(taken)))
 		switch err := os.WriteFile(path, nil, 0o600); {
 		case errors.Is(err, syscall.ENOSPC):
 			return taken
@@ -82,30 +57,6 @@ func (d *disk) takeInodes(t *testing.T) []string {
 			t.Fatal(err)
 		}
 		taken = append(taken, path)
-	}
-}
-
-// freeze lets each write to the disk wait until the returned function is called.
-func (d *disk) freeze(t *testing.T) func() {
-	t.Helper()
-	run(t, "fsfreeze", "--freeze", d.folder)
-	frozen := true
-	thaw := func() {
-		if frozen {
-			run(t, "fsfreeze", "--unfreeze", d.folder)
-			frozen = false
-		}
-	}
-	t.Cleanup(thaw)
-	return thaw
-}
-
-// breakDown makes the file system read-only, as an error in its structure does.
-func (d *disk) breakDown(t *testing.T) {
-	t.Helper()
-	device := filepath.Base(run(t, "findmnt", "--noheadings", "--output=SOURCE", d.folder))
-	if err := os.WriteFile(filepath.Join("/sys/fs/ext4", device, "trigger_fs_error"), []byte("test"), 0o200); err != nil {
-		t.Skipf("this kernel reports no error of a file system on request: %v", err)
 	}
 }
 
@@ -120,7 +71,7 @@ func onDisk(t *testing.T, d *disk, perSecond int) *fixture {
 // callEach writes the configuration with a number of calls a second.
 func (w *fixture) callEach(t *testing.T, d *disk, perSecond int) {
 	t.Helper()
-	text := strings.Replace(w.yaml(w.accounts...), "path: store.db", "path: "+filepath.Join(d.folder, "store.db"), 1)
+	text := strings.Replace(w.yaml(w.accounts...), "path: store.db", "path: "+filepath.Join(d.Folder, "store.db"), 1)
 	w.write(t, strings.Replace(text, "requests_per_second: 1000", fmt.Sprintf("requests_per_second: %d", perSecond), 1))
 }
 
@@ -172,7 +123,7 @@ func (w *fixture) finishes(t *testing.T, d *disk, x *exporter) {
 	x.get(t, "/-/ready")
 	x.stop(t, syscall.SIGTERM)
 	for _, a := range w.accounts {
-		if days := storedDays(t, filepath.Join(d.folder, "store.db"), a); days < history {
+		if days := storedDays(t, filepath.Join(d.Folder, "store.db"), a); days < history {
 			t.Errorf("%s: %d days are stored, want %d", a.name, days, history)
 		}
 	}
@@ -201,7 +152,7 @@ func TestFrozenDisk(t *testing.T) {
 	d := newDisk(t)
 	w := onDisk(t, d, few)
 	x := w.refreshing(t)
-	thaw := d.freeze(t)
+	thaw := d.Freeze(t)
 	began := clock()
 	scraped := make(chan string, 1)
 	go func() { scraped <- x.scrapesDuring(t, probeTime) }()
@@ -237,7 +188,7 @@ func TestStopOnAFrozenDisk(t *testing.T) {
 			w := onDisk(t, d, few)
 			x := w.refreshing(t)
 			x.killed = true // its code is checked here
-			thaw := d.freeze(t)
+			thaw := d.Freeze(t)
 			if noticed {
 				waitStatus(t, x.web, "/-/healthy", http.StatusServiceUnavailable)
 			}
@@ -352,7 +303,7 @@ func TestBrokenFileSystem(t *testing.T) {
 	d := newDisk(t)
 	w := onDisk(t, d, few)
 	x := w.refreshing(t)
-	d.breakDown(t)
+	d.BreakDown(t)
 	waitFailures(t, x.web, "read_only")
 	x.logged(t, "level=error", "cannot write to the store", "its file system has become read-only")
 	if page := x.get(t, "/").body; !strings.Contains(page, "its file system has become read-only") {
@@ -365,7 +316,6 @@ func TestBrokenFileSystem(t *testing.T) {
 	x.signal(t, syscall.SIGTERM)
 	<-x.ended
 	t.Logf("stopped in %v with code %d", clock().Sub(began), x.cmd.ProcessState.ExitCode())
-	run(t, "umount", d.folder)
-	run(t, "mount", "-o", "loop", d.file, d.folder)
+	d.Remount(t)
 	w.finishes(t, d, serve(t, w.config))
 }
