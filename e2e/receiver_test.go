@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	// the number of days is called history here
 	"weixin_exporter/internal/remotewrite/remotewritetest"
 	"weixin_exporter/weixin/datacube"
 )
@@ -207,7 +206,7 @@ func waitSent(t *testing.T, x *exporter, endpoint string, sent, failed int) {
 // endpointOf returns an exporter's name of a receiver.
 func endpointOf(write string) string { return strings.TrimPrefix(write, "http://") }
 
-// receiver is a remotewritetest.Receiver with a server.
+// receiver is a remotewritetest.Receiver with a server. What it finds wrong with requests fails the test.
 type receiver struct {
 	*httptest.Server
 	*remotewritetest.Receiver
@@ -217,21 +216,22 @@ func newReceiver(t *testing.T) *receiver {
 	t.Helper()
 	r := &receiver{Receiver: remotewritetest.NewReceiver()}
 	r.Server = httptest.NewServer(r.Receiver)
-	t.Cleanup(r.Close)
+	t.Cleanup(func() {
+		r.Close()
+		for _, fault := range r.Faults(r.Samples()) {
+			t.Error(fault)
+		}
+	})
 	return r
 }
 
-// once returns the samples. Each must have arrived once, in valid requests.
+// once returns the samples. Each must have arrived once.
 func (r *receiver) once(t *testing.T) remotewritetest.Samples {
 	t.Helper()
-	samples := r.Samples()
-	for _, fault := range r.Faults(samples) {
-		t.Error(fault)
-	}
 	if n := r.Repeats(); n != 0 {
 		t.Errorf("%d samples arrived again", n)
 	}
-	return samples
+	return r.Samples()
 }
 
 // mustEqual compares samples.
