@@ -26,7 +26,8 @@ type connections struct {
 	open    map[net.Conn]*connection
 	seats   int                   // of all connections
 	further int                   // of these, for requests beyond the first of a connection
-	waiting *list.List            // of *connection, the one that has waited the longest first
+	idle    *list.List            // of *connection that waits without a request, the one that has waited the longest first
+	stalled *list.List            // of *connection that waits with requests, in the same order
 	unused  map[net.Conn]struct{} // without a request so far; browsers open such in advance
 	closed  bool                  // no further connections are accepted
 }
@@ -37,7 +38,8 @@ type connection struct {
 	requests int           // that are served; with HTTP/2 there can be several
 	working  int           // of these, those that do not wait for the client
 	givenUp  int           // requests that the client has given up, less those that were answered
-	place    *list.Element // of connections.waiting; nil unless the connection waits
+	queue    *list.List    // the one of connections that it is in; nil unless the connection waits
+	place    *list.Element // in queue
 	since    time.Time     // when it began to wait
 }
 
@@ -45,7 +47,7 @@ type connection struct {
 func (c *connection) seats() int { return max(1, c.requests) }
 
 func newConnections(limit int, now func() time.Time) *connections {
-	return &connections{limit: limit, now: now, open: map[net.Conn]*connection{}, waiting: list.New(), unused: map[net.Conn]struct{}{}}
+	return &connections{limit: limit, now: now, open: map[net.Conn]*connection{}, idle: list.New(), stalled: list.New(), unused: map[net.Conn]struct{}{}}
 }
 
 // track implements http.Server.ConnState.
@@ -78,12 +80,16 @@ func (c *connections) track(conn net.Conn, state http.ConnState) {
 
 // place puts a connection at the end of those that wait, or takes it out if it does not.
 func (c *connections) place(at *connection) {
-	if at.place != nil {
-		c.waiting.Remove(at.place)
-		at.place = nil
+	if at.queue != nil {
+		at.queue.Remove(at.place)
+		at.queue, at.place = nil, nil
 	}
 	if at.working == 0 && c.open[at.conn] == at {
-		at.place = c.waiting.PushBack(at)
+		at.queue = c.idle
+		if at.requests > 0 {
+			at.queue = c.stalled
+		}
+		at.place = at.queue.PushBack(at)
 		at.since = c.now()
 	}
 }
@@ -116,14 +122,19 @@ func (c *connections) close(at *connection) {
 
 // longest returns the connection that has waited the longest and may be closed; nil if there is none.
 func (c *connections) longest() *connection {
-	now := c.now()
-	for place := c.waiting.Front(); place != nil; place = place.Next() {
-		at := place.Value.(*connection) //nolint:forcetypeassert // it has no others
-		if at.requests == 0 || now.Sub(at.since) >= graceTime {
-			return at
-		}
+	idle, stalled := first(c.idle), first(c.stalled)
+	if stalled == nil || c.now().Sub(stalled.since) < graceTime || idle != nil && idle.since.Before(stalled.since) {
+		return idle
 	}
-	return nil
+	return stalled
+}
+
+// first returns the first connection of a list; nil if it is empty.
+func first(of *list.List) *connection {
+	if of.Len() == 0 {
+		return nil
+	}
+	return of.Front().Value.(*connection) //nolint:forcetypeassert // it has no others
 }
 
 // begin counts a request of a connection until end is called. It returns false if there is no room.

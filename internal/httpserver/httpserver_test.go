@@ -3,11 +3,13 @@ package httpserver_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -306,6 +308,41 @@ func TestConnectionsAreLimited(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestTheLongestWaitIsEnded has a connection without a request and one whose client does not read its response.
+func TestTheLongestWaitIsEnded(t *testing.T) {
+	begin := map[string]func(*client){
+		"idle": func(c *client) {
+			c.request("/small")
+			if code, _, err := c.response(); code != http.StatusOK {
+				t.Fatal(code, err)
+			}
+		},
+		"stalled": func(c *client) { c.request("/large") },
+	}
+	for _, order := range [][]string{{"idle", "stalled"}, {"stalled", "idle"}} {
+		t.Run(order[0]+" first", func(t *testing.T) {
+			serve(t, func(f fixture) {
+				f.server.LimitConnections(2)
+				var open []*client
+				for _, kind := range order {
+					c := f.listener.dial()
+					begin[kind](c)
+					wait(2 * time.Second) // more than a response is spared
+					open = append(open, c)
+				}
+				f.listener.dial().request("/small")
+				synctest.Wait()
+				for i, c := range open {
+					_ = c.SetReadDeadline(time.Now().Add(time.Second))
+					if _, err := io.Copy(io.Discard, c.reader); errors.Is(err, os.ErrDeadlineExceeded) != (i == 1) {
+						f.t.Errorf("the one that is %s: %v", order[i], err)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestFloodSparesAResponse: short requests, each with a connection of its own, close one another's connections, not that of a
