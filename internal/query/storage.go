@@ -145,6 +145,10 @@ func (q *querier) match(matchers []*labels.Matcher) selection {
 	if len(s.metrics) == 0 {
 		return s
 	}
+	if !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return m.Name == history.AccountLabel }) {
+		s.accounts = q.accounts
+		return s
+	}
 	for _, a := range q.accounts {
 		if matches(matchers, history.AccountLabel, a.Name) {
 			s.accounts = append(s.accounts, a)

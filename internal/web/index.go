@@ -144,17 +144,16 @@ type selection struct {
 	sort  string // the key of a sorting; "" is the default
 }
 
-// choose returns the accounts that are asked for, in order.
+// choose returns the accounts that are asked for, in order. They must not be changed.
 func (x *index) choose(s selection) []row {
 	var members map[*snapshot.Account]bool
 	if s.group != "" {
 		members = x.members(s.group)
 	}
 	wanted, one := parseCondition(s.state)
-	var chosen []row
-	if s.text == "" && !one && members == nil {
-		chosen = slices.Clone(x.rows)
-	} else {
+	chosen := x.rows
+	if s.text != "" || one || members != nil {
+		chosen = nil
 		for _, r := range x.rows {
 			if (!one || r.condition == wanted) && (members == nil || members[r.Account]) && strings.Contains(r.search, s.text) {
 				chosen = append(chosen, r)
@@ -163,6 +162,7 @@ func (x *index) choose(s selection) []row {
 	}
 	for i, by := range sortings() {
 		if i > 0 && by.key == s.sort {
+			chosen = slices.Clone(chosen)
 			slices.SortFunc(chosen, by.compare)
 		}
 	}
