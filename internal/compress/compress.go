@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/flate"
+
+	"weixin_exporter/internal/yield"
 )
 
 // Header is the beginning of a gzip member: deflate at the fastest level, without a name and a time.
@@ -90,6 +92,7 @@ func (w *Writer) hand(text []byte, last bool) error {
 	if last {
 		w.out.Write(w.sums.Trailer())
 	}
+	yield.Now()
 	_, err := w.to.Write(w.out.Bytes())
 	return err
 }

@@ -21,6 +21,7 @@ import (
 	"weixin_exporter/internal/compress"
 	"weixin_exporter/internal/gate"
 	"weixin_exporter/internal/snapshot"
+	"weixin_exporter/internal/yield"
 )
 
 // Options are the dependencies of a Handler.
@@ -206,7 +207,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, s scrape, compr
 		}
 		h.sent(err)
 	default:
-		h.sent(s.render(w, b))
+		h.sent(s.render(&yield.Writer{Writer: w}, b))
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"weixin_exporter/internal/yield"
 )
 
 // encoder writes JSON as Prometheus' API does, without holding all of it in memory. The first error ends it.
@@ -163,6 +165,9 @@ func (e *encoder) list(length int, element func(int)) {
 			e.raw(",")
 		}
 		element(i)
+		if i%someSteps == someSteps-1 {
+			yield.Now()
+		}
 	}
 	e.raw("]")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
 
+	"weixin_exporter/internal/yield"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -28,6 +29,9 @@ type seriesSet struct {
 	series                 series
 	err                    error
 }
+
+// someSteps are so many small steps of a request that they take less than a millisecond.
+const someSteps = 256
 
 // window is the time of a metric's series, and the blocks in it.
 type window struct {
@@ -64,7 +68,10 @@ func (s *seriesSet) Next() bool {
 			continue
 		}
 		s.index = -1
-		if s.account++; s.account >= len(s.selection.accounts) {
+		if s.account++; s.account%someSteps == 0 {
+			yield.Now()
+		}
+		if s.account >= len(s.selection.accounts) {
 			s.account = 0
 			s.metric++
 			s.begin()

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"weixin_exporter/internal/history"
+	"weixin_exporter/internal/yield"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -256,6 +257,7 @@ func (q *querier) eachExisting(ctx context.Context, matchers []*labels.Matcher, 
 				}
 			}
 		}
+		yield.Now()
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/go-kit/log/level"
 
 	"weixin_exporter/internal/i18n"
+	"weixin_exporter/internal/yield"
 )
 
 //go:embed templates/*.html
@@ -147,7 +148,7 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 // write answers with a page made from its template.
 func (r *renderer) write(w http.ResponseWriter, p *page, status int, view any) {
 	var text bytes.Buffer
-	if err := r.templates[p.Name].ExecuteTemplate(&text, "layout.html", view); err != nil {
+	if err := r.templates[p.Name].ExecuteTemplate(&yield.Writer{Writer: &text}, "layout.html", view); err != nil {
 		level.Error(r.Logger).Log("msg", "cannot make a page", "page", p.Name, "err", err)
 		http.Error(w, "The page cannot be made; see the log.", http.StatusInternalServerError)
 		return
