@@ -103,10 +103,27 @@ func TestChecksOfTheCaller(t *testing.T) {
 	}
 }
 
+// TestForbiddenCharacters: those that YAML does not allow are reported with their place.
+func TestForbiddenCharacters(t *testing.T) {
+	for _, c := range []string{"\x00", "\x1b", "\x7f", "\u0080", "\ufffe", "\uffff"} {
+		_, faults := decode("number: 1\nname: 鹿" + c + "\n")
+		const want = "f.yml:2:8: there is a control character here; the file must be text without any"
+		if got := faults.Error(); got != want {
+			t.Errorf("%q: got\n%s\nwant\n%s", c, got, want)
+		}
+	}
+	for _, c := range []string{"\t", "\u0085", "\ufffd", "\U0001f98c"} {
+		if _, faults := decode("number: 1\nname: \"鹿" + c + "\"\n"); len(faults) > 0 {
+			t.Errorf("%q: %v", c, faults)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add("name: x\nitems: [{on: true}]\n")
 	f.Add("labels: &a {b: *a}\n")
 	f.Add("- {<<: x}\n")
+	f.Add("\uffff")
 	f.Fuzz(func(t *testing.T, content string) {
 		_, faults := decode(content)
 		for _, fault := range faults {

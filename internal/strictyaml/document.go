@@ -176,7 +176,7 @@ func unreadableText(content []byte) (Place, i18n.Message) {
 			return at, i18n.M("yaml.utf8")
 		case r == '\n':
 			at = Place{at.Line + 1, 0}
-		case unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\u0085':
+		case unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\u0085', r == '\uFFFE', r == '\uFFFF':
 			return at, i18n.M("yaml.control")
 		}
 		at.Column++
