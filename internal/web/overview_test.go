@@ -6,6 +6,7 @@ import (
 	"html"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
@@ -155,6 +156,27 @@ func TestSortFilterAndPages(t *testing.T) {
 	}
 	if store.asked != 30 {
 		t.Errorf("%d days were read, want the 30 that are shown", store.asked)
+	}
+}
+
+// TestSortingIsOfOneRequest: requests share the accounts of a snapshot, which one that sorts them leaves in their order.
+func TestSortingIsOfOneRequest(t *testing.T) {
+	s, _ := newPages(t)
+	h, err := web.NewHandler(s.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(path string) []string {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		return names(w.Body.String())
+	}
+	before, sorted := ask("/"), ask("/?sort=name")
+	if slices.Equal(before, sorted) {
+		t.Fatalf("%q in any order", before)
+	}
+	if after := ask("/"); !slices.Equal(after, before) {
+		t.Errorf("%q, %q before another request sorted by name", after, before)
 	}
 }
 
