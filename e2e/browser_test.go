@@ -86,6 +86,11 @@ func prepareTab(tab context.Context, scheme string, width int64) error {
 	if _, err := chromedp.Call(tab, cdplog.Enable, cdp.Empty{}); err != nil {
 		return err
 	}
+	return setView(tab, scheme, width)
+}
+
+// setView sets the color scheme and the size of a tab.
+func setView(tab context.Context, scheme string, width int64) error {
 	preferred := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
 	if _, err := chromedp.Call(tab, emulation.SetEmulatedMedia, preferred); err != nil {
 		return err

@@ -25,9 +25,10 @@ func TestSharingInABrowser(t *testing.T) {
 	waitSlots(t, second, all/2, 2)
 	w.waitComplete(t, first.web, w.accounts...)
 
+	p := b.newTab(t, first.base.String()+"/", "light", 1280)
 	look := func(name string, v view, want ...string) {
 		t.Helper()
-		p := b.newTab(t, first.base.String()+"/", v.scheme, v.width)
+		p.show(v.scheme, v.width)
 		p.open(first.base.String() + "/health?lang=" + v.language)
 		text := strings.Join(strings.Fields(strings.Join(p.texts("main"), "")), " ")
 		for _, part := range want {

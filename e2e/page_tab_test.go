@@ -53,11 +53,15 @@ func (p tab) limited() context.Context {
 	return ctx
 }
 
-// resize sets the width of the window.
-func (p tab) resize(width int64) {
+// show sets the color scheme and the width of the window, which the page that is open follows.
+func (p tab) show(scheme string, width int64) {
 	p.t.Helper()
-	if err := chromedp.Do(p.limited(), chromedp.EmulateViewport(width, windowHeight)); err != nil {
-		p.t.Fatalf("a window of %d: %v", width, err)
+	if err := setView(p.limited(), scheme, width); err != nil {
+		p.t.Fatalf("a window of %d, %s: %v", width, scheme, err)
+	}
+	got := find[string](p, `(matchMedia("(prefers-color-scheme: dark)").matches ? "dark " : "light ") + window.innerWidth`)
+	if want := fmt.Sprint(scheme, " ", width); got != want {
+		p.t.Fatalf("the window is %s, want %s", got, want)
 	}
 }
 
