@@ -24,6 +24,7 @@ const demoQuiet = "festival"
 // runDemo starts the demonstration, with optional flags, and waits until it is complete.
 func runDemo(t *testing.T, args ...string) *exporter {
 	t.Helper()
+	withinADay(t)
 	x := runExporter(t, append([]string{"demo"}, args...)...)
 	known, refused := demoAccounts()
 	eventually(t, "the demonstration to be complete", func() error {

@@ -64,7 +64,7 @@ type fixture struct {
 }
 
 // newFixture returns a fixture whose figures are available as soon as their day is over, so that the tests do not depend
-// on the time of day.
+// on the time of day, and whose days stay the same for as long as a test takes.
 func newFixture(t *testing.T, accounts ...account) *fixture {
 	t.Helper()
 	return newFixtureWith(t, weixintest.Options{}, accounts...)
@@ -73,6 +73,7 @@ func newFixture(t *testing.T, accounts ...account) *fixture {
 // newFixtureWith is newFixture with options of the simulated Weixin beyond its clock and accounts.
 func newFixtureWith(t *testing.T, o weixintest.Options, accounts ...account) *fixture {
 	t.Helper()
+	withinADay(t)
 	return newFixtureOf(t, o, clock, accounts)
 }
 

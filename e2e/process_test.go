@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"weixin_exporter/internal/exportertest"
+	"weixin_exporter/weixin/datacube"
 )
 
 const (
@@ -27,6 +28,21 @@ const (
 
 // clock is the clock of the programs under test, which run in real time.
 func clock() time.Time { return time.Now() }
+
+// withinADay waits until the day is over in China if it will be within patience. A test that counts days cannot have a new one in
+// its course, and its clock is the real one, by which Prometheus accepts samples.
+func withinADay(t *testing.T) {
+	t.Helper()
+	left := datacube.DateOf(clock()).End().Sub(clock())
+	if left > patience {
+		return
+	}
+	t.Logf("waiting %v for the next day in China", left)
+	select {
+	case <-time.After(left):
+	case <-t.Context().Done():
+	}
+}
 
 // eventually calls try until it returns no error, and fails the test if that takes too long.
 func eventually(tb testing.TB, what string, try func() error) {

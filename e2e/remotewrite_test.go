@@ -280,6 +280,7 @@ func TestRemoteWriteDuringReload(t *testing.T) {
 func TestRemoteWriteOfDemo(t *testing.T) {
 	t.Parallel()
 	one, two := newReceiver(t), newReceiver(t)
+	withinADay(t)
 	x := runExporter(t, "demo", "--remote-write.url="+one.URL, "--remote-write.url="+two.URL+"/write")
 	for _, endpoint := range []string{endpointOf(one.URL), endpointOf(two.URL) + "/write"} {
 		waitSent(t, x, endpoint, (4*history+quietDays)*daySamples, 0)
