@@ -82,6 +82,9 @@ run_without_race() { # name package… [flag…]
     sed -u -e 's/\tcoverage:.*//' -e '/^coverage: /d' -e '/^go: downloading /d' | tee -a build/test.txt
 }
 
+# Simulated years take what the end-to-end tests leave of the processors while these wait for leases to end.
+years() { TORTURE_YEARS=10 run_without_race years -run '^TestYear$' ./internal/refresh; }
+
 beside programs
 step "build"
 make -s build build/tools/gotestsum
@@ -104,6 +107,7 @@ joined boards
 joined prometheus
 joined alertmanager
 . scripts/programs.sh
+beside years
 beside text
 beside manifests
 
@@ -114,14 +118,15 @@ step "end-to-end tests"
 GOCOVERDIR=$PWD/build/coverage/program run_tests e2e -p 1 -parallel 5 ./e2e/ha ./e2e
 
 # Not beside the end-to-end tests, which need both processors.
-step "simulated years and kills"
-TORTURE_YEARS=10 run_without_race large -run '^(TestYear|TestConnectionsArePaced|TestDeadlinesOfPacedClients|TestProbesArePunctual)$' ./internal/refresh ./internal/httpserver
-TORTURE_ACCOUNTS=2 run_without_race kills -parallel 6 -run '^(TestKilledAtAnyMoment|TestYearInPostgres)$' ./e2e/kills ./internal/refresh
+step "kills and paced clients"
+TORTURE_ACCOUNTS=2 run_without_race large -parallel 6 -run '^(TestKilledAtAnyMoment|TestYearInPostgres|TestConnectionsArePaced|TestDeadlinesOfPacedClients|TestProbesArePunctual)$' \
+  ./e2e/kills ./internal/refresh ./internal/httpserver
+joined years
 joined manifests
 joined text
 
 step "secrets in the output of the tests"
-bash scripts/leaks.sh build/tests.json build/e2e.json build/kills.json build/large.json build/artifacts
+bash scripts/leaks.sh build/tests.json build/e2e.json build/years.json build/large.json build/artifacts
 
 step "coverage, at least $floor % of the statements of every package"
 go tool covdata percent -i=build/coverage/tests,build/coverage/program | sort >build/coverage.txt
