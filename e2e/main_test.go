@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 
 	"weixin_exporter/internal/exportertest"
@@ -24,6 +25,7 @@ const (
 var suite struct {
 	binary   string // the program under test
 	recorder *recorder
+	begun    sync.Map // the names of the tests that have passed withinADay
 }
 
 func TestMain(m *testing.M) {
