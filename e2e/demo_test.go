@@ -91,8 +91,8 @@ Stop it with Ctrl-C; it writes no file.
 	ratio := got[series("weixin_interface_daily_failures", "account", "support-bot")] /
 		got[series("weixin_interface_daily_callbacks", "account", "support-bot")]
 	slowest := got[series("weixin_interface_daily_max_time_cost_seconds", "account", "support-bot")]
-	if ratio < 0.02 || slowest < 5 || slowest > 5.1 {
-		t.Errorf("yesterday's incident shows %.2f %% failures and a maximum of %v s; want more than 2 %% and 5 s", 100*ratio, slowest)
+	if ratio < 0.02 || slowest < 4.99 || slowest > 5.1 { // Weixin waits for 5 s, give or take some milliseconds
+		t.Errorf("yesterday's incident shows %.2f %% failures and a maximum of %v s; want more than 2 %% and about 5 s", 100*ratio, slowest)
 	}
 	for key := range got {
 		if strings.HasPrefix(key, "weixin_interface_") && strings.Contains(key, refused) {
