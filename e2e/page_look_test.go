@@ -40,9 +40,11 @@ func TestPagesInABrowser(t *testing.T) {
 			for ofOneLanguage := range slices.Chunk(views(), 2) {
 				language := ofOneLanguage[0].language
 				look := func(name, path string) {
-					p.open(base + path + "lang=" + language)
 					for i, v := range ofOneLanguage {
 						p.show(v.scheme, v.width)
+						if i == 0 {
+							p.open(base + path + "lang=" + language)
+						}
 						p.check()
 						if i == 0 { // each language, scheme and width
 							p.axe(source)
