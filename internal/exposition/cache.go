@@ -101,7 +101,7 @@ func (c *renderCache) get(ctx context.Context, s scrape, render packer) (*packed
 }
 
 // stillValid reports whether bytes may be served although there is a newer snapshot. It must have
-// the same accounts, so that a configuration reload takes effect at once.
+// the same accounts, so that a reload with other accounts takes effect at once.
 func (c *renderCache) stillValid(last *packed, latest *snapshot.Snapshot, now time.Time, rendering bool) bool {
 	if latest == nil || latest.Generation == 0 || last.generation != latest.Generation {
 		return false

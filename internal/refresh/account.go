@@ -72,6 +72,17 @@ func newAccount(ctx context.Context, a Account, stored *store.Account) *account 
 	return acc
 }
 
+// identity is what snapshots of one generation have in common of an account.
+type identity struct{ name, appID string }
+
+func identities(accounts []*account) []identity {
+	all := make([]identity, len(accounts))
+	for i, a := range accounts {
+		all[i] = identity{a.Name, a.AppID}
+	}
+	return all
+}
+
 // forgetAttempts forgets the account's failed attempts and until when its calls must not be made.
 func (a *account) forgetAttempts() {
 	a.holds, a.retries = [datacube.APIs]hold{}, [datacube.APIs]*backoff.ExponentialBackOff{}

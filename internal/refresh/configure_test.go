@@ -2,6 +2,7 @@ package refresh_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 	"weixin_exporter/weixin/weixintest"
 )
 
@@ -64,6 +66,47 @@ func TestConfigureReplacesAccounts(t *testing.T) {
 		for _, c := range w.sim.Calls()[calls:] {
 			if c.AppID != comes.AppID {
 				t.Errorf("a call for %s, which is removed or has all days known: %+v", c.AppID, c)
+			}
+		}
+	})
+}
+
+// TestGenerationChangesWithTheAccounts: a reload that leaves the accounts as they are does not have them rendered again.
+func TestGenerationChangesWithTheAccounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1), account(2), account(3))
+		config := w.config
+		w.config.Accounts = config.Accounts[:2]
+		w.start()
+		for _, c := range []struct {
+			change  string
+			apply   func(c *refresh.Config)
+			changes bool
+		}{
+			{"nothing", func(*refresh.Config) {}, false},
+			{"the order in the configuration", func(c *refresh.Config) { slices.Reverse(c.Accounts) }, false},
+			{"the credentials of an account", func(c *refresh.Config) { c.Accounts[0].Credentials = secret.New("other") }, false},
+			{"the history", func(c *refresh.Config) { c.HistoryDays++ }, false},
+			{"a further account", func(c *refresh.Config) { c.Accounts = append(c.Accounts, config.Accounts[2]) }, true},
+			{"the name of an account", func(c *refresh.Config) { c.Accounts[0].Name += "a" }, true},
+			{"the names of two accounts", func(c *refresh.Config) {
+				c.Accounts[0].Name, c.Accounts[1].Name = c.Accounts[1].Name, c.Accounts[0].Name
+			}, true},
+			{"the app id of an account", func(c *refresh.Config) { c.Accounts[0].AppID = config.Accounts[2].AppID + "0" }, true},
+			{"an account less", func(c *refresh.Config) { c.Accounts = c.Accounts[1:] }, true},
+			{"no account", func(c *refresh.Config) { c.Accounts = nil }, true},
+			{"nothing again", func(*refresh.Config) {}, false},
+		} {
+			before := w.latest.Load()
+			w.config.Accounts = slices.Clone(w.config.Accounts)
+			c.apply(&w.config)
+			if err := w.runner.ApplyConfig(t.Context(), w.config); err != nil {
+				t.Fatal(err)
+			}
+			after := w.latest.Load()
+			if after == before || after.Generation == 0 || (after.Generation != before.Generation) != c.changes {
+				t.Errorf("%s: generation %d after %d, new snapshot: %t", c.change, after.Generation, before.Generation, after != before)
 			}
 		}
 	})

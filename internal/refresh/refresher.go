@@ -109,7 +109,7 @@ type Refresher struct {
 	config     Config
 	incomplete bool       // the ledgers lack days that may be stored, so nothing can be planned
 	ordered    []*account // by name
-	generation uint64     // of ordered, as in snapshots
+	generation uint64     // of ordered, as in snapshots; 0 until there are accounts
 	ready      queue      // accounts with a call due
 	unproven   queue      // the same, but none of their calls has succeeded lately
 	waiting    queue
@@ -267,7 +267,7 @@ func (r *Refresher) apply(c Config) error {
 
 // setAccounts replaces the accounts. Those that stay keep their state and their running calls.
 func (r *Refresher) setAccounts(c Config, stored map[string]*store.Account) {
-	former := r.accounts
+	former, shown := r.accounts, identities(r.ordered)
 	r.accounts = make(map[string]*account, len(c.Accounts))
 	r.ordered = r.ordered[:0:0]
 	for _, a := range c.Accounts {
@@ -290,7 +290,9 @@ func (r *Refresher) setAccounts(c Config, stored map[string]*store.Account) {
 	for i, acc := range r.ordered {
 		acc.index = i
 	}
-	r.generation++
+	if !slices.Equal(shown, identities(r.ordered)) {
+		r.generation++
+	}
 }
 
 // ledgersSince returns the first day that must be in the ledgers. It uses the earlier of the two clocks, so that a clock
