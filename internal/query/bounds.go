@@ -9,7 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
+	"regexp/syntax"
 	"strings"
 
 	"github.com/prometheus/prometheus/prompb"
@@ -33,8 +33,8 @@ const (
 	tokenSize = 2 << 10
 	// longestPattern limits a regular expression that is more than a choice of texts, in bytes.
 	longestPattern = 16 << 10
-	// maxStates limits the states of the automaton of a regular expression.
-	maxStates = 1 << 18
+	// maxStates limits the states of the automaton of a regular expression, all of which each character of a name may take.
+	maxStates = 1 << 14
 	// stateSize is more than a state takes in memory, in bytes.
 	stateSize = 100
 	// formatRoom limits the bytes that are copied to format an expression. Prometheus copies at each level what is below it, and does that
@@ -103,6 +103,9 @@ func expressionsOf(form url.Values) (int64, error) {
 			}
 		}
 	}
+	if size > textRoom {
+		return 0, &apiError{badData, errors.New("the regular expressions of the request repeat too much together: make them fewer or shorter, or the numbers in braces smaller")}
+	}
 	return size, nil
 }
 
@@ -170,8 +173,7 @@ func patternSize(text string) (int64, error) {
 	if size > longestPattern {
 		return 0, fmt.Errorf("a regular expression has %d bytes; at most %d are allowed, unless it is a choice of texts such as a|b|c", size, longestPattern)
 	}
-	const classStates = 100 // a class of Unicode has hundreds of ranges
-	states := (size + classStates*int64(strings.Count(text, `\p`)+strings.Count(text, `\P`))) * repetitions(text)
+	states := statesOf(text)
 	if states > maxStates {
 		return 0, errors.New("a regular expression repeats too much: make it shorter, or the numbers in braces smaller")
 	}
@@ -196,26 +198,29 @@ func isChoice(text string) bool {
 	return strings.Count(text, "(") <= 1
 }
 
-// repetitions returns an upper bound for how often a part of a regular expression is repeated by numbers in braces: Go
-// allows 1,000, inner ones multiplied by outer ones.
-func repetitions(text string) int64 {
-	const most = 1000
-	product := int64(1)
-	for {
-		_, after, found := strings.Cut(text, "{")
-		if !found {
-			return product
-		}
-		numbers, _, _ := strings.Cut(after, "}")
-		least, greatest, _ := strings.Cut(numbers, ",")
-		for _, number := range []string{greatest, least} {
-			if n, err := strconv.ParseInt(number, 10, 64); err == nil && n > 0 {
-				product = min(product*min(n, most), most)
-				break
-			}
-		}
-		text = after
+// statesOf returns about how many states the automaton of a regular expression has; 0 if it is none.
+func statesOf(text string) int64 {
+	parsed, err := syntax.Parse(text, syntax.Perl|syntax.DotNL)
+	if err != nil {
+		return 0
 	}
+	return states(parsed)
+}
+
+// states returns the states of a part of a regular expression. What braces repeat has them as often.
+func states(part *syntax.Regexp) int64 {
+	const ranges = 8 // of a class, such as the letters of all languages, that take as much as a state
+	count := 1 + int64(len(part.Rune))
+	if part.Op == syntax.OpCharClass {
+		count = 1 + int64(len(part.Rune)/2/ranges)
+	}
+	for _, sub := range part.Sub {
+		count += states(sub)
+	}
+	if part.Op == syntax.OpRepeat {
+		count *= int64(max(part.Min, part.Max, 1))
+	}
+	return count
 }
 
 // takeBody reads the body of a request, for which the server limits the time, before the request occupies anything

@@ -2,6 +2,8 @@ package query_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 
 	"weixin_exporter/internal/query"
@@ -42,7 +45,8 @@ func TestExpressionsAreBounded(t *testing.T) {
 		"matchers":    {"{" + strings.Repeat(`a="",`, n) + `a="b"}`, "more than 2000 names"},
 		"states":      {`{a=~"` + strings.Repeat("a{1000}", 300) + `"}`, "repeats too much"},
 		"escaped":     {`{a=~"` + strings.Repeat(`a\x7b1000}`, 300) + `"}`, "repeats too much"},
-		"products":    {`{a=~"` + strings.Repeat("(a{20,30}b{40})", 100) + `"}`, "repeats too much"},
+		"products":    {`{a=~"` + strings.Repeat("(a{20,30}b{40}){20}", 20) + `"}`, "repeats too much"},
+		"together":    {`{` + strings.Repeat(`a=~"(`+strings.Repeat(".?", 125)+`){50}",`, 40) + `a="b"}`, "repeat too much together"},
 		"classes":     {`{a=~"` + strings.Repeat(`\\pL`, 3000) + `"}`, "repeats too much"},
 		"brackets":    {`{a=~"` + strings.Repeat("(a|b)", 10_000) + `"}`, "a regular expression has 50000 bytes; at most 16384"},
 		"wildcards":   {`{a=~"` + strings.Repeat("shop.*|", 10_000) + `"}`, "a regular expression has 70000 bytes; at most 16384"},
@@ -166,6 +170,57 @@ func TestLongExpressions(t *testing.T) {
 		if got.Code != http.StatusOK || !strings.Contains(string(got.Data), want) {
 			t.Errorf("%.100s: %d %.200s %s", expression, got.Code, got.Error, got.Data)
 		}
+	}
+}
+
+// demanding is a regular expression that nearly reaches the limit, and needs all its states for each character.
+var demanding = ".(" + strings.Repeat(".?", 125) + "){40}"
+
+// TestMatchingEndsWithTheRequest: to match regular expressions with the names of thousands of accounts can take minutes.
+func TestMatchingEndsWithTheRequest(t *testing.T) {
+	w := newWorld(t, "shop-0000000000000000001")
+	for name, ask := range map[string]func(*client, context.Context) (int, string){
+		"query":  asking("query", "query", `{account=~"`+demanding+`"}`),
+		"labels": asking("query", "query", `label_join({account=~"`+demanding+`"}, "x", "", "account")`),
+		"metric": asking("query", "query", `{__name__=~"`+demanding+`"}`),
+		"series": asking("series", "match[]", `{account=~"`+demanding+`"}`),
+		"values": asking("label/account/values", "match[]", `{account=~"`+demanding+`"}`),
+		"read": func(c *client, ctx context.Context) (int, string) {
+			message := encode(t, &prompb.ReadRequest{Queries: []*prompb.Query{matching(firstDay.Start(), w.now, "account", demanding)}})
+			recorder := httptest.NewRecorder()
+			c.api.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodPost, query.Path+"read", bytes.NewReader(message)))
+			return recorder.Code, recorder.Body.String()
+		},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		w.storage = query.NewStorage(query.StorageOptions{Source: w.store, Now: w.clock, Accounts: func() []query.Account {
+			cancel() // the client goes away before its series are looked for
+			return w.accounts
+		}})
+		if code, body := ask(w.api(t), ctx); code == http.StatusOK || !strings.Contains(body, "looking for the series: context canceled") {
+			t.Errorf("%s: %d %.300s", name, code, body)
+		}
+	}
+}
+
+// asking returns a function that asks with a parameter.
+func asking(path, name, value string) func(*client, context.Context) (int, string) {
+	return func(c *client, ctx context.Context) (int, string) {
+		recorder := httptest.NewRecorder()
+		c.api.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodGet, query.Path+path+"?"+url.Values{name: {value}}.Encode(), nil))
+		return recorder.Code, recorder.Body.String()
+	}
+}
+
+// TestSelectionEndsWithTheRequest: a label that depends on the account is matched while series are selected.
+func TestSelectionEndsWithTheRequest(t *testing.T) {
+	w := newWorld(t, "shop")
+	matcher := labels.MustNewMatcher(labels.MatchRegexp, "app_id", demanding)
+	ctx, cancel := context.WithCancel(t.Context())
+	set := w.selected(ctx, t, firstDay.Start(), w.now, named("weixin_account_info"), matcher)
+	cancel()
+	if set.Next() || !errors.Is(set.Err(), context.Canceled) {
+		t.Errorf("error %v", set.Err())
 	}
 }
 

@@ -128,13 +128,16 @@ func (a *API) acquire(ctx context.Context, expr parser.Expr, start, end time.Tim
 	if step > 0 {
 		steps += int64(end.Sub(start) / step)
 	}
-	e := estimator{querier: a.storage.newQuerier(start.UnixMilli(), end.UnixMilli())}
+	e := estimator{ctx: ctx, querier: a.storage.newQuerier(start.UnixMilli(), end.UnixMilli())}
 	e.query(expr, steps, end.Sub(start))
+	if e.err != nil {
+		return nil, e.err
+	}
 	estimate, err := e.cost.estimate(a.limiter.max)
 	if err != nil {
 		return nil, err
 	}
-	made, err := labelsOf(expr, e.querier, a.limiter.max)
+	made, err := labelsOf(ctx, expr, e.querier, a.limiter.max)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package query
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"strings"
 
@@ -19,6 +21,7 @@ const (
 
 // labelMaker estimates the labels that label_replace and label_join make. The engine counts samples alone.
 type labelMaker struct {
+	ctx     context.Context // of the query
 	querier *querier
 	samples int64 // what the labels take in memory
 	err     error
@@ -28,7 +31,9 @@ type labelMaker struct {
 // at most.
 func (m *labelMaker) expression(node parser.Node) (series, longest int64) { //nolint:nonamedreturns // two of a kind need names
 	if n, ok := node.(*parser.VectorSelector); ok {
-		return m.querier.count(n.LabelMatchers), max(longestOther, m.querier.longestName())
+		series, _, err := m.querier.count(m.ctx, n.LabelMatchers)
+		m.err = cmp.Or(m.err, err)
+		return series, max(longestOther, m.querier.longestName())
 	}
 	for child := range parser.ChildrenIter(node) {
 		s, l := m.expression(child)
@@ -91,8 +96,8 @@ func (e *tooManyLabelsError) Error() string {
 }
 
 // labelsOf returns what the labels that an expression makes take in memory, in samples.
-func labelsOf(expr parser.Expr, q *querier, most int64) (int64, error) {
-	m := labelMaker{querier: q}
+func labelsOf(ctx context.Context, expr parser.Expr, q *querier, most int64) (int64, error) {
+	m := labelMaker{ctx: ctx, querier: q}
 	if !makesLabels(expr) {
 		return 0, nil // without counting the series, as few queries make any
 	}

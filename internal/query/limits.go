@@ -123,8 +123,10 @@ func (c *cost) estimate(most int64) (estimate, error) {
 
 // estimator estimates the cost of expressions.
 type estimator struct {
+	ctx     context.Context // of the query
 	querier *querier
 	cost    cost
+	err     error // of the context
 }
 
 // expression adds the cost of an expression that is evaluated for that many steps within a duration. An operator has
@@ -133,7 +135,7 @@ func (e *estimator) expression(node parser.Node, steps int64, within time.Durati
 	const results = 2
 	switch n := node.(type) {
 	case *parser.VectorSelector:
-		series, interval := e.querier.count(n.LabelMatchers), e.querier.densest(n.LabelMatchers)
+		series, interval := e.selector(n)
 		e.cost.add(series, results*times(series, steps), times(series, min(steps, within.Milliseconds()/interval+1)))
 	case *parser.MatrixSelector:
 		selector, ok := n.VectorSelector.(*parser.VectorSelector)
@@ -141,7 +143,7 @@ func (e *estimator) expression(node parser.Node, steps int64, within time.Durati
 			return
 		}
 		// The samples of one series in one window are in memory at a time.
-		series, interval := e.querier.count(selector.LabelMatchers), e.querier.densest(selector.LabelMatchers)
+		series, interval := e.selector(selector)
 		window := n.Range.Milliseconds()/interval + 1
 		e.cost.add(series, saturated(results*times(series, steps), window), times(series, (within+n.Range).Milliseconds()/interval+1))
 	case *parser.SubqueryExpr:
@@ -157,6 +159,16 @@ func (e *estimator) expression(node parser.Node, steps int64, within time.Durati
 	}
 }
 
+// selector returns how many series are selected, and the shortest interval between their samples, in milliseconds.
+func (e *estimator) selector(n *parser.VectorSelector) (series, interval int64) { //nolint:nonamedreturns // two of a kind need names
+	if e.err != nil {
+		return 0, day
+	}
+	series, selection, err := e.querier.count(e.ctx, n.LabelMatchers)
+	e.err = err
+	return series, selection.densest()
+}
+
 // query adds the cost of a whole query. A bare range selector, which can be evaluated only once, has the samples of all
 // series.
 func (e *estimator) query(node parser.Expr, steps int64, within time.Duration) {
@@ -169,8 +181,8 @@ func (e *estimator) query(node parser.Expr, steps int64, within time.Duration) {
 	}
 	if n, ok := node.(*parser.MatrixSelector); ok {
 		if selector, ok := n.VectorSelector.(*parser.VectorSelector); ok {
-			series, densest := e.querier.count(selector.LabelMatchers), e.querier.densest(selector.LabelMatchers)
-			samples := times(series, n.Range.Milliseconds()/densest+1)
+			series, interval := e.selector(selector)
+			samples := times(series, n.Range.Milliseconds()/interval+1)
 			e.cost.add(series, samples, samples)
 			return
 		}
@@ -178,31 +190,35 @@ func (e *estimator) query(node parser.Expr, steps int64, within time.Duration) {
 	e.expression(node, steps, within)
 }
 
-// count returns how many series the matchers select, without reading anything.
-func (q *querier) count(matchers []*labels.Matcher) int64 {
-	selection := q.match(matchers)
-	if len(selection.accounts) == 0 {
-		return 0
+// count returns how many series the matchers select, and what they select, without reading anything. The error is that of the
+// context.
+func (q *querier) count(ctx context.Context, matchers []*labels.Matcher) (int64, selection, error) {
+	selection, err := q.match(ctx, matchers)
+	if err != nil || len(selection.accounts) == 0 {
+		return 0, selection, err
 	}
-	var series int64
+	p, series := &pace{ctx: ctx}, int64(0)
 	for _, m := range selection.metrics {
 		if m.gauge.Own != "" {
 			series += int64(len(selection.accounts))
 			continue
 		}
 		for i := range m.gauge.Values {
+			if err := p.step(selection.effort, usualValue); err != nil {
+				return 0, selection, err
+			}
 			if selection.includes(m, selection.accounts[0], i) {
 				series += int64(len(selection.accounts))
 			}
 		}
 	}
-	return series
+	return series, selection, nil
 }
 
-// densest returns the shortest interval between samples of a series that the matchers select.
-func (q *querier) densest(matchers []*labels.Matcher) int64 {
+// densest returns the shortest interval between samples of a series that is selected, in milliseconds.
+func (s *selection) densest() int64 {
 	densest := day
-	for _, m := range q.match(matchers).metrics {
+	for _, m := range s.metrics {
 		densest = min(densest, m.interval())
 	}
 	return densest

@@ -191,10 +191,13 @@ func matchersOf(wire []*prompb.LabelMatcher) ([]*labels.Matcher, error) {
 func (a *API) acquireReads(ctx context.Context, reads []oneRead, streamed bool) (release func(), err error) { //nolint:nonamedreturns // says what is returned
 	var c cost
 	for _, read := range reads {
-		series := read.querier.count(read.matchers)
+		series, selection, err := read.querier.count(ctx, read.matchers)
+		if err != nil {
+			return nil, err
+		}
 		samples := int64(0)
 		if series > 0 && !streamed {
-			samples = times(series, sampleSize*read.samplesOfSeries())
+			samples = times(series, sampleSize*read.samplesOfSeries(selection.metrics))
 		}
 		c.add(series, samples, samples/sampleSize)
 	}
@@ -215,14 +218,14 @@ func (a *API) acquireReads(ctx context.Context, reads []oneRead, streamed bool) 
 	return permit.release, nil
 }
 
-// samplesOfSeries returns an upper bound for the number of samples of a series.
-func (r *oneRead) samplesOfSeries() int64 {
+// samplesOfSeries returns an upper bound for the number of samples of a series of these metrics.
+func (r *oneRead) samplesOfSeries(metrics []*metric) int64 {
 	mint, maxt := r.querier.mint, r.querier.maxt
 	if r.hints != nil {
 		mint, maxt = r.hints.Start, r.hints.End
 	}
 	most := int64(0)
-	for _, m := range r.querier.match(r.matchers).metrics {
+	for _, m := range metrics {
 		if from, to := r.querier.window(m, mint, maxt); from <= to {
 			most = max(most, (to-from)/m.interval()+1)
 		}

@@ -8,13 +8,13 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
 
-	"weixin_exporter/internal/yield"
 	"weixin_exporter/weixin/datacube"
 )
 
 // seriesSet yields the series of a selection in the order of their labels: by metric, account and hour.
 type seriesSet struct {
 	ctx        context.Context // of the query that the set belongs to
+	pace       pace
 	querier    *querier
 	selection  selection
 	mint, maxt int64
@@ -60,6 +60,9 @@ func (s *seriesSet) Next() bool {
 				s.index = len(m.gauge.Values)
 				continue
 			}
+			if s.err = s.pace.step(s.selection.effort, usualValue); s.err != nil {
+				return false
+			}
 			if s.selection.includes(m, a, s.index) {
 				s.series = series{set: s, metric: m, window: s.window, account: s.account, index: s.index}
 				s.series.labels = m.labels(&s.builder, a, s.index)
@@ -68,10 +71,7 @@ func (s *seriesSet) Next() bool {
 			continue
 		}
 		s.index = -1
-		if s.account++; s.account%someSteps == 0 {
-			yield.Now()
-		}
-		if s.account >= len(s.selection.accounts) {
+		if s.account++; s.account >= len(s.selection.accounts) {
 			s.account = 0
 			s.metric++
 			s.begin()

@@ -4,6 +4,7 @@ package query
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -15,7 +16,6 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"weixin_exporter/internal/history"
-	"weixin_exporter/internal/yield"
 	"weixin_exporter/weixin/datacube"
 )
 
@@ -118,14 +118,17 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 		mint, maxt = hints.Start, hints.End
 		checked = hints.Func == "series"
 	}
-	selection := q.match(matchers)
+	selection, err := q.match(ctx, matchers)
+	if err != nil {
+		return storage.ErrSeriesSet(err)
+	}
 	if len(selection.metrics) == 0 || len(selection.accounts) == 0 {
 		return storage.EmptySeriesSet()
 	}
 	if err := q.update(ctx); err != nil {
 		return storage.ErrSeriesSet(err)
 	}
-	set := &seriesSet{ctx: ctx, querier: q, selection: selection, mint: mint, maxt: maxt}
+	set := &seriesSet{ctx: ctx, pace: pace{ctx: ctx}, querier: q, selection: selection, mint: mint, maxt: maxt}
 	if checked {
 		set.existence = q.existence(ctx, mint, maxt)
 	}
@@ -137,50 +140,60 @@ type selection struct {
 	metrics  []*metric
 	accounts []*Account
 	matchers []*labels.Matcher // the remaining ones, of labels that not all metrics have
+	effort   int64             // of these, as of effortOf
 }
 
-// match finds the metrics and accounts that matchers select, without reading anything.
-func (q *querier) match(matchers []*labels.Matcher) selection {
+// match finds the metrics and accounts that matchers select, without reading anything. The error is that of the context.
+func (q *querier) match(ctx context.Context, matchers []*labels.Matcher) (selection, error) {
+	p := &pace{ctx: ctx}
 	var s selection
-	s.metrics, s.matchers = matchMetrics(q.storage.metrics, matchers)
+	if err := s.matchMetrics(p, q.storage.metrics, matchers); err != nil {
+		return s, fmt.Errorf("looking for the series: %w", err)
+	}
 	if len(s.metrics) == 0 {
-		return s
+		return s, nil
 	}
 	if !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return m.Name == history.AccountLabel }) {
 		s.accounts = q.accounts
-		return s
+		return s, nil
 	}
+	effort := effortOf(matchers, history.AccountLabel)
 	for _, a := range q.accounts {
+		if err := p.step(effort, len(a.Name)); err != nil {
+			return s, fmt.Errorf("looking for the series: %w", err)
+		}
 		if matches(matchers, history.AccountLabel, a.Name) {
 			s.accounts = append(s.accounts, a)
 		}
 	}
-	return s
+	return s, nil
 }
 
-// matchMetrics returns the metrics that can have series which the matchers select, and the matchers that depend
-// on the series.
-func matchMetrics(all []*metric, matchers []*labels.Matcher) ([]*metric, []*labels.Matcher) {
-	var rest []*labels.Matcher
+// matchMetrics finds the metrics that can have series which the matchers select, and the matchers that depend on the series.
+func (s *selection) matchMetrics(p *pace, all []*metric, matchers []*labels.Matcher) error {
 	for _, matcher := range matchers {
 		if matcher.Name != model.MetricNameLabel && matcher.Name != history.AccountLabel {
-			rest = append(rest, matcher)
+			s.matchers = append(s.matchers, matcher)
+			s.effort += effortOf([]*labels.Matcher{matcher}, matcher.Name)
 		}
 	}
-	var matched []*metric
+	effort := effortOf(matchers, model.MetricNameLabel)
 	for _, m := range all {
+		if err := p.step(effort, len(m.name)); err != nil {
+			return err
+		}
 		if !matches(matchers, model.MetricNameLabel, m.name) {
 			continue
 		}
 		possible := true
-		for _, matcher := range rest {
+		for _, matcher := range s.matchers {
 			possible = possible && (m.hasLabel(matcher.Name) || matcher.Matches(""))
 		}
 		if possible {
-			matched = append(matched, m)
+			s.metrics = append(s.metrics, m)
 		}
 	}
-	return matched, rest
+	return nil
 }
 
 // matches reports whether all matchers of a label match its value.
@@ -192,6 +205,9 @@ func matches(matchers []*labels.Matcher, label, value string) bool {
 	}
 	return true
 }
+
+// usualValue is more than the values of most labels but the account, in bytes.
+const usualValue = 32
 
 // includes reports whether the account's series with the number i is selected.
 func (s *selection) includes(m *metric, a *Account, i int) bool {
@@ -240,7 +256,11 @@ func sortedKeys(set map[string]bool) []string {
 
 // eachExisting calls each with the selected series that have samples.
 func (q *querier) eachExisting(ctx context.Context, matchers []*labels.Matcher, each func(*metric, *Account, int)) error {
-	selection := q.match(matchers)
+	selection, err := q.match(ctx, matchers)
+	if err != nil {
+		return err
+	}
+	p := &pace{ctx: ctx}
 	exists := q.existence(ctx, q.mint, q.maxt)
 	for _, m := range selection.metrics {
 		for _, a := range selection.accounts {
@@ -252,12 +272,14 @@ func (q *querier) eachExisting(ctx context.Context, matchers []*labels.Matcher, 
 				continue
 			}
 			for i := range m.gauge.Values {
+				if err := p.step(selection.effort, usualValue); err != nil {
+					return err
+				}
 				if selection.includes(m, a, i) {
 					each(m, a, i)
 				}
 			}
 		}
-		yield.Now()
 	}
 	return nil
 }
