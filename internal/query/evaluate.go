@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
@@ -46,7 +47,7 @@ func (a *API) queryRange(ctx context.Context, r *request) (answer, error) {
 	if step <= 0 {
 		return answer{}, errorAbout("step", errors.New("zero or negative query resolution step widths are not accepted. Try a positive integer"))
 	}
-	if end.Sub(start)/step > maxPoints {
+	if within := end.Sub(start); within == math.MaxInt64 || within/step > maxPoints { // times may be further apart than a duration can say
 		return answer{}, &apiError{badData, errors.New("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)")}
 	}
 	return a.evaluate(ctx, r, start, end, step)

@@ -91,6 +91,18 @@ func queued(err error) error {
 	return err
 }
 
+// stepShare is the part of the samples that may be steps of subqueries: the engine keeps two numbers for each before it counts
+// anything.
+const stepShare = 8
+
+// tooManyStepsError rejects a query before anything is read for it.
+type tooManyStepsError struct{ steps, limit int64 }
+
+func (e *tooManyStepsError) Error() string {
+	return fmt.Sprintf("the subqueries have up to %d steps, more than the %d that --query.max-samples leaves room for: choose longer steps or shorter ranges",
+		e.steps, e.limit)
+}
+
 // tooManySeriesError rejects a query before anything is read for it.
 type tooManySeriesError struct{ series, limit int64 }
 
@@ -99,9 +111,9 @@ func (e *tooManySeriesError) Error() string {
 		e.series, e.limit)
 }
 
-// cost is an upper bound of what a query has in memory, series and samples, and of the samples that it reads.
+// cost is an upper bound of what a query has in memory, series, samples and steps of subqueries, and of the samples that it reads.
 type cost struct {
-	series, samples, read int64
+	series, samples, steps, read int64
 }
 
 func (c *cost) add(series, samples, read int64) {
@@ -113,8 +125,11 @@ func (c *cost) add(series, samples, read int64) {
 // estimate is a cost with that of the series in samples.
 type estimate struct{ samples, read int64 }
 
-// estimate returns an error if the number of series alone is too much.
+// estimate returns an error if the number of series alone is too much, or that of steps.
 func (c *cost) estimate(most int64) (estimate, error) {
+	if limit := most / stepShare; c.steps > limit {
+		return estimate{}, &tooManyStepsError{c.steps, limit}
+	}
 	if limit := most / seriesCost; c.series > limit {
 		return estimate{}, &tooManySeriesError{c.series, limit}
 	}
@@ -145,19 +160,31 @@ func (e *estimator) expression(node parser.Node, steps int64, within time.Durati
 		// The samples of one series in one window are in memory at a time.
 		series, interval := e.selector(selector)
 		window := n.Range.Milliseconds()/interval + 1
-		e.cost.add(series, saturated(results*times(series, steps), window), times(series, (within+n.Range).Milliseconds()/interval+1))
+		e.cost.add(series, saturated(results*times(series, steps), window), times(series, longer(within, n.Range).Milliseconds()/interval+1))
 	case *parser.SubqueryExpr:
 		step := n.Step
 		if step <= 0 {
 			step = subqueryStep
 		}
-		e.expression(n.Expr, int64((within+n.Range)/step)+1, within+n.Range)
+		within = longer(within, n.Range)
+		steps = int64(within/step) + 1
+		e.cost.steps = saturated(e.cost.steps, steps)
+		e.cost.add(0, steps, steps)
+		e.expression(n.Expr, steps, within)
 	default:
+		leaf := true
 		for child := range parser.ChildrenIter(node) {
+			leaf = false
 			e.expression(child, steps, within)
+		}
+		if leaf { // such as a number: a sample for each step
+			e.cost.add(0, results*times(1, steps), steps)
 		}
 	}
 }
+
+// longer adds durations, up to the longest that there is.
+func longer(a, b time.Duration) time.Duration { return time.Duration(saturated(int64(a), int64(b))) }
 
 // selector returns how many series are selected, and the shortest interval between their samples, in milliseconds.
 func (e *estimator) selector(n *parser.VectorSelector) (series, interval int64) { //nolint:nonamedreturns // two of a kind need names

@@ -25,7 +25,13 @@ func TestTooDearQueriesAreRefused(t *testing.T) {
 		{"query", "weixin_history_hourly_callbacks[20d]", "", "too many samples into memory in query execution: more than --query.max-samples=1360"},
 		{"query_range", "weixin_history_hourly_callbacks", "1h", "more than --query.max-samples=1360"},
 		{"query", "sum({__name__=~'weixin_.+'})", "", "the query selects up to 408 series, more than the 56 that --query.max-samples leaves room for"},
-		{"query", "max_over_time(vector(1)[20d:1m])", "", "more than --query.max-samples=1360"},
+		{"query", "max_over_time(vector(1)[20d:1m])", "", "the subqueries have up to 28801 steps, more than the 170 that --query.max-samples leaves room for"},
+		// The engine asks for terabytes, of which the process would end.
+		{"query", "max_over_time(vector(1)[10y:1ms])", "", "the subqueries have up to 315360000001 steps"},
+		{"query", "max_over_time(weixin_history_hourly_callbacks[10y:1ms])", "", "the subqueries have up to 315360000001 steps"},
+		{"query", "max_over_time(max_over_time(vector(1)[290y:1ms])[290y:1s])", "", "the subqueries have up to 9232517476856 steps"},
+		{"query", "max_over_time(vector(1)[1h:1m]) + max_over_time(vector(1)[2h:1m])", "", "the subqueries have up to 182 steps"},
+		{"query_range", "max_over_time(vector(1)[1m:1m])", "1h", "the subqueries have up to 27362 steps"},
 	} {
 		got := api.get(t, c.path, "query", c.expression, "time", end, "end", end, "start", strconv.FormatInt(midnight(firstDay), 10), "step", c.step)
 		if got.Code != http.StatusUnprocessableEntity || got.ErrorType != "execution" || !strings.Contains(got.Error, c.err) {
@@ -132,6 +138,43 @@ func TestSmallQueriesPassLargeOnes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestQueriesWithoutSeriesShareTheLimit: numbers have a sample at each step, and subqueries many steps.
+func TestQueriesWithoutSeriesShareTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, source := slowWorld()
+		w.limits.MaxConcurrency = 100
+		api := w.api(t)
+		const queries = 3
+		answers := make(chan response, queries)
+		for range queries {
+			// A step is counted once, and the two numbers twice each: half of the samples that there may be, and the series, for which the
+			// source is asked.
+			go func() {
+				answers <- api.get(t, "query", "query", "sum_over_time((vector(1) + vector(1))[100000s:1s]) + on () weixin_interface_daily_callbacks", "timeout", "50s")
+			}()
+		}
+		synctest.Wait()
+		if len(source.begun) != 1 {
+			t.Errorf("%d queries have begun, want one", len(source.begun))
+		}
+		close(source.release)
+		for range queries {
+			if got := <-answers; got.Code != http.StatusOK {
+				t.Errorf("%d %s", got.Code, got.Error)
+			}
+		}
+	})
+}
+
+// TestRangesOfAllTimes are further apart than a duration can say, which would hide how many steps there are.
+func TestRangesOfAllTimes(t *testing.T) {
+	api := newWorld(t, "shop").api(t)
+	got := api.get(t, "query_range", "query", "1", "start", "0", "end", "9000000000000000", "step", "9000000000")
+	if got.Code != http.StatusBadRequest || !strings.Contains(got.Error, "exceeded maximum resolution of 11,000 points") {
+		t.Errorf("%d %s", got.Code, got.Error)
+	}
 }
 
 // TestTimeouts are those of the client and of the flag.
