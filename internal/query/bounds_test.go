@@ -3,12 +3,15 @@ package query_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -221,6 +224,29 @@ func TestSelectionEndsWithTheRequest(t *testing.T) {
 	cancel()
 	if set.Next() || !errors.Is(set.Err(), context.Canceled) {
 		t.Errorf("error %v", set.Err())
+	}
+}
+
+// TestLabelsOfManySelectors: what several selectors find together is kept once.
+func TestLabelsOfManySelectors(t *testing.T) {
+	const selectors, accounts = 500, 2000
+	var names []string
+	for i := range accounts {
+		names = append(names, fmt.Sprintf("shop-%05d", i))
+	}
+	api := newWorld(t, names...).api(t)
+	values := strings.Repeat("&match[]=weixin_account_info", selectors)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, query.Path+"label/account/values?"+values[1:], nil)
+	got := api.do(t, r)
+	runtime.ReadMemStats(&after)
+	var found []string
+	if err := json.Unmarshal(got.Data, &found); err != nil || got.Code != http.StatusOK || len(found) != accounts || !slices.IsSorted(found) {
+		t.Errorf("%d, %d values, %v", got.Code, len(found), err)
+	}
+	if made := (after.TotalAlloc - before.TotalAlloc) >> 20; made > 20 {
+		t.Errorf("%d MB were allocated", made)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -86,9 +85,8 @@ func storageError(err error) error {
 
 // labelNames lists the names of labels.
 func (a *API) labelNames(ctx context.Context, r *request) (answer, error) {
-	return a.labels(ctx, r, func(q *querier, set []*labels.Matcher) ([]string, error) {
-		names, _, err := q.LabelNames(ctx, nil, set...)
-		return names, err
+	return a.labels(ctx, r, func(q *querier, found map[string]bool, set []*labels.Matcher) error {
+		return q.labelNames(ctx, found, set)
 	})
 }
 
@@ -101,14 +99,13 @@ func (a *API) labelValues(ctx context.Context, r *request) (answer, error) {
 	if !model.UTF8Validation.IsValidLabelName(name) {
 		return answer{}, &apiError{badData, fmt.Errorf("invalid label name: %q", name)}
 	}
-	return a.labels(ctx, r, func(q *querier, set []*labels.Matcher) ([]string, error) {
-		values, _, err := q.LabelValues(ctx, name, nil, set...)
-		return values, err
+	return a.labels(ctx, r, func(q *querier, found map[string]bool, set []*labels.Matcher) error {
+		return q.labelValues(ctx, name, found, set)
 	})
 }
 
-// labels lists what find returns for each of the selectors.
-func (a *API) labels(ctx context.Context, r *request, find func(*querier, []*labels.Matcher) ([]string, error)) (answer, error) {
+// labels lists what add finds for the selectors together.
+func (a *API) labels(ctx context.Context, r *request, add func(*querier, map[string]bool, []*labels.Matcher) error) (answer, error) {
 	limit, err := r.limit()
 	if err != nil {
 		return answer{}, err
@@ -130,17 +127,14 @@ func (a *API) labels(ctx context.Context, r *request, find func(*querier, []*lab
 	}
 	defer permit.release()
 	q := a.storage.newQuerier(start.UnixMilli(), end.UnixMilli())
-	all := []string{}
+	found := make(map[string]bool)
 	for _, set := range sets {
-		found, err := find(q, set)
-		if err != nil {
+		if err := add(q, found, set); err != nil {
 			return answer{}, storageError(err)
 		}
-		all = append(all, found...)
 	}
-	slices.Sort(all)
 	given := answer{}
-	all = slices.Compact(all)
+	all := sortedKeys(found)
 	if limit > 0 && len(all) > limit {
 		all = all[:limit]
 		given.warnings.Add(errTruncated)

@@ -222,7 +222,13 @@ func (s *selection) includes(m *metric, a *Account, i int) bool {
 // LabelNames implements storage.Querier.
 func (q *querier) LabelNames(ctx context.Context, _ *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	found := make(map[string]bool)
-	err := q.eachExisting(ctx, matchers, func(m *metric, _ *Account, _ int) {
+	err := q.labelNames(ctx, found, matchers)
+	return sortedKeys(found), nil, err
+}
+
+// labelNames adds the names of the labels of the selected series that have samples.
+func (q *querier) labelNames(ctx context.Context, found map[string]bool, matchers []*labels.Matcher) error {
+	return q.eachExisting(ctx, matchers, func(m *metric, _ *Account, _ int) {
 		found[model.MetricNameLabel], found[history.AccountLabel] = true, true
 		for _, name := range m.gauge.Labels {
 			found[name] = true
@@ -231,18 +237,22 @@ func (q *querier) LabelNames(ctx context.Context, _ *storage.LabelHints, matcher
 			found[m.gauge.Own] = true
 		}
 	})
-	return sortedKeys(found), nil, err
 }
 
 // LabelValues implements storage.Querier.
 func (q *querier) LabelValues(ctx context.Context, name string, _ *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	found := make(map[string]bool)
-	err := q.eachExisting(ctx, matchers, func(m *metric, a *Account, i int) {
+	err := q.labelValues(ctx, name, found, matchers)
+	return sortedKeys(found), nil, err
+}
+
+// labelValues adds the values of a label of the selected series that have samples.
+func (q *querier) labelValues(ctx context.Context, name string, found map[string]bool, matchers []*labels.Matcher) error {
+	return q.eachExisting(ctx, matchers, func(m *metric, a *Account, i int) {
 		if m.hasLabel(name) {
 			found[m.value(a, i, name)] = true
 		}
 	})
-	return sortedKeys(found), nil, err
 }
 
 func sortedKeys(set map[string]bool) []string {
