@@ -121,6 +121,7 @@ func wait(d time.Duration) { <-time.After(d) }
 type fixture struct {
 	t        *testing.T
 	server   *httpserver.Server
+	end      context.CancelFunc // of the server's context
 	listener *pipeListener
 	ended    <-chan error // the results of writing large responses
 	work     chan<- struct{}
@@ -164,7 +165,7 @@ func serve(t *testing.T, test func(fixture)) {
 				return one.Serve(secured{l})
 			})
 		}()
-		test(fixture{t, server, listener, ended, work, &patience})
+		test(fixture{t, server, cancel, listener, ended, work, &patience})
 		cancel()
 		server.Close() // some tests have closed it already
 		<-over

@@ -25,7 +25,9 @@ func (l *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	if r.Context().Err() != nil {
-		return // the client has given it up
+		// The client has given it up, or the server ends: then the client reads this.
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
 	}
 	if owesAll(conn) {
 		refuse(w, r)

@@ -88,3 +88,30 @@ func TestDrainAborts(t *testing.T) {
 		}
 	})
 }
+
+// TestRequestsAfterTheEnd: a request that arrives when the server's context has ended, but its listeners are not closed yet, is refused.
+func TestRequestsAfterTheEnd(t *testing.T) {
+	serve(t, func(f fixture) {
+		t := f.t
+		f.end()
+		c := f.listener.dial()
+		c.request("/small")
+		if code, body, err := c.response(); code != http.StatusServiceUnavailable || body != "" || err != nil {
+			t.Errorf("status %d, %q, %v", code, body, err)
+		}
+		transport := f.http2()
+		defer transport.CloseIdleConnections()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://a/small", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("status %d over HTTP/2", response.StatusCode)
+		}
+	})
+}

@@ -17,6 +17,16 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
+// http2 returns a transport whose connections speak HTTP/2.
+func (f fixture) http2() *http.Transport {
+	transport := &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return f.listener.dial().Conn, nil },
+		Protocols:   &http.Protocols{},
+	}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	return transport
+}
+
 // A connection whose requests all work takes at most half of the places for its further requests, and closes no other.
 func TestFurtherRequestsOfAConnection(t *testing.T) {
 	serve(t, func(f fixture) {
@@ -27,11 +37,7 @@ func TestFurtherRequestsOfAConnection(t *testing.T) {
 		waiting.request("/large")
 		synctest.Wait()
 
-		transport := &http.Transport{
-			DialContext: func(context.Context, string, string) (net.Conn, error) { return f.listener.dial().Conn, nil },
-			Protocols:   &http.Protocols{},
-		}
-		transport.Protocols.SetUnencryptedHTTP2(true)
+		transport := f.http2()
 		defer transport.CloseIdleConnections()
 		var all sync.WaitGroup
 		statuses := make(chan int, asked)

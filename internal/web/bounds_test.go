@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -48,6 +49,23 @@ func TestPagesAreBounded(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPagesAfterTheEnd: a page is not made once the context has ended, as it has when the exporter stops, and the client sees that.
+func TestPagesAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	s := newSurface(t)
+	h, err := web.NewHandler(s.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/config", http.NoBody))
+	if w.Code != http.StatusServiceUnavailable || w.Body.Len() > 0 {
+		t.Errorf("status %d, %q", w.Code, w.Body)
+	}
 }
 
 // blocked is a client that reads nothing until its connection breaks.

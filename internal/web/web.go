@@ -171,7 +171,8 @@ func (r *renderer) bounded(turns *gate.Gate, sent *unsent, h http.Handler) http.
 		made := newAnswer()
 		if !inTurn(turns, request, func() { h.ServeHTTP(made, request) }) {
 			if request.Context().Err() != nil {
-				return // there is no client to tell it
+				w.WriteHeader(http.StatusServiceUnavailable) // read by a client only if the exporter stops
+				return
 			}
 			r.fail(w, request, http.StatusServiceUnavailable, "busy")
 			return
