@@ -138,12 +138,12 @@ func TestBackfillInChinese(t *testing.T) {
 	got := clitest.Finish(t, now, "backfill", "--since=2026-11-01", "--account=小店", "--account=news", "--lang=zh", "--config.file="+file)
 	want := `2026-11-01 至 2026-11-22，2 个账号：成功调用 23 次，失败 2 次，剩余 23 次。
   接口分析数据：新获取 22 天，其中 0 天没有被动回复；0 天尚未发布
-  接口分析分时数据：新获取 22 天，其中 0 天没有被动回复；0 天尚未发布
+  接口分析小时数据：新获取 22 天，其中 0 天没有被动回复；0 天尚未发布
 
 news，接口分析数据：剩余 1 次调用：errcode 48001: api unauthorized
   处理方法：该账号没有接口分析数据的权限：账号须完成认证；由第三方平台调用时，还须将“账号服务权限集”授权给平台。可在微信开发者平台（developers.weixin.qq.com/platform）的“接口管理 → 接口权限与额度”查看。偶尔会自行恢复。
 
-news，接口分析分时数据：剩余 22 次调用：errcode 48001: api unauthorized
+news，接口分析小时数据：剩余 22 次调用：errcode 48001: api unauthorized
   处理方法：该账号没有接口分析数据的权限：账号须完成认证；由第三方平台调用时，还须将“账号服务权限集”授权给平台。可在微信开发者平台（developers.weixin.qq.com/platform）的“接口管理 → 接口权限与额度”查看。偶尔会自行恢复。
 `
 	if diff := cmp.Diff(want, stable(file, got.Stdout)); diff != "" {

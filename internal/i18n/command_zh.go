@@ -5,7 +5,7 @@ func commandChinese() table {
 	return table{
 		"backfill.column.account": only("账号"),
 		"backfill.column.daily":   only("日数据调用次数"),
-		"backfill.column.hourly":  only("分时数据调用次数"),
+		"backfill.column.hourly":  only("小时数据调用次数"),
 		"backfill.all":            only("合计"),
 		"backfill.no_store":       only(`%[1]s: store.path 为 ""，不保存任何数据：请指定要补录的文件`),
 		"backfill.plan":           only("%[1]s 至 %[2]s：需要 %[3]d 次调用，均未执行。"),

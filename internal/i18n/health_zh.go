@@ -58,7 +58,7 @@ func healthChinese() table {
 		"column.slots":             only("槽位"),
 		"column.note":              only("备注"),
 		"api.daily":                only("接口分析数据（日）"),
-		"api.hourly":               only("接口分析分时数据"),
+		"api.hourly":               only("接口分析数据（小时）"),
 		"api.token":                only("获取 access_token"),
 		"api.quota":                only("查询调用额度"),
 		"outcome.0":                only("成功"),
