@@ -360,15 +360,17 @@ func TestDocsTokens(t *testing.T) {
 	}
 }
 
-// TestDocsExamination compares the example of check --online with what it writes, but for
-// the width of columns and what differs from run to run.
-func TestDocsExamination(t *testing.T) {
+// examined is what the example of check --online is about.
+type examined struct{ file, folder, tokenServer string }
+
+// newExamined writes the configuration, and starts the servers that it names.
+func newExamined(t *testing.T, now func() time.Time) examined {
+	t.Helper()
 	const (
 		platform = "wx0f1e2d3c4b5a6978"
 		bot      = "wxfedcba9876543210"
 		guest    = "wx8899aabbccddeeff"
 	)
-	now := func() time.Time { return time.Date(2026, 11, 23, 4, 0, 0, 0, time.UTC) }
 	simulated := weixintest.New(weixintest.Options{
 		Seed: 1, Now: now, Platforms: []weixintest.Platform{{AppID: platform}},
 		Accounts: []weixintest.Account{
@@ -382,12 +384,12 @@ func TestDocsExamination(t *testing.T) {
 		r.RemoteAddr = "203.0.113.7:1024"
 		simulated.ServeHTTP(w, r)
 	}))
-	defer weixinServer.Close()
+	t.Cleanup(weixinServer.Close)
 	tokenServer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path = map[string]string{"/bot": "/raw/" + bot, "/component": "/object/component/" + platform}[r.URL.Path]
 		simulated.TokenServer().ServeHTTP(w, r)
 	}))
-	defer tokenServer.Close()
+	t.Cleanup(tokenServer.Close)
 
 	file := clitest.WriteConfig(t, fmt.Sprintf(`accounts:
 - {name: shop, app_id: wx0123456789abcdef, app_secret: sim-secret-shop}
@@ -409,19 +411,32 @@ weixin: {base_url: "%[5]s", requests_per_second: 1000}
 		}
 	}
 
-	got := clitest.Finish(t, now, "check", "--online", "--config.file="+file)
-	if got.Code != cli.Fault || !strings.HasSuffix(got.Stderr, "accounts with faults: 2 of 5\n") {
-		t.Errorf("exit code %d and %q, want %d and two faults", got.Code, got.Stderr, cli.Fault)
+	return examined{file, folder, tokenServer.URL}
+}
+
+// TestDocsExamination compares the example of check --online with what it writes in the language of the document, but for
+// the width of columns and what differs from run to run.
+func TestDocsExamination(t *testing.T) {
+	now := func() time.Time { return time.Date(2026, 11, 23, 4, 0, 0, 0, time.UTC) }
+	for _, shown := range []struct{ language, document, mark, rid, end string }{
+		{"en", "docs/troubleshooting.md", "TOKEN FROM", ` \(rid [0-9a-f-]+\)`, "accounts with faults: 2 of 5\n"},
+		{"zh", "docs/zh/troubleshooting.md", "TOKEN 来源", `（rid [0-9a-f-]+）`, "5 个账号中有 2 个存在问题\n"},
+	} {
+		station := newExamined(t, now)
+		got := clitest.Finish(t, now, "check", "--online", "--lang="+shown.language, "--config.file="+station.file)
+		if got.Code != cli.Fault || !strings.HasSuffix(got.Stderr, shown.end) {
+			t.Errorf("exit code %d and %q, want %d and two faults", got.Code, got.Stderr, cli.Fault)
+		}
+		same := func(text string) string {
+			text = strings.NewReplacer(station.folder, "", station.tokenServer, "https://tokens.example").Replace(text)
+			text = regexp.MustCompile(shown.rid).ReplaceAllString(text, "")
+			return regexp.MustCompile(`(?m) +$`).ReplaceAllString(regexp.MustCompile(` +`).ReplaceAllString(text, " "), "")
+		}
+		if want := same(block(t, repotest.Text(t, shown.document), "text", shown.mark)); same(got.Stdout) != want {
+			t.Errorf("%s shows\n%s\nof check --online, which writes\n%s", shown.document, want, same(got.Stdout))
+		}
 	}
-	same := func(text string) string {
-		text = strings.NewReplacer(folder, "", tokenServer.URL, "https://tokens.example").Replace(text)
-		text = regexp.MustCompile(` \(rid [0-9a-f-]+\)`).ReplaceAllString(text, "")
-		return regexp.MustCompile(`(?m) +$`).ReplaceAllString(regexp.MustCompile(` +`).ReplaceAllString(text, " "), "")
-	}
-	if want := same(block(t, repotest.Text(t, "docs/troubleshooting.md"), "text", "TOKEN FROM")); same(got.Stdout) != want {
-		t.Errorf("docs/troubleshooting.md shows\n%s\nof check --online, which writes\n%s", want, same(got.Stdout))
-	}
-	keys := repotest.Found(`"([a-z_]+)":`, clitest.Finish(t, now, "check", "--online", "--output=json", "--config.file="+file).Stdout)
+	keys := repotest.Found(`"([a-z_]+)":`, clitest.Finish(t, now, "check", "--online", "--output=json", "--config.file="+newExamined(t, now).file).Stdout)
 	_, section, _ := strings.Cut(repotest.Text(t, "docs/troubleshooting.md"), "`--output=json` writes")
 	section, _, _ = strings.Cut(section, "```")
 	if names := repotest.Missing(keys, repotest.Found("`([a-z_]+)`", section)); len(keys) == 0 || len(names) > 0 {
