@@ -21,6 +21,8 @@ type releaseFile struct {
 	}
 	Archives []struct{ Files []string }
 	Packages []struct {
+		Name     string `yaml:"package_name"`
+		FileName string `yaml:"file_name_template"`
 		Formats  []string
 		Bindir   string
 		Scripts  map[string]string
@@ -89,6 +91,11 @@ func TestReleaseHasWhatItNames(t *testing.T) {
 		if !installed[path] {
 			t.Errorf("the packages lack %s", path)
 		}
+	}
+	// Without the template the files would have the operating system in their names.
+	names := regexp.MustCompile(`\./`+pack.Name+`_\d+\.\d+\.\d+_amd64\.deb\b`).FindAllString(repotest.Text(t, "docs/deployment.md"), -1)
+	if pack.FileName != "{{ .ConventionalFileName }}" || len(names) == 0 {
+		t.Errorf("the packages are named by %q, and docs/deployment.md installs %q", pack.FileName, names)
 	}
 	// The unit starts what the packages install, with the arguments that it has anyway.
 	command := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin(/.*)$`).FindStringSubmatch(repotest.Text(t, "deploy/systemd/weixin_exporter.service"))
