@@ -32,7 +32,7 @@ func (r Result) Collect(metrics chan<- prometheus.Metric) {
 		gauge("probe_tls_version_info", "TLS version of the connection.", 1, "version", r.TLSVersion)
 	}
 	if !r.CertificateExpiry.IsZero() {
-		gauge("probe_ssl_earliest_cert_expiry", "When the first certificate of the chain that the server sent expires, in Unix time.", float64(r.CertificateExpiry.Unix()))
+		gauge("probe_ssl_earliest_cert_expiry", "The earliest expiry of any certificate in the chain that the server sent, in Unix time.", float64(r.CertificateExpiry.Unix()))
 	}
 	if r.Message > 0 {
 		gauge("probe_message_duration_seconds", "How long the request took that delivers the signed message.", r.Message.Seconds())

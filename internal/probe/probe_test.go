@@ -297,7 +297,7 @@ probe_http_version 1.1
 # HELP probe_message_duration_seconds How long the request took that delivers the signed message.
 # TYPE probe_message_duration_seconds gauge
 probe_message_duration_seconds 1
-# HELP probe_ssl_earliest_cert_expiry When the first certificate of the chain that the server sent expires, in Unix time.
+# HELP probe_ssl_earliest_cert_expiry The earliest expiry of any certificate in the chain that the server sent, in Unix time.
 # TYPE probe_ssl_earliest_cert_expiry gauge
 probe_ssl_earliest_cert_expiry 1.8e+09
 # HELP probe_success Whether the callback server answered as Weixin expects.
