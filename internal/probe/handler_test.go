@@ -95,8 +95,11 @@ func TestProbesAreBounded(t *testing.T) {
 	for range 4 {
 		<-arrived
 	}
-	if answer := w.get("account=shop", ""); answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), "too many probes") {
-		t.Errorf("the fifth at a time: %d %s", answer.Code, answer.Body)
+	for _, when := range []string{"", " after a reload", " after two reloads"} {
+		if answer := w.get("account=shop", "0.6"); answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), "too many probes") {
+			t.Errorf("the fifth at a time%s: %d %s", when, answer.Code, answer.Body)
+		}
+		w.apply()
 	}
 	cancel()
 	running.Wait()

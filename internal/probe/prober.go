@@ -75,8 +75,8 @@ func New(o Options) *Prober {
 	return &Prober{options: o, turns: make(chan struct{}, mostProbes), latest: map[string]Result{}}
 }
 
-// ApplyConfig makes these the accounts that are probed. Probes that run go on. What is known of accounts that are
-// still there stays.
+// ApplyConfig makes these the accounts that are probed. Probes that run go on, and count as before. What is known of accounts
+// that are still there stays.
 func (p *Prober) ApplyConfig(accounts []Account) {
 	shared := &clients{options: &p.options, plain: map[bool]*http.Client{}}
 	members, latest := make(map[string]*member, len(accounts)), map[string]Result{}
@@ -84,7 +84,7 @@ func (p *Prober) ApplyConfig(accounts []Account) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range accounts {
-		members[a.Name] = &member{Target: a.Target, clients: shared}
+		members[a.Name] = newMember(a.Target, shared, p.members[a.Name])
 		if a.Target == nil {
 			continue
 		}

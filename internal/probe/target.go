@@ -86,28 +86,36 @@ func (t *Target) crypt() (callback.Crypt, error) {
 type member struct {
 	*Target
 	clients *clients
+	running chan struct{} // holds one for each probe that runs
 
 	mu     sync.Mutex
 	client *http.Client
-	busy   int
 }
 
-// enter reports whether one more probe of this target may run, which leave ends.
+// newMember returns the member of an account. Probes of the former one, which is nil for a new account, may still run: both
+// count them.
+func newMember(t *Target, shared *clients, former *member) *member {
+	m := &member{Target: t, clients: shared}
+	if former != nil {
+		m.running = former.running
+	}
+	if m.running == nil && t != nil {
+		m.running = make(chan struct{}, mostOfOne)
+	}
+	return m
+}
+
+// enter reports whether one more probe of this account may run, which leave ends.
 func (m *member) enter() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.busy == mostOfOne {
+	select {
+	case m.running <- struct{}{}:
+		return true
+	default:
 		return false
 	}
-	m.busy++
-	return true
 }
 
-func (m *member) leave() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.busy--
-}
+func (m *member) leave() { <-m.running }
 
 // http returns the client of the target. It is made with the first probe, and again with the next where that
 // failed, since files that it needs can be mended.
