@@ -192,7 +192,8 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, s scrape, compr
 	defer h.streaming.Leave()
 	b := h.buffers.Get().(*buffers)
 	defer h.buffers.Put(b)
-	if err := gatherLive(&b.live, h.options.Live, s.liveKey(), s.wanted); err != nil {
+	err := h.live.alone(r.Context(), func() error { return gatherLive(&b.live, h.options.Live, s.liveKey(), s.wanted) })
+	if err != nil {
 		h.fail(w, err)
 		return
 	}
@@ -201,7 +202,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, s scrape, compr
 	case r.Method == http.MethodHead:
 	case compressed:
 		member := h.compressors.NewWriter(w)
-		err := s.render(member, b)
+		err = s.render(member, b)
 		if err == nil {
 			err = member.Close()
 		}

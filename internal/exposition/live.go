@@ -27,8 +27,8 @@ type liveKey struct {
 // maxGatherings limits the gatherings at a time. It is more than one, so that one that hangs does not stop all.
 const maxGatherings = 4
 
-// sharedLive gathers the live part. The scrapes that have to wait for a gathering share the next one, so the work does
-// not grow with their number and none has to be refused.
+// sharedLive gathers the live part. The scrapes of kept bytes that have to wait for a gathering share the next one, so the work does
+// not grow with their number and none has to be refused. The others, whose number is limited, gather their own.
 type sharedLive struct {
 	turns *gate.Gate
 
@@ -85,6 +85,18 @@ func (s *sharedLive) run(ctx context.Context, key liveKey, own *gathering, gathe
 	}
 	defer s.turns.Leave()
 	own.live, own.err = gather()
+}
+
+// alone calls gather for a single scrape. The errors are those of get and gather.
+func (s *sharedLive) alone(ctx context.Context, gather func() error) error {
+	if !s.turns.Enter(ctx) {
+		if ctx.Err() != nil {
+			return ended(ctx)
+		}
+		return errHanging
+	}
+	defer s.turns.Leave()
+	return gather()
 }
 
 // gatherLive writes the metrics of the registry and the end of the format. wanted are the names of the families; nil means all.

@@ -137,3 +137,42 @@ func TestGatheringsThatHang(t *testing.T) {
 		}
 	})
 }
+
+// Scrapes that are rendered while they are sent, each with a gathering of its own, take no more of them at a time, and do not wait
+// without end either.
+func TestGatheringsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		live := newCounted()
+		f := newFixture(t, live)
+		f.latest.Publish(numbered(3, 1))
+		paths := []string{"/metrics", "/metrics?name[]=gatherings"}
+		statuses := make(chan int, 2*working)
+		for i := range 2 * working {
+			go func() { statuses <- f.get(f.handler, paths[i%2]).status }()
+			synctest.Wait()
+		}
+		if n := live.gathering.Load(); n != working {
+			t.Errorf("gathers %d times at a time, want %d", n, working)
+			close(live.goOn)
+			return
+		}
+		for range working {
+			if status := <-statuses; status != http.StatusServiceUnavailable {
+				t.Errorf("status %d of a scrape that has waited for ten seconds", status)
+			}
+		}
+		waiting := make(chan int, 1)
+		go func() { waiting <- f.get(f.handler, "/metrics").status }()
+		synctest.Wait()
+		close(live.goOn)
+		for range working {
+			if status := <-statuses; status != http.StatusOK {
+				t.Errorf("status %d of a scrape that gathers", status)
+			}
+		}
+		if status := <-waiting; status != http.StatusOK {
+			t.Errorf("status %d of a scrape that has waited less", status)
+		}
+	})
+}
