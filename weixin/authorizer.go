@@ -145,6 +145,10 @@ func (a *authorizer) fetch(ctx context.Context) (cachedToken, error) {
 	case <-ctx.Done():
 		return cachedToken{}, ended(ctx, TokenAPI)
 	}
+	// Others need the lock, and it may end before the limiter lets a request through.
+	if err := a.client.wait(ctx, TokenAPI); err != nil {
+		return cachedToken{}, err
+	}
 	// Locked from reading the refresh token to saving its successor: of two processes that use the same
 	// one, the slower would save a successor that Weixin has already revoked.
 	locked, unlock, err := a.store.Lock(ctx)
@@ -156,13 +160,27 @@ func (a *authorizer) fetch(ctx context.Context) (cachedToken, error) {
 		return token, nil
 	}
 	token, err := a.next(ctx, locked, r)
-	if err != nil && locked.Err() != nil && ctx.Err() == nil {
+	if err != nil && lockEnded(ctx, locked, err) {
 		err = &Error{API: TokenAPI, Reason: Busy, Err: errors.New("the lock of the refresh token ended before it was exchanged")}
 	}
 	return token, err
 }
 
-// next exchanges the refresh token while it is locked.
+// lockEnded reports whether err says only that the context of a lock has ended, or ends before the turn for a further
+// request, while ctx lasts.
+func lockEnded(ctx, locked context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if locked.Err() != nil {
+		return true
+	}
+	end, limited := locked.Deadline()
+	last, bounded := ctx.Deadline()
+	return limited && (!bounded || end.Before(last)) && errors.Is(err, context.DeadlineExceeded)
+}
+
+// next exchanges the refresh token while it is locked. The turn for one request has been taken.
 func (a *authorizer) next(ctx, locked context.Context, r *rotation) (cachedToken, error) {
 	refresh, err := a.refreshToken(locked, r)
 	if err != nil {
@@ -170,9 +188,11 @@ func (a *authorizer) next(ctx, locked context.Context, r *rotation) (cachedToken
 	}
 	requested := a.client.now()
 	var got authorized
+	turn := true
 	err = a.component.use(locked, TokenAPI, func(component secret.Value) error {
 		var err error
-		got, err = a.exchange(locked, component, refresh)
+		got, err = a.exchange(locked, component, refresh, turn)
+		turn = false
 		return err
 	})
 	if err != nil {
@@ -262,8 +282,8 @@ func (a *authorizer) save(ctx context.Context, r *rotation) error {
 	return nil
 }
 
-// exchange makes the call.
-func (a *authorizer) exchange(ctx context.Context, component, refresh secret.Value) (authorized, error) {
+// exchange makes the call; turn says that the limiter has let it through.
+func (a *authorizer) exchange(ctx context.Context, component, refresh secret.Value, turn bool) (authorized, error) {
 	type body struct {
 		ComponentAppID string `json:"component_appid"`
 		AppID          string `json:"authorizer_appid"`
@@ -277,6 +297,7 @@ func (a *authorizer) exchange(ctx context.Context, component, refresh secret.Val
 		query:   url.Values{"component_access_token": {component.Reveal()}},
 		body:    body{a.componentAppID, a.appID, refresh.Reveal()},
 		secrets: secret.Masker{component, refresh},
+		turn:    turn,
 	}, func(e envelope) error {
 		var err error
 		got, err = readAuthorized(e)

@@ -117,6 +117,8 @@ type call struct {
 	// bySecret means that the app secret authenticates the call: an errcode that refuses an access token
 	// then refuses the secret.
 	bySecret bool
+	// turn means that the caller has waited for the limiter.
+	turn bool
 }
 
 // response is an error alone, or a status with a body or with the error that ended the reading of it.
@@ -134,8 +136,13 @@ func (c *Client) do(ctx context.Context, q call, decode func(envelope) error) er
 	if c.baseErr != nil {
 		return &Error{API: q.api, Reason: Config, Err: c.baseErr}
 	}
-	if err := c.wait(ctx, q.api); err != nil {
-		return err
+	if q.turn && ctx.Err() != nil {
+		return ended(ctx, q.api)
+	}
+	if !q.turn {
+		if err := c.wait(ctx, q.api); err != nil {
+			return err
+		}
 	}
 	began := c.now()
 	r := c.exchange(ctx, q)
