@@ -167,9 +167,9 @@ func (a *authorizer) fetch(ctx context.Context) (cachedToken, error) {
 }
 
 // lockEnded reports whether err says only that the context of a lock has ended, or ends before the turn for a further
-// request, while ctx lasts.
+// request, while ctx lasts. An *Error says more, such as that a successor is not saved.
 func lockEnded(ctx, locked context.Context, err error) bool {
-	if ctx.Err() != nil {
+	if _, known := errors.AsType[*Error](err); known || ctx.Err() != nil {
 		return false
 	}
 	if locked.Err() != nil {

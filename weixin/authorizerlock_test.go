@@ -2,6 +2,7 @@ package weixin_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,12 +16,14 @@ import (
 type limitedMemory struct {
 	memory
 
-	held time.Duration // in all
+	end  context.CancelFunc // ends the lock
+	held time.Duration      // how long it was held in all
 }
 
 func (m *limitedMemory) Lock(ctx context.Context) (context.Context, func(), error) {
 	began := time.Now()
 	locked, end := context.WithTimeout(ctx, 25*time.Second)
+	m.end = end
 	return locked, func() { end(); m.held += time.Since(began) }, nil
 }
 
@@ -81,4 +84,23 @@ func TestCallThatEndsBeforeTheLock(t *testing.T) {
 			t.Errorf("%d exchanges, want 1", api.exchanges)
 		}
 	})
+}
+
+// TestSuccessorThatCannotBeSavedAfterTheLock: the error says that a refresh token is not saved, and not that the lock has ended.
+func TestSuccessorThatCannotBeSavedAfterTheLock(t *testing.T) {
+	away := &weixin.RefreshTokenError{Fault: weixin.RefreshTokenDatabase, Err: errors.New("store: no answer")}
+	for advice, saveErr := range map[string]error{
+		"Make the file that the error names writable":                         errors.New("read-only file system"),
+		"Make the database that the error names writable before this program": away,
+	} {
+		_, _, client := onPlatform()
+		refresh := &limitedMemory{memory: memory{text: firstRefresh, saveErr: saveErr}}
+		refresh.beforeSave = func(context.Context) error { refresh.end(); return nil }
+		err := hour(t.Context(), client.Account(authorizerOf(client, fixed("sim-token-1"), refresh)))
+		if !errors.Is(err, saveErr) {
+			t.Errorf("got %v, want %v", err, saveErr)
+			continue
+		}
+		wantOrigin(t, err, "", advice)
+	}
 }
