@@ -73,6 +73,29 @@ func TestClockThatWentAheadAndCameBack(t *testing.T) {
 	}
 }
 
+// TestDateHeaderAhead: a proxy states times that are a year ahead, so that the trusted time is wrong and the host's clock is right.
+// Nothing is removed.
+func TestDateHeaderAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 09:00", nil, accounts(3)...)
+		w.config.HistoryDays, w.config.RetentionDays = 10, 20
+		var wrong atomic.Int64
+		w.trustedNow = func() time.Time { return time.Now().Add(time.Duration(wrong.Load())) }
+		w.start()
+		setClock(t, "2026-03-10 10:00")
+		w.wantDays(10)
+		wrong.Store(int64(aYear))
+		setClock(t, "2026-03-11 07:00")
+		w.wantDays(10)
+		w.stop()
+		known, err := reopened(t, w, datacube.FirstDate)
+		if err != nil || known.Days != [datacube.APIs]int64{10, 10} {
+			t.Errorf("the store holds %v days, want 10 of each call: %v", known.Days, err)
+		}
+	})
+}
+
 // TestClockThatWasTwoHoursAhead: the rows of a day were found at a time that is still to come. The day before, which Weixin does
 // not have yet, is not asked for again and again until then.
 func TestClockThatWasTwoHoursAhead(t *testing.T) {

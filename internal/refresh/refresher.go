@@ -85,8 +85,9 @@ type Options struct {
 	Publisher Publisher
 	Logger    log.Logger
 	Now       func() time.Time
-	// TrustedNow is the time used for what must be certain: that days can be removed from the store and from the ledgers,
-	// and that a day without rows had no traffic. It should not follow a clock that is temporarily wrong. nil: Now.
+	// TrustedNow is a time that does not follow a host's clock that is temporarily wrong. The earlier one of it and Now
+	// decides what must be certain: that days can be removed from the store and from the ledgers, and that a day without
+	// rows had no traffic. nil: Now alone.
 	TrustedNow func() time.Time
 	// Sharing says for which accounts the Refresher may make calls. The other accounts are shown as other exporters have
 	// stored them: their days, latest figures and last successes, but none of the failures, problems and quotas, which only
@@ -298,10 +299,7 @@ func (r *Refresher) setAccounts(c Config, stored map[string]*store.Account) {
 // ledgersSince returns the first day that must be in the ledgers. It uses the earlier of the two clocks, so that a clock
 // that is ahead does not remove days.
 func (r *Refresher) ledgersSince(c Config, now time.Time) datacube.Date {
-	if trusted := r.trustedNow(); trusted.Before(now) {
-		now = trusted
-	}
-	return c.ledgersSince(datacube.DateOf(now) - 1)
+	return c.ledgersSince(datacube.DateOf(earlier(now, r.trustedNow())) - 1)
 }
 
 // extendLedgers sets the first day of the ledgers. If it is earlier than before, for example because a clock was set back, the
@@ -461,9 +459,10 @@ func (r *Refresher) publish() {
 	r.nextPublish, r.unpublished = r.now().Add(publishEvery), false
 }
 
-// prune removes days beyond the retention, once a day.
+// prune removes days beyond the retention, once a day. It uses the earlier of the two clocks, so that one that is ahead does not
+// remove days.
 func (r *Refresher) prune() {
-	today := datacube.DateOf(r.trustedNow())
+	today := datacube.DateOf(r.certain())
 	if r.config.RetentionDays == 0 || r.pruned == today || r.storeFailing() {
 		return
 	}

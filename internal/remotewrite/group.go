@@ -16,8 +16,8 @@ type Options struct {
 	Metrics *Metrics
 	Logger  log.Logger
 	Now     func() time.Time
-	// TrustedNow returns the time by which samples are older than max_age; nil means Now. A clock that is wrong
-	// for a while must not lose samples.
+	// TrustedNow returns another time; samples are older than max_age by the earlier one of it and Now. A clock that is
+	// wrong for a while must not lose samples. nil means Now alone.
 	TrustedNow func() time.Time
 	// Sharing says which accounts are sent: those in slots that this process owns. The days of the other accounts are
 	// neither sent nor counted. nil means store.Alone.

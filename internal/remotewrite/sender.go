@@ -168,9 +168,15 @@ func (s *sender) stillOwned() *store.Epochs {
 	return &s.looked
 }
 
-// since returns the first day that is not too old to be sent. Older ones are given up, so it uses the
-// trusted time rather than a clock that may be wrong.
-func (s *sender) since() datacube.Date { return FirstDay(s.trustedNow(), s.endpoint.MaxAge) }
+// since returns the first day that is not too old to be sent. Older ones are given up, so it uses the earlier of two clocks,
+// one of which may be wrong.
+func (s *sender) since() datacube.Date {
+	now := s.now()
+	if trusted := s.trustedNow(); trusted.Before(now) {
+		now = trusted
+	}
+	return FirstDay(now, s.endpoint.MaxAge)
+}
 
 // FirstDay returns the first day that is not older than maxAge. A day is as old as its last sample, that of its end.
 func FirstDay(now time.Time, maxAge time.Duration) datacube.Date {
