@@ -18,11 +18,6 @@ import (
 // write stores days of the simulated Weixin, as another process would.
 func (w *harness) write(appID string, days ...datacube.Date) {
 	w.t.Helper()
-	other, err := sqlite.Open(w.t.Context(), w.path, sqlite.Options{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer other.Close()
 	var records []store.Record
 	for _, d := range days {
 		state := store.State{Status: store.Known, AskedAt: time.Now(), KnownAt: time.Now()}
@@ -31,6 +26,17 @@ func (w *harness) write(appID string, days ...datacube.Date) {
 			store.Record{AppID: appID, API: datacube.Daily, Date: d, State: state, Daily: &day},
 			store.Record{AppID: appID, API: datacube.Hourly, Date: d, State: state, Hourly: &hours})
 	}
+	w.save(records)
+}
+
+// save stores records as another process would.
+func (w *harness) save(records []store.Record) {
+	w.t.Helper()
+	other, err := sqlite.Open(w.t.Context(), w.path, sqlite.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer other.Close()
 	if _, err := other.Save(w.t.Context(), records); err != nil {
 		w.t.Fatal(err)
 	}

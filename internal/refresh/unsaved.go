@@ -1,7 +1,9 @@
 package refresh
 
 import (
+	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -99,8 +101,11 @@ func (r *Refresher) retrySave(now time.Time) {
 	r.holdsSaved(nil)
 	r.logStoreWorks(u.problem.Since)
 	for i := range u.answers {
-		if a := &u.answers[i]; !a.account.removed {
+		a := &u.answers[i]
+		if !a.account.removed {
 			a.showSaved()
+		} else if acc := r.accounts[a.account.AppID]; acc != nil {
+			acc.showStored()
 		}
 	}
 	u.problem, u.retries, u.answers = nil, nil, nil
@@ -109,30 +114,75 @@ func (r *Refresher) retrySave(now time.Time) {
 	r.nextPlan = now // to make the calls that are overdue
 }
 
-// saveUnsaved stores answers and holds. If only the holds fail, the answers are not stored again. What is known of accounts
-// that another process has taken over is replaced by what is stored.
+// saveUnsaved stores answers and holds. If only the holds fail, the answers are not stored again. What is known of the accounts is
+// then replaced by what is stored: other processes may have stored more, and a reload may have replaced what the answers taught.
 func (r *Refresher) saveUnsaved() error {
 	u := &r.unsaved
 	outcomes := make([]outcome[*account], len(u.answers))
 	for i := range u.answers {
 		outcomes[i] = u.answers[i].outcome
 	}
+	if err := r.dropOutdated(outcomes); err != nil {
+		return err
+	}
 	if err := r.save(outcomes); err != nil {
 		return err
 	}
-	var lost []*account
+	var accounts []*account
 	for i := range u.answers {
 		a := &u.answers[i]
 		a.records, a.lost = nil, outcomes[i].lost
 		a.revisions = outcomes[i].revisions
-		if a.lost && !a.account.removed {
-			lost = append(lost, a.account)
+		if acc := r.accounts[a.account.AppID]; acc != nil { // another one than a.account if it was removed and added
+			accounts = append(accounts, acc)
 		}
 	}
-	if err := r.reread(lost); err != nil {
+	if err := r.reread(accounts); err != nil {
 		return err
 	}
 	return r.storeHolds()
+}
+
+// dropOutdated removes the records of days about which more has been stored since they were interpreted.
+func (r *Refresher) dropOutdated(outcomes []outcome[*account]) error {
+	var appIDs []string
+	since := r.since
+	for i := range outcomes {
+		for _, record := range outcomes[i].records {
+			since = min(since, record.Date)
+		}
+		appIDs = append(appIDs, outcomes[i].account.AppID)
+	}
+	if len(appIDs) == 0 {
+		return nil
+	}
+	stored, err := r.store.Load(r.runCtx, since, appIDs...)
+	if err != nil {
+		return fmt.Errorf("loading the accounts: %w", err)
+	}
+	now := r.now()
+	for i := range outcomes {
+		o := &outcomes[i]
+		account := stored[o.account.AppID]
+		if account == nil {
+			account = &store.Account{} // nothing is stored of it
+		}
+		o.records = slices.DeleteFunc(slices.Clone(o.records), func(record store.Record) bool {
+			return isOutdated(record, account.States[record.API].At(record.Date), now)
+		})
+	}
+	return nil
+}
+
+// isOutdated reports whether what is stored of a day must not be replaced by a record that was interpreted without it. Figures are
+// replaced by figures that Weixin has returned later, and nothing else replaces them. A record that confirms figures has none of its
+// own.
+func isOutdated(record store.Record, stored store.State, now time.Time) bool {
+	later := stored.AskedAt.After(record.State.AskedAt) && !isAhead(stored.AskedAt, now)
+	if stored.Status == store.Known {
+		return later || record.State.Status != store.Known || record.State.Empty && !stored.Empty
+	}
+	return record.Daily == nil && record.Hourly == nil && (later || record.State.Status == store.Known)
 }
 
 // showSaved shows the answer as if it had been stored at once: as a success only if it was understood.
@@ -143,6 +193,7 @@ func (a *unsavedAnswer) showSaved() {
 	if a.lost {
 		return // followSlots shows what is stored
 	}
+	noteNotReady(work, a.account.ledgers[a.call.API])
 	work.Revisions += int64(len(a.revisions))
 	if a.damage != nil {
 		work.Problem = a.problem
