@@ -13,6 +13,7 @@ import (
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 
+	"weixin_exporter/internal/clock"
 	"weixin_exporter/internal/config"
 	"weixin_exporter/internal/exporter"
 	"weixin_exporter/internal/i18n"
@@ -70,7 +71,9 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 	var logger log.Logger // set once the bars are there, before a token is needed
 	shared, closeTokens := exporter.ShareTokens(cfg, func(err error) { exporter.LogTokens(logger)(err) })
 	defer func() { _ = closeTokens() }() // what was stored is stored
-	refreshConfig, err := exporter.RefreshConfig(cfg, env.Now, shared)
+	var checked *clock.Clock             // set before the first request
+	observe := func(r weixin.Request) { checked.ObserveDate(r.Date) }
+	refreshConfig, err := exporter.RefreshConfig(cfg, env.Now, observe, shared)
 	if err != nil {
 		return err
 	}
@@ -98,10 +101,15 @@ func Backfill(ctx context.Context, env Env, c BackfillOptions) error {
 		return err
 	}
 	progress := &fillProgress{tally: tally{pace: pace{now: env.Now}, texts: env.Texts}, bars: shown, logger: logger}
-	b := refresh.NewBackfill(refresh.BackfillOptions{
-		Store: db, Changes: db, Logger: logger, Now: env.Now, Progress: progress, Sharing: db, SetShare: refreshConfig.SetShare,
-	})
-	err = c.carryOut(ctx, env, b, fill, progress, cfg.Weixin.RequestsPerSecond)
+	if checked, err = exporter.NewClock(ctx, db, logger, env.Now, env.Elapsed); err == nil {
+		b := refresh.NewBackfill(refresh.BackfillOptions{
+			Store: db, Changes: db, Logger: logger, Now: env.Now, TrustedNow: checked.TrustedNow, Progress: progress, Sharing: db,
+			SetShare: refreshConfig.SetShare,
+		})
+		err = c.carryOut(ctx, env, b, fill, progress, cfg.Weixin.RequestsPerSecond)
+	} else if ctx.Err() != nil {
+		err = nil // stopped before it began
+	}
 	if closed := db.Close(); closed != nil {
 		err = errors.Join(err, fmt.Errorf("closing the store: %w", closed))
 	}

@@ -26,6 +26,8 @@ import (
 type station struct {
 	*weixintest.Clock
 	sim            *weixintest.Server
+	ready          time.Duration // when the figures of a day become available, after its end
+	ahead          time.Duration // of the host's clock
 	config         string
 	stdout, stderr bytes.Buffer
 }
@@ -40,7 +42,7 @@ func newStation(t *testing.T, now, settings string) *station {
 	shop := weixintest.Account{AppID: "wx0123456789abcdef", AppSecret: "sim-secret-shop", CallbacksPerDay: 10_000}
 	s.sim = weixintest.New(weixintest.Options{
 		Seed: 1, Now: s.Now, Accounts: []weixintest.Account{shop},
-		Ready: func(_ string, d datacube.Date) time.Time { return d.End() },
+		Ready: func(_ string, d datacube.Date) time.Time { return d.End().Add(s.ready) },
 	})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.Advance(time.Second)
@@ -62,9 +64,12 @@ func (s *station) run(ctx context.Context, c command.BackfillOptions) error {
 	if err != nil {
 		return err
 	}
-	env := command.Env{Texts: texts.In(i18n.English), Stdout: &s.stdout, Stderr: &s.stderr, Now: s.Now, LogLevel: "info", LogFormat: "logfmt"}
+	env := command.Env{Texts: texts.In(i18n.English), Stdout: &s.stdout, Stderr: &s.stderr, Now: s.now, LogLevel: "info", LogFormat: "logfmt"}
 	return command.Backfill(ctx, env, c)
 }
+
+// now is the host's clock.
+func (s *station) now() time.Time { return s.Now().Add(s.ahead) }
 
 func date(t *testing.T, text string) datacube.Date {
 	t.Helper()
@@ -130,6 +135,27 @@ func TestBackfillByForceSaysHowManyDaysItStored(t *testing.T) {
 		"  hourly: 0 days learned, 0 of them without traffic; 0 not available yet\n" +
 		"  hourly: 8 known days fetched again, and stored\n"; s.stdout.String() != want {
 		t.Errorf("the summary is\n%s\nwant\n%s", &s.stdout, want)
+	}
+}
+
+// TestBackfillByAClockAhead: by the host's clock 48 hours have passed since the end of the ninth, by Weixin's only 41. So it is not
+// stored as a day without traffic.
+func TestBackfillByAClockAhead(t *testing.T) {
+	s := newStation(t, "2026-03-11 17:30", "")
+	s.ready, s.ahead = 44*time.Hour, 7*time.Hour
+	if err := s.run(t.Context(), command.BackfillOptions{Since: date(t, "2026-03-08"), Until: date(t, "2026-03-09")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"  daily: 1 days learned, 0 of them without traffic; 1 not available yet\n",
+		"  hourly: 1 days learned, 0 of them without traffic; 1 not available yet\n",
+	} {
+		if !strings.Contains(s.stdout.String(), want) {
+			t.Errorf("the summary is\n%s\nwant\n%s", &s.stdout, want)
+		}
+	}
+	if warning := "the clock of this host is wrong: it is 7h ahead of Weixin's"; !strings.Contains(s.stderr.String(), warning) {
+		t.Errorf("no warning:\n%s", &s.stderr)
 	}
 }
 

@@ -145,14 +145,15 @@ func credentialsOf(cfg *config.Config, a config.Account) secret.Value {
 	return secret.New(strings.Join(parts, "\n"))
 }
 
-// RefreshConfig returns the configuration of a refresh, with new clients for all accounts.
-func RefreshConfig(cfg *config.Config, now func() time.Time, shared SharedTokens) (refresh.Config, error) {
-	made := newClients(now, shared)
+// RefreshConfig returns the configuration of a refresh, with new clients for all accounts. observe is called after each
+// request to Weixin, possibly from several goroutines at once.
+func RefreshConfig(cfg *config.Config, now func() time.Time, observe func(weixin.Request), shared SharedTokens) (refresh.Config, error) {
+	made := clients{now: now, observe: observe, shared: shared}
 	built, err := made.build(cfg)
 	return built.refresh, err
 }
 
-// newClients returns the clients of a command.
+// newClients returns the clients of a command that does not observe the requests.
 func newClients(now func() time.Time, shared SharedTokens) clients {
 	return clients{now: now, observe: func(weixin.Request) {}, shared: shared}
 }

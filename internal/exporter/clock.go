@@ -13,9 +13,9 @@ import (
 	"weixin_exporter/weixin"
 )
 
-// newClock returns the clock that is checked against Weixin's. Without elapsed the host's clock is assumed not
-// to be set.
-func newClock(ctx context.Context, db store.Store, logger log.Logger, now func() time.Time, elapsed func() time.Duration) (*clock.Clock, error) {
+// NewClock returns the clock that is checked against Weixin's. Without elapsed the host's clock is assumed not
+// to be set. An error is one of the store.
+func NewClock(ctx context.Context, db store.Store, logger log.Logger, now func() time.Time, elapsed func() time.Duration) (*clock.Clock, error) {
 	if elapsed == nil {
 		began := now()
 		elapsed = func() time.Duration { return now().Sub(began) }

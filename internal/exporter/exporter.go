@@ -140,7 +140,7 @@ func (x *exporter) open(ctx context.Context, cfg *config.Config) error {
 // use serves with an open store and closes it.
 func (x *exporter) use(ctx context.Context, cfg *config.Config, db store.Store) error {
 	var err error
-	if x.clock, err = newClock(ctx, db, x.Logger, x.Now, x.Elapsed); err == nil {
+	if x.clock, err = NewClock(ctx, db, x.Logger, x.Now, x.Elapsed); err == nil {
 		err = x.serve(ctx, cfg, db)
 	}
 	level.Info(x.Logger).Log("msg", "stopped")

@@ -29,10 +29,13 @@ const (
 type BackfillOptions struct {
 	Store RecordStore
 	// Changes reports what other processes write to the store; nil if there are none.
-	Changes  ChangeReader
-	Logger   log.Logger
-	Now      func() time.Time
-	Progress BackfillProgress
+	Changes ChangeReader
+	Logger  log.Logger
+	Now     func() time.Time
+	// TrustedNow is a time that does not follow a host's clock that is wrong. A day without rows becomes one without traffic
+	// by the earlier one of it and Now. nil: Now alone.
+	TrustedNow func() time.Time
+	Progress   BackfillProgress
 	// Sharing divides the work between the backfills of one store; its duty is store.Backfilling. nil means store.Alone.
 	Sharing store.Sharing
 	// SetShare is called with the part of all slots with accounts to fill that this backfill owns, from 0 to 1, when that
@@ -88,7 +91,7 @@ func NewBackfill(o BackfillOptions) *Backfill {
 		o.Sharing = store.Alone{}
 	}
 	return &Backfill{
-		engine:   newEngine[*backfillAccount](reporter{o.Logger}, o.Store, o.Changes, o.Sharing, o.Now),
+		engine:   newEngine[*backfillAccount](reporter{o.Logger}, o.Store, o.Changes, o.Sharing, o.Now, o.TrustedNow),
 		progress: o.Progress,
 		sharing:  o.Sharing,
 		setShare: o.SetShare,

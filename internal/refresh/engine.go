@@ -28,12 +28,12 @@ type RecordStore interface {
 // shown. A is the planner's type of account.
 type engine[A tracked] struct {
 	reporter
-	store   RecordStore
-	now     func() time.Time
-	certain func() time.Time // see interpret
-	changes changeWatcher
-	slots   slots
-	results chan result[A]
+	store      RecordStore
+	now        func() time.Time
+	trustedNow func() time.Time // see Options.TrustedNow
+	changes    changeWatcher
+	slots      slots
+	results    chan result[A]
 
 	// The fields below belong to the goroutine of Run.
 	runCtx   context.Context //nolint:containedctx // of Run, for access to the store
@@ -41,16 +41,22 @@ type engine[A tracked] struct {
 	since    datacube.Date   // the first day in the ledgers
 }
 
-// newEngine returns an engine. Without sharing it makes the calls of all accounts.
-func newEngine[A tracked](r reporter, s RecordStore, changes ChangeReader, sharing Sharing, now func() time.Time) engine[A] {
+// newEngine returns an engine. Without sharing it makes the calls of all accounts, and without trustedNow it trusts now.
+func newEngine[A tracked](r reporter, s RecordStore, changes ChangeReader, sharing Sharing, now, trustedNow func() time.Time) engine[A] {
 	if sharing == nil {
 		sharing = store.Alone{}
 	}
+	if trustedNow == nil {
+		trustedNow = now
+	}
 	return engine[A]{
-		reporter: r, store: s, now: now, certain: now, changes: changeWatcher{reader: changes}, slots: slots{sharing: sharing},
+		reporter: r, store: s, now: now, trustedNow: trustedNow, changes: changeWatcher{reader: changes}, slots: slots{sharing: sharing},
 		results: make(chan result[A]), accounts: map[string]A{},
 	}
 }
+
+// certain returns a time that has passed even if one of the two clocks is ahead.
+func (e *engine[A]) certain() time.Time { return earlier(e.now(), e.trustedNow()) }
 
 // tracked is a planner's account.
 type tracked interface {

@@ -100,11 +100,10 @@ type Options struct {
 type Refresher struct {
 	engine[*account]
 
-	holds      HoldStore
-	pruner     Pruner
-	publisher  Publisher
-	trustedNow func() time.Time
-	configs    chan reconfigure
+	holds     HoldStore
+	pruner    Pruner
+	publisher Publisher
+	configs   chan reconfigure
 
 	// The fields below belong to the goroutine of Run.
 	config     Config
@@ -149,15 +148,11 @@ type reconfigure struct {
 
 // New returns a Refresher. It starts nothing.
 func New(o Options) *Refresher {
-	if o.TrustedNow == nil {
-		o.TrustedNow = o.Now
-	}
-	r := &Refresher{
-		engine:       newEngine[*account](reporter{o.Logger}, o.Store, o.Changes, o.Sharing, o.Now),
+	return &Refresher{
+		engine:       newEngine[*account](reporter{o.Logger}, o.Store, o.Changes, o.Sharing, o.Now, o.TrustedNow),
 		holds:        o.Store,
 		pruner:       o.Store,
 		publisher:    o.Publisher,
-		trustedNow:   o.TrustedNow,
 		configs:      make(chan reconfigure),
 		ready:        queue{less: byUrgency},
 		unproven:     queue{less: byUrgency},
@@ -167,8 +162,6 @@ func New(o Options) *Refresher {
 		unsavedHolds: map[*account]struct{}{},
 		unsaved:      unsavedAnswers{counts: map[string]int64{}},
 	}
-	r.certain = func() time.Time { return earlier(r.now(), r.trustedNow()) }
-	return r
 }
 
 // ApplyConfig replaces the configuration of a running Refresher and returns when it is in force. Removed accounts make no
