@@ -53,11 +53,16 @@ func (r *Refresher) absorbAll() {
 	r.unpublished = true
 }
 
-// finish stores what has arrived, and what calls return that are under way when Run is to end, as long as runCtx lasts.
+// finish stores what has arrived, and what calls return that are under way when Run is to end, as long as runCtx lasts. If the
+// store is failing, it is tried once more.
 func (r *Refresher) finish() {
-	for {
+	for tried := false; ; {
 		if len(r.arrived) > 0 {
 			r.absorbAll()
+		}
+		if r.storeFailing() && !tried {
+			tried = true
+			r.saveWaiting(r.now())
 		}
 		if r.workers.calls.Len() == 0 {
 			return

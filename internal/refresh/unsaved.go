@@ -90,10 +90,14 @@ func (u *unsavedAnswers) each(change func(*snapshot.Work)) {
 
 // retrySave retries to store answers and holds if it is time.
 func (r *Refresher) retrySave(now time.Time) {
-	u := &r.unsaved
-	if !r.storeFailing() || !reached(u.next, now, 2*longestStoreRetry) {
-		return
+	if r.storeFailing() && reached(r.unsaved.next, now, 2*longestStoreRetry) {
+		r.saveWaiting(now)
 	}
+}
+
+// saveWaiting stores the answers and holds that wait for the store.
+func (r *Refresher) saveWaiting(now time.Time) {
+	u := &r.unsaved
 	if err := r.saveUnsaved(); err != nil {
 		r.storeFailed(err)
 		return

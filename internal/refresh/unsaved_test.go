@@ -148,3 +148,53 @@ func TestInvalidAnswerSavedLateIsNotASuccess(t *testing.T) {
 		}
 	})
 }
+
+// TestStopSavesWhatWaits: at the end what waits for the store is saved, also if the next attempt is not due yet.
+func TestStopSavesWhatWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
+		w.config.HistoryDays = 1
+		var broken atomic.Bool
+		var saves atomic.Int64
+		broken.Store(true)
+		w.wrapped = func(s *sqlite.Store) refresh.Store {
+			return countedBrokenStore{brokenStore{s, &broken}, &saves}
+		}
+		w.start()
+		setClock(t, "2026-03-10 08:30")
+		if !w.shown("account00").Work[datacube.Daily].Unstored {
+			t.Fatal("no answer waits for the store")
+		}
+		broken.Store(false)
+		before := saves.Load()
+		w.stop()
+		if n := saves.Load() - before; n != 1 {
+			t.Errorf("saved %d times at the end, want once", n)
+		}
+		known, err := reopened(t, w, datacube.FirstDate)
+		if err != nil || known == nil || known.Days[datacube.Daily] != 1 {
+			t.Errorf("the store holds %+v, want the day: %v", known, err)
+		}
+	})
+}
+
+// TestStopWhileTheStoreFails makes one last attempt.
+func TestStopWhileTheStoreFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
+		var broken atomic.Bool
+		var saves atomic.Int64
+		broken.Store(true)
+		w.wrapped = func(s *sqlite.Store) refresh.Store {
+			return countedBrokenStore{brokenStore{s, &broken}, &saves}
+		}
+		w.start()
+		before := saves.Load()
+		w.stop()
+		if n := saves.Load() - before; n != 1 {
+			t.Errorf("tried %d times at the end, want once", n)
+		}
+	})
+}
