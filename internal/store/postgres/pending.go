@@ -321,7 +321,8 @@ func (s *Store) CountPending(ctx context.Context, endpoint string, since datacub
 	return counts, nil
 }
 
-// MarkDelivered implements store.Store.
+// MarkDelivered implements store.Store. What was read of a later state than the present one is recognized by its marks, which
+// the present one has not reached.
 func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time, pending ...store.Pending) error {
 	n := len(pending)
 	appIDs, dates, resentDates := make([]string, n), make([]int32, n), make([]int32, n)
@@ -336,7 +337,7 @@ func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time
 		batch.Queue(`
 			INSERT INTO weixin_exporter.delivery (endpoint, account, mark, date, sent_at)
 			SELECT $1, id, given.mark, given.date, $5 FROM unnest($2::text[], $3::bigint[], $4::integer[]) AS given (app_id, mark, date)
-			JOIN weixin_exporter.account ON account.app_id = given.app_id
+			JOIN weixin_exporter.account ON account.app_id = given.app_id AND account.changed >= given.mark
 			ON CONFLICT (endpoint, account) DO UPDATE SET
 				mark = greatest(delivery.mark, excluded.mark),
 				date = CASE WHEN (excluded.mark, excluded.date) > (delivery.mark, delivery.date) THEN excluded.date ELSE delivery.date END,
@@ -344,10 +345,12 @@ func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time
 			endpoint, appIDs, marks, dates, toUnix(at))
 		batch.Queue(`
 			DELETE FROM weixin_exporter.resend
-			USING unnest($2::text[], $3::bigint[], $4::integer[]) AS given (app_id, mark, date), weixin_exporter.account
+			USING unnest($2::text[], $3::bigint[], $4::integer[], $5::bigint[]) AS given (app_id, mark, date, position),
+				weixin_exporter.account, weixin_exporter.delivery, weixin_exporter.mark
 			WHERE account.app_id = given.app_id AND resend.endpoint = $1 AND resend.account = account.id
-				AND resend.date <= given.date AND resend.mark <= given.mark`,
-			endpoint, appIDs, resentMarks, resentDates)
+				AND resend.date <= given.date AND resend.mark <= given.mark AND given.mark <= mark.latest
+				AND delivery.endpoint = $1 AND delivery.account = account.id AND delivery.mark >= given.position`,
+			endpoint, appIDs, resentMarks, resentDates, marks)
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil {

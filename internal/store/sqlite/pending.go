@@ -227,13 +227,14 @@ func (s *Store) CountPending(ctx context.Context, endpoint string, since datacub
 	return counts, nil
 }
 
-// MarkDelivered implements store.Store.
+// MarkDelivered implements store.Store. What was read of a later state than the present one is recognized by its marks, which
+// the present one has not reached.
 func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time, pending ...store.Pending) error {
 	err := s.update(ctx, func(tx *transaction) error {
 		for i := range pending {
 			_, err := tx.ExecContext(ctx, `
 				INSERT INTO delivery (endpoint, account, mark, date, sent_at)
-				SELECT ?1, id, ?3, ?4, ?5 FROM account WHERE app_id = ?2
+				SELECT ?1, id, ?3, ?4, ?5 FROM account WHERE app_id = ?2 AND changed >= ?3
 				ON CONFLICT DO UPDATE SET
 					mark = max(mark, excluded.mark),
 					date = CASE WHEN excluded.mark > mark OR excluded.mark = mark AND excluded.date > date THEN excluded.date ELSE date END,
@@ -243,8 +244,10 @@ func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time
 				return err
 			}
 			_, err = tx.ExecContext(ctx, `
-				DELETE FROM resend WHERE endpoint = ?1 AND account = (SELECT id FROM account WHERE app_id = ?2) AND date <= ?3 AND mark <= ?4`,
-				endpoint, pending[i].AppID, int64(pending[i].Done.Resent.UpTo), int64(pending[i].Done.Resent.Mark))
+				DELETE FROM resend WHERE endpoint = ?1 AND account = (SELECT id FROM account WHERE app_id = ?2) AND date <= ?3 AND mark <= ?4
+					AND ?4 <= (SELECT latest FROM mark)
+					AND ?5 <= (SELECT delivery.mark FROM delivery WHERE delivery.endpoint = ?1 AND delivery.account = resend.account)`,
+				endpoint, pending[i].AppID, int64(pending[i].Done.Resent.UpTo), int64(pending[i].Done.Resent.Mark), int64(pending[i].Done.Position.Mark))
 			if err != nil {
 				return err
 			}

@@ -238,6 +238,44 @@ func testDeliveryMovesForward(t *testing.T, e Engine) {
 	})
 }
 
+// testDeliveryOfALaterState: what was read before the store went back to an earlier state is not recorded, since its marks
+// are those of other days by then.
+func testDeliveryOfALaterState(t *testing.T, e Engine) {
+	earlier := func() store.Store { // a backup, or a standby that lags behind
+		s := e.New(t).Open(t)
+		Save(t, s, Daily(Shop, FirstDay, 1), Daily(Bot, FirstDay, 1))
+		deliver(t, s, pendingOf(t, s, FirstDay, 1000, Shop, Bot)...)
+		return s
+	}
+	before, after := earlier(), earlier()
+	resend(t, before, 1, FirstDay, FirstDay, Shop)
+	for date := FirstDay + 1; date < FirstDay+5; date++ {
+		Save(t, before, Daily(Shop, date, 1))
+	}
+	resend(t, before, 1, FirstDay, FirstDay, Bot)
+	sent := pendingOf(t, before, FirstDay, 1000, Shop, Bot)
+	if dates := datesOf(sent); len(dates) != 2 || len(dates[0]) != 5 || len(dates[1]) != 1 {
+		t.Fatalf("pending before: %v", dates)
+	}
+	resend(t, after, 1, FirstDay, FirstDay, Shop)
+	resend(t, after, 1, FirstDay, FirstDay, Bot)
+	deliver(t, after, sent...)
+	for date := FirstDay + 1; date < FirstDay+5; date++ {
+		Save(t, after, Daily(Shop, date, 2))
+	}
+	if got := countPending(t, after, FirstDay); got[Shop] != [datacube.APIs]int64{5} || got[Bot] != [datacube.APIs]int64{1} {
+		t.Errorf("counted: %v", got)
+	}
+	got := pendingOf(t, after, FirstDay, 1000, Shop, Bot)
+	if dates := datesOf(got); len(dates) != 2 || len(dates[0]) != 5 || len(dates[1]) != 1 {
+		t.Errorf("pending: %v", dates)
+	}
+	deliver(t, after, got...)
+	if got := undelivered(t, after); len(got) > 0 {
+		t.Errorf("undelivered: %q", got)
+	}
+}
+
 func testDeliveryFails(t *testing.T, e Engine) {
 	s := e.New(t).Open(t)
 	ctx, cancel := context.WithCancel(t.Context())

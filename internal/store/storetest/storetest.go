@@ -87,6 +87,7 @@ func Run(t *testing.T, e Engine) {
 		{name: "PendingDaysApart", test: testPendingDaysApart},
 		{name: "PendingInPortions", test: testPendingInPortions},
 		{name: "DeliveryMovesForward", test: testDeliveryMovesForward},
+		{name: "DeliveryOfALaterState", test: testDeliveryOfALaterState},
 		{name: "DeliveryFails", test: testDeliveryFails},
 		{name: "Resend", test: testResend},
 		{name: "ResendInParts", test: testResendInParts},
