@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 
 	"weixin_exporter/internal/store"
@@ -18,6 +19,7 @@ const stopTime = 4500 * time.Millisecond
 func (x *exporter) keepStore(ctx context.Context, db store.Store) {
 	ticker := time.NewTicker(x.keepSlotsEvery())
 	defer ticker.Stop()
+	unread := reloading{logger: x.Logger, reload: x.refresher.ReloadStore}
 	for {
 		select {
 		case <-ticker.C:
@@ -30,14 +32,37 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) {
 		if unrenewed != nil && usable && ctx.Err() == nil { // otherwise the fault of the store says it all
 			x.division.failed(unrenewed)
 		}
-		if !reopened {
-			continue
+		if reopened {
+			x.history.Forget()
 		}
-		x.history.Forget()
-		if err := x.refresher.ReloadStore(ctx); err != nil && ctx.Err() == nil {
-			level.Error(x.Logger).Log("msg", "the store was reopened but cannot be read; restart the exporter", "err", err)
-		}
+		unread.keep(ctx, reopened, usable)
 	}
+}
+
+// reloading reads a store that was reopened, again until that succeeds: what is known is that of the previous file.
+type reloading struct {
+	logger log.Logger
+	reload func(context.Context) error
+	due    bool
+	failed error // of the last attempt since the store was reopened; nil before the first one
+}
+
+// keep reads the store if that is due and it can be used. Failures are logged once as long as their kind stays the same.
+func (r *reloading) keep(ctx context.Context, reopened, usable bool) {
+	if reopened {
+		r.due, r.failed = true, nil
+	}
+	if !r.due || !usable {
+		return
+	}
+	err := r.reload(ctx)
+	switch {
+	case err == nil && r.failed != nil:
+		level.Info(r.logger).Log("msg", "the store that was reopened has been read")
+	case err != nil && ctx.Err() == nil && (r.failed == nil || store.KindOf(r.failed) != store.KindOf(err)):
+		level.Error(r.logger).Log("msg", "the store was reopened but cannot be read; until it can, what is known of the previous file stays", "err", err)
+	}
+	r.due, r.failed = err != nil, err
 }
 
 // keepSlotsEvery returns how often the slots are renewed.
