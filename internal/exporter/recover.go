@@ -20,6 +20,7 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) {
 	ticker := time.NewTicker(x.keepSlotsEvery())
 	defer ticker.Stop()
 	unread := reloading{logger: x.Logger, reload: x.refresher.ReloadStore}
+	left := leftOut{logger: x.Logger}
 	for {
 		select {
 		case <-ticker.C:
@@ -36,6 +37,7 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) {
 			x.history.Forget()
 		}
 		unread.keep(ctx, reopened, usable)
+		left.log(db.Damage())
 	}
 }
 
@@ -63,6 +65,29 @@ func (r *reloading) keep(ctx context.Context, reopened, usable bool) {
 		level.Error(r.logger).Log("msg", "the store was reopened but cannot be read; until it can, what is known of the previous file stays", "err", err)
 	}
 	r.due, r.failed = err != nil, err
+}
+
+// leftOut logs which days are not sent since they are damaged.
+type leftOut struct {
+	logger log.Logger
+	logged string // the damage; "" if there is none
+}
+
+// log logs damage once as long as it stays the same.
+func (l *leftOut) log(damage error) {
+	text := ""
+	if damage != nil {
+		text = damage.Error()
+	}
+	switch {
+	case text == l.logged:
+		return
+	case text != "":
+		level.Error(l.logger).Log("msg", "an account whose days are damaged is left out of remote write", "err", damage)
+	default:
+		level.Info(l.logger).Log("msg", "remote write leaves out no account any more")
+	}
+	l.logged = text
 }
 
 // keepSlotsEvery returns how often the slots are renewed.

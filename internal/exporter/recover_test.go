@@ -58,14 +58,14 @@ func TestOneFaultOfTheStoreIsLoggedOnce(t *testing.T) {
 	}
 }
 
-// troubledStore is a store that is reopened, or cannot be read, as is set.
+// troubledStore is a store that is reopened, cannot be read, or is damaged, as is set.
 type troubledStore struct {
 	store.Store
 
-	mu         sync.Mutex
-	reopened   string // "" if it is not
-	unreadable error
-	reads      int
+	mu               sync.Mutex
+	reopened, damage string // "" if it is not
+	unreadable       error
+	reads            int
 }
 
 func (s *troubledStore) set(change func()) {
@@ -90,6 +90,15 @@ func (s *troubledStore) Changed(ctx context.Context, after store.Mark) ([]string
 		return nil, 0, s.unreadable
 	}
 	return s.Store.Changed(ctx, after)
+}
+
+func (s *troubledStore) Damage() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.damage == "" {
+		return nil
+	}
+	return errors.New(s.damage)
 }
 
 // keeping runs keepStore and a Refresher with a store, and returns a function that waits for a round and returns the lines that
@@ -163,6 +172,21 @@ func TestAReopenedStoreIsReadUntilThatSucceeds(t *testing.T) {
 					t.Errorf("round %d: read %d times, want %d", i, db.reads, step.reads)
 				}
 			})
+		}
+	})
+}
+
+func TestDamageIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &troubledStore{Store: inMemory(t)}
+		round := keeping(t, db)
+		for i, step := range []struct{ damage, want string }{
+			{"", ""}, {"a day", `err="a day"`}, {"a day", ""}, {"another day", `err="another day"`}, {"", "leaves out no account"}, {"", ""},
+		} {
+			db.set(func() { db.damage = step.damage })
+			if got := strings.Join(round(), "\n"); !strings.Contains(got, step.want) || (step.want == "") != (got == "") {
+				t.Errorf("round %d logged %q, want %q", i, got, step.want)
+			}
 		}
 	})
 }

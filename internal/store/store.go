@@ -31,6 +31,9 @@ type Store interface {
 	// Fault returns the reason why the store cannot be used at present; nil if it can, as far as that is known
 	// without using it.
 	Fault() error
+	// Damage returns why ReadPending has left out days of an account, when it last read that account, so that an endpoint
+	// lacks them: they are damaged. nil if none were. The store can be used nevertheless.
+	Damage() error
 	// CheckDisk returns an error if the disk of the store does not respond, so that no access to it would return. It
 	// takes a few seconds at most.
 	CheckDisk() error
@@ -107,7 +110,8 @@ type Deliveries interface {
 	Undelivered(ctx context.Context, endpoint string) ([]string, error)
 	// ReadPending returns the days that an endpoint lacks of the accounts with these app IDs, in the order of the
 	// app IDs, up to limit samples, of which each hour and day has four, but at least one day. Only the last
-	// account can have More. Days before since are only counted.
+	// account can have More. Days before since are only counted. An account with damaged days among them has no days in the
+	// result, stays as undelivered as it is when that is recorded, and is reported by Damage.
 	ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]Pending, error)
 	// CountPending returns the number of days from since on that an endpoint lacks, by app ID and API. Accounts without
 	// such days are missing.

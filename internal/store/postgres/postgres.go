@@ -211,6 +211,9 @@ func (s *Store) Fault() error {
 	return nil
 }
 
+// Damage implements store.Store. PostgreSQL fails a whole transaction that meets damage, which ReadPending returns.
+func (*Store) Damage() error { return nil }
+
 // CheckDisk implements store.Store. The disk is another machine's.
 func (*Store) CheckDisk() error { return nil }
 

@@ -172,6 +172,7 @@ func (o *outcome) readAll(ctx context.Context, s *sqlite.Store) {
 	}
 	pending, err := s.ReadPending(ctx, "receiver", beforeAll, 1_000_000, appIDs...)
 	note(err)
+	note(s.Damage())
 	for _, p := range pending {
 		for _, day := range p.Daily {
 			compare("to send", datacube.Daily, p.AppID, day.Date, []datacube.Figures{day.Figures})

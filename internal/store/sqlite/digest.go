@@ -66,7 +66,12 @@ func (d knownDay) verify(api datacube.API, account int64, figures []datacube.Fig
 	switch {
 	case d.digest != 0 && digest(api, account, d.date, figures) != d.digest,
 		d.digest == 0 && d.checksum != 0 && int64(store.Checksum(figures...)) != d.checksum:
-		return damaged(fmt.Errorf("the figures of %v do not match their checksum", d.date))
+		return damaged(wrongFiguresError{fmt.Errorf("the figures of %v do not match their checksum", d.date)})
 	}
 	return nil
 }
+
+// wrongFiguresError marks an error that concerns the figures of one day alone, which SQLite can read and replace.
+type wrongFiguresError struct{ error }
+
+func (w wrongFiguresError) Unwrap() error { return w.error }

@@ -46,9 +46,12 @@ func (s *Store) ReadPending(ctx context.Context, endpoint string, since datacube
 			if c.budget.Spent() {
 				break
 			}
-			p, err := c.account(appID)
-			if err != nil {
+			p, damage := c.account(appID)
+			if err := s.noteDamage(endpoint, appID, damage); err != nil {
 				return err
+			}
+			if damage != nil {
+				p = leftOut(appID)
 			}
 			if p.More && p.IsEmpty() {
 				break // it did not fit
@@ -232,6 +235,9 @@ func (s *Store) CountPending(ctx context.Context, endpoint string, since datacub
 func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time, pending ...store.Pending) error {
 	err := s.update(ctx, func(tx *transaction) error {
 		for i := range pending {
+			if isLeftOut(&pending[i]) {
+				continue
+			}
 			_, err := tx.ExecContext(ctx, `
 				INSERT INTO delivery (endpoint, account, mark, date, sent_at)
 				SELECT ?1, id, ?3, ?4, ?5 FROM account WHERE app_id = ?2 AND changed >= ?3

@@ -151,10 +151,15 @@ func (w *writer) save(r *store.Record) error {
 	if err != nil {
 		return err
 	}
-	revisions := len(w.revisions)
+	revised := false
+	if before == store.Known && (r.Daily != nil || r.Hourly != nil) {
+		if revised, err = w.revise(account, r); err != nil {
+			return err
+		}
+	}
 	switch {
 	case r.Daily != nil:
-		err = w.saveDaily(account, r, before)
+		err = w.saveDaily(account, r)
 	case r.Hourly != nil:
 		err = w.saveHourly(account, r, before)
 	}
@@ -163,7 +168,7 @@ func (w *writer) save(r *store.Record) error {
 	}
 	st := &r.State
 	var changed store.Mark
-	if r.MarksDay(before, len(w.revisions) > revisions) {
+	if r.MarksDay(before, revised) {
 		changed = w.mark
 	}
 	return w.exec(w.statements.putState, account, int64(r.API), int64(r.Date), int64(st.Status),
@@ -230,14 +235,7 @@ func (w *writer) status(account int64, r *store.Record) (store.Status, error) {
 	return status, err
 }
 
-func (w *writer) saveDaily(account int64, r *store.Record, status store.Status) error {
-	if status == store.Known {
-		before, err := w.stored(account, r)
-		if err != nil {
-			return err
-		}
-		w.revise(r, &before)
-	}
+func (w *writer) saveDaily(account int64, r *store.Record) error {
 	f := r.Daily
 	if *f == (datacube.Figures{}) {
 		return w.exec(w.statements.deleteDaily, account, int64(r.Date))
@@ -247,13 +245,6 @@ func (w *writer) saveDaily(account int64, r *store.Record, status store.Status) 
 }
 
 func (w *writer) saveHourly(account int64, r *store.Record, status store.Status) error {
-	if status == store.Known {
-		before, err := w.stored(account, r)
-		if err != nil {
-			return err
-		}
-		w.revise(r, &before)
-	}
 	// A day without a state has no figures either.
 	if status != store.NeverAsked {
 		if err := w.exec(w.statements.deleteHourly, account, int64(r.Date)); err != nil {
@@ -298,11 +289,22 @@ func (w *writer) stored(account int64, r *store.Record) (datacube.Hours, error) 
 	return hours, err
 }
 
-// revise notes a revision of the figures before, if there is one.
-func (w *writer) revise(r *store.Record, before *datacube.Hours) {
-	if revision := r.Revise(before); revision != nil {
-		w.revisions = append(w.revisions, *revision)
+// revise reports whether the record changes the figures of a day that is known, and notes the revision. Figures that do not
+// match their checksum are unknown: the record replaces them, but there is nothing to compare it with.
+func (w *writer) revise(account int64, r *store.Record) (bool, error) {
+	before, err := w.stored(account, r)
+	if _, wrong := errors.AsType[wrongFiguresError](err); wrong {
+		return true, nil
 	}
+	if err != nil {
+		return false, err
+	}
+	revision := r.Revise(&before)
+	if revision == nil {
+		return false, nil
+	}
+	w.revisions = append(w.revisions, *revision)
+	return true, nil
 }
 
 // toUnix returns a time as it is stored: Unix seconds, or NULL for the zero time.

@@ -1,0 +1,110 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"weixin_exporter/internal/store"
+	"weixin_exporter/internal/store/sqlite"
+	"weixin_exporter/weixin/datacube"
+)
+
+const receiver = "http://receiver.test/write"
+
+// deliver reads what the receiver lacks, records that it has it, and returns how many days of each account that were.
+func deliver(t *testing.T, s *sqlite.Store, appIDs ...string) map[string]int {
+	t.Helper()
+	pending, err := s.ReadPending(t.Context(), receiver, beforeAll, 100_000, appIDs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pending) != len(appIDs) {
+		t.Fatalf("%d accounts, want %d", len(pending), len(appIDs))
+	}
+	days := map[string]int{}
+	for _, p := range pending {
+		days[p.AppID] = len(p.Daily) + len(p.Hourly)
+	}
+	if err := s.MarkDelivered(t.Context(), receiver, firstDay.End(), pending...); err != nil {
+		t.Fatal(err)
+	}
+	return days
+}
+
+func wantDelivered(t *testing.T, s *sqlite.Store, want map[string]int) {
+	t.Helper()
+	for appID, got := range deliver(t, s, shop, bot) {
+		if got != want[appID] {
+			t.Errorf("%d days of %s are sent, want %d", got, appID, want[appID])
+		}
+	}
+}
+
+// TestFiguresThatDoNotMatchTheirChecksum: a day whose figures were changed by something else keeps no other day from being
+// stored or sent, is not sent itself, and is whole again once Weixin has answered for it.
+func TestFiguresThatDoNotMatchTheirChecksum(t *testing.T) {
+	t.Parallel()
+	other := datacube.Hours{7: {Callbacks: 70}}
+	for name, test := range map[string]struct {
+		spoil  string
+		repair store.Record
+	}{
+		"other figures of a day":  {`UPDATE daily SET callbacks = callbacks + 1 WHERE date = ?`, daily(shop, firstDay, 1)},
+		"no figures of a day":     {`DELETE FROM daily WHERE date = ?`, daily(shop, firstDay, 1)},
+		"another digest":          {`UPDATE day SET digest = digest + 1 WHERE api = 0 AND date = ?`, daily(shop, firstDay, 1)},
+		"other figures of hours":  {`UPDATE hourly SET failures = failures + 1 WHERE date = ?`, hourly(shop, firstDay, other)},
+		"figures of another hour": {`UPDATE hourly SET hour = 8 WHERE date = ?`, hourly(shop, firstDay, other)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store.db")
+			s := open(t, path)
+			save(t, s, daily(shop, firstDay, 1), hourly(shop, firstDay, other), daily(shop, firstDay+1, 2), hourly(shop, firstDay+1, other), daily(bot, firstDay+1, 3))
+			if err := s.Damage(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := shell(t, path).ExecContext(t.Context(), test.spoil, int64(firstDay)); err != nil {
+				t.Fatal(err)
+			}
+			wantDelivered(t, s, map[string]int{bot: 1})
+			if err := s.Damage(); store.KindOf(err) != store.Damaged || !strings.Contains(err.Error(), shop) || !strings.Contains(err.Error(), firstDay.String()) {
+				t.Errorf("the damage is %v", err)
+			}
+			if err := s.Fault(); err != nil {
+				t.Errorf("the store cannot be used: %v", err)
+			}
+			if got := table(t, shell(t, path), `SELECT app_id FROM delivery JOIN account ON account = id`); got != bot+"\n" {
+				t.Errorf("recorded as sent: %q", got)
+			}
+			counts, err := s.CountPending(t.Context(), receiver, beforeAll)
+			if err != nil || counts[shop] != [datacube.APIs]int64{2, 2} || len(counts) != 1 {
+				t.Errorf("pending: %v, %v", counts, err)
+			}
+
+			if revisions := save(t, s, test.repair, daily(bot, firstDay+2, 4)); len(revisions) > 0 {
+				t.Errorf("revisions of unknown figures: %v", revisions)
+			}
+			wantDelivered(t, s, map[string]int{shop: 4, bot: 1})
+			if err := s.Damage(); err != nil {
+				t.Errorf("the damage is still %v", err)
+			}
+			wantDelivered(t, s, nil)
+			if a := load(t, s, firstDay)[shop]; a.Days != [datacube.APIs]int64{2, 2} {
+				t.Errorf("%v days are known", a.Days)
+			}
+		})
+	}
+}
+
+// TestARepairedDayIsSentAgain: the receiver may have the figures as they were before or while they were damaged.
+func TestARepairedDayIsSentAgain(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path)
+	save(t, s, daily(shop, firstDay, 1), daily(shop, firstDay+1, 1), daily(bot, firstDay, 1))
+	wantDelivered(t, s, map[string]int{shop: 2, bot: 1})
+	run(t, shell(t, path), `UPDATE daily SET callbacks = callbacks + 1`)
+	save(t, s, daily(shop, firstDay, 1))
+	wantDelivered(t, s, map[string]int{shop: 1})
+}
