@@ -62,7 +62,7 @@ func TakeLock(path string, now time.Time) (*Lock, error) {
 		if sameFile(file, lockPath) {
 			l := &Lock{file: file}
 			if err := l.writeHolder(now); err != nil {
-				return nil, errors.Join(fmt.Errorf("%s: lock it for this process: %w", name(path), err), l.Release())
+				return nil, errors.Join(fmt.Errorf("%s: lock it for this process: %w", name(path), err), l.abandon())
 			}
 			return l, nil
 		}
@@ -188,6 +188,15 @@ func (l *Lock) Release() error {
 		err = os.Remove(l.file.Name())
 	}
 	return errors.Join(err, l.file.Close())
+}
+
+// abandon releases the lock of a store that could not be opened. What the last holder recorded stays: its WAL file may still be
+// there when the next process opens the store.
+func (l *Lock) abandon() error {
+	if l.previous == "" {
+		return l.Release()
+	}
+	return l.file.Close()
 }
 
 // sameFile reports whether the open file is the one at the path.

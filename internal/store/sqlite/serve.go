@@ -16,7 +16,7 @@ func Serve(ctx context.Context, path string, now time.Time) (store.Store, error)
 	}
 	s, err := Open(ctx, path, Options{Lock: lock})
 	if err != nil {
-		return nil, errors.Join(err, lock.Release())
+		return nil, errors.Join(err, lock.abandon())
 	}
 	return served{s, lock}, nil
 }

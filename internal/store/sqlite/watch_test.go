@@ -287,6 +287,48 @@ func TestARestoreAfterACrash(t *testing.T) {
 	}
 }
 
+// killed leaves the files of a store of 60 days as a killed process does, of which a backup has 20, and returns the path.
+func killed(t *testing.T, backup string) string {
+	t.Helper()
+	living := filepath.Join(t.TempDir(), "store.db")
+	s, held := served(t, living)
+	fillAndBackUp(t, s, backup)
+	path := filepath.Join(filepath.Dir(living), "killed.db")
+	for _, kind := range []string{"", "-wal", "-shm"} {
+		renamed(t, living+kind, path+kind)
+	}
+	copied(t, living+".lock", path+".lock")
+	_ = errors.Join(s.Close(), held.Release()) // the process is dead
+	return path
+}
+
+// TestARestoreAfterAFailedStart: a start that fails after a crash does not lose what tells the next one that the WAL file is
+// stale.
+func TestARestoreAfterAFailedStart(t *testing.T) {
+	t.Parallel()
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	path := killed(t, backup)
+	remove(t, path)
+	if err := os.Mkdir(path, 0o700); err != nil { // which no user can open as a file
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := sqlite.Serve(t.Context(), path, firstDay.Start()); err == nil {
+			t.Fatal("a folder was opened")
+		}
+	}
+	remove(t, path)
+	copied(t, backup, path)
+	next, _ := served(t, path)
+	if got := stored(t, next); got != 20 {
+		t.Errorf("%d days, want those of the backup", got)
+	}
+	if err := next.Close(); err != nil {
+		t.Error(err)
+	}
+	wantWhole(t, path, 20)
+}
+
 func TestADiskThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
