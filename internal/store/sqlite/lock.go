@@ -18,7 +18,8 @@ type Lock struct {
 	holder string   // the line that identifies the holder
 	mu     sync.Mutex
 	text   string // content of the file
-	// previous is what the last holder recorded if it did not release the lock: the files it had open.
+	// previous is what the last holder recorded if it did not release the lock: the files it had open. It is "" once this
+	// process has opened the store.
 	previous string
 }
 
@@ -81,7 +82,8 @@ func (l *Lock) writeHolder(now time.Time) error {
 	return l.write(l.previous) // which stays valid until this process has opened the store
 }
 
-// record writes which files are open, in a way that survives a crash.
+// record writes which files are open, in a way that survives a crash. It replaces what the last holder recorded, so SQLite must
+// have opened the store before.
 func (l *Lock) record(files string) error {
 	if !l.held() {
 		return nil
@@ -93,6 +95,7 @@ func (l *Lock) record(files string) error {
 	if err != nil {
 		return fmt.Errorf("record in %s which files are open: %w", l.file.Name(), err)
 	}
+	l.previous = ""
 	return nil
 }
 

@@ -329,6 +329,30 @@ func TestARestoreAfterAFailedStart(t *testing.T) {
 	wantWhole(t, path, 20)
 }
 
+// TestAStoreThatReplacesThatOfAKilledProcess: the -wal file that comes with the new file belongs to it.
+func TestAStoreThatReplacesThatOfAKilledProcess(t *testing.T) {
+	t.Parallel()
+	path := killed(t, filepath.Join(t.TempDir(), "backup.db"))
+	s, _ := served(t, path)
+	if got := stored(t, s); got != 60 {
+		t.Fatalf("%d days after a crash", got)
+	}
+	source := filepath.Join(t.TempDir(), "other.db")
+	other := open(t, source)
+	save(t, other, daily(shop, firstDay, 1), daily(shop, firstDay+1, 1), daily(shop, firstDay+2, 1))
+	moved := filepath.Join(t.TempDir(), "moved.db")
+	for _, kind := range []string{"-wal", ""} {
+		copied(t, source+kind, moved+kind)
+		renamed(t, moved+kind, path+kind)
+	}
+	if done, err := s.Recover(t.Context()); err != nil || !strings.HasPrefix(done, wasReplaced) {
+		t.Errorf("recovered: %q, %v", done, err)
+	}
+	if got := stored(t, s); got != 3 {
+		t.Errorf("%d days, want those of the new file and its -wal", got)
+	}
+}
+
 func TestADiskThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
