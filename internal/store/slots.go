@@ -123,7 +123,7 @@ type SharingStatus struct {
 	Owned, Others, Unowned, Unused int
 	// Peers are all living processes, this one among them, in the order of their names.
 	Peers []Peer
-	// Connections are those of this process to the database, at present.
+	// Connections are those of this process to the database, at present, without the one that renews the slots.
 	Connections Connections
 }
 

@@ -133,11 +133,9 @@ func (m *member) Sharing() store.SharingStatus {
 		status = m.status
 		status.Peers = slices.Clone(status.Peers)
 	}
-	for _, pool := range []*pgxpool.Pool{m.store.pool, m.pool} {
-		now := pool.Stat()
-		status.Connections.Used += int(now.AcquiredConns() + now.ConstructingConns())
-		status.Connections.Idle += int(now.IdleConns())
-		status.Connections.Max += int(now.MaxConns())
+	now := m.store.pool.Stat()
+	status.Connections = store.Connections{
+		Used: int(now.AcquiredConns() + now.ConstructingConns()), Idle: int(now.IdleConns()), Max: int(now.MaxConns()),
 	}
 	return status
 }

@@ -185,6 +185,23 @@ func TestQueriesDoNotKeepSlotsFromBeingRenewed(t *testing.T) {
 	}
 }
 
+// TestAllConnectionsInUse: what queries and writes can use is used up, whatever the renewal of the slots has.
+func TestAllConnectionsInUse(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t)
+	var clock storetest.HostClock
+	s := join(t, server.URL(database)+"&pool_max_conns=1", &clock, "", time.Hour)
+	keep(t, s)
+	storetest.ReadFigures(t, s, func(*store.FigureReader) {
+		if got := s.Sharing().Connections; got != (store.Connections{Used: 1, Max: 1}) {
+			t.Errorf("during a query: %+v", got)
+		}
+	})
+	if got := s.Sharing().Connections; got != (store.Connections{Idle: 1, Max: 1}) {
+		t.Errorf("afterwards: %+v", got)
+	}
+}
+
 // TestAClosedMember: what was handed back cannot be claimed again by the same process.
 func TestAClosedMember(t *testing.T) {
 	t.Parallel()
