@@ -104,6 +104,7 @@ func (f *files) check() error {
 	if f.closed.Load() {
 		return nil // SQLite reports it
 	}
+	size := f.size.Load() // before the file is looked at: another check may find it larger in the meantime
 	main, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -118,7 +119,7 @@ func (f *files) check() error {
 			return errors.Join(errOverwritten, err)
 		}
 	}
-	if main.Size() < f.size.Load() {
+	if main.Size() < size {
 		return errShrunk
 	}
 	f.size.Store(main.Size())

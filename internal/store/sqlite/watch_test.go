@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
@@ -220,6 +222,38 @@ func TestATruncatedFile(t *testing.T) {
 		if err := s.Fault(); err == nil || !strings.Contains(err.Error(), wasShrunk) {
 			t.Errorf("fault %v", err)
 		}
+	}
+}
+
+// TestAFileThatGrows: a file that grows between two checks at the same time was not truncated.
+func TestAFileThatGrows(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, _ := served(t, path)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var grown atomic.Bool
+	var checks errgroup.Group
+	for range 4 {
+		checks.Go(func() error {
+			for !grown.Load() {
+				if err := s.Fault(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	for n := range int64(20_000) {
+		if err := os.Truncate(path, info.Size()+n); err != nil {
+			t.Error(err)
+		}
+	}
+	grown.Store(true)
+	if err := checks.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
