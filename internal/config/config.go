@@ -89,6 +89,7 @@ func Parse(file string, content []byte) (*Config, error) {
 	d.validateStore(&c.Store, c.Refresh)
 	d.validateSealing(&c.Store, c.Accounts)
 	d.validateRemoteWrite(c.RemoteWrite)
+	d.warnOfRetention(c.Store, c.RemoteWrite)
 	var faults Faults
 	broken := slices.ContainsFunc(documents, func(d *document) bool { return len(d.Faults()) > 0 })
 	for _, d := range documents {

@@ -10,6 +10,7 @@ import (
 
 	"weixin_exporter/internal/i18n"
 	"weixin_exporter/internal/seal"
+	"weixin_exporter/internal/strictyaml"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -102,6 +103,20 @@ func (d *document) validateStore(s *Store, history Refresh) {
 		d.readStoreURL(s)
 	default:
 		s.Path = d.path(s.Path)
+	}
+}
+
+// warnOfRetention warns if days are removed from the store that endpoints may still wait for. Both ages are counted back from
+// today, so a day that is removed when it becomes too old to be sent is lost without being counted, too.
+func (d *document) warnOfRetention(s Store, endpoints []RemoteWrite) {
+	longest := 0
+	for i := range endpoints {
+		if endpoints[i].MaxAge > endpoints[longest].MaxAge {
+			longest = i
+		}
+	}
+	if s.Retention > 0 && len(endpoints) > 0 && s.Retention <= endpoints[longest].MaxAge {
+		d.warn("store.retention", i18n.M("warn.retention", strictyaml.Item("remote_write", longest)+".max_age", endpoints[longest].MaxAge.String()))
 	}
 }
 

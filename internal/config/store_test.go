@@ -74,3 +74,22 @@ func TestStoreRefusals(t *testing.T) {
 		})
 	}
 }
+
+// TestRetentionAndMaxAge: a day that the store no longer has cannot be sent, nor counted as lost.
+func TestRetentionAndMaxAge(t *testing.T) {
+	const url = "{url: 'http://127.0.0.1/write'"
+	for name, test := range map[string]struct{ text, want string }{
+		"nothing is sent":     {"store: {retention: 30d}\n", ""},
+		"for ever":            {"remote_write: [" + url + "}]\n", ""},
+		"a day longer":        {"store: {retention: 31d}\nremote_write: [" + url + "}]\n", ""},
+		"as long":             {"store: {retention: 30d}\nremote_write: [" + url + "}]\n", "store.retention: is not longer than remote_write[0].max_age, which is 30d: "},
+		"shorter than a part": {"store: {retention: 30d}\nremote_write: [" + url + ", name: a, max_age: 1d}, " + url + ", name: b, max_age: 721h}, " + url + "}]\n", "remote_write[1].max_age, which is 30d1h: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := config.Faults(mustParse(t, "config.yml", minimal+test.text).Warnings())
+			if text := got.Error(); !strings.Contains(text, test.want) || (test.want == "") != (len(got) == 0) {
+				t.Errorf("warnings %q, want …%s…", text, test.want)
+			}
+		})
+	}
+}

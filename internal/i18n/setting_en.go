@@ -69,6 +69,7 @@ func settingEnglish() table {
 		"warn.clear.tokens":             only("access tokens"),
 		"warn.clear.secrets":            only("app secrets and access tokens"),
 		"warn.follow_redirects":         only("has no effect: redirects are not followed, since credentials would go along; remove it"),
+		"warn.retention":                only("is not longer than %[1]s, which is %[2]s: days that could not be sent by then are removed and not counted as lost; make it longer, or 0 for ever"),
 		"warn.skip_verify.callback":     only("an expired or wrong certificate is not noticed, which Weixin refuses; name the certificate's issuer in ca_file instead"),
 		"warn.skip_verify.weixin":       only("anyone between the exporter and Weixin can read app secrets and access tokens; name the certificate's issuer in ca_file instead"),
 		"warn.skip_verify.receiver":     only("anyone between the exporter and the receiver can read what authenticates there; name the certificate's issuer in ca_file instead"),

@@ -69,6 +69,7 @@ func settingChinese() table {
 		"warn.clear.tokens":             only("access_token "),
 		"warn.clear.secrets":            only("AppSecret 和 access_token "),
 		"warn.follow_redirects":         only("无效：为避免泄露凭据，不会跟随重定向；请删除"),
+		"warn.retention":                only("不长于 %[1]s（%[2]s）：届时仍未发送的日期会被删除，且不计入丢失；请设置得更长，或设为 0 永久保留"),
 		"warn.skip_verify.callback":     only("无法发现过期或错误的证书，而微信会拒绝这样的证书；请改为在 ca_file 中指定证书的签发者"),
 		"warn.skip_verify.weixin":       only("exporter 与微信之间的任何人都能读取 AppSecret 和 access_token；请改为在 ca_file 中指定证书的签发者"),
 		"warn.skip_verify.receiver":     only("exporter 与接收端之间的任何人都能读取认证信息；请改为在 ca_file 中指定证书的签发者"),
