@@ -103,6 +103,17 @@ func (e *tooManyStepsError) Error() string {
 		e.steps, e.limit)
 }
 
+// rankedCost is the memory of a sample that topk and bottomk rank, in samples of 16 bytes.
+const rankedCost = 3
+
+// tooManyRankedError rejects a query before anything is read for it.
+type tooManyRankedError struct{ samples, limit int64 }
+
+func (e *tooManyRankedError) Error() string {
+	return fmt.Sprintf("topk and bottomk have room for as much as %d samples, more than --query.max-samples=%d: give them a smaller number, in digits, or fewer groups",
+		e.samples, e.limit)
+}
+
 // tooManySeriesError rejects a query before anything is read for it.
 type tooManySeriesError struct{ series, limit int64 }
 
@@ -111,9 +122,10 @@ func (e *tooManySeriesError) Error() string {
 		e.series, e.limit)
 }
 
-// cost is an upper bound of what a query has in memory, series, samples and steps of subqueries, and of the samples that it reads.
+// cost is an upper bound of what a query has in memory, series, samples, those that it ranks and steps of subqueries, and of the
+// samples that it reads.
 type cost struct {
-	series, samples, steps, read int64
+	series, samples, ranked, steps, read int64
 }
 
 func (c *cost) add(series, samples, read int64) {
@@ -125,7 +137,7 @@ func (c *cost) add(series, samples, read int64) {
 // estimate is a cost with that of the series in samples.
 type estimate struct{ samples, read int64 }
 
-// estimate returns an error if the number of series alone is too much, or that of steps.
+// estimate returns an error if the series alone are too many, or the steps or what is ranked.
 func (c *cost) estimate(most int64) (estimate, error) {
 	if limit := most / stepShare; c.steps > limit {
 		return estimate{}, &tooManyStepsError{c.steps, limit}
@@ -133,7 +145,10 @@ func (c *cost) estimate(most int64) (estimate, error) {
 	if limit := most / seriesCost; c.series > limit {
 		return estimate{}, &tooManySeriesError{c.series, limit}
 	}
-	return estimate{saturated(c.samples, c.series*seriesCost), c.read}, nil
+	if c.ranked > most {
+		return estimate{}, &tooManyRankedError{c.ranked, most}
+	}
+	return estimate{saturated(saturated(c.samples, c.ranked), c.series*seriesCost), c.read}, nil
 }
 
 // estimator estimates the cost of expressions.
@@ -171,6 +186,12 @@ func (e *estimator) expression(node parser.Node, steps int64, within time.Durati
 		e.cost.steps = saturated(e.cost.steps, steps)
 		e.cost.add(0, steps, steps)
 		e.expression(n.Expr, steps, within)
+	case *parser.AggregateExpr:
+		before := e.cost.series
+		for child := range parser.ChildrenIter(node) {
+			e.expression(child, steps, within)
+		}
+		e.aggregation(n, e.cost.series-before, steps)
 	default:
 		leaf := true
 		for child := range parser.ChildrenIter(node) {
@@ -179,6 +200,37 @@ func (e *estimator) expression(node parser.Node, steps int64, within time.Durati
 		}
 		if leaf { // such as a number: a sample for each step
 			e.cost.add(0, results*times(1, steps), steps)
+		}
+	}
+}
+
+// aggregation adds what an aggregation of so many series has in memory besides samples.
+func (e *estimator) aggregation(n *parser.AggregateExpr, series, steps int64) {
+	switch n.Op {
+	case parser.COUNT_VALUES: // a series for each value
+		e.cost.add(times(series, steps), 0, 0)
+	case parser.TOPK, parser.BOTTOMK: // the engine makes room for all that are wanted in each group
+		groups, wanted := int64(1), series
+		if n.Without || len(n.Grouping) > 0 {
+			groups = series
+		}
+		if k, ok := number(n.Param); ok && k < float64(series) {
+			wanted = int64(max(k, 0))
+		}
+		e.cost.ranked = saturated(e.cost.ranked, times(groups, times(rankedCost, wanted)))
+	}
+}
+
+// number returns a parameter that is written as a number.
+func number(parameter parser.Expr) (float64, bool) {
+	for {
+		switch n := parameter.(type) {
+		case *parser.ParenExpr:
+			parameter = n.Expr
+		case *parser.NumberLiteral:
+			return n.Val, true
+		default:
+			return 0, false
 		}
 	}
 }

@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -166,6 +167,37 @@ func TestQueriesWithoutSeriesShareTheLimit(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWhatAggregationsKeep: topk makes room for all that it may keep in each group, and count_values makes a series of each value.
+func TestWhatAggregationsKeep(t *testing.T) {
+	const accounts = 200
+	var names []string
+	for i := range accounts {
+		names = append(names, fmt.Sprintf("shop-%03d", i))
+	}
+	w := newWorld(t, names...)
+	w.fill(t, firstDay, 2)
+	w.limits.MaxSamples = 100_000
+	api := w.api(t)
+	at := strconv.FormatInt(firstDay.End().Add(12*time.Hour).Unix(), 10)
+	for expression, want := range map[string]string{
+		"topk by (account) (1000, weixin_interface_daily_callbacks)":                           "topk and bottomk have room for as much as 120000 samples",
+		"bottomk without (hour) ((1e9), weixin_interface_daily_callbacks)":                     "topk and bottomk have room for as much as 120000 samples",
+		"topk by (account) (scalar(vector(1)), weixin_interface_daily_callbacks)":              "topk and bottomk have room for as much as 120000 samples",
+		"topk by (v) (-1, count_values('v', weixin_interface_daily_callbacks))":                "",
+		"topk by (v) (300, count_values('v', weixin_interface_daily_callbacks))":               "topk and bottomk have room for as much as 360000 samples",
+		"topk by (account) (3, weixin_interface_daily_callbacks)":                              "",
+		"topk(1000, weixin_interface_daily_callbacks)":                                         "",
+		"count(count_values('v', weixin_interface_daily_callbacks))":                           "",
+		"max_over_time(count(count_values('v', weixin_interface_daily_callbacks))[1h:1m])":     "the query selects up to 12400 series",
+		"count_values('v', weixin_interface_daily_callbacks or weixin_history_daily_failures)": "",
+	} {
+		got := api.get(t, "query", "query", expression, "time", at)
+		if want == "" && got.Code != http.StatusOK || want != "" && (got.Code != http.StatusUnprocessableEntity || !strings.Contains(got.Error, want)) {
+			t.Errorf("%s: %d %s", expression, got.Code, got.Error)
+		}
+	}
 }
 
 // TestRangesOfAllTimes are further apart than a duration can say, which would hide how many steps there are.
