@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,16 +16,20 @@ const (
 	longestLabel = 64 << 10
 	// longestOther is longer than any label that is there but the names of accounts, in bytes.
 	longestOther = 64
+	// mostMatching limits the states of the regular expressions of label_replace, times the bytes of the labels that they are matched
+	// with: the engine matches them, for half a minute at most, without looking whether the query has ended.
+	mostMatching = 1 << 30
 	// bytesPerSample is what a sample takes, by which --query.max-samples counts.
 	bytesPerSample = 16
 )
 
 // labelMaker estimates the labels that label_replace and label_join make. The engine counts samples alone.
 type labelMaker struct {
-	ctx     context.Context // of the query
-	querier *querier
-	samples int64 // what the labels take in memory
-	err     error
+	ctx      context.Context // of the query
+	querier  *querier
+	samples  int64 // what the labels take in memory
+	matching int64 // see mostMatching
+	err      error
 }
 
 // expression adds the labels that an expression makes, and returns how many series its result has and how long their labels are,
@@ -48,6 +53,7 @@ func (m *labelMaker) expression(node parser.Node) (series, longest int64) { //no
 	case "label_replace": // vector, name, replacement, source, pattern
 		replacement := literal(call.Args[2])
 		made = int64(len(literal(call.Args[1])) + len(replacement) + strings.Count(replacement, "$")*int(longest))
+		m.matching = saturated(m.matching, times(max(series, 1), times(longest, statesOf(literal(call.Args[4])))))
 	case "label_join": // vector, name, separator, sources
 		sources := len(call.Args) - 3 //nolint:mnd // those before them
 		made = int64(len(literal(call.Args[1])) + sources*(len(literal(call.Args[2]))+int(longest)))
@@ -56,6 +62,10 @@ func (m *labelMaker) expression(node parser.Node) (series, longest int64) { //no
 	}
 	if made > longestLabel {
 		m.err = errorAbout("query", fmt.Errorf("%s may make labels of %d bytes; at most %d", call.Func.Name, made, longestLabel))
+		return series, longest
+	}
+	if m.matching > mostMatching {
+		m.err = errorAbout("query", errors.New("label_replace has regular expressions that are too complex for so many series: make them simpler, or select fewer accounts"))
 		return series, longest
 	}
 	m.samples = saturated(m.samples, times(max(series, 1), made/bytesPerSample+1))

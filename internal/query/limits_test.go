@@ -200,6 +200,28 @@ func TestWhatAggregationsKeep(t *testing.T) {
 	}
 }
 
+// TestMatchingOfLabelReplace is bounded, as it does not end with the request.
+func TestMatchingOfLabelReplace(t *testing.T) {
+	const accounts = 200
+	var names []string
+	for i := range accounts {
+		names = append(names, fmt.Sprintf("shop-%03d", i))
+	}
+	api := newWorld(t, names...).api(t)
+	replaced := func(times int, pattern string) string {
+		return strings.Repeat("label_replace(", times) + "weixin_account_info" + strings.Repeat(`, "x", "$1", "account", "`+pattern+`")`, times)
+	}
+	for expression, want := range map[string]int{
+		replaced(10, demanding):                  http.StatusBadRequest,
+		replaced(10, "([a-z]{1,20})-[0-9]{1,9}"): http.StatusOK,
+	} {
+		got := api.get(t, "query", "query", expression)
+		if got.Code != want || want != http.StatusOK && !strings.Contains(got.Error, "too complex for so many series") {
+			t.Errorf("%.60s: %d %s", expression, got.Code, got.Error)
+		}
+	}
+}
+
 // TestRangesOfAllTimes are further apart than a duration can say, which would hide how many steps there are.
 func TestRangesOfAllTimes(t *testing.T) {
 	api := newWorld(t, "shop").api(t)
