@@ -186,6 +186,12 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 func (p *process) stop(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	p.signal(t, s)
+	p.exits(t, s)
+}
+
+// exits fails unless the process exits in time after a signal, and with code 0.
+func (p *process) exits(t *testing.T, s syscall.Signal) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), exitTime)
 	defer cancel()
 	select {

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,16 +34,7 @@ func TestStopInTime(t *testing.T) { //nolint:tparallel // see above
 				}
 				return nil
 			})
-			slow, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", x.base.Host)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = slow.Close() }()
-			// The announced body never arrives, so the response waits for it.
-			if _, err := io.WriteString(slow, "GET /metrics HTTP/1.1\r\nHost: exporter\r\nContent-Length: 1\r\n\r\n"); err != nil {
-				t.Fatal(err)
-			}
-			x.get(t, "/-/healthy") // accepted after the slow one
+			requestSlowly(t, x.web)
 			x.stop(t, s)
 			x.logged(t, `msg="stopping; running requests may end"`)
 			x.logged(t, `msg="some requests were cut off"`)
@@ -57,13 +49,35 @@ func TestStopInTime(t *testing.T) { //nolint:tparallel // see above
 	}
 }
 
+// requestSlowly sends a request that is still running when the test ends: its announced body never arrives, for which the
+// response waits.
+func requestSlowly(t *testing.T, x web) {
+	t.Helper()
+	slow, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", x.base.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = slow.Close() })
+	if _, err := io.WriteString(slow, "GET /metrics HTTP/1.1\r\nHost: exporter\r\nContent-Length: 1\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	x.get(t, "/-/healthy") // accepted after the slow one
+}
+
 func TestSecondSignalChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, newAccount("shop", 1, 9000))
 	x := serve(t, w.config)
 	w.waitComplete(t, x.web, w.accounts...)
+	requestSlowly(t, x.web) // so that the exporter has not ended when the second signal comes
 	x.signal(t, syscall.SIGINT)
-	x.stop(t, syscall.SIGTERM)
+	x.waitLine(t, x.stderr, 0, `msg="stopping; running requests may end"`)
+	if err := x.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) { // unless this test was much too slow
+		t.Fatal(err)
+	}
+	x.exits(t, syscall.SIGTERM)
+	x.logged(t, `msg="some requests were cut off"`)
+	x.logged(t, "msg=stopped")
 }
 
 // An unused connection, as browsers open them in advance, does not delay the shutdown.
