@@ -183,7 +183,7 @@ func TestWhatAggregationsKeep(t *testing.T) {
 	at := strconv.FormatInt(firstDay.End().Add(12*time.Hour).Unix(), 10)
 	for expression, want := range map[string]string{
 		"topk by (account) (1000, weixin_interface_daily_callbacks)":                           "topk and bottomk have room for as much as 120000 samples",
-		"bottomk without (hour) ((1e9), weixin_interface_daily_callbacks)":                     "topk and bottomk have room for as much as 120000 samples",
+		"bottomk without () ((1e9), weixin_interface_daily_callbacks)":                         "topk and bottomk have room for as much as 120000 samples",
 		"topk by (account) (scalar(vector(1)), weixin_interface_daily_callbacks)":              "topk and bottomk have room for as much as 120000 samples",
 		"topk by (v) (-1, count_values('v', weixin_interface_daily_callbacks))":                "",
 		"topk by (v) (300, count_values('v', weixin_interface_daily_callbacks))":               "topk and bottomk have room for as much as 360000 samples",
