@@ -56,6 +56,20 @@ func run(t *testing.T, program string, args ...string) string {
 	return out
 }
 
+// unmount unmounts a folder. It tries again, since any process that looks at all mounts, such as df or another mount, keeps
+// one busy for a moment.
+func unmount(t *testing.T, folder string) {
+	t.Helper()
+	var out string
+	var err error
+	for range 1000 {
+		if out, err = try("umount", folder); err == nil {
+			return
+		}
+	}
+	t.Errorf("umount %s: %v: %s", folder, err, out)
+}
+
 // Freeze lets each write to the disk wait until the returned function is called, or the test has ended.
 func (d *Disk) Freeze(t *testing.T) func() {
 	t.Helper()
@@ -83,7 +97,7 @@ func (d *Disk) BreakDown(t *testing.T) {
 // Remount unmounts the file system and mounts it again.
 func (d *Disk) Remount(t *testing.T) {
 	t.Helper()
-	run(t, "umount", d.Folder)
+	unmount(t, d.Folder)
 	run(t, "mount", "-o", options, d.file, d.Folder)
 }
 
@@ -95,7 +109,7 @@ func (d *Disk) LosePower(t *testing.T, look func(folder string)) {
 	run(t, "cp", "--sparse=always", d.file, blocks)
 	run(t, "mount", "-o", "loop", blocks, folder)
 	defer func() {
-		run(t, "umount", folder)
+		unmount(t, folder)
 		if err := os.Remove(blocks); err != nil {
 			t.Error(err)
 		}
