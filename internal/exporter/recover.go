@@ -67,7 +67,7 @@ func (r *reloading) keep(ctx context.Context, reopened, usable bool) {
 	r.due, r.failed = err != nil, err
 }
 
-// leftOut logs which days are not sent since they are damaged.
+// leftOut logs which days are neither shown nor sent since they are damaged.
 type leftOut struct {
 	logger log.Logger
 	logged string // the damage; "" if there is none
@@ -83,9 +83,9 @@ func (l *leftOut) log(damage error) {
 	case text == l.logged:
 		return
 	case text != "":
-		level.Error(l.logger).Log("msg", "an account whose days are damaged is left out of remote write", "err", damage)
+		level.Error(l.logger).Log("msg", "damaged days are left out of what is shown and sent", "err", damage)
 	default:
-		level.Info(l.logger).Log("msg", "remote write leaves out no account any more")
+		level.Info(l.logger).Log("msg", "no damaged days are left out any more")
 	}
 	l.logged = text
 }

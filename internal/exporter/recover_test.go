@@ -181,7 +181,7 @@ func TestDamageIsLoggedOnce(t *testing.T) {
 		db := &troubledStore{Store: inMemory(t)}
 		round := keeping(t, db)
 		for i, step := range []struct{ damage, want string }{
-			{"", ""}, {"a day", `err="a day"`}, {"a day", ""}, {"another day", `err="another day"`}, {"", "leaves out no account"}, {"", ""},
+			{"", ""}, {"a day", `err="a day"`}, {"a day", ""}, {"another day", `err="another day"`}, {"", "no damaged days"}, {"", ""},
 		} {
 			db.set(func() { db.damage = step.damage })
 			if got := strings.Join(round(), "\n"); !strings.Contains(got, step.want) || (step.want == "") != (got == "") {

@@ -1,6 +1,7 @@
 package refresh_test
 
 import (
+	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
@@ -309,4 +310,50 @@ func TestDamagedGapsGrow(t *testing.T) {
 	if got := strings.Join(gaps, " "); got != want {
 		t.Errorf("gaps %s, want %s", got, want)
 	}
+}
+
+// TestLatestDayIsDamagedInTheStore: an account whose latest day cannot be read shows the day before, all others show theirs, and
+// the recheck repairs it.
+func TestLatestDayIsDamagedInTheStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1), account(2))
+		w.start()
+		w.wantDay("account00", "2026-03-09")
+		w.stop()
+		db, err := sql.Open("sqlite", w.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range []string{"daily", "hourly"} {
+			if _, err := db.ExecContext(t.Context(), `UPDATE `+table+` SET callbacks = callbacks + 1
+				WHERE date = ? AND account = (SELECT id FROM account WHERE app_id = ?)`, int64(date(t, "2026-03-09")), account(1).AppID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		w.wantDay("account00", "2026-03-08")
+		w.wantDay("account01", "2026-03-09")
+		if err := w.store.Damage(); err == nil || !strings.Contains(err.Error(), "show 2026-03-09 of "+account(1).AppID) {
+			t.Errorf("the damage is %v", err)
+		}
+		setClock(t, "2026-03-10 23:00")
+		if n := w.asked(account(1).AppID, date(t, "2026-03-09")); n != 2 {
+			t.Errorf("%d calls for the damaged day before its recheck, want those two that made it known", n)
+		}
+		setClock(t, "2026-03-11 07:00")
+		setClock(t, "2026-03-11 09:30")
+		w.wantDay("account00", "2026-03-10")
+		if err := w.store.Damage(); err != nil {
+			t.Errorf("after the recheck the damage is %v", err)
+		}
+		for api := range datacube.APIs {
+			if work := w.shown("account00").Work[api]; work.Days != 3 || work.Revisions != 0 {
+				t.Errorf("%v: %d days and %d revisions are shown, want 3 and none", api, work.Days, work.Revisions)
+			}
+		}
+	})
 }

@@ -31,8 +31,9 @@ type Store interface {
 	// Fault returns the reason why the store cannot be used at present; nil if it can, as far as that is known
 	// without using it.
 	Fault() error
-	// Damage returns why ReadPending has left out days of an account, when it last read that account, so that an endpoint
-	// lacks them: they are damaged. nil if none were. The store can be used nevertheless.
+	// Damage returns why ReadPending or Load has left out days of an account, when it last read that account, so that an
+	// endpoint lacks them or an earlier day is shown: they are damaged. nil if none are left out. The store can be used
+	// nevertheless.
 	Damage() error
 	// CheckDisk returns an error if the disk of the store does not respond, so that no access to it would return. It
 	// takes a few seconds at most.
@@ -53,7 +54,8 @@ type Records interface {
 	// process shares the work and does not own all the accounts' slots, the error is a *NotOwnedError.
 	Save(ctx context.Context, records []Record) ([]Revision, error)
 	// Load returns the content of the store for the accounts with these app IDs, or for all accounts if none are
-	// given. States reach back to since. Accounts that the store does not know are missing from the map.
+	// given. States reach back to since. Accounts that the store does not know are missing from the map. A day whose figures are
+	// damaged is not the latest one of its account, keeps its state, and is reported by Damage.
 	// The caller owns the result.
 	Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*Account, error)
 	// Prune deletes the figures and states of all days before a date and returns the number of days, counted per

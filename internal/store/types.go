@@ -87,9 +87,9 @@ type Mark int64
 type Account struct {
 	// States are, for each API, the states of days from the requested date on; NeverAsked is left out.
 	States [datacube.APIs]States
-	// Daily is the latest Known day of the daily call in the whole store; nil if there is none.
+	// Daily is the latest Known day of the daily call in the whole store whose figures are not damaged; nil if there is none.
 	Daily *datacube.Day
-	// Hourly is the latest Known day of the hourly call in the whole store; nil if there is none.
+	// Hourly is that of the hourly call.
 	Hourly *datacube.HourlyDay
 	// Days is, for each API, the number of Known days in the whole store.
 	Days [datacube.APIs]int64

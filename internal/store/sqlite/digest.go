@@ -66,7 +66,8 @@ func (d knownDay) verify(api datacube.API, account int64, figures []datacube.Fig
 	switch {
 	case d.digest != 0 && digest(api, account, d.date, figures) != d.digest,
 		d.digest == 0 && d.checksum != 0 && int64(store.Checksum(figures...)) != d.checksum:
-		return damaged(wrongFiguresError{fmt.Errorf("the figures of %v do not match their checksum", d.date)})
+		return damage{wrongFiguresError{fmt.Errorf("the figures of %v do not match their checksum, so they are unknown; the next answer for the day replaces them:"+
+			" fetch it again with weixin_exporter backfill --force, as long as Weixin has it, or restore a backup", d.date)}}
 	}
 	return nil
 }

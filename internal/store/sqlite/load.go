@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"weixin_exporter/internal/store"
@@ -14,7 +15,10 @@ import (
 func (s *Store) Load(ctx context.Context, since datacube.Date, appIDs ...string) (map[string]*store.Account, error) {
 	accounts := make(map[string]*store.Account)
 	err := s.reading(ctx, func(tx *transaction) error {
-		l := loader{ctx: ctx, tx: tx, byNumber: make(map[int64]*store.Account)}
+		l := loader{
+			ctx: ctx, tx: tx, byNumber: make(map[int64]*store.Account), appIDs: make(map[int64]string),
+			damaged: make(map[leftOut]error),
+		}
 		if err := l.accounts(accounts, appIDs); err != nil {
 			return err
 		}
@@ -27,6 +31,7 @@ func (s *Store) Load(ctx context.Context, since datacube.Date, appIDs ...string)
 				return err
 			}
 		}
+		s.damages.noteLoaded(accounts, l.damaged)
 		return nil
 	})
 	if err != nil {
@@ -40,6 +45,9 @@ type loader struct {
 	ctx      context.Context // of the call of Load
 	tx       *transaction
 	byNumber map[int64]*store.Account
+	appIDs   map[int64]string // by number
+	// damaged are the days that were left out, with the reasons.
+	damaged map[leftOut]error
 	// numbers are the keys of byNumber as a JSON array: a list of any length in one parameter.
 	numbers string
 }
@@ -85,7 +93,7 @@ func (l *loader) accounts(accounts map[string]*store.Account, appIDs []string) e
 		if !ok {
 			return damaged(fmt.Errorf("%T in the place of an app ID", text))
 		}
-		accounts[appID], l.byNumber[number] = account, account
+		accounts[appID], l.byNumber[number], l.appIDs[number] = account, account, appID
 		numbers = append(numbers, number)
 		return nil
 	}, args...)
@@ -149,23 +157,32 @@ type latestDay struct {
 	date    datacube.Date
 }
 
-// latest reads the latest known day of each account.
+// latest reads the latest known day of each account whose figures match their checksum.
 func (l *loader) latest(api datacube.API) error {
-	var latest []latestDay
+	var days []latestDay
 	err := l.integers(2, `
 		SELECT value, (
 			SELECT date FROM day
 			WHERE account = value AND api = ?2 AND status = 2 ORDER BY date DESC LIMIT 1) AS latest
 		FROM json_each(?1) WHERE latest IS NOT NULL`,
 		func(row []int64) error {
-			latest = append(latest, latestDay{row[0], datacube.Date(row[1])})
+			days = append(days, latestDay{row[0], datacube.Date(row[1])})
 			return nil
 		}, l.numbers, int64(api))
-	if err != nil {
-		return err
+	for err == nil && len(days) > 0 {
+		if days, err = l.read(api, days); err == nil {
+			days, err = l.before(api, days)
+		}
 	}
-	return l.tx.figures(func(c *figureCursors) error {
-		for _, day := range latest {
+	return err
+}
+
+// read sets the figures of days as the latest ones of their accounts, and returns those days whose figures do not match
+// their checksum.
+func (l *loader) read(api datacube.API, days []latestDay) ([]latestDay, error) {
+	var wrong []latestDay
+	err := l.tx.figures(func(c *figureCursors) error {
+		for _, day := range days {
 			account := l.byNumber[day.account]
 			err := c.days(l.ctx, api, day.account, []datacube.Date{day.date}, func(date datacube.Date, f []datacube.Figures) error {
 				if api == datacube.Hourly {
@@ -175,10 +192,32 @@ func (l *loader) latest(api datacube.API) error {
 				}
 				return nil
 			})
-			if err != nil {
+			if _, found := errors.AsType[wrongFiguresError](err); found {
+				l.damaged[leftOut{appID: l.appIDs[day.account], api: api, date: day.date}] = err
+				wrong = append(wrong, day)
+			} else if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	return wrong, err
+}
+
+// before returns for each day the latest known one before it, if there is one.
+func (l *loader) before(api datacube.API, days []latestDay) ([]latestDay, error) {
+	var found []latestDay
+	for _, day := range days {
+		err := l.integers(1, `
+			SELECT date FROM day
+			WHERE account = ? AND api = ? AND status = 2 AND date < ? ORDER BY date DESC LIMIT 1`,
+			func(row []int64) error {
+				found = append(found, latestDay{day.account, datacube.Date(row[0])})
+				return nil
+			}, day.account, int64(api), int64(day.date))
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }

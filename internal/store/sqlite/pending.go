@@ -47,11 +47,11 @@ func (s *Store) ReadPending(ctx context.Context, endpoint string, since datacube
 				break
 			}
 			p, damage := c.account(appID)
-			if err := s.noteDamage(endpoint, appID, damage); err != nil {
+			if err := s.damages.notePending(endpoint, appID, damage); err != nil {
 				return err
 			}
 			if damage != nil {
-				p = leftOut(appID)
+				p = nothingOf(appID)
 			}
 			if p.More && p.IsEmpty() {
 				break // it did not fit

@@ -104,7 +104,9 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 		return nil, nil
 	}
 	var revisions []store.Revision
+	var known *damages
 	err := s.writing(ctx, func(tx *transaction, prepared *statements) error {
+		known = &s.damages
 		w := newWriter(ctx, tx, prepared)
 		if err := w.row(prepared.mark).Scan(&w.mark); err != nil {
 			return err
@@ -123,6 +125,7 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 	if err != nil {
 		return nil, s.failed(ctx, store.Saving(records), err)
 	}
+	known.noteSaved(records)
 	return revisions, nil
 }
 

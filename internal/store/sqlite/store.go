@@ -66,7 +66,7 @@ type handle struct {
 	read       *sql.DB // the same as write for a store in memory
 	statements statements
 	files      *files // as they were opened; nil if they are not watched
-	unsent     unsent
+	damages    damages
 }
 
 // Open opens the database file at path and migrates its schema. A file that does not exist is created,
