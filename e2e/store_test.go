@@ -85,7 +85,7 @@ func TestStoreFilesChangeWhileOpen(t *testing.T) {
 				if err := c.do(path, backup); err != nil {
 					t.Fatal(err)
 				}
-				x.logged(t, "level=error", "the file of the store had changed; the store was reopened", c.found)
+				x.logged(t, "level=error", "the store holds something else than before; it is read again", c.found)
 				w.waitComplete(t, x.web, w.accounts...)
 				x.get(t, "/-/ready")
 				if kill {

@@ -29,29 +29,29 @@ func (x *exporter) keepStore(ctx context.Context, db store.Store) {
 			return
 		}
 		unrenewed := x.renewSlots(ctx)
-		reopened, usable := x.recoverStore(ctx, db)
+		replaced, usable := x.recoverStore(ctx, db)
 		if unrenewed != nil && usable && ctx.Err() == nil { // otherwise the fault of the store says it all
 			x.division.failed(unrenewed)
 		}
-		if reopened {
+		if replaced {
 			x.history.Forget()
 		}
-		unread.keep(ctx, reopened, usable)
+		unread.keep(ctx, replaced, usable)
 		left.log(db.Damage())
 	}
 }
 
-// reloading reads a store that was reopened, again until that succeeds: what is known is that of the previous file.
+// reloading reads a store whose content was replaced, again until that succeeds: what is known is that of the previous content.
 type reloading struct {
 	logger log.Logger
 	reload func(context.Context) error
 	due    bool
-	failed error // of the last attempt since the store was reopened; nil before the first one
+	failed error // of the last attempt since the content was replaced; nil before the first one
 }
 
 // keep reads the store if that is due and it can be used. Failures are logged once as long as their kind stays the same.
-func (r *reloading) keep(ctx context.Context, reopened, usable bool) {
-	if reopened {
+func (r *reloading) keep(ctx context.Context, replaced, usable bool) {
+	if replaced {
 		r.due, r.failed = true, nil
 	}
 	if !r.due || !usable {
@@ -60,9 +60,9 @@ func (r *reloading) keep(ctx context.Context, reopened, usable bool) {
 	err := r.reload(ctx)
 	switch {
 	case err == nil && r.failed != nil:
-		level.Info(r.logger).Log("msg", "the store that was reopened has been read")
+		level.Info(r.logger).Log("msg", "the store has been read again")
 	case err != nil && ctx.Err() == nil && (r.failed == nil || store.KindOf(r.failed) != store.KindOf(err)):
-		level.Error(r.logger).Log("msg", "the store was reopened but cannot be read; until it can, what is known of the previous file stays", "err", err)
+		level.Error(r.logger).Log("msg", "the store holds something else than before but cannot be read; until it can, what was known before stays", "err", err)
 	}
 	r.due, r.failed = err != nil, err
 }
@@ -99,8 +99,8 @@ func (x *exporter) keepSlotsEvery() time.Duration {
 	return store.KeepSlotsEvery
 }
 
-// recoverStore reopens the store if its file was deleted or replaced, and reports whether it did, and whether the store
-// can be used. A fault is logged once as long as its kind stays the same: a server that starts gives several reasons in turn.
+// recoverStore recovers the store, and reports whether its content was replaced and whether it can be used. A fault is logged
+// once as long as its kind stays the same: a server that starts gives several reasons in turn.
 func (x *exporter) recoverStore(ctx context.Context, db store.Store) (bool, bool) {
 	done, err := db.Recover(context.WithoutCancel(ctx))
 	known := x.knownFault()
@@ -112,7 +112,7 @@ func (x *exporter) recoverStore(ctx context.Context, db store.Store) (bool, bool
 	}
 	x.storeFault.Store(&err)
 	if done != "" {
-		level.Error(x.Logger).Log("msg", "the file of the store had changed; the store was reopened", "found", done)
+		level.Error(x.Logger).Log("msg", "the store holds something else than before; it is read again", "found", done)
 	}
 	return done != "", err == nil
 }

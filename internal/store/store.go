@@ -38,9 +38,9 @@ type Store interface {
 	// CheckDisk returns an error if the disk of the store does not respond, so that no access to it would return. It
 	// takes a few seconds at most.
 	CheckDisk() error
-	// Recover reopens a store whose file was deleted or replaced and describes what was found and done; "" if there
-	// was nothing to do. The caller must then read the store again. If it fails, it may be called again. An exporter
-	// calls it every 5 seconds.
+	// Recover finds out whether something else than this Store has replaced the content: another file, or an earlier state
+	// of the database. It describes what was found and done; "" if there was nothing to do. The caller must then read the
+	// store again. If it fails, it may be called again. An exporter calls it every 5 seconds.
 	Recover(ctx context.Context) (string, error)
 	// Close hands the slots of this process back, waits for reads and writes in progress, and closes the store, which must
 	// not be used afterwards. If its disk does not respond, it is left open, which loses nothing.

@@ -39,7 +39,7 @@ func (s *Store) Changed(ctx context.Context, after store.Mark) ([]string, store.
 
 // Version implements store.Store: it is the number of marks that other processes have made.
 func (s *Store) Version(ctx context.Context) (int64, error) {
-	own := s.own.Load() // before the query, which may see more marks of this process
+	own, before := s.own.Load(), s.latest.Load() // before the query, which may see more marks of this process
 	var latest int64
 	err := s.bounded(ctx, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `SELECT latest FROM weixin_exporter.mark`).Scan(&latest)
@@ -47,6 +47,7 @@ func (s *Store) Version(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, s.failed(ctx, "check for changes by other processes", err)
 	}
+	s.compare(memory{latest: before}, latest, 0)
 	return latest - own, nil
 }
 

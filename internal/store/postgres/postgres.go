@@ -74,6 +74,11 @@ type Store struct {
 	member *member
 	// own is the number of marks that this Store has made.
 	own atomic.Int64
+	// latest is the latest mark that is known to be committed, and saved the latest Save of this Store.
+	latest atomic.Int64
+	saved  atomic.Pointer[savedMark]
+	// reverted is true from when the database was found in an earlier state until Recover has said so.
+	reverted atomic.Bool
 	// fault is the failure of the latest access if the database could not be reached, or nil.
 	fault atomic.Pointer[string]
 }
@@ -216,16 +221,3 @@ func (*Store) Damage() error { return nil }
 
 // CheckDisk implements store.Store. The disk is another machine's.
 func (*Store) CheckDisk() error { return nil }
-
-// Recover implements store.Store. Connections are made again as they are needed, so it only checks whether that
-// succeeds.
-func (s *Store) Recover(ctx context.Context) (string, error) {
-	err := s.boundedBy(ctx, renewalTime, func(ctx context.Context) error {
-		_, err := s.pool.Exec(ctx, `SELECT 1`)
-		return err
-	})
-	if err != nil {
-		return "", s.failed(ctx, "use", err)
-	}
-	return "", nil
-}

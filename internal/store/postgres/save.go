@@ -20,7 +20,9 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 		return nil, nil
 	}
 	var revisions []store.Revision
+	saved := savedMark{appID: records[0].AppID}
 	err := s.writing(ctx, accessTimeout, func(ctx context.Context, tx pgx.Tx, mark int64) error {
+		saved.mark = mark
 		w := newWriter(ctx, tx, mark, records)
 		if err := s.checkOwned(ctx, tx, w.appIDs); err != nil {
 			return err
@@ -37,6 +39,7 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 	if err != nil {
 		return nil, s.failed(ctx, store.Saving(records), err)
 	}
+	s.saved.Store(&saved)
 	return revisions, nil
 }
 

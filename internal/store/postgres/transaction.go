@@ -21,15 +21,17 @@ func (s *Store) reading(ctx context.Context, limit time.Duration, work func(cont
 // writing runs work in a transaction that excludes other writers, and commits it unless work fails or the context
 // ends. work is called with the mark of the transaction, and must be safe to repeat.
 func (s *Store) writing(ctx context.Context, limit time.Duration, work func(context.Context, pgx.Tx, int64) error) error {
+	var mark int64
 	err := s.inTx(ctx, s.pool, limit, begin(write, stalledTimeout), func(ctx context.Context, tx pgx.Tx) error {
-		mark, err := s.exclude(ctx, tx, newMark)
-		if err != nil {
+		var err error
+		if mark, err = s.exclude(ctx, tx, newMark); err != nil {
 			return err
 		}
 		return work(ctx, tx, mark)
 	})
 	if err == nil {
 		s.own.Add(1)
+		s.noteMark(mark)
 	}
 	return err
 }
@@ -44,19 +46,27 @@ func (s *Store) updating(ctx context.Context, limit time.Duration, work func(con
 	})
 }
 
-// Queries that exclude other writers until the end of the transaction, and return a mark.
+// Queries that exclude other writers until the end of the transaction, and return a mark: that of the transaction, or 0, and the
+// latest one that is committed.
 const (
-	newMark  = `UPDATE weixin_exporter.mark SET latest = latest + 1 RETURNING latest`
-	lockMark = `SELECT latest FROM weixin_exporter.mark FOR UPDATE`
+	newMark  = `UPDATE weixin_exporter.mark SET latest = latest + 1 RETURNING latest, latest - 1`
+	lockMark = `SELECT 0, latest FROM weixin_exporter.mark FOR UPDATE`
 )
 
-// exclude sets how long the transaction waits for others, and then runs a query that excludes other writers.
+// exclude sets how long the transaction waits for others, runs a query that excludes other writers, and returns the mark of
+// the transaction. It notices a database that has gone back to an earlier state before anything else is written into it.
 func (s *Store) exclude(ctx context.Context, tx pgx.Tx, query string) (int64, error) {
-	var mark int64
+	before := s.remembered()
+	var mark, latest, changed int64
 	var batch pgx.Batch
 	batch.Queue(`SELECT set_config('lock_timeout', $1, true)`, millis(s.busy))
-	batch.Queue(query).QueryRow(func(row pgx.Row) error { return row.Scan(&mark) })
-	return mark, tx.SendBatch(ctx, &batch).Close()
+	batch.Queue(query).QueryRow(func(row pgx.Row) error { return row.Scan(&mark, &latest) })
+	batch.Queue(savedQuery, before.saved.appID).QueryRow(func(row pgx.Row) error { return row.Scan(&changed) })
+	err := tx.SendBatch(ctx, &batch).Close()
+	if err == nil {
+		s.compare(before, latest, changed)
+	}
+	return mark, err
 }
 
 // millis returns a duration as a setting.

@@ -1,0 +1,79 @@
+package postgres_test
+
+import (
+	"strings"
+	"testing"
+
+	"weixin_exporter/internal/store/postgres"
+	"weixin_exporter/internal/store/storetest"
+)
+
+// TestAnEarlierState: a Store says once that its database has gone back to an earlier state, also if others have made as many
+// marks since, and never otherwise.
+func TestAnEarlierState(t *testing.T) {
+	t.Parallel()
+	type stores struct{ this, another *postgres.Store }
+	type steps []func(*testing.T, stores)
+	save := func(of func(stores) *postgres.Store, appID string) func(*testing.T, stores) {
+		return func(t *testing.T, s stores) {
+			t.Helper()
+			storetest.Save(t, of(s), storetest.Daily(appID, storetest.FirstDay+1, 2))
+		}
+	}
+	this, another := func(s stores) *postgres.Store { return s.this }, func(s stores) *postgres.Store { return s.another }
+	look := func(t *testing.T, s stores) {
+		t.Helper()
+		if _, err := s.this.Version(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recordTime := func(t *testing.T, s stores) {
+		t.Helper()
+		if err := s.this.RecordTime(t.Context(), storetest.FirstDay.End()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shop, bot, others := save(this, storetest.Shop), save(this, storetest.Bot), save(another, storetest.Bot)
+	for name, test := range map[string]struct {
+		lost, after steps
+		noticed     bool
+	}{
+		"nothing happened":                       {},
+		"its own save":                           {lost: steps{shop}, noticed: true},
+		"its own save, and others save":          {lost: steps{shop}, after: steps{others, others}, noticed: true},
+		"its own save, and it saves as well":     {lost: steps{shop}, after: steps{others, others, bot}, noticed: true},
+		"its own save, and it records something": {lost: steps{shop}, after: steps{recordTime, others, others}, noticed: true},
+		"what it has seen":                       {lost: steps{others, look}, noticed: true},
+		"what it has not seen":                   {lost: steps{others}, after: steps{shop, look}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database := newDatabase(t)
+			s := stores{open(t, database), open(t, database)}
+			recovers := func(noticed bool) {
+				t.Helper()
+				done, err := s.this.Recover(t.Context())
+				if err != nil || strings.Contains(done, "gone back to an earlier state") != noticed || (done == "") == noticed {
+					t.Errorf("recover: %q, %v; want that it has gone back: %v", done, err, noticed)
+				}
+			}
+			for range 3 { // an exporter can see it several times
+				shop(t, s)
+				others(t, s)
+				recovers(false)
+				run(t, database, `CREATE TABLE public.mark AS TABLE weixin_exporter.mark`, `CREATE TABLE public.account AS TABLE weixin_exporter.account`)
+				for _, step := range test.lost {
+					step(t, s)
+				}
+				run(t, database, `UPDATE weixin_exporter.mark SET latest = before.latest FROM public.mark AS before`,
+					`UPDATE weixin_exporter.account AS now SET changed = before.changed FROM public.account AS before WHERE before.id = now.id`,
+					`DROP TABLE public.mark, public.account`)
+				for _, step := range test.after {
+					step(t, s)
+				}
+				recovers(test.noticed)
+				recovers(false)
+			}
+		})
+	}
+}
