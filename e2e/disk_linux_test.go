@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"weixin_exporter/internal/disktest"
+	"weixin_exporter/weixin/weixintest"
 )
 
 // disk is a file system of its own.
@@ -129,6 +130,16 @@ func (w *fixture) finishes(t *testing.T, d *disk, x *exporter) {
 	}
 }
 
+// freeze freezes the disk while the exporter waits for Weixin and does not use its store. If the disk hangs in the midst of that,
+// all of the exporter can wait, as docs/store.md says. It returns what thaws the disk.
+func (w *fixture) freeze(t *testing.T, d *disk) func() {
+	t.Helper()
+	answer := w.sim.Inject(weixintest.Fault{Delay: 5 * time.Second})
+	defer answer()
+	w.waitHanging(t, len(w.accounts))
+	return d.Freeze(t)
+}
+
 // probeTime is how long the exporter waits for the disk before it says that the disk does not respond.
 const probeTime = 4 * time.Second
 
@@ -152,7 +163,7 @@ func TestFrozenDisk(t *testing.T) {
 	d := newDisk(t)
 	w := onDisk(t, d, few)
 	x := w.refreshing(t)
-	thaw := d.Freeze(t)
+	thaw := w.freeze(t, d)
 	began := clock()
 	scraped := make(chan string, 1)
 	go func() { scraped <- x.scrapesDuring(t, probeTime) }()
@@ -188,7 +199,7 @@ func TestStopOnAFrozenDisk(t *testing.T) {
 			w := onDisk(t, d, few)
 			x := w.refreshing(t)
 			x.killed = true // its code is checked here
-			thaw := d.Freeze(t)
+			thaw := w.freeze(t, d)
 			if noticed {
 				waitStatus(t, x.web, "/-/healthy", http.StatusServiceUnavailable)
 			}

@@ -138,6 +138,23 @@ func (w *fixture) write(t *testing.T, text string) {
 	}
 }
 
+// waitHanging waits until a number of calls have arrived that the simulated Weixin does not answer for now.
+func (w *fixture) waitHanging(t *testing.T, calls int) {
+	t.Helper()
+	eventually(t, "calls that hang", func() error {
+		hanging := 0
+		for _, c := range w.sim.Calls() {
+			if c.Errcode == weixintest.NoAnswer {
+				hanging++
+			}
+		}
+		if hanging < calls {
+			return fmt.Errorf("%d calls hang, want %d", hanging, calls)
+		}
+		return nil
+	})
+}
+
 // waitComplete waits until an exporter has all days of the accounts.
 func (w *fixture) waitComplete(t *testing.T, x web, accounts ...account) {
 	t.Helper()

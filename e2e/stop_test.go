@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -22,18 +21,7 @@ func TestStopInTime(t *testing.T) { //nolint:tparallel // see above
 			w.sim.Inject(weixintest.Fault{API: "hourly", Delay: patience})
 			w.sim.Inject(weixintest.Fault{API: "daily", AppID: w.accounts[1].AppID, Delay: patience})
 			x := serve(t, w.config)
-			eventually(t, "calls that hang", func() error {
-				hanging := 0
-				for _, c := range w.sim.Calls() {
-					if c.Errcode == weixintest.NoAnswer {
-						hanging++
-					}
-				}
-				if hanging < 2 {
-					return fmt.Errorf("%d calls hang, want 2", hanging)
-				}
-				return nil
-			})
+			w.waitHanging(t, 2)
 			requestSlowly(t, x.web)
 			x.stop(t, s)
 			x.logged(t, `msg="stopping; running requests may end"`)
