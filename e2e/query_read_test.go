@@ -154,6 +154,7 @@ func newReadProxy(t *testing.T, to *url.URL, old bool) *readProxy {
 	t.Helper()
 	p := &readProxy{}
 	forward := httputil.NewSingleHostReverseProxy(to)
+	forward.Transport = &http.Transport{} // servers of other tests close connections of the default one when they end
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.requests.Add(1)
 		if old {
