@@ -70,6 +70,12 @@ func unmount(t *testing.T, folder string) {
 	t.Errorf("umount %s: %v: %s", folder, err, out)
 }
 
+// Sync writes what is in memory to the disk.
+func (d *Disk) Sync(t *testing.T) {
+	t.Helper()
+	run(t, "sync", "--file-system", d.Folder)
+}
+
 // Freeze lets each write to the disk wait until the returned function is called, or the test has ended.
 func (d *Disk) Freeze(t *testing.T) func() {
 	t.Helper()
