@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -67,6 +68,13 @@ func newMirror(t *testing.T, w *fixture) string {
 		}
 		how, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		if strings.HasSuffix(r.URL.Path, "/callback/check") {
+			// A success of which fields are shown.
+			_ = json.NewEncoder(rw).Encode(map[string]any{
+				"dns": []map[string]string{{"ip": r.URL.RawQuery, "real_operator": fmt.Sprint(r.Header["X-Key"])}}, "ping": []any{},
+			})
+			return
+		}
 		if how == "weixin" {
 			how = "page"
 			for id, fault := range fails {

@@ -82,23 +82,28 @@ func readReach(e envelope) (CallbackReach, error) {
 	}
 	var reach CallbackReach
 	for _, d := range dns[:min(len(dns), maxReach)] {
-		reach.Resolved = append(reach.Resolved, CallbackAddress{foreign(d.IP), foreign(d.Operator)})
+		reach.Resolved = append(reach.Resolved, CallbackAddress{e.foreign(d.IP), e.foreign(d.Operator)})
 	}
 	for _, p := range ping[:min(len(ping), maxReach)] {
-		loss := foreign(p.Loss)
+		loss := e.foreign(p.Loss)
 		if loss == "" {
 			return CallbackReach{}, errors.New("a ping of the response has no package_loss")
 		}
-		took, _ := time.ParseDuration(foreign(p.Time)) // 0 if the packet was lost
-		reach.Pings = append(reach.Pings, CallbackPing{IP: foreign(p.IP), Operator: foreign(p.Operator), Lost: loss != "0%", Time: took})
+		took, _ := time.ParseDuration(e.foreign(p.Time)) // 0 if the packet was lost
+		reach.Pings = append(reach.Pings, CallbackPing{
+			IP: e.foreign(p.IP), Operator: e.foreign(p.Operator), Lost: loss != "0%", Time: max(0, took),
+		})
 	}
 	return reach, nil
 }
 
-// foreign returns a string of a response in a form that may be shown; "" if it is not one.
-func foreign(raw json.RawMessage) string {
+// foreign returns a string of the response in a form that may be shown; "" if it is not one.
+func (e envelope) foreign(raw json.RawMessage) string { return e.shortened(raw, maxCharacters) }
+
+// shortened returns the first characters of a string of the response, in one line and without the secrets of the request.
+func (e envelope) shortened(raw json.RawMessage, characters int) string {
 	s, _ := parseString(raw)
-	return text.Shorten(text.OneLine(s), maxCharacters)
+	return text.Shorten(text.OneLine(e.hidden.Mask(s)), characters)
 }
 
 // String returns the reach in a few words, for people.

@@ -282,6 +282,7 @@ func (c call) interpret(r response, decode func(envelope) error) *Error {
 	invalid := r.err
 	if invalid == nil {
 		e, invalid = parse(normalized(r.body))
+		e.hidden = c.secrets
 	}
 	if invalid == nil && e.code != 0 {
 		failed := c.errorOf(e)

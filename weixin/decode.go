@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 )
 
 // DailyResponse is the response of the daily call for a range of days.
@@ -62,7 +63,8 @@ type envelope struct {
 	AuthorizerAccessToken  json.RawMessage `json:"authorizer_access_token"`
 	AuthorizerRefreshToken json.RawMessage `json:"authorizer_refresh_token"`
 
-	code int // the value of Errcode; 0 if it is absent
+	code   int           // the value of Errcode; 0 if it is absent
+	hidden secret.Masker // the secrets of the request, which the response may quote
 }
 
 // parse reads the envelope and errcode. Its error says why body is not a response of the API,

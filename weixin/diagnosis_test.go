@@ -170,6 +170,10 @@ func TestLoggedSecrets(t *testing.T) {
 			t.Errorf("a body is shown as %d bytes, want %s", len(got.Request), c.want)
 		}
 	}
+	// The token of the request itself is not shown, whatever it is called there.
+	if got := logged("x="+theToken, `{"x":"`+theToken+`"}`, theToken); strings.Contains(got.Query+got.Request+got.Response, theToken) {
+		t.Error("the token of the request is shown")
+	}
 	for _, body := range []string{`{"errcode":0}`, `{"errcode":0,"request":[]}`, `{"errcode":0,"request":{"invoke_time":1}}`} {
 		_, err := clientOn(always(200, body)).Account(fixed(theToken)).LookUp(t.Context(), "r")
 		wantReason(t, err, weixin.Busy, "the response has no request")

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"weixin_exporter/internal/text"
 	"weixin_exporter/weixin/secret"
 )
 
@@ -56,19 +55,13 @@ func readLogged(e envelope) (LoggedRequest, error) {
 	const longest = int64(24 * time.Hour / time.Millisecond)
 	return LoggedRequest{
 		At: time.Unix(r.At.value, 0), Cost: time.Duration(max(0, min(r.Cost.value, longest))) * time.Millisecond,
-		Query: maskQuery(wholeText(r.URL)), Request: maskJSON(wholeText(r.Request)), Response: maskJSON(wholeText(r.Response)),
-		Address: foreign(r.Address),
+		Query: maskQuery(e.shortened(r.URL, maxLogged)), Request: maskJSON(e.shortened(r.Request, maxLogged)),
+		Response: maskJSON(e.shortened(r.Response, maxLogged)), Address: e.foreign(r.Address),
 	}, nil
 }
 
-// maxLogged bounds how much of a logged body is kept.
+// maxLogged bounds how much of a logged body is kept, in characters.
 const maxLogged = 4096
-
-// wholeText returns a string of a response in one line, of which more is kept than of a message.
-func wholeText(raw json.RawMessage) string {
-	s, _ := parseString(raw)
-	return text.Shorten(text.OneLine(s), maxLogged)
-}
 
 // secretNames matches the names of parameters and keys whose values are secrets.
 var secretNames = regexp.MustCompile(`(?i)token|secret|ticket|code|key|sign|encrypt`)
