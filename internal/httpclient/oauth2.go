@@ -133,19 +133,23 @@ func (a *authorizer) newGrant(credential string) grant {
 	}
 }
 
-// requestError returns the error of a failed request for a token, without URLs and credentials.
+// requestError returns the error of a failed request for a token, without URLs and credentials. Also the error of an answer
+// that cannot be read may quote it, and the answer the request.
 func (a *authorizer) requestError(err error) error {
 	err = text.WithoutURL(err)
+	said := err.Error()
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		// Without the body, which may quote the request.
-		shown := refused.ErrorCode
+		said = refused.ErrorCode
 		if refused.Response != nil {
-			shown = strings.TrimSpace(fmt.Sprintf("HTTP status %d %s", refused.Response.StatusCode, shown))
+			said = strings.TrimSpace(fmt.Sprintf("HTTP status %d %s", refused.Response.StatusCode, said))
 		}
 		if refused.ErrorDescription != "" {
-			shown += ": " + refused.ErrorDescription
+			said += ": " + refused.ErrorDescription
 		}
-		err = errors.New(a.hidden().Mask(shown))
+	}
+	if shown := a.hidden().Mask(said); shown != err.Error() {
+		err = errors.New(shown)
 	}
 	return fmt.Errorf("getting an OAuth2 token: %w", err)
 }
