@@ -1,6 +1,7 @@
 package remotewrite
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 
 	"weixin_exporter/internal/i18n"
 )
@@ -30,6 +32,8 @@ const (
 	prometheusWrite = "/api/v1/write"
 	// maxStatus limits how much of a status is read, in bytes. The configuration of a Prometheus may be large.
 	maxStatus = 4 << 20
+	// maxDepth limits how deeply its values are nested; those of Prometheus are less than 20 deep.
+	maxDepth = 30
 )
 
 // Probe sends a request without samples, which receivers accept without storing anything. It also asks a Prometheus
@@ -63,14 +67,19 @@ func (c *Client) warnings(ctx context.Context, maxAge time.Duration) []i18n.Mess
 	var settings struct {
 		Storage struct {
 			TSDB struct {
-				Window model.Duration `yaml:"out_of_order_time_window"`
+				Window string `yaml:"out_of_order_time_window"`
 			} `yaml:"tsdb"`
 		} `yaml:"storage"`
 	}
-	if c.status(ctx, "config", &configuration) != nil || yaml.Unmarshal([]byte(configuration.YAML), &settings) != nil {
+	// Without these options a text of this size could take hours: all keys of a mapping are compared with each other, and each
+	// value in brackets with all brackets around it.
+	limits := loaderlimits.New(loaderlimits.DepthValue(maxDepth))
+	if c.status(ctx, "config", &configuration) != nil ||
+		yaml.Load([]byte(configuration.YAML), &settings, yaml.WithV3Defaults(), yaml.WithUniqueKeys(false), yaml.WithPlugin(limits)) != nil {
 		return warnings
 	}
-	if window := settings.Storage.TSDB.Window; time.Duration(window) < maxAge {
+	window, err := model.ParseDuration(cmp.Or(settings.Storage.TSDB.Window, "0s")) // which is Prometheus' default
+	if err == nil && time.Duration(window) < maxAge {
 		warnings = append(warnings, i18n.M("receiver.window", window.String(), model.Duration(maxAge).String()))
 	}
 	return warnings

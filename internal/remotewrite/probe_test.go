@@ -81,14 +81,18 @@ func TestProbeWarns(t *testing.T) {
 		status map[string]string
 		want   []string
 	}{
-		"long enough":    {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("31d"), "/api/v1/status/config": configuration("35d")}, nil},
-		"the default":    {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("15d"), "/api/v1/status/config": configuration("35d")}, []string{retention}},
-		"and a size":     {"/p/api/v1/write", map[string]string{"/p/api/v1/status/runtimeinfo": runtime("15d or 10GiB"), "/p/api/v1/status/config": configuration("10d")}, []string{retention, window + " 10d"}},
-		"only size":      {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("10GiB"), "/api/v1/status/config": configuration("35d")}, nil},
-		"no window":      {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("1y"), "/api/v1/status/config": `{"data":{"yaml":"global: {}\n"}}`}, []string{window + " 0s"}},
-		"no status":      {"/api/v1/write", nil, nil},
-		"no JSON":        {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": "<html>"}, nil},
-		"no YAML":        {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("15d"), "/api/v1/status/config": `{"data":{"yaml":"{"}}`}, []string{retention}},
+		"long enough": {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("31d"), "/api/v1/status/config": configuration("35d")}, nil},
+		"the default": {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("15d"), "/api/v1/status/config": configuration("35d")}, []string{retention}},
+		"and a size":  {"/p/api/v1/write", map[string]string{"/p/api/v1/status/runtimeinfo": runtime("15d or 10GiB"), "/p/api/v1/status/config": configuration("10d")}, []string{retention, window + " 10d"}},
+		"only size":   {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("10GiB"), "/api/v1/status/config": configuration("35d")}, nil},
+		"no window":   {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("1y"), "/api/v1/status/config": `{"data":{"yaml":"global: {}\n"}}`}, []string{window + " 0s"}},
+		"no status":   {"/api/v1/write", nil, nil},
+		"no JSON":     {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": "<html>"}, nil},
+		"no YAML":     {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("15d"), "/api/v1/status/config": `{"data":{"yaml":"{"}}`}, []string{retention}},
+		// A search for equal keys takes hours for a million of them, and so does the reading of deeply nested values.
+		"equal keys":     {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("31d"), "/api/v1/status/config": `{"data":{"yaml":"a: 1\na: 2\n"}}`}, []string{window + " 0s"}},
+		"nested deeply":  {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("31d"), "/api/v1/status/config": `{"data":{"yaml":"a: ` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `\n"}}`}, nil},
+		"no duration":    {"/api/v1/write", map[string]string{"/api/v1/status/runtimeinfo": runtime("31d"), "/api/v1/status/config": configuration("key=sim-secret-query")}, nil},
 		"another system": {"/api/v1/push", map[string]string{"/api/v1/status/runtimeinfo": runtime("15d")}, nil},
 	} {
 		p := &statusReceiver{t: t, write: response{status: http.StatusNoContent}, status: c.status}
