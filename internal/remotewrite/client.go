@@ -95,9 +95,10 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) Re
 	} else {
 		body = encodeV1(samples)
 	}
+	var sent secret.Sent // with what the transport adds
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL.Reveal(), bytes.NewReader(snappy.Encode(nil, body)))
 	if err != nil {
-		return c.failed(err)
+		return c.failed(err, &sent)
 	}
 	c.addHeaders(request)
 	request.Header.Set("Content-Encoding", "snappy")
@@ -108,13 +109,10 @@ func (c *Client) post(ctx context.Context, message Message, samples []Sample) Re
 		request.Header.Set("Content-Type", "application/x-protobuf")
 		request.Header.Set("X-Prometheus-Remote-Write-Version", "0.1.0")
 	}
-	var sent secret.Sent // with what the transport adds
 	sent.Request(request)
 	response, err := c.http.Do(request.WithContext(sent.Trace(ctx)))
 	if err != nil {
-		result := c.failed(err)
-		result.Text = c.masked(result.Text, &sent)
-		return result
+		return c.failed(err, &sent)
 	}
 	defer func() { _ = response.Body.Close() }() // it was only read
 	// The body only explains the status, so a part of it is enough.
@@ -159,14 +157,16 @@ func written(header http.Header) bool {
 
 // failed returns the result of a request without a response. It omits URLs, which may hold secrets: the
 // receiver's, and that of the token endpoint nested in it.
-func (c *Client) failed(err error) Result {
+func (c *Client) failed(err error, sent *secret.Sent) Result {
 	err = text.WithoutURL(err)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return Result{Outcome: Later, Text: "no response within " + c.Timeout.String()}
 	}
+	// A part of a secret, where the text is cut off, could not be masked any more.
+	said := text.Shorten(text.OneLine(c.masked(err.Error(), sent)), maxText)
 	if refused, ok := redirect.As(err); ok {
 		// A redirected POST mostly leads to a login page, whose status 200 would say nothing about samples.
-		return Result{Outcome: Unusable, Status: refused.Status, Text: text.Shorten(text.OneLine(err.Error()), maxText)}
+		return Result{Outcome: Unusable, Status: refused.Status, Text: said}
 	}
-	return Result{Outcome: Later, Text: text.Shorten(text.OneLine(err.Error()), maxText)}
+	return Result{Outcome: Later, Text: said}
 }

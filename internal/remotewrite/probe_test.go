@@ -1,6 +1,7 @@
 package remotewrite_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -119,6 +120,8 @@ func TestProbeErrors(t *testing.T) {
 			{response{status: 404}, "HTTP status 404", "its receiver is enabled"},
 			{response{status: 503, body: "starting"}, "HTTP status 503: starting", "is up"},
 			{response{err: io.ErrUnexpectedEOF}, "unexpected EOF", "reachable"},
+			// A secret where the text is cut off.
+			{response{err: errors.New(strings.Repeat("x", 390) + " sim-secret-query")}, strings.Repeat("x", 390) + " <secret>", "reachable"},
 		} {
 			p := &statusReceiver{t: t, write: c.write}
 			got := p.probe("/api/v1/write", message)
