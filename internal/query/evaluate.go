@@ -129,7 +129,8 @@ func (a *API) acquire(ctx context.Context, expr parser.Expr, start, end time.Tim
 	if step > 0 {
 		steps += int64(end.Sub(start) / step)
 	}
-	e := estimator{ctx: ctx, querier: a.storage.newQuerier(start.UnixMilli(), end.UnixMilli())}
+	q := a.storage.newQuerier(start.UnixMilli(), end.UnixMilli())
+	e := estimator{ctx: ctx, querier: q, name: q.longestName()}
 	e.query(expr, steps, end.Sub(start))
 	if e.err != nil {
 		return nil, e.err
@@ -138,11 +139,6 @@ func (a *API) acquire(ctx context.Context, expr parser.Expr, start, end time.Tim
 	if err != nil {
 		return nil, err
 	}
-	made, err := labelsOf(ctx, expr, e.querier, a.limiter.max)
-	if err != nil {
-		return nil, err
-	}
-	estimate.samples = saturated(estimate.samples, made)
 	return a.limiter.acquire(ctx, estimate)
 }
 

@@ -1,8 +1,6 @@
 package query
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,64 +21,29 @@ const (
 	bytesPerSample = 16
 )
 
-// labelMaker estimates the labels that label_replace and label_join make. The engine counts samples alone.
-type labelMaker struct {
-	ctx      context.Context // of the query
-	querier  *querier
-	samples  int64 // what the labels take in memory
-	matching int64 // see mostMatching
-	err      error
-}
-
-// expression adds the labels that an expression makes, and returns how many series its result has and how long their labels are,
-// at most.
-func (m *labelMaker) expression(node parser.Node) (series, longest int64) { //nolint:nonamedreturns // two of a kind need names
-	if n, ok := node.(*parser.VectorSelector); ok {
-		series, _, err := m.querier.count(m.ctx, n.LabelMatchers)
-		m.err = cmp.Or(m.err, err)
-		return series, max(longestOther, m.querier.longestName())
-	}
-	for child := range parser.ChildrenIter(node) {
-		s, l := m.expression(child)
-		series, longest = saturated(series, s), max(longest, l)
-	}
-	call, ok := node.(*parser.Call)
-	if !ok || m.err != nil {
-		return series, longest
-	}
+// call adds the labels that a call makes, of which the engine counts none, and returns the bound of its result.
+func (e *estimator) call(n *parser.Call, operands bound) bound {
 	var made int64
-	switch call.Func.Name {
+	switch n.Func.Name {
 	case "label_replace": // vector, name, replacement, source, pattern
-		replacement := literal(call.Args[2])
-		made = int64(len(literal(call.Args[1])) + len(replacement) + strings.Count(replacement, "$")*int(longest))
-		m.matching = saturated(m.matching, times(max(series, 1), times(longest, statesOf(literal(call.Args[4])))))
+		replacement := literal(n.Args[2])
+		made = int64(len(literal(n.Args[1])) + len(replacement) + strings.Count(replacement, "$")*int(operands.longest))
+		e.matching = saturated(e.matching, times(max(operands.series, 1), times(operands.longest, statesOf(literal(n.Args[4])))))
 	case "label_join": // vector, name, separator, sources
-		sources := len(call.Args) - 3 //nolint:mnd // those before them
-		made = int64(len(literal(call.Args[1])) + sources*(len(literal(call.Args[2]))+int(longest)))
+		sources := len(n.Args) - 3 //nolint:mnd // those before them
+		made = int64(len(literal(n.Args[1])) + sources*(len(literal(n.Args[2]))+int(operands.longest)))
 	default:
-		return series, longest
+		return operands
 	}
 	if made > longestLabel {
-		m.err = errorAbout("query", fmt.Errorf("%s may make labels of %d bytes; at most %d", call.Func.Name, made, longestLabel))
-		return series, longest
+		e.fail(errorAbout("query", fmt.Errorf("%s may make labels of %d bytes; at most %d", n.Func.Name, made, longestLabel)))
+		return operands
 	}
-	if m.matching > mostMatching {
-		m.err = errorAbout("query", errors.New("label_replace has regular expressions that are too complex for so many series: make them simpler, or select fewer accounts"))
-		return series, longest
+	if e.matching > mostMatching {
+		e.fail(errorAbout("query", errors.New("label_replace has regular expressions that are too complex for so many series: make them simpler, or select fewer accounts")))
 	}
-	m.samples = saturated(m.samples, times(max(series, 1), made/bytesPerSample+1))
-	return series, max(longest, made)
-}
-
-// makesLabels reports whether an expression has a call that makes labels.
-func makesLabels(expr parser.Expr) bool {
-	makes := false
-	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
-		call, ok := node.(*parser.Call)
-		makes = makes || ok && (call.Func.Name == "label_replace" || call.Func.Name == "label_join")
-		return nil
-	})
-	return makes
+	e.cost.labels = saturated(e.cost.labels, times(max(operands.series, 1), made/bytesPerSample+1))
+	return bound{operands.series, max(operands.longest, made)}
 }
 
 // literal returns the text of an argument that the parser accepts as a text.
@@ -103,19 +66,6 @@ type tooManyLabelsError struct{ samples, limit int64 }
 func (e *tooManyLabelsError) Error() string {
 	return fmt.Sprintf("label_replace and label_join may make labels that take as much as %d samples, more than --query.max-samples=%d: select fewer metrics or accounts",
 		e.samples, e.limit)
-}
-
-// labelsOf returns what the labels that an expression makes take in memory, in samples.
-func labelsOf(ctx context.Context, expr parser.Expr, q *querier, most int64) (int64, error) {
-	m := labelMaker{ctx: ctx, querier: q}
-	if !makesLabels(expr) {
-		return 0, nil // without counting the series, as few queries make any
-	}
-	m.expression(expr)
-	if m.err == nil && m.samples > most {
-		m.err = &tooManyLabelsError{m.samples, most}
-	}
-	return m.samples, m.err
 }
 
 // longestName returns the length of the longest name of an account, in bytes.

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql/parser"
 	"golang.org/x/sync/semaphore"
 )
 
@@ -122,10 +119,10 @@ func (e *tooManySeriesError) Error() string {
 		e.series, e.limit)
 }
 
-// cost is an upper bound of what a query has in memory, series, samples, those that it ranks and steps of subqueries, and of the
-// samples that it reads.
+// cost is an upper bound of what a query has in memory, series, samples, those that it ranks, what the labels that it makes take, in
+// samples, and steps of subqueries, and of the samples that it reads.
 type cost struct {
-	series, samples, ranked, steps, read int64
+	series, samples, ranked, labels, steps, read int64
 }
 
 func (c *cost) add(series, samples, read int64) {
@@ -137,7 +134,7 @@ func (c *cost) add(series, samples, read int64) {
 // estimate is a cost with that of the series in samples.
 type estimate struct{ samples, read int64 }
 
-// estimate returns an error if the series alone are too many, or the steps or what is ranked.
+// estimate returns an error if the series alone are too many, or the steps, the labels or what is ranked.
 func (c *cost) estimate(most int64) (estimate, error) {
 	if limit := most / stepShare; c.steps > limit {
 		return estimate{}, &tooManyStepsError{c.steps, limit}
@@ -148,159 +145,10 @@ func (c *cost) estimate(most int64) (estimate, error) {
 	if c.ranked > most {
 		return estimate{}, &tooManyRankedError{c.ranked, most}
 	}
-	return estimate{saturated(saturated(c.samples, c.ranked), c.series*seriesCost), c.read}, nil
-}
-
-// estimator estimates the cost of expressions.
-type estimator struct {
-	ctx     context.Context // of the query
-	querier *querier
-	cost    cost
-	err     error // of the context
-}
-
-// expression adds the cost of an expression that is evaluated for that many steps within a duration. An operator has
-// the results of its operands in memory and its own, which is at most as large as theirs together.
-func (e *estimator) expression(node parser.Node, steps int64, within time.Duration) {
-	const results = 2
-	switch n := node.(type) {
-	case *parser.VectorSelector:
-		series, interval := e.selector(n)
-		e.cost.add(series, results*times(series, steps), times(series, min(steps, within.Milliseconds()/interval+1)))
-	case *parser.MatrixSelector:
-		selector, ok := n.VectorSelector.(*parser.VectorSelector)
-		if !ok {
-			return
-		}
-		// The samples of one series in one window are in memory at a time.
-		series, interval := e.selector(selector)
-		window := n.Range.Milliseconds()/interval + 1
-		e.cost.add(series, saturated(results*times(series, steps), window), times(series, longer(within, n.Range).Milliseconds()/interval+1))
-	case *parser.SubqueryExpr:
-		step := n.Step
-		if step <= 0 {
-			step = subqueryStep
-		}
-		within = longer(within, n.Range)
-		steps = int64(within/step) + 1
-		e.cost.steps = saturated(e.cost.steps, steps)
-		e.cost.add(0, steps, steps)
-		e.expression(n.Expr, steps, within)
-	case *parser.AggregateExpr:
-		before := e.cost.series
-		for child := range parser.ChildrenIter(node) {
-			e.expression(child, steps, within)
-		}
-		e.aggregation(n, e.cost.series-before, steps)
-	default:
-		leaf := true
-		for child := range parser.ChildrenIter(node) {
-			leaf = false
-			e.expression(child, steps, within)
-		}
-		if leaf { // such as a number: a sample for each step
-			e.cost.add(0, results*times(1, steps), steps)
-		}
+	if c.labels > most {
+		return estimate{}, &tooManyLabelsError{c.labels, most}
 	}
-}
-
-// aggregation adds what an aggregation of so many series has in memory besides samples.
-func (e *estimator) aggregation(n *parser.AggregateExpr, series, steps int64) {
-	switch n.Op {
-	case parser.COUNT_VALUES: // a series for each value
-		e.cost.add(times(series, steps), 0, 0)
-	case parser.TOPK, parser.BOTTOMK: // the engine makes room for all that are wanted in each group
-		groups, wanted := int64(1), series
-		if n.Without || len(n.Grouping) > 0 {
-			groups = series
-		}
-		if k, ok := number(n.Param); ok && k < float64(series) {
-			wanted = int64(max(k, 0))
-		}
-		e.cost.ranked = saturated(e.cost.ranked, times(groups, times(rankedCost, wanted)))
-	}
-}
-
-// number returns a parameter that is written as a number.
-func number(parameter parser.Expr) (float64, bool) {
-	for {
-		switch n := parameter.(type) {
-		case *parser.ParenExpr:
-			parameter = n.Expr
-		case *parser.NumberLiteral:
-			return n.Val, true
-		default:
-			return 0, false
-		}
-	}
-}
-
-// longer adds durations, up to the longest that there is.
-func longer(a, b time.Duration) time.Duration { return time.Duration(saturated(int64(a), int64(b))) }
-
-// selector returns how many series are selected, and the shortest interval between their samples, in milliseconds.
-func (e *estimator) selector(n *parser.VectorSelector) (series, interval int64) { //nolint:nonamedreturns // two of a kind need names
-	if e.err != nil {
-		return 0, day
-	}
-	series, selection, err := e.querier.count(e.ctx, n.LabelMatchers)
-	e.err = err
-	return series, selection.densest()
-}
-
-// query adds the cost of a whole query. A bare range selector, which can be evaluated only once, has the samples of all
-// series.
-func (e *estimator) query(node parser.Expr, steps int64, within time.Duration) {
-	for {
-		inner, ok := node.(*parser.ParenExpr)
-		if !ok {
-			break
-		}
-		node = inner.Expr
-	}
-	if n, ok := node.(*parser.MatrixSelector); ok {
-		if selector, ok := n.VectorSelector.(*parser.VectorSelector); ok {
-			series, interval := e.selector(selector)
-			samples := times(series, n.Range.Milliseconds()/interval+1)
-			e.cost.add(series, samples, samples)
-			return
-		}
-	}
-	e.expression(node, steps, within)
-}
-
-// count returns how many series the matchers select, and what they select, without reading anything. The error is that of the
-// context.
-func (q *querier) count(ctx context.Context, matchers []*labels.Matcher) (int64, selection, error) {
-	selection, err := q.match(ctx, matchers)
-	if err != nil || len(selection.accounts) == 0 {
-		return 0, selection, err
-	}
-	p, series := &pace{ctx: ctx}, int64(0)
-	for _, m := range selection.metrics {
-		if m.gauge.Own != "" {
-			series += int64(len(selection.accounts))
-			continue
-		}
-		for i := range m.gauge.Values {
-			if err := p.step(selection.effort, usualValue); err != nil {
-				return 0, selection, err
-			}
-			if selection.includes(m, selection.accounts[0], i) {
-				series += int64(len(selection.accounts))
-			}
-		}
-	}
-	return series, selection, nil
-}
-
-// densest returns the shortest interval between samples of a series that is selected, in milliseconds.
-func (s *selection) densest() int64 {
-	densest := day
-	for _, m := range s.metrics {
-		densest = min(densest, m.interval())
-	}
-	return densest
+	return estimate{saturated(saturated(c.samples, saturated(c.ranked, c.labels)), c.series*seriesCost), c.read}, nil
 }
 
 func times(a, b int64) int64 {
