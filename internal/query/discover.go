@@ -63,11 +63,11 @@ func (a *API) series(ctx context.Context, r *request) (answer, error) {
 func (a *API) acquireSeries(ctx context.Context, q *querier, sets [][]*labels.Matcher) (*permit, error) {
 	var c cost
 	for _, set := range sets {
-		series, _, err := q.count(ctx, set)
+		selected, _, err := q.count(ctx, set)
 		if err != nil {
 			return nil, err
 		}
-		c.add(series, 0, 0)
+		c.add(selected.series, 0, 0)
 	}
 	estimate, err := c.estimate(a.limiter.max)
 	if err != nil {

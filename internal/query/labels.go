@@ -14,6 +14,8 @@ const (
 	longestLabel = 64 << 10
 	// longestOther is longer than any label that is there but the names of accounts, in bytes.
 	longestOther = 64
+	// longestNumber is longer than any number that count_values writes, in bytes.
+	longestNumber = 330
 	// mostMatching limits the states of the regular expressions of label_replace, times the bytes of the labels that they are matched
 	// with: the engine matches them, for half a minute at most, without looking whether the query has ended.
 	mostMatching = 1 << 30
@@ -22,28 +24,39 @@ const (
 )
 
 // call adds the labels that a call makes, of which the engine counts none, and returns the bound of its result.
-func (e *estimator) call(n *parser.Call, operands bound) bound {
+func (e *estimator) call(n *parser.Call, operand bound) bound {
 	var made int64
 	switch n.Func.Name {
 	case "label_replace": // vector, name, replacement, source, pattern
 		replacement := literal(n.Args[2])
-		made = int64(len(literal(n.Args[1])) + len(replacement) + strings.Count(replacement, "$")*int(operands.longest))
-		e.matching = saturated(e.matching, times(max(operands.series, 1), times(operands.longest, statesOf(literal(n.Args[4])))))
+		made = int64(len(literal(n.Args[1])) + len(replacement) + strings.Count(replacement, "$")*int(operand.longest))
+		e.matching = saturated(e.matching, times(operand.series, times(operand.longest, statesOf(literal(n.Args[4])))))
+		if e.matching > mostMatching {
+			e.fail(errorAbout("query", errors.New("label_replace has regular expressions that are too complex for so many series: make them simpler, or select fewer accounts")))
+		}
 	case "label_join": // vector, name, separator, sources
 		sources := len(n.Args) - 3 //nolint:mnd // those before them
-		made = int64(len(literal(n.Args[1])) + sources*(len(literal(n.Args[2]))+int(operands.longest)))
+		made = int64(len(literal(n.Args[1])) + sources*(len(literal(n.Args[2]))+int(operand.longest)))
+	case "scalar", "vector", "absent", "absent_over_time":
+		return one()
 	default:
-		return operands
+		return e.computed(operand)
 	}
 	if made > longestLabel {
 		e.fail(errorAbout("query", fmt.Errorf("%s may make labels of %d bytes; at most %d", n.Func.Name, made, longestLabel)))
-		return operands
+		return operand
 	}
-	if e.matching > mostMatching {
-		e.fail(errorAbout("query", errors.New("label_replace has regular expressions that are too complex for so many series: make them simpler, or select fewer accounts")))
+	e.copies(max(operand.series, 1), made)
+	operand.set(literal(n.Args[1]), operand.series)
+	operand.longest, operand.made = max(operand.longest, made), operand.made+made
+	return operand
+}
+
+// copies adds labels of so many bytes for each of so many series.
+func (e *estimator) copies(series, bytes int64) {
+	if bytes > 0 { // all others are part of the cost of a series
+		e.cost.labels = saturated(e.cost.labels, times(series, bytes/bytesPerSample+1))
 	}
-	e.cost.labels = saturated(e.cost.labels, times(max(operands.series, 1), made/bytesPerSample+1))
-	return bound{operands.series, max(operands.longest, made)}
 }
 
 // literal returns the text of an argument that the parser accepts as a text.
@@ -58,14 +71,6 @@ func literal(argument parser.Expr) string {
 			return ""
 		}
 	}
-}
-
-// tooManyLabelsError rejects a query before anything is read for it.
-type tooManyLabelsError struct{ samples, limit int64 }
-
-func (e *tooManyLabelsError) Error() string {
-	return fmt.Sprintf("label_replace and label_join may make labels that take as much as %d samples, more than --query.max-samples=%d: select fewer metrics or accounts",
-		e.samples, e.limit)
 }
 
 // longestName returns the length of the longest name of an account, in bytes.

@@ -119,10 +119,29 @@ func (e *tooManySeriesError) Error() string {
 		e.series, e.limit)
 }
 
-// cost is an upper bound of what a query has in memory, series, samples, those that it ranks, what the labels that it makes take, in
-// samples, and steps of subqueries, and of the samples that it reads.
+// tooManyValuesError rejects a query before anything is read for it.
+type tooManyValuesError struct{ series, limit int64 }
+
+func (e *tooManyValuesError) Error() string {
+	return fmt.Sprintf("count_values may find up to %d values at all steps together, for whose series --query.max-samples=%d leaves no room: choose a longer step or a shorter range, or select fewer metrics or accounts",
+		e.series, e.limit)
+}
+
+// tooManyLabelsError rejects a query before anything is read for it.
+type tooManyLabelsError struct{ samples, limit int64 }
+
+func (e *tooManyLabelsError) Error() string {
+	return fmt.Sprintf("the labels that the query makes may take as much as %d samples, more than --query.max-samples=%d: make fewer or shorter ones, or select fewer metrics or accounts",
+		e.samples, e.limit)
+}
+
+// cost is an upper bound of what a query has in memory, and of the samples that it reads.
 type cost struct {
-	series, samples, ranked, labels, steps, read int64
+	series, samples, read int64 // of selectors
+	steps                 int64 // of subqueries
+	ranked                int64 // samples
+	values, counted       int64 // of count_values, and what their series take, in samples
+	labels                int64 // what those that are made take, in samples
 }
 
 func (c *cost) add(series, samples, read int64) {
@@ -134,7 +153,7 @@ func (c *cost) add(series, samples, read int64) {
 // estimate is a cost with that of the series in samples.
 type estimate struct{ samples, read int64 }
 
-// estimate returns an error if the series alone are too many, or the steps, the labels or what is ranked.
+// estimate returns an error if something of the cost exceeds the limit alone.
 func (c *cost) estimate(most int64) (estimate, error) {
 	if limit := most / stepShare; c.steps > limit {
 		return estimate{}, &tooManyStepsError{c.steps, limit}
@@ -142,13 +161,19 @@ func (c *cost) estimate(most int64) (estimate, error) {
 	if limit := most / seriesCost; c.series > limit {
 		return estimate{}, &tooManySeriesError{c.series, limit}
 	}
-	if c.ranked > most {
+	switch {
+	case c.ranked > most:
 		return estimate{}, &tooManyRankedError{c.ranked, most}
-	}
-	if c.labels > most {
+	case c.counted > most:
+		return estimate{}, &tooManyValuesError{c.values, most}
+	case c.labels > most:
 		return estimate{}, &tooManyLabelsError{c.labels, most}
 	}
-	return estimate{saturated(saturated(c.samples, saturated(c.ranked, c.labels)), c.series*seriesCost), c.read}, nil
+	samples := c.series * seriesCost
+	for _, more := range []int64{c.samples, c.ranked, c.counted, c.labels} {
+		samples = saturated(samples, more)
+	}
+	return estimate{samples, c.read}, nil
 }
 
 func times(a, b int64) int64 {

@@ -186,11 +186,11 @@ func TestWhatAggregationsKeep(t *testing.T) {
 		"bottomk without () ((1e9), weixin_interface_daily_callbacks)":                         "topk and bottomk have room for as much as 120000 samples",
 		"topk by (account) (scalar(vector(1)), weixin_interface_daily_callbacks)":              "topk and bottomk have room for as much as 120000 samples",
 		"topk by (v) (-1, count_values('v', weixin_interface_daily_callbacks))":                "",
-		"topk by (v) (300, count_values('v', weixin_interface_daily_callbacks))":               "topk and bottomk have room for as much as 360000 samples",
+		"topk by (v) (300, count_values('v', weixin_interface_daily_callbacks))":               "topk and bottomk have room for as much as 120000 samples",
 		"topk by (account) (3, weixin_interface_daily_callbacks)":                              "",
 		"topk(1000, weixin_interface_daily_callbacks)":                                         "",
 		"count(count_values('v', weixin_interface_daily_callbacks))":                           "",
-		"max_over_time(count(count_values('v', weixin_interface_daily_callbacks))[1h:1m])":     "the query selects up to 12400 series",
+		"max_over_time(count(count_values('v', weixin_interface_daily_callbacks))[1h:1m])":     "count_values may find up to 12200 values",
 		"count_values('v', weixin_interface_daily_callbacks or weixin_history_daily_failures)": "",
 	} {
 		got := api.get(t, "query", "query", expression, "time", at)

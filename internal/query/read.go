@@ -191,11 +191,11 @@ func matchersOf(wire []*prompb.LabelMatcher) ([]*labels.Matcher, error) {
 func (a *API) acquireReads(ctx context.Context, reads []oneRead, streamed bool) (release func(), err error) { //nolint:nonamedreturns // says what is returned
 	var c cost
 	for _, read := range reads {
-		series, selection, err := read.querier.count(ctx, read.matchers)
+		selected, selection, err := read.querier.count(ctx, read.matchers)
 		if err != nil {
 			return nil, err
 		}
-		samples := int64(0)
+		series, samples := selected.series, int64(0)
 		if series > 0 && !streamed {
 			samples = times(series, sampleSize*read.samplesOfSeries(selection.metrics))
 		}
