@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql/parser"
 )
 
 // many is more than any number that an estimate compares.
@@ -56,6 +57,18 @@ func (b *bound) distinct() map[string]int64 {
 		distinct[label] = values
 	}
 	return distinct
+}
+
+// sharing returns how many of the series may have the same values of the labels by which a binary operator matches them.
+func (b *bound) sharing(m *parser.VectorMatching) int64 {
+	sharing := min(b.series, 1)
+	for label, values := range b.values {
+		matched := slices.Contains(m.MatchingLabels, label) == m.On && (m.On || label != model.MetricNameLabel)
+		if !matched && values > 0 {
+			sharing = min(times(sharing, values), b.series)
+		}
+	}
+	return sharing
 }
 
 // set gives all series a label with so many values, which the other labels determine.

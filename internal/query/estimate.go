@@ -97,7 +97,7 @@ func (e *estimator) expression(node parser.Node, steps int64, within time.Durati
 		return e.call(n, operand)
 	case *parser.BinaryExpr:
 		lhs, rhs := e.expression(n.LHS, steps, within), e.expression(n.RHS, steps, within)
-		return e.binary(n, &lhs, &rhs)
+		return e.binary(n, &lhs, &rhs, steps)
 	case *parser.ParenExpr:
 		return e.expression(n.Expr, steps, within)
 	case *parser.UnaryExpr:
@@ -164,8 +164,8 @@ func (e *estimator) countValues(n *parser.AggregateExpr, operand *bound, groups,
 	return result
 }
 
-// binary returns the bound of the result of an operator with two operands.
-func (e *estimator) binary(n *parser.BinaryExpr, lhs, rhs *bound) bound {
+// binary adds what an operator between vectors has in memory besides samples.
+func (e *estimator) binary(n *parser.BinaryExpr, lhs, rhs *bound, steps int64) bound {
 	switch l, r := n.LHS.Type(), n.RHS.Type(); {
 	case l == parser.ValueTypeScalar && r == parser.ValueTypeScalar:
 		return one()
@@ -174,28 +174,42 @@ func (e *estimator) binary(n *parser.BinaryExpr, lhs, rhs *bound) bound {
 	case l == parser.ValueTypeScalar:
 		return e.computed(*rhs)
 	}
+	e.copies(lhs.series, lhs.made) // of the labels that are matched
+	e.copies(rhs.series, rhs.made)
 	switch n.Op {
 	case parser.LAND, parser.LUNLESS:
 		return *lhs
 	case parser.LOR:
 		return lhs.union(rhs)
 	}
-	return join(n.VectorMatching, lhs, rhs)
+	return e.join(n.VectorMatching, lhs, rhs, steps)
 }
 
-// join returns the bound of the result of an operator with pairs of series.
-func join(m *parser.VectorMatching, lhs, rhs *bound) bound {
+// join adds what an operator with pairs of series has in memory: the engine keeps the labels of both and of the result for each
+// pair that it finds at any step.
+func (e *estimator) join(m *parser.VectorMatching, lhs, rhs *bound, steps int64) bound {
 	from, to := lhs, rhs
 	if m.Card == parser.CardOneToMany {
 		from, to = rhs, lhs
 	}
-	result := bound{from.series, from.values, many, max(from.longest, to.longest), max(from.made, to.made)}
-	if m.Card == parser.CardOneToOne {
+	sharing := min(to.sharing(m), steps)
+	pairs := times(from.series, sharing)
+	e.cost.pairs = max(e.cost.pairs, pairs) // those of one operator are in memory at a time
+	e.copies(pairs, results*(from.made+to.made))
+	result := bound{from.series, from.values, many, max(from.longest, to.longest), from.made}
+	switch {
+	case m.Card == parser.CardOneToOne:
 		result.values = from.grouped(m.MatchingLabels, !m.On)
-		return result
-	}
-	for _, label := range m.Include {
-		result.set(label, to.series)
+	case len(m.Include) > 0: // of which the series may have other values at other steps
+		result.series = pairs
+		result.made += to.made
+		for _, label := range m.Include {
+			result.set(label, to.series)
+			if sharing > 1 {
+				result.values[label] = to.series
+			}
+		}
+		e.cost.joined = saturated(e.cost.joined, times(pairs-from.series, results*min(steps, mostPoints)))
 	}
 	return result
 }

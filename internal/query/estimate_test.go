@@ -100,6 +100,7 @@ func TestQueriesOfManyAccounts(t *testing.T) {
 		`weixin_interface_hourly_callbacks * on (account) group_left (app_id) weixin_account_info`,
 		`weixin_interface_hourly_callbacks * on (account) group_left (app_id) (weixin_account_info == 1)`,
 		`weixin_account_info * on (account) group_right (app_id) weixin_interface_hourly_failures`,
+		`weixin_interface_hourly_failures` + strings.Repeat(" * on (account) group_left () weixin_account_info", 12),
 		`weixin_interface_hourly_failures / (weixin_interface_hourly_callbacks > 0)`,
 		`weixin_interface_hourly_failures / on (account, hour) weixin_interface_hourly_callbacks > 0.1`,
 		`weixin_interface_hourly_callbacks / on (account) group_left () (sum by (account) (weixin_interface_hourly_callbacks) > 100)`,
@@ -141,6 +142,41 @@ func TestSeriesOfSteps(t *testing.T) {
 		}
 		if made := (after.TotalAlloc - before.TotalAlloc) >> 20; made > 40 {
 			t.Errorf("%.100s: %d MB were allocated", expression, made)
+		}
+	}
+}
+
+// TestPairsOfSeries: an operator keeps the labels of each pair that it finds at any step.
+func TestPairsOfSeries(t *testing.T) {
+	var names []string
+	for i := range 100 {
+		names = append(names, fmt.Sprintf("shop-%03d", i))
+	}
+	w := newWorld(t, names...)
+	w.limits.MaxSamples = 500_000 // 8 MB
+	api := w.api(t)
+	long := strings.Repeat("a", 50_000)
+	const info = `weixin_account_info`
+	labeled := `label_replace(vector(1), "x", "` + long + `", "", "")`
+	// first may be another account at each step.
+	const first = `topk(1, weixin_account_info * on (account) group_left () label_replace(weixin_account_info, "x", "", "", ""))`
+	for expression, want := range map[string]string{
+		info + ` * on () group_left (x) ` + labeled:                       "the labels that the query makes may take as much as",
+		info + ` * on () group_left () ` + labeled:                        "the labels that the query makes may take as much as",
+		labeled + ` * on () group_right (x) ` + info:                      "the labels that the query makes may take as much as",
+		info + ` * on () group_left (x) absent(none{x="` + long + `"})`:   "the labels that the query makes may take as much as",
+		`label_replace(` + info + `, "x", "` + long[:4000] + `", "", "")`: "",
+		`label_replace(` + info + `, "x", "` + long[:4000] + `", "", "")` + ` + ignoring () label_replace(` + info + `, "x", "` + long[:4000] + `", "", "")` + ` + ignoring () label_replace(` + info + `, "x", "` + long[:4000] + `", "", "")`: "",
+		`label_replace(` + info + `, "x", "` + long + `", "", "")`:                                                                        "",
+		`label_replace(` + info + `, "x", "` + long + `", "", "") + ignoring () label_replace(` + info + `, "x", "` + long + `", "", "")`: "the labels that the query makes may take as much as",
+		info + ` * on () group_left (account) ` + first:                                                                                   "operators may find up to 10000 pairs of series",
+		info + ` * on (account) group_left (app_id) ` + info:                                                                              "",
+		info + ` * on () group_left () topk(1, ` + info + `)`:                                                                             "",
+		info + ` * on () group_left () max(` + info + `)`:                                                                                 "",
+	} {
+		got := api.form(t, "query_range", url.Values{"query": {expression}, "start": {seconds(firstDay.Start())}, "end": {seconds(firstDay.End())}, "step": {"5m"}})
+		if want == "" && got.Code != http.StatusOK || want != "" && (got.Code/100 != 4 || !strings.Contains(got.Error, want)) {
+			t.Errorf("%.100s: %d %.300s", expression, got.Code, got.Error)
 		}
 	}
 }

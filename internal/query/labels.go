@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -37,7 +38,9 @@ func (e *estimator) call(n *parser.Call, operand bound) bound {
 	case "label_join": // vector, name, separator, sources
 		sources := len(n.Args) - 3 //nolint:mnd // those before them
 		made = int64(len(literal(n.Args[1])) + sources*(len(literal(n.Args[2]))+int(operand.longest)))
-	case "scalar", "vector", "absent", "absent_over_time":
+	case "absent", "absent_over_time":
+		return absent(n.Args[0])
+	case "scalar", "vector":
 		return one()
 	default:
 		return e.computed(operand)
@@ -50,6 +53,26 @@ func (e *estimator) call(n *parser.Call, operand bound) bound {
 	operand.set(literal(n.Args[1]), operand.series)
 	operand.longest, operand.made = max(operand.longest, made), operand.made+made
 	return operand
+}
+
+// absent is the bound of the series that absent makes of the labels that a selector wants.
+func absent(argument parser.Expr) bound {
+	result := one()
+	parser.Inspect(argument, func(node parser.Node, _ []parser.Node) error {
+		selector, ok := node.(*parser.VectorSelector)
+		if !ok {
+			return nil
+		}
+		for _, m := range selector.LabelMatchers {
+			if m.Type == labels.MatchEqual {
+				result.set(m.Name, 1)
+				result.longest = max(result.longest, int64(len(m.Value)))
+				result.made += int64(len(m.Name) + len(m.Value))
+			}
+		}
+		return nil
+	})
+	return result
 }
 
 // copies adds labels of so many bytes for each of so many series.

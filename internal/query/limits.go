@@ -127,6 +127,14 @@ func (e *tooManyValuesError) Error() string {
 		e.series, e.limit)
 }
 
+// tooManyPairsError rejects a query before anything is read for it.
+type tooManyPairsError struct{ pairs, limit int64 }
+
+func (e *tooManyPairsError) Error() string {
+	return fmt.Sprintf("operators may find up to %d pairs of series at all steps together, for which --query.max-samples=%d leaves no room: match by more labels, choose a longer step or a shorter range, or select fewer metrics or accounts",
+		e.pairs, e.limit)
+}
+
 // tooManyLabelsError rejects a query before anything is read for it.
 type tooManyLabelsError struct{ samples, limit int64 }
 
@@ -141,6 +149,7 @@ type cost struct {
 	steps                 int64 // of subqueries
 	ranked                int64 // samples
 	values, counted       int64 // of count_values, and what their series take, in samples
+	pairs, joined         int64 // of series, of one operator, and what the samples of their series take, in samples
 	labels                int64 // what those that are made take, in samples
 }
 
@@ -161,16 +170,19 @@ func (c *cost) estimate(most int64) (estimate, error) {
 	if limit := most / seriesCost; c.series > limit {
 		return estimate{}, &tooManySeriesError{c.series, limit}
 	}
+	paired := saturated(times(c.pairs, seriesCost), c.joined)
 	switch {
 	case c.ranked > most:
 		return estimate{}, &tooManyRankedError{c.ranked, most}
 	case c.counted > most:
 		return estimate{}, &tooManyValuesError{c.values, most}
+	case paired > most:
+		return estimate{}, &tooManyPairsError{c.pairs, most}
 	case c.labels > most:
 		return estimate{}, &tooManyLabelsError{c.labels, most}
 	}
 	samples := c.series * seriesCost
-	for _, more := range []int64{c.samples, c.ranked, c.counted, c.labels} {
+	for _, more := range []int64{c.samples, c.ranked, c.counted, paired, c.labels} {
 		samples = saturated(samples, more)
 	}
 	return estimate{samples, c.read}, nil
