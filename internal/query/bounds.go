@@ -37,6 +37,8 @@ const (
 	maxStates = 1 << 14
 	// stateSize is more than a state takes in memory, in bytes.
 	stateSize = 100
+	// choiceSize is how much more than its characters a text of a choice with brackets takes, in bytes.
+	choiceSize = 150
 	// formatRoom limits the bytes that are copied to format an expression. Prometheus copies at each level what is below it, and does that
 	// at each level to see whether it fits into a line: about its length times the square of its levels.
 	formatRoom = 32 << 20
@@ -47,7 +49,7 @@ const (
 	bodyRoom = 16 << 20
 	bodyStep = 32 << 10
 	// textRoom limits what all parsed expressions and messages take in memory, in bytes.
-	textRoom = 32 << 20
+	textRoom = 64 << 20
 )
 
 // errBusy means that other requests have all that requests may take.
@@ -168,6 +170,9 @@ func patternsOf(request *prompb.ReadRequest) (int64, error) {
 func patternSize(text string) (int64, error) {
 	size := int64(len(text))
 	if isChoice(text) {
+		if strings.ContainsAny(text, `(\`) { // which Prometheus compiles as any other regular expression
+			return stateSize/2*size + choiceSize*int64(strings.Count(text, "|")), nil
+		}
 		return stateSize / 5 * size, nil
 	}
 	if size > longestPattern {
@@ -183,20 +188,25 @@ func patternSize(text string) (int64, error) {
 // isChoice reports whether a regular expression only has texts, with what is special in them escaped, brackets
 // around them and | between them.
 func isChoice(text string) bool {
+	brackets := 0
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case strings.IndexByte(`.+*?[]{}^$`, c) >= 0:
 			return false
+		case c == '(':
+			brackets++
 		case c != '\\':
-		case i+1 < len(text) && strings.IndexByte(`.+*?[]{}^$()|\-/`, text[i+1]) >= 0:
+		case i+1 < len(text) && strings.IndexByte(punctuation, text[i+1]) >= 0:
 			i++
 		default:
 			return false
 		}
 	}
-	// Many brackets are a tree, not a choice.
-	return strings.Count(text, "(") <= 1
+	return brackets <= 1 // many are a tree, not a choice
 }
+
+// punctuation is all that stands for itself after a backslash.
+const punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 // statesOf returns about how many states the automaton of a regular expression has; 0 if it is none.
 func statesOf(text string) int64 {

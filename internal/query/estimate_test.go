@@ -113,6 +113,17 @@ func TestQueriesOfManyAccounts(t *testing.T) {
 	}
 }
 
+// TestListsOfManyAccounts: Grafana lists the accounts that are chosen, in brackets.
+func TestListsOfManyAccounts(t *testing.T) {
+	w := manyWorld()
+	var names []string
+	for _, a := range w.accounts {
+		names = append(names, a.Name)
+	}
+	chosen := `{account=~"(` + strings.Join(names, "|") + `)"}`
+	w.api(t).executed(t, `sum(weixin_interface_daily_failures`+chosen+`) / sum(weixin_interface_daily_callbacks`+chosen+`)`+strings.Repeat(` + count(weixin_account_info`+chosen+`)`, 3))
+}
+
 // TestSeriesOfSteps: operators that may find other series at each step make room for samples of all steps in each of them. The
 // engine counts the samples that these have.
 func TestSeriesOfSteps(t *testing.T) {
