@@ -48,8 +48,9 @@ const (
 	// bodyRoom limits the bytes of all bodies that are in memory, and bodyStep is how many are taken at a time.
 	bodyRoom = 16 << 20
 	bodyStep = 32 << 10
-	// textRoom limits what all parsed expressions and messages take in memory, in bytes.
-	textRoom = 64 << 20
+	// textRoom limits what all parsed expressions and messages take in memory, in bytes, besides smallText or less for each request.
+	textRoom  = 64 << 20
+	smallText = 128 << 10
 )
 
 // errBusy means that other requests have all that requests may take.
@@ -62,8 +63,12 @@ func newRoom() room {
 	return room{semaphore.NewWeighted(bodyRoom), semaphore.NewWeighted(textRoom)}
 }
 
-// takeTexts waits until so many bytes are free for what a request is parsed to.
+// takeTexts waits until so many bytes are free for what a request is parsed to. Few bytes are always free, so that requests with many
+// delay only one another.
 func (r *room) takeTexts(ctx context.Context, bytes int64) (release func(), err error) { //nolint:nonamedreturns // says what is returned
+	if bytes <= smallText {
+		return func() {}, nil
+	}
 	bytes = min(bytes, textRoom)
 	if err := r.texts.Acquire(ctx, bytes); err != nil {
 		return nil, queued(err)

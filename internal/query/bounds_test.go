@@ -237,6 +237,31 @@ func TestLongChoices(t *testing.T) {
 	}
 }
 
+// TestSmallTextsPassLargeOnes has a query with a long text that waits for another one.
+func TestSmallTextsPassLargeOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, source := slowWorld()
+		w.limits.MaxConcurrency = 100
+		api := w.api(t)
+		answers := make(chan response, 3)
+		// As is counted, one takes 38 MB.
+		long := `weixin_interface_daily_callbacks{` + strings.Repeat(`none=~"(`+strings.Repeat(".?", 125)+`){60}",`, 25) + `account="shop"}`
+		for i, expression := range []string{long, long, `weixin_interface_daily_callbacks{account=~"shop|bot"} or ` + strings.Repeat("vector(1) + ", 10) + "1"} {
+			go func() { answers <- api.form(t, "query", url.Values{"query": {expression}}) }()
+			synctest.Wait()
+			if begun, want := len(source.begun), []int{1, 1, 2}[i]; begun != want {
+				t.Errorf("after %d queries %d have begun, want %d", i+1, begun, want)
+			}
+		}
+		close(source.release)
+		for range 3 {
+			if got := <-answers; got.Code != http.StatusOK {
+				t.Errorf("%d %.300s", got.Code, got.Error)
+			}
+		}
+	})
+}
+
 // asking returns a function that asks with a parameter.
 func asking(path, name, value string) func(*client, context.Context) (int, string) {
 	return func(c *client, ctx context.Context) (int, string) {
