@@ -262,6 +262,51 @@ func TestSmallTextsPassLargeOnes(t *testing.T) {
 	})
 }
 
+// heldContext is asked while something is matched, and then holds it.
+type heldContext struct {
+	context.Context
+
+	asked   chan struct{}
+	release chan struct{}
+}
+
+func (c *heldContext) Err() error {
+	c.asked <- struct{}{}
+	<-c.release
+	return c.Context.Err()
+}
+
+// TestMatchingLeavesAProcessor: of the requests that match for long some wait, and others do not wait for them.
+func TestMatchingLeavesAProcessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, source := slowWorld()
+		close(source.release)
+		w.accounts[0].Name = "shop-0000000000000000001"
+		most := max(1, runtime.GOMAXPROCS(0)-1)
+		held := &heldContext{t.Context(), make(chan struct{}, 1000), make(chan struct{})}
+		done := make(chan struct{})
+		for range most + 3 {
+			go func() {
+				w.selected(held, t, firstDay.Start(), w.now, labels.MustNewMatcher(labels.MatchRegexp, "account", demanding))
+				done <- struct{}{}
+			}()
+		}
+		synctest.Wait()
+		if len(held.asked) != most {
+			t.Errorf("%d are matching, want %d", len(held.asked), most)
+		}
+		go func() {
+			w.selected(t.Context(), t, firstDay.Start(), w.now, labels.MustNewMatcher(labels.MatchRegexp, "account", "bot.+"))
+			done <- struct{}{}
+		}()
+		<-done
+		close(held.release)
+		for range most + 3 {
+			<-done
+		}
+	})
+}
+
 // asking returns a function that asks with a parameter.
 func asking(path, name, value string) func(*client, context.Context) (int, string) {
 	return func(c *client, ctx context.Context) (int, string) {

@@ -5,6 +5,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
+	"golang.org/x/sync/semaphore"
 
 	"weixin_exporter/internal/history"
 	"weixin_exporter/weixin/datacube"
@@ -33,6 +35,8 @@ type Storage struct {
 	o       StorageOptions
 	metrics []*metric
 	cache   *cache
+	// matching is for those who match regular expressions for long. One processor is left to all others.
+	matching *semaphore.Weighted
 
 	mu     sync.Mutex
 	given  []Account  // the last one of StorageOptions.Accounts
@@ -41,7 +45,10 @@ type Storage struct {
 
 // NewStorage returns a Storage. Nothing is read yet.
 func NewStorage(o StorageOptions) *Storage {
-	return &Storage{o: o, metrics: metrics(), cache: newCache(o.Source)}
+	return &Storage{
+		o: o, metrics: metrics(), cache: newCache(o.Source),
+		matching: semaphore.NewWeighted(int64(max(1, runtime.GOMAXPROCS(0)-1))),
+	}
 }
 
 // Forget drops what is kept in memory. It must be called when the source has become another one, such as a store that was
@@ -145,8 +152,15 @@ type selection struct {
 
 // match finds the metrics and accounts that matchers select, without reading anything. The error is that of the context.
 func (q *querier) match(ctx context.Context, matchers []*labels.Matcher) (selection, error) {
-	p := &pace{ctx: ctx}
+	p, effort := &pace{ctx: ctx}, effortOf(matchers, history.AccountLabel)
 	var s selection
+	all := effort*int64(len(q.accounts)) + effortOf(matchers, model.MetricNameLabel)*int64(len(q.storage.metrics))
+	if all*usualValue > someMatching {
+		if err := q.storage.matching.Acquire(ctx, 1); err != nil {
+			return s, fmt.Errorf("looking for the series: %w", err)
+		}
+		defer q.storage.matching.Release(1)
+	}
 	if err := s.matchMetrics(p, q.storage.metrics, matchers); err != nil {
 		return s, fmt.Errorf("looking for the series: %w", err)
 	}
@@ -157,7 +171,6 @@ func (q *querier) match(ctx context.Context, matchers []*labels.Matcher) (select
 		s.accounts = q.accounts
 		return s, nil
 	}
-	effort := effortOf(matchers, history.AccountLabel)
 	for _, a := range q.accounts {
 		if err := p.step(effort, len(a.Name)); err != nil {
 			return s, fmt.Errorf("looking for the series: %w", err)
