@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 
 	"weixin_exporter/internal/query"
+	"weixin_exporter/weixin/datacube"
 )
 
 // form sends a form.
@@ -348,6 +349,35 @@ func TestLabelsOfManySelectors(t *testing.T) {
 	}
 	if made := (after.TotalAlloc - before.TotalAlloc) >> 20; made > 20 {
 		t.Errorf("%d MB were allocated", made)
+	}
+}
+
+// countingSource counts how often it is asked for days.
+type countingSource struct {
+	query.Source
+
+	asked int
+}
+
+func (s *countingSource) KnownDays(ctx context.Context, api datacube.API, appID string, upTo datacube.Date, each func(datacube.Date, time.Time) bool) error {
+	s.asked++
+	return s.Source.KnownDays(ctx, api, appID, upTo, each)
+}
+
+// TestSelectorsShareTheDays: the store is asked once for all selectors.
+func TestSelectorsShareTheDays(t *testing.T) {
+	w := newWorld(t, "shop", "bot")
+	w.fill(t, firstDay, 2)
+	source := &countingSource{Source: w.store}
+	w.over(source)
+	api := w.api(t)
+	selectors := url.Values{"match[]": strings.Fields(strings.Repeat("weixin_history_daily_callbacks ", 50) + strings.Repeat("weixin_history_daily_failures ", 50))}
+	for _, path := range []string{"series", "labels", "label/account/values"} {
+		source.asked = 0
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, query.Path+path+"?"+selectors.Encode(), nil)
+		if got := api.do(t, r); got.Code != http.StatusOK || len(got.Data) < 10 || source.asked != len(w.accounts) {
+			t.Errorf("%s: %d %s, and the store was asked %d times", path, got.Code, got.Data, source.asked)
+		}
 	}
 }
 

@@ -93,6 +93,15 @@ type querier struct {
 	mint, maxt int64
 	now        int64
 	updated    bool
+	known      map[existenceKey]bool // for all selectors
+}
+
+// existenceKey is what it depends on whether an account has samples of a metric in a time.
+type existenceKey struct {
+	kind       kind
+	api        datacube.API
+	appID      string
+	mint, maxt int64
 }
 
 // Close implements storage.Querier.
@@ -310,12 +319,9 @@ func (q *querier) eachExisting(ctx context.Context, matchers []*labels.Matcher, 
 // existence returns a function that reports whether an account has samples of a metric in a time. It is exact to
 // the day.
 func (q *querier) existence(ctx context.Context, mint, maxt int64) func(*metric, *Account) (bool, error) {
-	type key struct {
-		kind  kind
-		api   datacube.API
-		appID string
+	if q.known == nil {
+		q.known = make(map[existenceKey]bool)
 	}
-	known := make(map[key]bool)
 	return func(m *metric, a *Account) (bool, error) {
 		from, to := q.window(m, mint, maxt)
 		if from > to {
@@ -324,8 +330,8 @@ func (q *querier) existence(ctx context.Context, mint, maxt int64) func(*metric,
 		if m.kind == ofAccount {
 			return true, nil
 		}
-		k := key{m.kind, m.api, a.AppID}
-		there, ok := known[k]
+		k := existenceKey{m.kind, m.api, a.AppID, mint, maxt}
+		there, ok := q.known[k]
 		if ok {
 			return there, nil
 		}
@@ -339,7 +345,7 @@ func (q *querier) existence(ctx context.Context, mint, maxt int64) func(*metric,
 				return !there
 			})
 		})
-		known[k] = there
+		q.known[k] = there
 		return there, err
 	}
 }
