@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -110,9 +111,13 @@ func (e *estimator) expression(node parser.Node, steps int64, within time.Durati
 }
 
 func (e *estimator) subquery(n *parser.SubqueryExpr, within time.Duration) bound {
-	step := n.Step
-	if step <= 0 {
+	step := n.Step.Truncate(time.Millisecond) // as the engine counts
+	switch {
+	case n.Step == 0:
 		step = subqueryStep
+	case step <= 0:
+		e.fail(errorAbout("query", errors.New("the steps of a subquery must have a millisecond or more")))
+		return bound{}
 	}
 	within = longer(within, n.Range)
 	steps := int64(within/step) + 1

@@ -47,6 +47,10 @@ func (a *API) queryRange(ctx context.Context, r *request) (answer, error) {
 	if step <= 0 {
 		return answer{}, errorAbout("step", errors.New("zero or negative query resolution step widths are not accepted. Try a positive integer"))
 	}
+	step = step.Truncate(time.Millisecond) // as the engine counts
+	if step == 0 {
+		return answer{}, errorAbout("step", errors.New("a step must have a millisecond or more"))
+	}
 	if within := end.Sub(start); within == math.MaxInt64 || within/step > maxPoints { // times may be further apart than a duration can say
 		return answer{}, &apiError{badData, errors.New("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)")}
 	}

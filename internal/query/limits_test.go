@@ -231,6 +231,25 @@ func TestRangesOfAllTimes(t *testing.T) {
 	}
 }
 
+// TestSmallSteps: the engine counts milliseconds, and would divide by none.
+func TestSmallSteps(t *testing.T) {
+	w, _ := slowWorld()
+	api := w.api(t)
+	for _, c := range []struct {
+		expression, end, step, err string
+	}{
+		{"1", "0", "0.0001", `invalid parameter "step": a step must have a millisecond or more`},
+		{"1", "12", "0.0019", "exceeded maximum resolution of 11,000 points"},
+		{"max_over_time(vector(1)[1s:0.0001])", "0", "1", "the steps of a subquery must have a millisecond or more"},
+		{"1", "0.002", "0.001", ""},
+	} {
+		got := api.get(t, "query_range", "query", c.expression, "start", "0", "end", c.end, "step", c.step)
+		if c.err == "" && got.Code != http.StatusOK || c.err != "" && (got.Code != http.StatusBadRequest || !strings.Contains(got.Error, c.err)) {
+			t.Errorf("%s with a step of %s: %d %s", c.expression, c.step, got.Code, got.Error)
+		}
+	}
+}
+
 // TestTimeouts are those of the client and of the flag.
 func TestTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
