@@ -185,7 +185,6 @@ func TestMatchingEndsWithTheRequest(t *testing.T) {
 	w := newWorld(t, "shop-0000000000000000001")
 	for name, ask := range map[string]func(*client, context.Context) (int, string){
 		"query":  asking("query", "query", `{account=~"`+demanding+`"}`),
-		"labels": asking("query", "query", `label_join({account=~"`+demanding+`"}, "x", "", "account")`),
 		"metric": asking("query", "query", `{__name__=~"`+demanding+`"}`),
 		"series": asking("series", "match[]", `{account=~"`+demanding+`"}`),
 		"values": asking("label/account/values", "match[]", `{account=~"`+demanding+`"}`),
@@ -326,6 +325,12 @@ func TestSelectionEndsWithTheRequest(t *testing.T) {
 	cancel()
 	if set.Next() || !errors.Is(set.Err(), context.Canceled) {
 		t.Errorf("error %v", set.Err())
+	}
+	for _, label := range []string{"account", "__name__"} { // matched before
+		set := w.selected(ctx, t, firstDay.Start(), w.now, labels.MustNewMatcher(labels.MatchRegexp, label, demanding))
+		if set.Next() || set.Err() == nil || set.Err().Error() != "looking for the series: context canceled" {
+			t.Errorf("%s: error %v", label, set.Err())
+		}
 	}
 }
 
