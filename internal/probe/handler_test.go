@@ -208,6 +208,33 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
+// An account that is removed and added again has no more probes at a time than before.
+func TestProbesOfARemovedAccountCount(t *testing.T) {
+	const most = 4
+	w := newWorld(t)
+	arrived := w.hangs()
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for range most {
+		running.Go(func() { _, _ = w.prober.Probe(ctx, "shop", probe.Longest) })
+		<-arrived
+	}
+	for range 2 {
+		w.prober.ApplyConfig([]probe.Account{{Name: "news"}})
+	}
+	w.apply()
+	if _, err := w.prober.Probe(t.Context(), "shop", probe.Longest); !errors.Is(err, probe.ErrBusy) {
+		t.Errorf("one more: %v", err)
+	}
+	cancel()
+	running.Wait()
+	done, end := context.WithCancel(t.Context())
+	running.Go(func() { _, _ = w.prober.Probe(done, "shop", probe.Longest) })
+	<-arrived
+	end()
+	running.Wait()
+}
+
 // A thousand probes of a thousand accounts run at once; one more is refused.
 func TestAThousandAtOnce(t *testing.T) {
 	const limit, contenders = 1000, 1100 // on a slow machine some are always between two probes

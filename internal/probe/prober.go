@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -67,12 +68,13 @@ type Prober struct {
 	mu      sync.Mutex
 	names   []string // of the accounts that have a target, in their order
 	members map[string]*member
-	latest  map[string]Result // without the log
+	running map[string]chan struct{} // by account, also of removed ones whose probes still run
+	latest  map[string]Result        // without the log
 }
 
 // New returns a Prober that has no account yet.
 func New(o Options) *Prober {
-	return &Prober{options: o, turns: make(chan struct{}, mostProbes), latest: map[string]Result{}}
+	return &Prober{options: o, turns: make(chan struct{}, mostProbes), running: map[string]chan struct{}{}, latest: map[string]Result{}}
 }
 
 // ApplyConfig makes these the accounts that are probed. Probes that run go on, and count as before. What is known of accounts
@@ -84,15 +86,24 @@ func (p *Prober) ApplyConfig(accounts []Account) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range accounts {
-		members[a.Name] = newMember(a.Target, shared, p.members[a.Name])
+		m := &member{Target: a.Target, clients: shared}
+		members[a.Name] = m
 		if a.Target == nil {
 			continue
 		}
+		if p.running[a.Name] == nil {
+			p.running[a.Name] = make(chan struct{}, mostOfOne)
+		}
+		m.running = p.running[a.Name]
 		names = append(names, a.Name)
 		if r, ok := p.latest[a.Name]; ok {
 			latest[a.Name] = r
 		}
 	}
+	maps.DeleteFunc(p.running, func(name string, running chan struct{}) bool {
+		m := members[name]
+		return (m == nil || m.Target == nil) && len(running) == 0
+	})
 	p.names, p.members, p.latest = names, members, latest
 }
 

@@ -92,19 +92,6 @@ type member struct {
 	client *http.Client
 }
 
-// newMember returns the member of an account. Probes of the former one, which is nil for a new account, may still run: both
-// count them.
-func newMember(t *Target, shared *clients, former *member) *member {
-	m := &member{Target: t, clients: shared}
-	if former != nil {
-		m.running = former.running
-	}
-	if m.running == nil && t != nil {
-		m.running = make(chan struct{}, mostOfOne)
-	}
-	return m
-}
-
 // enter reports whether one more probe of this account may run, which leave ends.
 func (m *member) enter() bool {
 	select {
