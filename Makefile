@@ -55,7 +55,7 @@ cover: ## coverage by package, without the end-to-end tests
 fuzz: ## every fuzz target for FUZZTIME
 	bash scripts/fuzz.sh $(FUZZTIME)
 
-torture: ## the long forms of the tests that kill, cut the power and simulate; hours
+torture: ## the long forms of the tests that kill, cut the power and simulate; a day
 	bash scripts/torture.sh
 
 image-test: ## build the Dockerfile with buildah and run its image; as root
