@@ -2,33 +2,14 @@ package sqlite_test
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
+	"encoding/binary"
 	"testing"
-
-	"weixin_exporter/internal/store/sqlite"
-	"weixin_exporter/weixin/datacube"
 )
 
-// FuzzDamagedFile: a file that was overwritten at some place, or cut off, opens or does not. One that does not is left
-// as it is, and no other store can be in its place.
+// FuzzDamagedFile: of a file that was overwritten at some place, or cut off, no wrong figure is read, whether it opens or not.
+// One that does not is left as it is.
 func FuzzDamagedFile(f *testing.F) {
-	path := filepath.Join(f.TempDir(), "store.db")
-	s, err := sqlite.Open(f.Context(), path, sqlite.Options{})
-	if err != nil {
-		f.Fatal(err)
-	}
-	const first datacube.Date = 20514
-	for i := range datacube.Date(20) {
-		save(f, s, daily("wx1", first+i, 100), daily("wx2", first+i, 200))
-	}
-	if err := s.Close(); err != nil {
-		f.Fatal(err)
-	}
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		f.Fatal(err)
-	}
+	whole := damagedStore(f)
 	f.Add(uint32(0), []byte("no database"), uint32(0))
 	f.Add(uint32(16), []byte{0xff, 0xff}, uint32(0)) // the size of a page
 	f.Add(uint32(60), []byte{9}, uint32(0))          // the version of the schema
@@ -36,26 +17,32 @@ func FuzzDamagedFile(f *testing.F) {
 	f.Add(uint32(5000), bytes.Repeat([]byte{0xff}, 3000), uint32(0))
 	f.Add(uint32(0), []byte{}, uint32(4096))
 	f.Add(uint32(0), []byte{}, uint32(1))
+	f.Add(uint32(0), []byte{}, uint32(0))
+	f.Add(figureAt(f, whole), []byte{0xff}, uint32(0))
 	f.Fuzz(func(t *testing.T, at uint32, patch []byte, cut uint32) {
 		damaged := bytes.Clone(whole)
 		copy(damaged[int(at)%len(damaged):], patch)
 		damaged = damaged[:len(damaged)-int(cut)%len(damaged)]
-		path := filepath.Join(t.TempDir(), "store.db")
-		if err := os.WriteFile(path, damaged, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := sqlite.Open(t.Context(), path, sqlite.Options{})
-		if err != nil {
-			left, readErr := os.ReadFile(path)
-			if readErr != nil || !bytes.Equal(left, damaged) {
-				t.Errorf("a file that does not open was changed: %v", err)
-			}
-			return
-		}
-		defer s.Close()
-		known, err := s.Load(t.Context(), 0, "wx1", "wx2")
-		if err == nil && bytes.Equal(damaged, whole) && len(known) != 2 {
-			t.Errorf("%d accounts are known", len(known))
+		o, err := readDamaged(t, t.TempDir(), damaged)
+		switch {
+		case err != nil:
+			t.Error(err)
+		case len(o.wrong) > 0:
+			t.Errorf("reported: %v: %d wrong, such as %s", o.reported, len(o.wrong), o.wrong[0])
+		case bytes.Equal(damaged, whole) && (o.refused || o.reported || o.right == 0):
+			t.Errorf("of a file without damage: %+v", o)
 		}
 	})
+}
+
+// figureAt returns where the file has the last two bytes of a number of callbacks.
+func figureAt(tb testing.TB, whole []byte) uint32 {
+	tb.Helper()
+	const bytesOf = 4 // of a number of this size
+	callbacks := binary.BigEndian.AppendUint32(nil, uint32(dayOf(0, firstDay+1).Callbacks))
+	at := bytes.Index(whole, callbacks)
+	if at < 0 {
+		tb.Fatal("the figures are not in the file")
+	}
+	return uint32(at + bytesOf - 2)
 }
