@@ -22,9 +22,9 @@ const (
 	recent         = 200 * time.Millisecond
 )
 
-// check checks the store after a kill: all that was known is known and right, and only the latest answers are lost. beside
-// means that two processes called Weixin, both of which may have requested a day.
-func (w *world) check(killed time.Time, beside bool) {
+// check checks the store after a kill: all that was known or shown is known and right, and only the latest answers are lost.
+// beside means that two processes called Weixin, both of which may have requested a day. v has the exporter's answers.
+func (w *world) check(killed time.Time, beside bool, v *visitor) {
 	w.t.Helper()
 	db, done := w.site.open(w.t)
 	defer done()
@@ -43,12 +43,17 @@ func (w *world) check(killed time.Time, beside bool) {
 			w.t.Errorf("after kill %d, %v of %s, %v is no longer known", w.kills, d.date, d.appID, d.api)
 		}
 	}
+	for d := range v.shown() {
+		if state(d).Status != store.Known {
+			w.t.Errorf("before kill %d the exporter showed %v of %s, %v, which is not stored", w.kills, d.date, d.appID, d.api)
+		}
+	}
 	w.checkFigures(db)
 
 	lost, quick := 0, 0
 	learned := map[day]bool{}
 	all := w.weixin.Calls()
-	for _, c := range all[w.reviewed:] {
+	for n, c := range all[w.reviewed:] {
 		if c.API == "authorizer" {
 			w.reviewExchange(c)
 		}
@@ -66,6 +71,9 @@ func (w *world) check(killed time.Time, beside bool) {
 				quick++
 			}
 			w.oldest = max(w.oldest, age)
+			if !beside {
+				w.checkLost(c, all[w.reviewed+n+1:], v)
+			}
 			continue
 		}
 		for date := c.Begin; date <= c.End; date++ {
@@ -89,6 +97,22 @@ func (w *world) check(killed time.Time, beside bool) {
 	}
 	w.lost += lost
 	w.worst = max(w.worst, lost)
+}
+
+// checkLost fails if an answer is lost although something has happened that comes only after answers are stored: a further
+// call of the account, or the exporter's word that it has nothing to do. How much time has passed says nothing, since the
+// machine may be slow.
+func (w *world) checkLost(c weixintest.Call, later []weixintest.Call, v *visitor) {
+	w.t.Helper()
+	if c.At.Before(v.rested) {
+		w.t.Errorf("kill %d lost the answer to the %s call of %s, %v after which the exporter had nothing to do", w.kills, c.API, c.AppID, v.rested.Sub(c.At))
+	}
+	for _, next := range later {
+		if _, ok := apiOf(next); ok && next.AppID == c.AppID {
+			w.t.Errorf("kill %d lost the answer to the %s call of %s, after which the account has made a %s call", w.kills, c.API, c.AppID, next.API)
+			return
+		}
+	}
 }
 
 // apiOf returns the API of a call that got figures.

@@ -61,6 +61,8 @@ type tally struct {
 	mu sync.Mutex
 
 	kills, backfills int
+	answers          int // of the exporter that were right
+	idles            int // kills of an exporter that had nothing to do
 	calls, lost      int // that succeeded, and those of them whose answers were not stored
 	worst            int // of lost, with one kill
 	oldest           time.Duration
@@ -74,6 +76,8 @@ func (s *tally) add(w *tally) {
 	defer s.mu.Unlock()
 	s.kills += w.kills
 	s.backfills += w.backfills
+	s.answers += w.answers
+	s.idles += w.idles
 	s.calls += w.calls
 	s.lost += w.lost
 	s.worst = max(s.worst, w.worst)
@@ -89,6 +93,9 @@ func (s *tally) report(t *testing.T) {
 	if !t.Failed() && s.kills >= enough && s.lost == 0 {
 		t.Error("no answer was ever lost, so no kill was during a call")
 	}
-	t.Logf("%d kills, %d of a backfill as well: %d of %d calls lost their answers, at most %d with one kill, the oldest had arrived %v before it; %d days, %d exchanges of refresh tokens, %d samples sent again",
-		s.kills, s.backfills, s.lost, s.calls, s.worst, s.oldest.Round(time.Millisecond), s.days, s.exchanges, s.repeats)
+	if !t.Failed() && s.kills >= enough && (s.answers == 0 || s.idles == 0) {
+		t.Errorf("%d right answers and %d kills of an idle exporter show nothing", s.answers, s.idles)
+	}
+	t.Logf("%d kills, %d of a backfill as well, %d of an idle exporter; %d right answers; %d of %d calls lost their answers, at most %d with one kill, the oldest had arrived %v before it; %d days, %d exchanges of refresh tokens, %d samples sent again",
+		s.kills, s.backfills, s.idles, s.answers, s.lost, s.calls, s.worst, s.oldest.Round(time.Millisecond), s.days, s.exchanges, s.repeats)
 }

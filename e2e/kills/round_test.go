@@ -2,9 +2,6 @@ package kills_test
 
 import (
 	"context"
-	"io"
-	"net/http"
-	"net/url"
 	"time"
 
 	"weixin_exporter/internal/exportertest"
@@ -14,40 +11,50 @@ import (
 const (
 	// idle is how long an exporter that listens is left alone if nothing happens, since it has nothing to do.
 	idle = 300 * time.Millisecond
-	// askEvery is the time between two requests to the exporter.
-	askEvery = 10 * time.Millisecond
 	// longestStart bounds how long a kill during the start waits.
 	longestStart = 300 * time.Millisecond
 )
 
-// round starts an exporter, kills it, checks what it has left behind, and lets time pass.
+// round starts an exporter, kills it, each sixth time once it has nothing to do, checks what it has left behind, and lets time
+// pass.
 func (w *world) round() {
 	w.t.Helper()
 	defer w.loseTokens()()
-	moment := w.moment()
+	moment, idles := w.moment(), w.kills%6 == 5
 	began := time.Now()
 	x := w.serve()
 	running := []*exportertest.Process{x}
-	beside := w.random.IntN(3) == 0
+	beside := !idles && w.random.IntN(3) == 0
 	if beside {
 		running = append(running, w.backfill())
 		w.backfills++
 	}
 	ctx, cancel := context.WithCancel(w.t.Context())
-	listening, asked := make(chan struct{}), make(chan struct{})
-	go func() { defer close(asked); w.ask(ctx, x, listening) }()
+	v := &visitor{world: w, listening: make(chan struct{}), rests: make(chan struct{})}
+	asked := make(chan struct{})
+	go func() { defer close(asked); v.ask(ctx, x) }()
+	if idles {
+		moment = v.rests
+	}
 	select {
 	case <-moment:
 	case <-x.Ended(): // which fails below
-	case <-listening:
+	case <-v.listening:
 		w.startup = min(time.Since(began), longestStart)
+		longest := idle
+		if idles {
+			longest = patience
+		}
 		select {
 		case <-moment:
 		case <-x.Ended():
-		case <-time.After(idle):
+		case <-asked: // it has answered something that is wrong
+		case <-time.After(longest):
 		}
 	}
-	<-time.After(time.Duration(w.random.IntN(4000)) * time.Microsecond)
+	if !idles {
+		<-time.After(time.Duration(w.random.IntN(4000)) * time.Microsecond)
+	}
 	killed := w.clock.Now()
 	w.random.Shuffle(len(running), func(i, j int) { running[i], running[j] = running[j], running[i] })
 	for _, p := range running {
@@ -58,7 +65,8 @@ func (w *world) round() {
 	cancel()
 	<-asked
 	w.kills++
-	w.check(killed, beside)
+	w.noteAnswers(v, idles)
+	w.check(killed, beside, v)
 	for _, p := range running {
 		p.Close(w.t)
 	}
@@ -109,36 +117,6 @@ func (w *world) loseTokens() func() {
 	return func() {
 		for _, end := range ends {
 			end()
-		}
-	}
-}
-
-// ask scrapes, queries and probes an exporter until it ends or the context does. It closes a channel when the exporter
-// listens.
-func (w *world) ask(ctx context.Context, x *exportertest.Process, listening chan<- struct{}) {
-	address, ok := x.Address(ctx.Done())
-	if !ok {
-		return
-	}
-	close(listening)
-	query := url.Values{"query": {`sum by (account) (weixin_history_daily_callbacks)`}}.Encode()
-	ticker := time.NewTicker(askEvery)
-	defer ticker.Stop()
-	for n := 0; ctx.Err() == nil; n++ {
-		path := [...]string{"/metrics", "/api/v1/query?" + query, "/probe?account=shop+0", "/"}[n%4]
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, http.NoBody)
-		if err != nil {
-			return
-		}
-		response, err := w.client.Do(request)
-		if err != nil {
-			return // it was killed
-		}
-		_, _ = io.Copy(io.Discard, response.Body) // as above
-		_ = response.Body.Close()
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
 		}
 	}
 }

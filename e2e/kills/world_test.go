@@ -93,6 +93,13 @@ func (c *counter) after(n int) <-chan struct{} {
 	return c.reached
 }
 
+// count returns the number of events so far.
+func (c *counter) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
+}
+
 // counting counts the requests to a server.
 func counting(server http.Handler, count func(*http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -237,7 +244,7 @@ func (w *world) end() {
 		return nil
 	})
 	x.Stop(w.t)
-	w.check(w.clock.Now(), true)
+	w.check(w.clock.Now(), true, &visitor{world: w})
 	for _, fault := range limited(w.receiver.Faults(want)) {
 		w.t.Errorf("remote write: %s", fault)
 	}
