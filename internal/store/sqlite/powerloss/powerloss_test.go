@@ -15,11 +15,8 @@ import (
 	"strings"
 	"testing"
 
-	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/internal/store/sqlite/vfstest"
-	"weixin_exporter/internal/store/storetest"
-	"weixin_exporter/weixin/datacube"
 )
 
 // suite has the recorder of this process. TestMain sets it.
@@ -49,61 +46,51 @@ func number(t *testing.T, variable string, otherwise uint64) uint64 {
 	return n
 }
 
-const (
-	accounts = 10
-	saves    = 60
-	// reopenEvery is after how many Saves the store is closed and opened, which empties the WAL file.
-	reopenEvery = 17
-	sector      = 512
-)
+// sector is what a disk writes whole.
+const sector = 512
 
-// version returns records in which everything tells the same number: a day that each version changes, and one of its own.
-func version(n int64) []store.Record {
-	var hours datacube.Hours
-	for h := range hours {
-		hours[h].Callbacks = n
-	}
-	var records []store.Record
-	for i := range accounts {
-		appID := storetest.AppID(i)
-		records = append(records, storetest.Hourly(appID, storetest.FirstDay, hours), storetest.Daily(appID, storetest.FirstDay, n),
-			storetest.Hourly(appID, storetest.FirstDay+datacube.Date(n), hours))
-	}
-	return records
-}
-
-// history is what a store did, and after how many operations each Save had returned.
+// history is what a store did and told, and after how many operations.
 type history struct {
 	folder     string
 	operations []vfstest.Operation
-	opened     int   // the number of operations when the new file was open
-	saved      []int // by version, from 1 on
+	done       []int    // the number of operations when each step had returned; of the first, when the new file was open
+	views      []string // what the store then told
 }
 
-// work lets a store save versions.
+// work lets a store take all steps.
 func work(t *testing.T) history {
 	t.Helper()
-	h := history{folder: t.TempDir(), saved: []int{0}}
+	h := history{folder: t.TempDir()}
 	suite.recorder.record(h.folder)
 	path := filepath.Join(h.folder, "store.db")
-	var s *sqlite.Store
-	for n := int64(1); n <= saves; n++ {
-		if n%reopenEvery == 1 {
-			if s != nil {
-				if err := s.Close(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			var err error
-			if s, err = sqlite.Open(t.Context(), path, sqlite.Options{}); err != nil {
+	s := opened(t, path)
+	note := func() {
+		told, err := view(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(h.views); n > 0 && told == h.views[n-1] {
+			t.Fatalf("step %d changes nothing", n)
+		}
+		h.views = append(h.views, told)
+	}
+	h.done = append(h.done, suite.recorder.length())
+	note()
+	for n := 1; n <= steps; n++ {
+		if n%reopenEvery == 0 {
+			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if n == 1 {
-				h.opened = suite.recorder.length()
+			if n/reopenEvery%2 == 0 {
+				downgrade(t, path)
 			}
+			s = opened(t, path)
 		}
-		storetest.Save(t, s, version(n)...)
-		h.saved = append(h.saved, suite.recorder.length())
+		if err := step(t.Context(), s, n); err != nil {
+			t.Fatalf("step %d: %v", n, err)
+		}
+		h.done = append(h.done, suite.recorder.length())
+		note()
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -113,15 +100,38 @@ func work(t *testing.T) history {
 	return h
 }
 
-// acknowledged returns the last version whose Save had returned after so many operations.
-func (h *history) acknowledged(operations int) int64 {
+func opened(t *testing.T, path string) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// acknowledged returns the last step that had returned after so many operations; 0: none.
+func (h *history) acknowledged(operations int) int {
 	last := 0
-	for n, at := range h.saved {
+	for n, at := range h.done {
 		if at <= operations {
 			last = n
 		}
 	}
-	return int64(last)
+	return last
+}
+
+// moment returns after how many operations the power fails. Each step is as likely as the others, however many operations
+// it has.
+func (h *history) moment(random *rand.Rand) int {
+	from, to := 0, len(h.operations)
+	n := random.IntN(len(h.done) + 1)
+	if n > 0 {
+		from = h.done[n-1]
+	}
+	if n < len(h.done) {
+		to = h.done[n]
+	}
+	return from + random.IntN(to-from+1)
 }
 
 // inode is a file of the disk, which may have lost its name.
@@ -217,8 +227,9 @@ func (h *history) after(operations int, random *rand.Rand) map[string][]byte {
 	return disk
 }
 
-// TestPowerLoss: after a loss of power the store opens, has all that Save had acknowledged, and of the Save that was under
-// way all or nothing. POWER_ROUNDS is how often the power fails, and POWER_SEED when, and what is left.
+// TestPowerLoss: after a loss of power the store opens, has all that the methods that write had acknowledged, and of the one that
+// was under way all or nothing: figures, marks of what was sent and is to be sent again, holds, the recorded time, what was
+// removed, and all of it after a migration. POWER_ROUNDS is how often the power fails, and POWER_SEED when, and what is left.
 func TestPowerLoss(t *testing.T) {
 	rounds, seed := number(t, "POWER_ROUNDS", 50), number(t, "POWER_SEED", rand.Uint64())
 	t.Logf("to repeat it: POWER_SEED=%d POWER_ROUNDS=%d go test ./internal/store/sqlite/powerloss", seed, rounds)
@@ -232,75 +243,36 @@ func TestPowerLoss(t *testing.T) {
 	}
 	lost := 0
 	for round := range rounds {
-		operations := random.IntN(len(h.operations) + 1)
+		operations := h.moment(random)
 		disk := h.after(operations, random)
-		found, err := open(t.Context(), t.TempDir(), disk)
-		switch acknowledged := h.acknowledged(operations); {
+		told, err := open(t.Context(), t.TempDir(), disk)
+		last := h.acknowledged(operations)
+		switch {
 		case err != nil:
 			t.Errorf("round %d, after %d operations of %d: %v", round, operations, len(h.operations), err)
-		case found < acknowledged, found > acknowledged+1:
+		case told != h.views[last] && told != h.views[min(last+1, steps)]:
 			lost++
-			t.Errorf("round %d, after %d operations of %d: the store has version %d, but %d was saved", round, operations, len(h.operations), found, acknowledged)
+			t.Errorf("round %d, after %d operations of %d: after step %d the store tells\n%s\ninstead of\n%s", round, operations, len(h.operations), last,
+				difference(told, h.views[last]), difference(h.views[last], told))
 		}
 	}
-	t.Logf("%d operations with %d syncs for %d Saves; the power failed %d times, and %d times something was lost", len(h.operations), syncs, saves, rounds, lost)
+	t.Logf("%d operations with %d syncs for %d steps; the power failed %d times, and %d times something was lost", len(h.operations), syncs, steps, rounds, lost)
 }
 
-// open opens the store that a disk has in another folder, and returns its version. It fails if something tells another one.
-func open(ctx context.Context, folder string, disk map[string][]byte) (int64, error) {
+// open opens the store that a disk has in another folder, and returns what it tells.
+func open(ctx context.Context, folder string, disk map[string][]byte) (string, error) {
 	for path, content := range disk {
 		if strings.HasSuffix(path, "-shm") {
 			continue // SQLite makes it again
 		}
 		if err := os.WriteFile(filepath.Join(folder, filepath.Base(path)), content, 0o600); err != nil {
-			return 0, err
+			return "", err
 		}
 	}
 	s, err := sqlite.Open(ctx, filepath.Join(folder, "store.db"), sqlite.Options{})
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	found, err := versionIn(ctx, s)
-	return found, errors.Join(err, s.Close()) //nolint:contextcheck // Close has no context
-}
-
-func versionIn(ctx context.Context, s *sqlite.Store) (int64, error) {
-	found, err := s.Load(ctx, storetest.FirstDay)
-	if err != nil || len(found) == 0 {
-		return 0, err
-	}
-	n := found[storetest.AppID(0)].Daily.Figures.Callbacks
-	days := map[datacube.Date]int{}
-	err = s.ReadFigures(ctx, func(r *store.FigureReader) error {
-		for api := range datacube.APIs {
-			for day, err := range r.Figures(storetest.AllOf(api)) {
-				if err != nil {
-					return err
-				}
-				want := int64(day.Date - storetest.FirstDay)
-				if want == 0 {
-					want = n
-				}
-				days[day.Date]++
-				for _, f := range day.Figures {
-					if f.Callbacks != want {
-						return fmt.Errorf("%v of %s, %v has version %d in a store of version %d", day.Date, day.AppID, api, f.Callbacks, n)
-					}
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return n, err
-	}
-	if len(days) != int(n)+1 || days[storetest.FirstDay] != 2*accounts {
-		return n, fmt.Errorf("a store of version %d has %d days", n, len(days))
-	}
-	for day := range datacube.Date(n) {
-		if days[storetest.FirstDay+day+1] != accounts {
-			return n, fmt.Errorf("a store of version %d has %d accounts on day %d", n, days[storetest.FirstDay+day+1], day+1)
-		}
-	}
-	return n, nil
+	told, err := view(ctx, s)
+	return told, errors.Join(err, s.Close()) //nolint:contextcheck // Close has no context
 }
