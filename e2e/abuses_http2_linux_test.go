@@ -62,11 +62,12 @@ func streamAbuses(much strength) map[string]abuse {
 		"rapid reset": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			discard(conn)
 			s, err := speak(conn)
-			paths := unreadPaths()
-			block := headerBlock("GET", paths[client%len(paths)])
+			all := abusedQueries()
+			q := all[client%len(all)]
+			block := q.block()
 			for err == nil {
 				var id uint32
-				if id, err = s.open(block, true, true); err == nil {
+				if id, err = s.open(block, true, q.body == ""); err == nil {
 					err = s.WriteRSTStream(id, http2.ErrCodeCancel)
 				}
 				begun()
@@ -103,10 +104,10 @@ func streamAbuses(much strength) map[string]abuse {
 		"unread responses": each(much.clients/20, func(conn net.Conn, client int, begun func()) error {
 			discard(conn)
 			s, err := speak(conn, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-			paths := unreadPaths()
+			all := abusedQueries()
 			for i := range 100 { // more than the exporter allows
 				if err == nil {
-					_, err = s.open(headerBlock("GET", paths[(client+i)%len(paths)], "accept-encoding", []string{"gzip", "identity"}[client%2]), true, true)
+					err = s.send(all[(client+i)%len(all)], "accept-encoding", []string{"gzip", "identity"}[client%2])
 				}
 			}
 			begun()

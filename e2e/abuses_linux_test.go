@@ -8,16 +8,6 @@ import (
 	"strings"
 )
 
-// unreadPaths are paths of all kinds whose responses are long, or are made while they are sent.
-func unreadPaths() []string {
-	return []string{
-		"/metrics", "/metrics?shard=1/2", "/metrics?shard=1/7", "/metrics?name[]=weixin_interface_hourly_callbacks",
-		"/", "/?sort=callbacks", "/accounts/account-00001", "/accounts/account-00001?format=csv&of=hours", "/health", "/config", "/probes", "/sd?shards=1000",
-		"/api/v1/query?query=weixin_history_daily_callbacks", "/api/v1/label/account/values",
-		"/api/v1/series?match[]=weixin_history_daily_callbacks", "/api/v1/metadata", "/-/healthy", "/-/ready", "/nowhere",
-	}
-}
-
 func head(method, path string, headers ...string) string {
 	return method + " " + path + " HTTP/1.1\r\nHost: abuse\r\n" + strings.Join(append(headers, ""), "\r\n")
 }
@@ -66,7 +56,7 @@ func abuses(much strength) map[string]abuse {
 	posts := []string{"/api/v1/query", "/api/v1/read", "/-/reload", "/metrics", "/", "/probe", "/config"}
 	const long = 14_000 // as long as the headers may be
 	return map[string]abuse{
-		"idle connections": each(much.clients, func(conn net.Conn, _ int, begun func()) error { begun(); return closing(conn) }),
+		"idle connections": each(much.idle, func(conn net.Conn, _ int, begun func()) error { begun(); return closing(conn) }),
 		"slow headers": each(much.clients, func(conn net.Conn, _ int, begun func()) error {
 			return sent(conn, head("GET", "/metrics", "X-Long: "+strings.Repeat("a", long)), begun, func() error { return bytewise(conn, "X-A: b\r\n") })
 		}),
@@ -86,22 +76,24 @@ func abuses(much strength) map[string]abuse {
 			return endless(conn, head("POST", posts[client%len(posts)], "Transfer-Encoding: chunked")+"\r\n", chunk, begun)
 		}),
 		"unread responses": each(much.clients, func(conn net.Conn, client int, begun func()) error {
-			paths := unreadPaths()
-			accept := []string{asOpenMetrics, asText, asProtobuf}[client/len(paths)%3]
-			encoding := []string{"gzip", "identity"}[client/len(paths)/3%2]
-			text := head("GET", paths[client%len(paths)], "Accept: "+accept, "Accept-Encoding: "+encoding) + "\r\n"
+			queries := abusedQueries()
+			accept := []string{asOpenMetrics, asText, asProtobuf}[client/len(queries)%3]
+			encoding := []string{"gzip", "identity"}[client/len(queries)/3%2]
+			text := queries[client%len(queries)].http1("Accept: "+accept, "Accept-Encoding: "+encoding)
 			return sent(conn, strings.Repeat(text, 3), begun, func() error { return closing(conn) })
 		}),
 		"long queries": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			queries := []string{strings.Repeat("name[]=a&", long/9), "shard=" + strings.Repeat("1", long), strings.Repeat("%zz", long/3), strings.Repeat("a;", long/2)}
-			paths := unreadPaths()
-			path, _, _ := strings.Cut(paths[client%len(paths)], "?")
-			return asked(conn, head("GET", path+"?"+queries[client%len(queries)])+"\r\n", begun)
+			all := abusedQueries()
+			q := all[client%len(all)]
+			q.path, _, _ = strings.Cut(q.path, "?")
+			q.path += "?" + queries[client%len(queries)]
+			return asked(conn, q.http1(), begun)
 		}),
 		"ranges": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
-			paths := append(unreadPaths(), "/static/style.css")
+			all := abusedQueries()
 			ranges := "Range: bytes=" + strings.Repeat("0-,", long/4) + "-1"
-			return asked(conn, head("GET", paths[client%len(paths)], ranges, `If-Range: "a"`, "Accept-Language: "+strings.Repeat("zh,", 500))+"\r\n", begun)
+			return asked(conn, all[client%len(all)].http1(ranges, `If-Range: "a"`, "Accept-Language: "+strings.Repeat("zh,", 500)), begun)
 		}),
 		"forms of many parameters": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
 			names := []string{"match[]=up&", "a=&", "query=1&"}
@@ -119,8 +111,8 @@ func abuses(much strength) map[string]abuse {
 			return asked(conn, form("/api/v1/"+path, url.Values{"query": {deep[client%len(deep)]}}), begun)
 		}),
 		"hasty scrapes": each(much.flooders, func(conn net.Conn, client int, begun func()) error {
-			paths := unreadPaths()
-			return asked(conn, head("GET", paths[client%len(paths)], "Accept-Encoding: gzip")+"\r\n", begun)
+			all := abusedQueries()
+			return asked(conn, all[client%len(all)].http1("Accept-Encoding: gzip"), begun)
 		}),
 	}
 }

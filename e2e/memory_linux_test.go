@@ -15,9 +15,19 @@ import (
 // allowed.
 func controlGroup(t *testing.T, limit int64) string {
 	t.Helper()
-	own, err := os.ReadFile("/proc/self/cgroup")
+	group, err := newControlGroup(t, limit)
 	if err != nil {
 		t.Skip(err)
+	}
+	return group
+}
+
+// newControlGroup is the same with an error where none can be made.
+func newControlGroup(t *testing.T, limit int64) (string, error) {
+	t.Helper()
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
 	}
 	parent, file := "", ""
 	for line := range strings.Lines(string(own)) {
@@ -31,7 +41,7 @@ func controlGroup(t *testing.T, limit int64) string {
 	}
 	folder, err := os.MkdirTemp(parent, "weixin_exporter_") //nolint:usetesting // a control group, not a folder for files
 	if err != nil {
-		t.Skip(err)
+		return "", err
 	}
 	t.Cleanup(func() {
 		if err := os.Remove(folder); err != nil {
@@ -39,9 +49,9 @@ func controlGroup(t *testing.T, limit int64) string {
 		}
 	})
 	if err := os.WriteFile(filepath.Join(folder, file), []byte(strconv.FormatInt(limit, 10)), 0o600); err != nil {
-		t.Skip(err)
+		return "", err
 	}
-	return folder
+	return folder, nil
 }
 
 // inGroup returns a command that is executed in a control group.
