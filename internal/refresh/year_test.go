@@ -94,7 +94,10 @@ func newYear(t *testing.T, seed uint64, n int, reopen func(context.Context, *yea
 	y.sim = weixintest.New(weixintest.Options{Seed: seed, Now: y.trueNow, Accounts: y.accounts, Ready: y.ready})
 	y.judge = &judge{
 		sim: y.sim, now: y.trueNow, retention: yearRetention, fail: y.fail,
-		heard: map[line]heard{}, known: map[day]bool{},
+		heard: map[line]heard{}, known: map[day]bool{}, unchecked: datacube.DateOf(china(t, yearBegins)) - yearHistory,
+	}
+	for _, a := range y.accounts {
+		y.judge.appIDs = append(y.judge.appIDs, a.AppID)
 	}
 	y.logger = log.NewNopLogger()
 	y.trustedNow = func() time.Time { return y.clock.Load().TrustedNow() }
@@ -341,57 +344,19 @@ func (y *year) wait(at time.Time) {
 	}
 }
 
-// verdict compares the store with Weixin's figures, and the calls with their bounds.
-func (y *year) verdict(read func(func(*store.FigureReader) error) error) {
+// verdict compares what the store still has with Weixin's figures, and the calls with their bounds.
+func (y *year) verdict(read readFigures) {
 	// A day whose figures come 55 hours after its end is known as empty after 48, and rechecked a day later.
-	last := datacube.DateOf(y.trueNow()) - 5
-	first := max(last-yearRetention+10, datacube.DateOf(china(y.t, yearBegins))-yearHistory)
-	stored := map[day]datacube.Hours{}
-	err := read(func(r *store.FigureReader) error {
-		for api := range datacube.APIs {
-			for f, err := range r.Figures(store.FigureQuery{API: api, From: first, To: last}) {
-				if err != nil {
-					return err
-				}
-				var h datacube.Hours
-				copy(h[:], f.Figures)
-				stored[day{line{f.AppID, api}, f.Date}] = h
-			}
-		}
-		return r.Incomplete()
-	})
-	if err != nil {
-		y.t.Fatal(err)
-	}
-	for _, a := range y.accounts {
-		for d := first; d <= last; d++ {
-			hours := y.sim.Hours(a.AppID, d)
-			y.compare(stored, a.AppID, datacube.Daily, d, datacube.Hours{y.sim.Day(a.AppID, d)})
-			y.compare(stored, a.AppID, datacube.Hourly, d, hours)
-		}
-	}
+	y.judge.checkDays(read, datacube.DateOf(y.trueNow())-5)
 	y.countCalls()
 }
 
-func (y *year) compare(stored map[day]datacube.Hours, appID string, api datacube.API, d datacube.Date, want datacube.Hours) {
-	got, known := stored[day{line{appID, api}, d}]
-	switch {
-	case !known:
-		y.fail(appID, api, d, "unknown at the end of the year")
-	case got == want:
-	case got == datacube.Hours{}:
-		y.fail(appID, api, d, "known as empty at the end of the year, but it had %d callbacks", want.Total().Callbacks)
-	default:
-		y.fail(appID, api, d, "other figures at the end of the year: %d callbacks instead of %d", got.Total().Callbacks, want.Total().Callbacks)
-	}
-}
-
 // run lets the year pass and judges it. read reads the store afterwards.
-func (y *year) run(read func(func(*store.FigureReader) error) error) {
+func (y *year) run(read readFigures) {
 	y.live()
 	y.verdict(read)
-	y.t.Logf("seed %d: %d calls, %d days with traffic became empty as Weixin said so, %d days pruned, %d wrong clocks measured",
-		y.seed, len(y.sim.Calls()), y.judge.empty, y.judge.pruned, y.offsets)
+	y.t.Logf("seed %d: %d calls, %d days with traffic became empty as Weixin said so, %d days pruned, %d compared, %d wrong clocks measured",
+		y.seed, len(y.sim.Calls()), y.judge.empty, y.judge.pruned, y.judge.compared, y.offsets)
 }
 
 // inFile opens the store of a year in a file.

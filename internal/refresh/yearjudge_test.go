@@ -23,6 +23,7 @@ import (
 // its true figures.
 type judge struct {
 	sim       *weixintest.Server
+	appIDs    []string
 	now       func() time.Time // the true time
 	retention datacube.Date    // in days
 	fail      func(appID string, api datacube.API, date datacube.Date, format string, args ...any)
@@ -35,6 +36,9 @@ type judge struct {
 	known   map[day]bool   // the known days; true if with traffic
 	pruned  int64          // days
 	empty   int            // days with traffic that became known as empty for a good reason
+
+	unchecked datacube.Date // the first day that has not been compared with Weixin's figures
+	compared  int           // days of a call
 }
 
 type line struct {
@@ -157,7 +161,7 @@ func (h heard) read(api datacube.API) list {
 
 // judged is a store with a judge.
 type judged struct {
-	opened
+	yearStore
 	judge *judge
 }
 
@@ -169,7 +173,7 @@ func (s judged) Save(ctx context.Context, records []store.Record) ([]store.Revis
 		j.check(r)
 	}
 	j.mu.Unlock()
-	revisions, err := s.opened.Save(ctx, records)
+	revisions, err := s.yearStore.Save(ctx, records)
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +244,8 @@ func (s judged) Prune(ctx context.Context, before datacube.Date) (int64, error) 
 	if latest := datacube.DateOf(j.now().Add(clock.Trust)) - j.retention; before > latest {
 		j.fail("", 0, before, "removes the days before, which must stay until %s", latest)
 	}
-	n, err := s.opened.Prune(ctx, before)
+	j.checkDays(func(read func(*store.FigureReader) error) error { return s.ReadFigures(ctx, read) }, before-1)
+	n, err := s.yearStore.Prune(ctx, before)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.pruned += n
@@ -250,6 +255,57 @@ func (s judged) Prune(ctx context.Context, before datacube.Date) (int64, error) 
 		}
 	}
 	return n, err
+}
+
+// readFigures reads the figures of a store.
+type readFigures func(read func(*store.FigureReader) error) error
+
+// checkDays compares the days up to the given one that have not been compared yet with Weixin's figures. All of them must be
+// complete: they leave the store, after they have left the history, or the year is over.
+func (j *judge) checkDays(read readFigures, last datacube.Date) {
+	first := j.unchecked
+	if last < first {
+		return
+	}
+	j.unchecked = last + 1
+	stored := map[day]datacube.Hours{}
+	err := read(func(r *store.FigureReader) error {
+		for api := range datacube.APIs {
+			for f, err := range r.Figures(store.FigureQuery{API: api, From: first, To: last}) {
+				if err != nil {
+					return err
+				}
+				var h datacube.Hours
+				copy(h[:], f.Figures)
+				stored[day{line{f.AppID, api}, f.Date}] = h
+			}
+		}
+		return r.Incomplete()
+	})
+	if err != nil {
+		j.fail("", 0, first, "cannot be read in the end: %v", err)
+		return
+	}
+	for _, appID := range j.appIDs {
+		for d := first; d <= last; d++ {
+			j.compare(stored, day{line{appID, datacube.Daily}, d}, datacube.Hours{j.sim.Day(appID, d)})
+			j.compare(stored, day{line{appID, datacube.Hourly}, d}, j.sim.Hours(appID, d))
+		}
+	}
+}
+
+func (j *judge) compare(stored map[day]datacube.Hours, of day, want datacube.Hours) {
+	j.compared++
+	got, known := stored[of]
+	switch {
+	case !known:
+		j.fail(of.appID, of.api, of.date, "unknown in the end")
+	case got == want:
+	case got == datacube.Hours{}:
+		j.fail(of.appID, of.api, of.date, "known as empty in the end, but it had %d callbacks", want.Total().Callbacks)
+	default:
+		j.fail(of.appID, of.api, of.date, "other figures in the end: %d callbacks instead of %d", got.Total().Callbacks, want.Total().Callbacks)
+	}
 }
 
 func (d day) String() string { return fmt.Sprintf("%s %v %s", d.appID, d.api, d.date) }
