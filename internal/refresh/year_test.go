@@ -63,13 +63,15 @@ type year struct {
 	failures  atomic.Int64
 	responses atomic.Int64 // since the clock was last set, or the process started
 	reloaded  map[datacube.Date]bool
-	offsets   int // wrong clocks that were measured
+	ordinary  map[day]bool // of the daily call, for both: an ordinary day of an account
+	wrong     []span       // when the clock was wrong
+	offsets   int          // wrong clocks that were measured
 }
 
 // newYear builds a year of n accounts. reopen opens the store, at first an empty one.
 func newYear(t *testing.T, seed uint64, n int, reopen func(context.Context, *year) (yearStore, error)) *year {
 	t.Helper()
-	y := &year{seed: seed, random: rand.New(rand.NewPCG(seed, 18)), kinds: yearFaults(), reloaded: map[datacube.Date]bool{}}
+	y := &year{seed: seed, random: rand.New(rand.NewPCG(seed, 18)), kinds: yearFaults(), reloaded: map[datacube.Date]bool{}, ordinary: map[day]bool{}}
 	y.rounds = mostRounds
 	if racetest.Enabled() {
 		y.rounds = phase + faultDays + quietEnd // the fewest with a phase of mixtures
@@ -94,7 +96,8 @@ func newYear(t *testing.T, seed uint64, n int, reopen func(context.Context, *yea
 	y.sim = weixintest.New(weixintest.Options{Seed: seed, Now: y.trueNow, Accounts: y.accounts, Ready: y.ready})
 	y.judge = &judge{
 		sim: y.sim, now: y.trueNow, retention: yearRetention, fail: y.fail,
-		heard: map[line]heard{}, known: map[day]bool{}, unchecked: datacube.DateOf(china(t, yearBegins)) - yearHistory,
+		heard: map[line]heard{}, known: map[day]bool{}, rows: map[day]rows{},
+		unchecked: datacube.DateOf(china(t, yearBegins)) - yearHistory,
 	}
 	for _, a := range y.accounts {
 		y.judge.appIDs = append(y.judge.appIDs, a.AppID)
@@ -169,6 +172,12 @@ func (y *year) fail(appID string, api datacube.API, d datacube.Date, format stri
 
 // setHost sets how far the host's clock is ahead.
 func (y *year) setHost(off time.Duration) {
+	if off != y.off && y.off != 0 {
+		y.wrong[len(y.wrong)-1].to = y.trueNow()
+	}
+	if off != y.off && off != 0 {
+		y.wrong = append(y.wrong, span{from: y.trueNow()})
+	}
 	y.off = off
 	y.ahead.Store(y.suspended.Load() + int64(off))
 	y.responses.Store(0)
@@ -298,6 +307,7 @@ func (y *year) live() {
 	first := datacube.DateOf(y.trueNow())
 	for round := range y.rounds {
 		today := first + datacube.Date(round)
+		y.noteOrdinary(round, today)
 		y.pass(append(y.troubles(round, today), trouble{today.Start().Add(12 * hour), (*year).recordTime}))
 		y.until(today.End())
 		if y.failures.Load() > 0 {
@@ -349,6 +359,7 @@ func (y *year) verdict(read readFigures) {
 	// A day whose figures come 55 hours after its end is known as empty after 48, and rechecked a day later.
 	y.judge.checkDays(read, datacube.DateOf(y.trueNow())-5)
 	y.countCalls()
+	y.checkOrdinary()
 }
 
 // run lets the year pass and judges it. read reads the store afterwards.

@@ -2,8 +2,10 @@ package refresh_test
 
 import (
 	"slices"
+	"time"
 
 	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/weixintest"
 )
 
 // attempt identifies an attempt, which may take several requests at the same time: for a token, and again with another one.
@@ -16,7 +18,8 @@ type attempt struct {
 type tally struct {
 	failed    map[attempt]bool
 	succeeded [datacube.APIs]map[datacube.Date]int
-	calls     int
+	calls     int // of any kind, after the first moment of the day
+	figures   int // those for figures
 }
 
 const (
@@ -25,25 +28,36 @@ const (
 	// mostAnswers is how often a call is answered about the same day within a day: yesterday is asked for 18 times if it
 	// is never ready (at 08:00, after 15, 30 and 60 minutes, then hourly), and 6 times more if its rows are damaged.
 	mostAnswers = 24
+	// mostFigures are the calls of an ordinary day: two for yesterday, and two that check the day before again. Each of them
+	// may need a token, if the process has been started again in the meantime.
+	mostFigures  = 4
+	mostRequests = 2 * mostFigures
+	// leastGap is the time between two answers about the same day.
+	leastGap = time.Minute
 )
 
-// countCalls compares the calls of each account and day with their bounds.
+// countCalls compares the calls of each account and day with their bounds. Not compared are days on which the clock was wrong:
+// what is counted by the day starts again when the date changes, and a day of two clocks has more than two dates.
 func (y *year) countCalls() {
 	tallies := map[day]*tally{}
-	most, mostOfADay := 0, 0
+	latest := map[day]time.Time{} // answers
 	for _, c := range y.sim.Calls() {
 		if c.AppID == "" {
 			continue
 		}
-		today := datacube.DateOf(c.At)
-		key := day{line{c.AppID, 0}, today}
+		key := day{line{c.AppID, 0}, datacube.DateOf(c.At)}
 		n := tallies[key]
 		if n == nil {
 			n = &tally{failed: map[attempt]bool{}}
 			tallies[key] = n
 		}
-		n.calls++
 		api := slices.Index([]string{"daily", "hourly"}, c.API)
+		if c.At.After(key.date.Start()) { // noteOrdinary knows the answers to the others
+			n.calls++
+			if api >= 0 {
+				n.figures++
+			}
+		}
 		if c.Errcode != 0 && c.Errcode != 61503 {
 			n.failed[attempt{c.API, c.At.Unix()}] = true
 			continue
@@ -56,13 +70,13 @@ func (y *year) countCalls() {
 		}
 		for d := c.Begin; d <= c.End; d++ {
 			n.succeeded[api][d]++
+			y.checkGap(latest, day{line{c.AppID, datacube.API(api)}, d}, c.At)
 		}
 	}
-	begin := datacube.DateOf(china(y.t, yearBegins))
+	most, mostOfADay := 0, 0
 	for key, n := range tallies {
-		round := int(key.date - begin)
-		if round < 0 || round >= y.rounds || !y.calm(round) {
-			continue // a day of two clocks is two days for the exporter
+		if y.clockWrong(key.date.Start(), key.date.End()) {
+			continue
 		}
 		most = max(most, len(n.failed))
 		allowed := mostFailed
@@ -80,6 +94,80 @@ func (y *year) countCalls() {
 				}
 			}
 		}
+		if y.ordinary[key] && (n.figures > mostFigures || n.calls > mostRequests) {
+			y.fail(key.appID, 0, key.date, "%d calls for figures on an ordinary day and %d requests in all, at most %d and %d are allowed",
+				n.figures, n.calls, mostFigures, mostRequests)
+		}
 	}
-	y.t.Logf("seed %d: at most %d failed attempts of an account in a day, %d answers about the same day", y.seed, most, mostOfADay)
+	y.t.Logf("seed %d: at most %d failed attempts of an account in a day, %d answers about the same day; %d ordinary days",
+		y.seed, most, mostOfADay, len(y.ordinary))
+}
+
+// checkGap checks that a call is not answered twice within a minute about the same day. If the clock was set between the two,
+// the minute may have passed by the clock, and a time that is ahead says nothing.
+func (y *year) checkGap(latest map[day]time.Time, of day, at time.Time) {
+	before, asked := latest[of]
+	latest[of] = at
+	if asked && at.Sub(before) < leastGap && !y.clockSet(before, at) {
+		y.fail(of.appID, of.api, of.date, "answered at %s and %v later", before.In(datacube.China).Format(time.DateTime), at.Sub(before))
+	}
+}
+
+// span is a time during which the clock of the host is wrong by the same error; to is zero while it lasts.
+type span struct{ from, to time.Time }
+
+// clockWrong reports whether the clock was wrong at any time between the two.
+func (y *year) clockWrong(from, to time.Time) bool {
+	return slices.ContainsFunc(y.wrong, func(s span) bool { return s.from.Before(to) && (s.to.IsZero() || s.to.After(from)) })
+}
+
+// clockSet reports whether the clock was set between the two.
+func (y *year) clockSet(from, to time.Time) bool {
+	within := func(at time.Time) bool { return !at.Before(from) && !at.After(to) }
+	return slices.ContainsFunc(y.wrong, func(s span) bool { return within(s.from) || within(s.to) })
+}
+
+// noteOrdinary notes the accounts for which a day will be an ordinary one: no fault is left, Weixin has yesterday in time, and
+// nothing but the second answer about the day before is open.
+func (y *year) noteOrdinary(round int, today datacube.Date) {
+	if y.faulty(round) || round > 0 && y.faulty(round-1) {
+		return
+	}
+	for _, a := range y.accounts {
+		if y.isOrdinary(a, today) {
+			y.ordinary[day{line{a.AppID, 0}, today}] = true
+		}
+	}
+}
+
+func (y *year) isOrdinary(a weixintest.Account, today datacube.Date) bool {
+	yesterday := today - 1
+	if y.ready(a.AppID, yesterday).After(today.Start().Add(y.config.ReadyAt)) || y.sim.Day(a.AppID, yesterday).Callbacks == 0 {
+		return false
+	}
+	j := y.judge
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.answered(a.AppID, yesterday-1, 1) {
+		return false
+	}
+	for d := yesterday - 2; d > yesterday-yearHistory; d-- {
+		if !j.answered(a.AppID, d, 2) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkOrdinary checks that accounts with traffic have had ordinary days.
+func (y *year) checkOrdinary() {
+	days := map[string]int{}
+	for of := range y.ordinary {
+		days[of.appID]++
+	}
+	for _, a := range y.accounts {
+		if a.CallbacksPerDay == account(1).CallbacksPerDay && days[a.AppID] == 0 {
+			y.fail(a.AppID, 0, datacube.DateOf(y.trueNow()), "had no ordinary day")
+		}
+	}
 }

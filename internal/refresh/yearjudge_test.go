@@ -34,6 +34,7 @@ type judge struct {
 	endless bool           // they were too many: later ones fail
 	heard   map[line]heard // the last response to each call
 	known   map[day]bool   // the known days; true if with traffic
+	rows    map[day]rows   // the known days with traffic
 	pruned  int64          // days
 	empty   int            // days with traffic that became known as empty for a good reason
 
@@ -53,6 +54,13 @@ type day struct {
 
 // heard is a response with its request.
 type heard struct{ request, body []byte }
+
+// rows are what is stored of a day with traffic.
+type rows struct {
+	times   int // how often Weixin has answered with them
+	damaged bool
+	total   datacube.Figures // without the longest time cost, which hours do not add up to
+}
 
 // ear returns a transport that tells the judge what Weixin says of an account.
 func (j *judge) ear(appID string) http.RoundTripper { return ear{j, appID, j.sim.Transport()} }
@@ -76,6 +84,11 @@ func (e ear) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := e.pace(); err != nil {
 		return nil, err
 	}
+	api := datacube.Daily
+	if strings.HasSuffix(r.URL.Path, "hour") {
+		api = datacube.Hourly
+	}
+	e.checkRequest(api, request)
 	response, err := e.next.RoundTrip(r)
 	var body []byte
 	if err == nil {
@@ -83,10 +96,6 @@ func (e ear) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		response.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	api := datacube.Daily
-	if strings.HasSuffix(r.URL.Path, "hour") {
-		api = datacube.Hourly
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -114,6 +123,56 @@ func (e ear) pace() error {
 	return errors.New("calls without end")
 }
 
+// asked are the days of a request.
+type asked struct {
+	Begin datacube.Date `json:"begin_date"`
+	End   datacube.Date `json:"end_date"`
+}
+
+// checkRequest fails the test if a day is asked for although it has been answered, and checked again, and both calls agree.
+func (e ear) checkRequest(api datacube.API, request []byte) {
+	var days asked
+	if err := json.Unmarshal(request, &days); err != nil {
+		e.fail(e.appID, api, 0, "the request %s is invalid: %v", request, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for d := days.Begin; d <= days.End; d++ {
+		if e.answered(e.appID, d, 2) {
+			e.fail(e.appID, api, d, "asked for again, although it has been answered and checked")
+		}
+	}
+}
+
+// answered reports whether rows of both calls are stored for a day, each answered at least so many times, and agree. The caller
+// holds mu.
+func (j *judge) answered(appID string, d datacube.Date, times int) bool {
+	daily, hourly := j.rows[day{line{appID, datacube.Daily}, d}], j.rows[day{line{appID, datacube.Hourly}, d}]
+	return daily.times >= times && hourly.times >= times && !daily.damaged && !hourly.damaged && daily.total == hourly.total
+}
+
+// note notes a record that has been stored. The caller holds mu.
+func (j *judge) note(r store.Record) {
+	if r.State.Status != store.Known {
+		return
+	}
+	of := day{line{r.AppID, r.API}, r.Date}
+	j.known[of] = !r.State.Empty
+	if r.State.Empty {
+		return
+	}
+	n := j.rows[of]
+	n.damaged = r.State.Damaged > 0
+	switch {
+	case r.Daily != nil:
+		n.times, n.total = n.times+1, *r.Daily
+	case r.Hourly != nil:
+		n.times, n.total = n.times+1, r.Hourly.Total()
+	}
+	n.total.MaxTimeCostMillis = 0
+	j.rows[of] = n
+}
+
 // list is what a response says.
 type list struct {
 	rows     map[datacube.Date]datacube.Hours // the daily call has its figures in the first hour
@@ -123,10 +182,7 @@ type list struct {
 
 // read reads a response as the official documents describe it, without the client.
 func (h heard) read(api datacube.API) list {
-	var request struct {
-		Begin datacube.Date `json:"begin_date"`
-		End   datacube.Date `json:"end_date"`
-	}
+	var request asked
 	var response struct {
 		List *[]struct {
 			Date      datacube.Date `json:"ref_date"`
@@ -180,9 +236,7 @@ func (s judged) Save(ctx context.Context, records []store.Record) ([]store.Revis
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, r := range records {
-		if r.State.Status == store.Known {
-			j.known[day{line{r.AppID, r.API}, r.Date}] = !r.State.Empty
-		}
+		j.note(r)
 	}
 	return revisions, nil
 }
@@ -252,6 +306,7 @@ func (s judged) Prune(ctx context.Context, before datacube.Date) (int64, error) 
 	for of := range j.known {
 		if of.date < before {
 			delete(j.known, of)
+			delete(j.rows, of)
 		}
 	}
 	return n, err
