@@ -51,7 +51,7 @@ type year struct {
 	rounds   int // its days
 	upset    [mostRounds]bool
 	steady   bool   // without restarts
-	alone    int    // the faults of the first phase so far
+	alone    []int  // the faults of the first phase so far, as indexes of kinds
 	command  string // that repeats it
 
 	suspended atomic.Int64 // for how long the host has been suspended
@@ -68,13 +68,13 @@ type year struct {
 	offsets   int          // wrong clocks that were measured
 }
 
-// newYear builds a year of n accounts. reopen opens the store, at first an empty one.
-func newYear(t *testing.T, seed uint64, n int, reopen func(context.Context, *year) (yearStore, error)) *year {
+// newYear builds a year of n accounts, or as many of its days. reopen opens the store, at first an empty one.
+func newYear(t *testing.T, seed uint64, n, days int, reopen func(context.Context, *year) (yearStore, error)) *year {
 	t.Helper()
 	y := &year{seed: seed, random: rand.New(rand.NewPCG(seed, 18)), kinds: yearFaults(), reloaded: map[datacube.Date]bool{}, ordinary: map[day]bool{}}
-	y.rounds = mostRounds
+	y.rounds = days
 	if racetest.Enabled() {
-		y.rounds = phase + faultDays + quietEnd // the fewest with a phase of mixtures
+		y.rounds = min(days, phase+faultDays+quietEnd) // the fewest with a phase of mixtures
 	}
 	y.rounds = min(setting(t, "TORTURE_DAYS", y.rounds), mostRounds)
 	y.command = fmt.Sprintf("TORTURE_SEED=%d TORTURE_YEARS=1 TORTURE_DAYS=%d TORTURE_ACCOUNTS=%d go test ./internal/refresh -run '^%s$'",
@@ -392,7 +392,7 @@ func TestYear(t *testing.T) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				y := newYear(t, seed, n, inFile)
+				y := newYear(t, seed, n, mostRounds, inFile)
 				y.run(func(each func(*store.FigureReader) error) error {
 					db, err := sqlite.OpenReadOnly(t.Context(), y.path, sqlite.Options{})
 					if err != nil {

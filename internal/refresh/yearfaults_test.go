@@ -169,8 +169,9 @@ func (y *year) addFault(list *[]trouble, at, end time.Time, round int) {
 	i, a := y.random.IntN(len(y.kinds)), y.random.IntN(n)
 	switch {
 	case alone:
-		y.alone++
-		i, a = (y.alone+faultDays*int(y.seed))%len(y.kinds), y.alone%n
+		next := len(y.alone) + 1
+		i, a = (next+faultDays*int(y.seed))%len(y.kinds), next%n
+		y.alone = append(y.alone, i)
 	case y.random.IntN(2) == 0:
 		i = len(y.kinds) - 1 - y.random.IntN(ofRows) // those are the hardest to see through
 	}

@@ -49,7 +49,7 @@ func (y *year) end() resources {
 // B-tree with its rows. It runs alone, since it measures the whole process.
 func TestYearDoesNotGrow(t *testing.T) { //nolint:paralleltest // see above
 	synctest.Test(t, func(t *testing.T) {
-		y := newYear(t, 1, 1, inFile)
+		y := newYear(t, 1, 1, mostRounds, inFile)
 		y.steady = true
 		const retention = yearHistory + 20 // so that days are pruned
 		y.config.RetentionDays, y.judge.retention = retention, retention
