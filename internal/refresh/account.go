@@ -63,6 +63,11 @@ type callState struct {
 	quotaGroup  *group        // the same for the request for the quota
 }
 
+// quotaDue reports whether it is time to request the quota again. A time that is still ahead was noted by a wrong clock.
+func (s *callState) quotaDue(now time.Time) bool {
+	return isAhead(s.quotaAt, now) || !now.Before(s.quotaAt.Add(quotaEvery))
+}
+
 func newAccount(ctx context.Context, a Account, stored *store.Account) *account {
 	acc := &account{baseAccount: baseAccount{Account: a, slot: store.SlotOf(a.AppID), loaded: true}, shown: &snapshot.Account{Name: a.Name, AppID: a.AppID}}
 	acc.ctx, acc.cancel = context.WithCancel(ctx)
@@ -188,8 +193,7 @@ func (a *account) plan(now time.Time, s Settings) (Call, bool, time.Time) {
 			wake = earlier(wake, again)
 		}
 		// The quota can be requested even if it is used up, and is of most interest then.
-		if s.Quota && len(calls) == 0 && (!held || a.holds[api].reason == weixin.Quota) &&
-			!now.Before(a.calls[api].quotaAt.Add(quotaEvery)) {
+		if s.Quota && len(calls) == 0 && (!held || a.holds[api].reason == weixin.Quota) && a.calls[api].quotaDue(now) {
 			calls = []Call{{API: datacube.API(api), Purpose: Quota}}
 		}
 		if len(calls) > 0 && (!found || calls[0].before(best)) {

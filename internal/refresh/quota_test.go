@@ -51,6 +51,27 @@ func TestQuotaIsRequestedHourlyAndLast(t *testing.T) {
 	})
 }
 
+// TestQuotaAfterAClockThatWasAhead: the time of the last request is still to come, which does not put the next one off until then.
+func TestQuotaAfterAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
+		w.config.Quota = true
+		w.start()
+		w.ahead.Store(int64(7 * hour))
+		setClock(t, "2026-03-10 08:20")
+		w.ahead.Store(0)
+		asked := w.attempts("quota")
+		if asked != 4 {
+			t.Fatalf("%d requests for quotas, want two at the start and two with the clock ahead", asked)
+		}
+		setClock(t, "2026-03-10 10:10")
+		if n := w.attempts("quota") - asked; n != 2*2 {
+			t.Errorf("%d requests for quotas in two hours, want one an hour for each call", n)
+		}
+	})
+}
+
 func TestQuotaIsOffByDefault(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
