@@ -31,6 +31,7 @@ const (
 	yearHistory   = 50
 	yearRetention = 200
 	yearBegins    = "2026-01-01 00:00"
+	quotaSeed     = 2 // modulo ten: few seeds request quotas, which takes several times as many calls
 )
 
 // yearStore is what a year needs of a store.
@@ -107,6 +108,7 @@ func newYear(t *testing.T, seed uint64, n, days int, reopen func(context.Context
 	y.others = nil
 	y.config.HistoryDays, y.config.RetentionDays = yearHistory, yearRetention
 	y.config.Interval, y.config.Concurrency = 2*hour, 16
+	y.config.Quota = seed%10 == quotaSeed
 	y.open = func(ctx context.Context) (opened, error) {
 		db, err := reopen(ctx, y)
 		if err != nil {

@@ -20,6 +20,7 @@ type tally struct {
 	succeeded [datacube.APIs]map[datacube.Date]int
 	calls     int // of any kind, after the first moment of the day
 	figures   int // those for figures
+	quotas    int // those for quotas
 }
 
 const (
@@ -32,6 +33,10 @@ const (
 	// may need a token, if the process has been started again in the meantime.
 	mostFigures  = 4
 	mostRequests = 2 * mostFigures
+	// mostQuotas is how often quotas are requested in a day, at most once an hour for each call and once more after a start. A
+	// refused token is replaced, and the request repeated.
+	mostQuotas  = 2 * 2 * 26
+	leastQuotas = 2 * 8 // on an ordinary day: accounts are planned every two hours, and left out for five by a reload
 	// leastGap is the time between two answers about the same day.
 	leastGap = time.Minute
 )
@@ -58,6 +63,10 @@ func (y *year) countCalls() {
 				n.figures++
 			}
 		}
+		if c.API == "quota" {
+			n.quotas++
+			continue // an attempt that fails holds no call
+		}
 		if c.Errcode != 0 && c.Errcode != 61503 {
 			n.failed[attempt{c.API, c.At.Unix()}] = true
 			continue
@@ -73,15 +82,18 @@ func (y *year) countCalls() {
 			y.checkGap(latest, day{line{c.AppID, datacube.API(api)}, d}, c.At)
 		}
 	}
-	most, mostOfADay := 0, 0
+	most, mostOfADay, quotas := 0, 0, 0
 	for key, n := range tallies {
 		if y.clockWrong(key.date.Start(), key.date.End()) {
 			continue
 		}
-		most = max(most, len(n.failed))
+		most, quotas = max(most, len(n.failed)), max(quotas, n.quotas)
 		allowed := mostFailed
 		if y.reloaded[key.date] {
 			allowed *= 2
+		}
+		if y.config.Quota {
+			allowed += mostQuotas / 2 // for which no token was available
 		}
 		if len(n.failed) > allowed {
 			y.fail(key.appID, 0, key.date, "%d failed attempts on this day, at most %d are allowed", len(n.failed), allowed)
@@ -94,13 +106,17 @@ func (y *year) countCalls() {
 				}
 			}
 		}
-		if y.ordinary[key] && (n.figures > mostFigures || n.calls > mostRequests) {
+		if n.quotas > mostQuotas || y.ordinary[key] && y.config.Quota && n.quotas < leastQuotas {
+			y.fail(key.appID, 0, key.date, "%d requests for quotas on this day, at most %d are allowed, and at least %d on an ordinary one",
+				n.quotas, mostQuotas, leastQuotas)
+		}
+		if y.ordinary[key] && (n.figures > mostFigures || n.calls > mostRequests+2*n.quotas) {
 			y.fail(key.appID, 0, key.date, "%d calls for figures on an ordinary day and %d requests in all, at most %d and %d are allowed",
 				n.figures, n.calls, mostFigures, mostRequests)
 		}
 	}
-	y.t.Logf("seed %d: at most %d failed attempts of an account in a day, %d answers about the same day; %d ordinary days",
-		y.seed, most, mostOfADay, len(y.ordinary))
+	y.t.Logf("seed %d: at most %d failed attempts of an account in a day, %d answers about the same day, %d requests for quotas; %d ordinary days",
+		y.seed, most, mostOfADay, quotas, len(y.ordinary))
 }
 
 // checkGap checks that a call is not answered twice within a minute about the same day. If the clock was set between the two,

@@ -185,7 +185,11 @@ func (y *year) addFault(list *[]trouble, at, end time.Time, round int) {
 		k.most /= 8
 	}
 	if k.API == "" && y.random.IntN(3) == 0 {
-		k.API = []string{"daily", "hourly"}[y.random.IntN(2)]
+		apis := []string{"daily", "hourly"}
+		if y.config.Quota {
+			apis = append(apis, "quota")
+		}
+		k.API = apis[y.random.IntN(len(apis))]
 	}
 	until := at.Add(hour + time.Duration(y.random.Int64N(int64(k.most))))
 	if until.After(end) {
