@@ -147,7 +147,7 @@ func TestConcurrentQueries(t *testing.T) {
 	}
 	for i := range clients * 10 {
 		if i%7 == 0 {
-			w.save(t, hourly("bot", firstDay+datacube.Date(i%20), morning(firstDay).Add(time.Duration(i)*time.Hour), hours(int64(i))))
+			w.save(t, hourly("bot", firstDay+datacube.Date(i%20), morning(firstDay+20).Add(time.Duration(i)*time.Hour), hours(int64(i))))
 		}
 		if got := <-done; got.Code != http.StatusOK {
 			t.Errorf("%d %s", got.Code, got.Error)

@@ -88,7 +88,7 @@ func interpret(now, certain time.Time, appID string, c Call, ledgers Ledgers, a 
 	rowsLater := false
 	for date := c.End; date >= c.Begin; date-- {
 		before := l.At(date)
-		r := store.Record{AppID: appID, API: c.API, Date: date, State: before}
+		r := store.Record{AppID: appID, API: c.API, Date: date, State: before, Before: before}
 		r.State.AskedAt = now
 		if a.damaged[date] {
 			damage(&r.State)

@@ -2,6 +2,7 @@ package refresh
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -95,9 +96,16 @@ type outcome[A tracked] struct {
 	records   []store.Record
 	vanished  []datacube.Date // known days with traffic for which Weixin returned no rows
 	damage    *failure        // nil if all rows were understood
+	outdated  []outdatedDay   // that were not stored, because of what other processes have stored of them
 	revisions []store.Revision
 	days      dayCounts
 	lost      bool // not stored, because another process has taken over the account
+}
+
+// outdatedDay is a day that is stored in another state than the one by which an answer was interpreted.
+type outdatedDay struct {
+	date   datacube.Date
+	stored store.State
 }
 
 // dayCounts counts the days of an answer by what became of them.
@@ -186,7 +194,7 @@ func (e *engine[A]) save(outcomes []outcome[A]) error {
 	return nil
 }
 
-// saveOwned is Save for the records of the outcomes that are not lost.
+// saveOwned is Save for the records of the outcomes that are not lost and not outdated.
 func (e *engine[A]) saveOwned(outcomes []outcome[A], byAppID map[string]*outcome[A]) ([]store.Revision, error) {
 	lost := 0
 	current := e.slots.current()
@@ -204,6 +212,10 @@ func (e *engine[A]) saveOwned(outcomes []outcome[A], byAppID map[string]*outcome
 			}
 		}
 		revisions, err := e.store.Save(e.runCtx, records)
+		if outdated, ok := errors.AsType[*store.OutdatedError](err); ok {
+			e.dropOutdated(outcomes, outdated)
+			continue
+		}
 		before := lost
 		for _, appID := range notOwned(err) {
 			if o := byAppID[appID]; o != nil && !o.lost {
@@ -221,6 +233,38 @@ func (e *engine[A]) saveOwned(outcomes []outcome[A], byAppID map[string]*outcome
 	}
 }
 
+// dropOutdated removes the records that Save has refused, which are some of those of all outcomes that are not lost. A record that
+// may have been refused because of the time of a clock that was ahead is tried again without regard to that time.
+func (e *engine[A]) dropOutdated(outcomes []outcome[A], refused *store.OutdatedError) {
+	now := e.now()
+	stored := make(map[int]store.State, len(refused.Records))
+	for _, r := range refused.Records {
+		stored[r.Index] = r.Stored
+	}
+	index := 0
+	for i := range outcomes {
+		o := &outcomes[i]
+		if o.lost {
+			continue
+		}
+		kept := make([]store.Record, 0, len(o.records))
+		for _, r := range o.records {
+			state, isRefused := stored[index]
+			index++
+			switch {
+			case !isRefused:
+				kept = append(kept, r)
+			case isAhead(state.AskedAt, now) && !state.AskedAt.Equal(r.Before.AskedAt):
+				r.Before.AskedAt = state.AskedAt
+				kept = append(kept, r)
+			default:
+				o.outdated = append(o.outdated, outdatedDay{r.Date, state})
+			}
+		}
+		o.records = kept
+	}
+}
+
 // learn updates the ledgers, ends the holds of the calls, counts the days and logs the answers.
 func (e *engine[A]) learn(outcomes []outcome[A]) {
 	for i := range outcomes {
@@ -234,6 +278,9 @@ func (e *engine[A]) learn(outcomes []outcome[A]) {
 		for _, r := range o.records {
 			o.days.count(a.ledgers[api].At(r.Date), r.State)
 			a.ledgers[api].Set(r.Date, r.State)
+		}
+		for _, day := range o.outdated {
+			a.ledgers[api].Set(day.date, day.stored)
 		}
 	}
 }

@@ -119,6 +119,9 @@ func (r reporter) logAnswer(a Account, c Call, response answer, records []store.
 		level.Debug(logger).Log("msg", "days stored", "purpose", c.Purpose, "days", len(records))
 		return
 	}
+	if len(records) == 0 {
+		return // another process has stored the day
+	}
 	switch state := records[0].State; {
 	case state.Damaged > 0: // logged by logDamaged
 	case state.Status == store.Known:

@@ -124,6 +124,9 @@ func (r *Refresher) saveAnswers(answered []result[*account]) {
 	outcomes = slices.DeleteFunc(outcomes, func(o outcome[*account]) bool { return o.lost })
 	r.learn(outcomes)
 	for _, o := range outcomes {
+		if len(o.outdated) > 0 {
+			r.nextChangeCheck = time.Time{} // at once: more may have been stored of the account
+		}
 		r.answered(o)
 		if r.storeFailing() {
 			r.saveLater(o)

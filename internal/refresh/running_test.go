@@ -23,6 +23,7 @@ func (w *harness) dueRecheck(appID string, date datacube.Date) {
 	for api := range datacube.APIs {
 		_, err := other.Save(w.t.Context(), []store.Record{{
 			AppID: appID, API: api, Date: date, State: store.State{Status: store.Known, AskedAt: known, KnownAt: known},
+			Before: store.State{AskedAt: time.Now()}, // as write has stored it
 		}})
 		if err != nil {
 			w.t.Fatal(err)

@@ -1,9 +1,7 @@
 package refresh
 
 import (
-	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -126,9 +124,6 @@ func (r *Refresher) saveUnsaved() error {
 	for i := range u.answers {
 		outcomes[i] = u.answers[i].outcome
 	}
-	if err := r.dropOutdated(outcomes); err != nil {
-		return err
-	}
 	if err := r.save(outcomes); err != nil {
 		return err
 	}
@@ -145,48 +140,6 @@ func (r *Refresher) saveUnsaved() error {
 		return err
 	}
 	return r.storeHolds()
-}
-
-// dropOutdated removes the records of days about which more has been stored since they were interpreted.
-func (r *Refresher) dropOutdated(outcomes []outcome[*account]) error {
-	var appIDs []string
-	since := r.since
-	for i := range outcomes {
-		for _, record := range outcomes[i].records {
-			since = min(since, record.Date)
-		}
-		appIDs = append(appIDs, outcomes[i].account.AppID)
-	}
-	if len(appIDs) == 0 {
-		return nil
-	}
-	stored, err := r.store.Load(r.runCtx, since, appIDs...)
-	if err != nil {
-		return fmt.Errorf("loading the accounts: %w", err)
-	}
-	now := r.now()
-	for i := range outcomes {
-		o := &outcomes[i]
-		account := stored[o.account.AppID]
-		if account == nil {
-			account = &store.Account{} // nothing is stored of it
-		}
-		o.records = slices.DeleteFunc(slices.Clone(o.records), func(record store.Record) bool {
-			return isOutdated(record, account.States[record.API].At(record.Date), now)
-		})
-	}
-	return nil
-}
-
-// isOutdated reports whether what is stored of a day must not be replaced by a record that was interpreted without it. Figures are
-// replaced by figures that Weixin has returned later, and nothing else replaces them. A record that confirms figures has none of its
-// own.
-func isOutdated(record store.Record, stored store.State, now time.Time) bool {
-	later := stored.AskedAt.After(record.State.AskedAt) && !isAhead(stored.AskedAt, now)
-	if stored.Status == store.Known {
-		return later || record.State.Status != store.Known || record.State.Empty && !stored.Empty
-	}
-	return record.Daily == nil && record.Hourly == nil && (later || record.State.Status == store.Known)
 }
 
 // showSaved shows the answer as if it had been stored at once: as a success only if it was understood.

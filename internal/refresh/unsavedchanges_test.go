@@ -1,6 +1,7 @@
 package refresh_test
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -191,32 +192,38 @@ func TestUnsavedAnswersAfterAReload(t *testing.T) {
 	}
 }
 
+// replaceFile replaces the file of the store by one with these records.
+func (w *harness) replaceFile(records []store.Record) {
+	w.t.Helper()
+	content, err := emptyStore()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	path := w.path + ".new"
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	s, err := sqlite.Open(w.t.Context(), path, sqlite.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, err = s.Save(w.t.Context(), records)
+	if err := errors.Join(err, s.Close(), os.Rename(path, w.path)); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.store.Recover(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // TestUnsavedAnswerThatConfirmsFigures, which the file that has replaced the store does not have: the day is requested again.
 func TestUnsavedAnswerThatConfirmsFigures(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		replace func(*harness) error
-		days    int64 // known in the end
-	}{
-		"not ready": {func(w *harness) error {
-			w.save([]store.Record{{AppID: account(1).AppID, API: datacube.Daily, Date: date(w.t, "2026-03-09"),
-				State: store.State{Status: store.NotReady, AskedAt: china(w.t, "2026-03-10 07:00")}}})
-			return nil
-		}, 3},
-		"empty": {func(w *harness) error {
-			content, err := emptyStore()
-			if err != nil {
-				return err
-			}
-			if err := os.WriteFile(w.path+".new", content, 0o600); err != nil {
-				return err
-			}
-			if err := os.Rename(w.path+".new", w.path); err != nil {
-				return err
-			}
-			_, err = w.store.Recover(w.t.Context())
-			return err
-		}, 2},
+	notReady := store.Record{AppID: account(1).AppID, API: datacube.Daily, Date: date(t, "2026-03-09"),
+		State: store.State{Status: store.NotReady, AskedAt: china(t, "2026-03-10 07:00")}}
+	for name, content := range map[string][]store.Record{
+		"not ready": {notReady},
+		"empty":     nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -234,9 +241,7 @@ func TestUnsavedAnswerThatConfirmsFigures(t *testing.T) {
 				if last := before[len(before)-1]; last != "11 10:00 daily 2026-03-08..2026-03-09" {
 					t.Fatalf("the last call is %s, want the recheck of the ninth", last)
 				}
-				if err := c.replace(w); err != nil {
-					t.Fatal(err)
-				}
+				w.replaceFile(content)
 				if err := w.runner.ReloadStore(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -248,8 +253,8 @@ func TestUnsavedAnswerThatConfirmsFigures(t *testing.T) {
 					t.Errorf("the ninth was not requested again: %s", after)
 				}
 				work := w.shown("account00").Work[datacube.Daily]
-				if days, _ := stored(t, w.path, account(1).AppID); work.Days != c.days || days[date(t, "2026-03-09")].Callbacks == 0 {
-					t.Errorf("%d days are known, want %d, and the figures are %v", work.Days, c.days, days)
+				if days, _ := stored(t, w.path, account(1).AppID); work.Days != 2 || days[date(t, "2026-03-09")].Callbacks == 0 {
+					t.Errorf("%d days are known, want 2, and the figures are %v", work.Days, days)
 				}
 			})
 		})

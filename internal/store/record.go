@@ -67,6 +67,52 @@ func (r *Record) MarksDay(before Status, revised bool) bool {
 	return r.State.Status == Known && (before != Known || revised)
 }
 
+// IsOutdated reports whether the record must not be stored, because its response was interpreted without what is stored of its
+// day by now: stored is the state of that day and other the one of the same day of the other API. Known days stay known, and
+// their figures are replaced only by others that Weixin has returned later. Without figures, a record only confirms those by which it
+// was interpreted. A day becomes known as one without traffic only if no traffic is known.
+func (r *Record) IsOutdated(stored, other State) bool {
+	later := stored.AskedAt.After(r.State.AskedAt) && !stored.AskedAt.Equal(r.Before.AskedAt)
+	switch {
+	case r.State.Status != Known:
+		return stored.Status == Known || later
+	case !r.hasFigures():
+		return stored.Status != Known || stored.Checksum != r.State.Checksum || later
+	case r.isWithoutTraffic() && (stored.hasTraffic() || other.hasTraffic()):
+		return true
+	default:
+		return stored.Status == Known && later && (r.Before.Status != Known || stored.Checksum != r.Before.Checksum)
+	}
+}
+
+// NeedsOther reports whether IsOutdated needs the state of the other API.
+func (r *Record) NeedsOther() bool { return r.hasFigures() && r.isWithoutTraffic() }
+
+func (r *Record) hasFigures() bool { return r.Daily != nil || r.Hourly != nil }
+
+func (r *Record) isWithoutTraffic() bool { return r.State.Status == Known && r.State.Empty }
+
+func (s State) hasTraffic() bool { return s.Status == Known && !s.Empty }
+
+// OutdatedError means that nothing was stored because these records are outdated: see Record.IsOutdated. The others can be stored
+// without them.
+type OutdatedError struct {
+	Records []OutdatedRecord
+}
+
+// OutdatedRecord is one of the records of a Save.
+type OutdatedRecord struct {
+	// Index is that of the record.
+	Index int
+	// Stored is what is stored of its day.
+	Stored State
+}
+
+// Error implements error.
+func (e *OutdatedError) Error() string {
+	return fmt.Sprintf("what has been stored of %d of the days has changed since their responses were interpreted", len(e.Records))
+}
+
 // wholeDay returns the sum of the hours, with the longest of their maxima. Sums that overflow an int64
 // are its maximum.
 func wholeDay(hours *datacube.Hours) datacube.Figures {

@@ -67,8 +67,16 @@ func (s States) Unsettled(other States) iter.Seq2[datacube.Date, State] {
 	}
 }
 
-// Set replaces the state of a day.
-func (s *States) Set(date datacube.Date, state State) { s.set(pack(date, state)) }
+// Set replaces the state of a day. NeverAsked removes it.
+func (s *States) Set(date datacube.Date, state State) {
+	if state.Status == NeverAsked {
+		if i, found := s.find(date); found {
+			s.days = slices.Delete(s.days, i, i+1)
+		}
+		return
+	}
+	s.set(pack(date, state))
+}
 
 // Forget removes the days before a date.
 func (s *States) Forget(before datacube.Date) {

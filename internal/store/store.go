@@ -51,7 +51,8 @@ type Store interface {
 type Records interface {
 	// Save stores records. It returns a Revision for each record whose figures differ from those of a day that
 	// was Known before, in the order of the records; traffic that moved between hours counts as a difference. If this
-	// process shares the work and does not own all the accounts' slots, the error is a *NotOwnedError.
+	// process shares the work and does not own all the accounts' slots, the error is a *NotOwnedError. If what is stored of
+	// their days forbids to store some of the records, it is an *OutdatedError.
 	Save(ctx context.Context, records []Record) ([]Revision, error)
 	// Load returns the content of the store for the accounts with these app IDs, or for all accounts if none are
 	// given. States reach back to since. Accounts that the store does not know are missing from the map. A day whose figures are

@@ -64,6 +64,8 @@ type Record struct {
 	API   datacube.API
 	Date  datacube.Date
 	State State
+	// Before is the state by which the response was interpreted; what is stored may be another one by now.
+	Before State
 	// Daily are the figures of the day; only for datacube.Daily.
 	Daily *datacube.Figures
 	// Hourly are the figures of all 24 hours; only for datacube.Hourly.

@@ -82,23 +82,39 @@ func (l *loader) accounts(accounts map[string]*store.Account, appIDs []string) e
 	return err
 }
 
+// stateColumns are the columns of a day that a stateRow reads.
+const stateColumns = `day.account, day.api, day.date, status, empty, rechecked, asks, damaged, rechecks, checksum, asked_at, known_at`
+
+// stateRow is what is stored of a day.
+type stateRow struct {
+	account, date, asks            int32
+	api, status, damaged, rechecks int16
+	empty, rechecked               bool
+	checksum, askedAt, knownAt     int64
+}
+
+func (r *stateRow) targets() []any {
+	return []any{
+		&r.account, &r.api, &r.date, &r.status, &r.empty, &r.rechecked, &r.asks, &r.damaged, &r.rechecks, &r.checksum, &r.askedAt, &r.knownAt,
+	}
+}
+
+func (r *stateRow) state() store.State {
+	return store.State{
+		Status: store.Status(r.status), Empty: r.empty, Rechecked: r.rechecked, Asks: int(r.asks), Damaged: int(r.damaged),
+		Rechecks: int(r.rechecks), Checksum: uint32(r.checksum), AskedAt: store.FromUnix(r.askedAt), KnownAt: store.FromUnix(r.knownAt),
+	}
+}
+
 func (l *loader) states(since datacube.Date) error {
-	var account, date, asks int32
-	var api, status, damaged, rechecks int16
-	var empty, rechecked bool
-	var checksum, askedAt, knownAt int64
-	return l.rows(`SELECT account, api, date, status, empty, rechecked, asks, damaged, rechecks, checksum, asked_at, known_at
-		FROM weixin_exporter.day WHERE %s AND date >= $2`, "account",
-		[]any{&account, &api, &date, &status, &empty, &rechecked, &asks, &damaged, &rechecks, &checksum, &askedAt, &knownAt},
+	var row stateRow
+	return l.rows(`SELECT `+stateColumns+` FROM weixin_exporter.day WHERE %s AND date >= $2`, "account", row.targets(),
 		func() error {
-			known := l.byNumber[account]
-			if known == nil || api < 0 || api >= int16(datacube.APIs) {
-				return fmt.Errorf("a day of account number %d and API %d, which do not exist", account, api)
+			known := l.byNumber[row.account]
+			if known == nil || row.api < 0 || row.api >= int16(datacube.APIs) {
+				return fmt.Errorf("a day of account number %d and API %d, which do not exist", row.account, row.api)
 			}
-			known.States[api].Set(datacube.Date(date), store.State{
-				Status: store.Status(status), Empty: empty, Rechecked: rechecked, Asks: int(asks), Damaged: int(damaged), Rechecks: int(rechecks),
-				Checksum: uint32(checksum), AskedAt: store.FromUnix(askedAt), KnownAt: store.FromUnix(knownAt),
-			})
+			known.States[row.api].Set(datacube.Date(row.date), row.state())
 			return nil
 		}, int32(since))
 }

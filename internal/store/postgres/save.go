@@ -31,7 +31,10 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 			return err
 		}
 		for i := range records {
-			w.apply(&records[i])
+			w.apply(i, &records[i])
+		}
+		if len(w.outdated) > 0 {
+			return &store.OutdatedError{Records: w.outdated}
 		}
 		revisions = w.revisions
 		return w.write()
@@ -60,19 +63,20 @@ type writer struct {
 	appIDs    []string         // of the records
 	accounts  map[string]int32 // numbers by app ID
 	days      map[dayKey]*savedDay
-	order     []dayKey // of days, as in the records
+	order     []dayKey // of the days to be written, as in the records
 	counts    map[int32]*[datacube.APIs]int64
 	revisions []store.Revision
+	outdated  []store.OutdatedRecord
 }
 
-// savedDay is a day to be written.
+// savedDay is a day to be written, unless it was only read.
 type savedDay struct {
 	before  store.Status // as stored
-	status  store.Status
+	state   store.State
+	written bool
 	hours   datacube.Hours // the figures; for datacube.Daily the first element
 	replace bool           // the figures must be written
 	changed int64          // the mark of the change; 0 if there is none
-	state   *store.State
 }
 
 // replaceBy sets the figures. Those that are the same are not written: an update leaves a dead row behind, and
@@ -120,29 +124,31 @@ func (w *writer) readBefore() error {
 	}
 	var accounts, dates []int32
 	var apis []int16
-	for i := range w.records {
-		r := &w.records[i]
-		key := w.key(r)
+	read := func(key dayKey) {
 		if w.days[key] == nil {
 			w.days[key] = &savedDay{}
-			w.order = append(w.order, key)
 			accounts, apis, dates = append(accounts, key.account), append(apis, int16(key.api)), append(dates, int32(key.date))
+		}
+	}
+	for i := range w.records {
+		r := &w.records[i]
+		read(w.key(r))
+		if r.NeedsOther() {
+			read(w.key(r).other())
 		}
 	}
 	const asked = `FROM unnest($1::integer[], $2::smallint[], $3::integer[]) AS asked (account, api, date)
 		JOIN weixin_exporter.day ON day.account = asked.account AND day.api = asked.api AND day.date = asked.date `
 	var batch pgx.Batch
-	var key dayKey
 	var account, date int32
-	var api, status int16
-	note := func() *savedDay {
-		key = dayKey{account, datacube.API(api), datacube.Date(date)}
-		return w.days[key]
-	}
-	batch.Queue(`SELECT day.account, day.api, day.date, day.status `+asked, accounts, apis, dates).Query(func(rows pgx.Rows) error {
-		return eachRow(rows, []any{&account, &api, &date, &status}, func() error {
-			day := note()
-			day.before, day.status = store.Status(status), store.Status(status)
+	var api int16
+	note := func() *savedDay { return w.days[dayKey{account, datacube.API(api), datacube.Date(date)}] }
+	var row stateRow
+	batch.Queue(`SELECT `+stateColumns+` `+asked, accounts, apis, dates).Query(func(rows pgx.Rows) error {
+		return eachRow(rows, row.targets(), func() error {
+			day := w.days[dayKey{row.account, datacube.API(row.api), datacube.Date(row.date)}]
+			day.state = row.state()
+			day.before = day.state.Status
 			return nil
 		})
 	})
@@ -166,12 +172,22 @@ func (w *writer) readBefore() error {
 
 func (w *writer) key(r *store.Record) dayKey { return dayKey{w.accounts[r.AppID], r.API, r.Date} }
 
-// apply applies a record to its day.
-func (w *writer) apply(r *store.Record) {
+// other is the same day of the other API.
+func (k dayKey) other() dayKey { return dayKey{k.account, datacube.APIs - 1 - k.api, k.date} }
+
+// apply applies a record to its day, unless it is outdated.
+func (w *writer) apply(i int, r *store.Record) {
 	key := w.key(r)
 	day := w.days[key]
-	before := day.status
-	revised := false
+	var other store.State
+	if r.NeedsOther() {
+		other = w.days[key.other()].state
+	}
+	if r.IsOutdated(day.state, other) {
+		w.outdated = append(w.outdated, store.OutdatedRecord{Index: i, Stored: day.state})
+		return
+	}
+	before, revised := day.state.Status, false
 	if before == store.Known {
 		if revision := r.Revise(&day.hours); revision != nil {
 			w.revisions = append(w.revisions, *revision)
@@ -184,7 +200,11 @@ func (w *writer) apply(r *store.Record) {
 	case r.Hourly != nil:
 		day.replaceBy(r.Hourly)
 	}
-	day.state, day.status = &r.State, r.State.Status
+	if !day.written {
+		day.written = true
+		w.order = append(w.order, key)
+	}
+	day.state = r.State
 	if r.MarksDay(before, revised) {
 		day.changed = w.mark
 	}
@@ -208,7 +228,7 @@ func (w *writer) queueStates(batch *pgx.Batch) {
 	checksums, askedAt, knownAt, changed := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	for i, key := range w.order {
 		day := w.days[key]
-		st := day.state
+		st := &day.state
 		accounts[i], apis[i], dates[i], status[i] = key.account, int16(key.api), int32(key.date), int16(st.Status)
 		empty[i], rechecked[i], asks[i] = st.Empty, st.Rechecked, int32(st.Asks)
 		damaged[i], rechecks[i] = int16(min(st.Damaged, store.MaxDoubts)), int16(min(st.Rechecks, store.MaxDoubts))
@@ -218,7 +238,7 @@ func (w *writer) queueStates(batch *pgx.Batch) {
 			count = new([datacube.APIs]int64)
 			w.counts[key.account] = count
 		}
-		count[key.api] += known(day.status) - known(day.before)
+		count[key.api] += known(day.state.Status) - known(day.before)
 	}
 	batch.Queue(`
 		INSERT INTO weixin_exporter.day (account, api, date, status, empty, rechecked, asks, damaged, rechecks, checksum, asked_at, known_at, changed)

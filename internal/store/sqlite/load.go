@@ -123,30 +123,36 @@ func (l *loader) integers(columns int, query string, take func([]int64) error, a
 	}, args...)
 }
 
-// states reads more rows than all other queries, so they have few columns.
+// stateColumns are the columns of a day from which stateOf makes its state. They are few, since no other query reads as many rows as
+// that for states.
+const stateColumns = `status + 4 * empty + 8 * rechecked + 16 * damaged + 256 * rechecks + 4096 * asks, checksum, asked_at, known_at`
+
+func stateOf(flags, checksum, askedAt, knownAt int64) store.State {
+	return store.State{
+		Status:    store.Status(flags & 3),
+		Empty:     flags&4 != 0,
+		Rechecked: flags&8 != 0,
+		Damaged:   int(flags / 16 % 16),
+		Rechecks:  int(flags / 256 % 16),
+		Asks:      int(flags / 4096),
+		Checksum:  uint32(checksum),
+		AskedAt:   store.FromUnix(askedAt),
+		KnownAt:   store.FromUnix(knownAt),
+	}
+}
+
 func (l *loader) states(since datacube.Date) error {
 	return l.integers(6, `
-		SELECT 2 * account + api, date,
-			status + 4 * empty + 8 * rechecked + 16 * damaged + 256 * rechecks + 4096 * asks, checksum, asked_at, known_at
+		SELECT 2 * account + api, date, `+stateColumns+`
 		FROM day
 		WHERE account IN (SELECT value FROM json_each(?)) AND api IN (0, 1) AND date >= ?`,
 		func(row []int64) error {
-			number, flags := row[0], row[2]
+			number := row[0]
 			account := l.byNumber[number/2]
 			if account == nil {
 				return damaged(fmt.Errorf("a day of account %d, which was not asked for", number/2))
 			}
-			account.States[number%2].Set(datacube.Date(row[1]), store.State{
-				Status:    store.Status(flags & 3),
-				Empty:     flags&4 != 0,
-				Rechecked: flags&8 != 0,
-				Damaged:   int(flags / 16 % 16),
-				Rechecks:  int(flags / 256 % 16),
-				Asks:      int(flags / 4096),
-				Checksum:  uint32(row[3]),
-				AskedAt:   store.FromUnix(row[4]),
-				KnownAt:   store.FromUnix(row[5]),
-			})
+			account.States[number%2].Set(datacube.Date(row[1]), stateOf(row[2], row[3], row[4], row[5]))
 			return nil
 		}, l.numbers, int64(since))
 }

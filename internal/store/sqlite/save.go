@@ -22,7 +22,7 @@ type statements struct {
 	account      *sql.Stmt
 	addAccount   *sql.Stmt
 	markAccount  *sql.Stmt
-	status       *sql.Stmt
+	state        *sql.Stmt
 	putState     *sql.Stmt
 	putDaily     *sql.Stmt
 	deleteDaily  *sql.Stmt
@@ -44,7 +44,7 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 		{&s.account, `SELECT id FROM account WHERE app_id = ?`},
 		{&s.addAccount, `INSERT INTO account (app_id) VALUES (?)`},
 		{&s.markAccount, `UPDATE account SET changed = ? WHERE id = ?`},
-		{&s.status, `SELECT status FROM day WHERE account = ? AND api = ? AND date = ?`},
+		{&s.state, `SELECT ` + stateColumns + ` FROM day WHERE account = ? AND api = ? AND date = ?`},
 		{&s.putState, `INSERT INTO day (account, api, date, status, empty, asks, asked_at, known_at, rechecked,
 				damaged, rechecks, checksum, changed, digest)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -115,9 +115,12 @@ func (s *Store) Save(ctx context.Context, records []store.Record) ([]store.Revis
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err := w.save(&records[i]); err != nil {
+			if err := w.save(i, &records[i]); err != nil {
 				return err
 			}
+		}
+		if len(w.outdated) > 0 {
+			return &store.OutdatedError{Records: w.outdated}
 		}
 		revisions = w.revisions
 		return w.markAccounts()
@@ -137,6 +140,7 @@ type writer struct {
 	accounts   map[string]int64 // by app id
 	mark       store.Mark
 	revisions  []store.Revision
+	outdated   []store.OutdatedRecord
 }
 
 // newWriter returns a writer. Its statements do not end with the context, for which database/sql and the driver would start
@@ -145,16 +149,26 @@ func newWriter(ctx context.Context, tx *transaction, prepared *statements) *writ
 	return &writer{ctx: context.WithoutCancel(ctx), tx: tx, statements: prepared, accounts: make(map[string]int64)}
 }
 
-func (w *writer) save(r *store.Record) error {
+func (w *writer) save(i int, r *store.Record) error {
 	account, err := w.account(r.AppID)
 	if err != nil {
 		return err
 	}
-	before, err := w.status(account, r)
+	stored, err := w.state(account, r.API, r.Date)
 	if err != nil {
 		return err
 	}
-	revised := false
+	var other store.State
+	if r.NeedsOther() {
+		if other, err = w.state(account, datacube.APIs-1-r.API, r.Date); err != nil {
+			return err
+		}
+	}
+	if r.IsOutdated(stored, other) {
+		w.outdated = append(w.outdated, store.OutdatedRecord{Index: i, Stored: stored})
+		return nil
+	}
+	before, revised := stored.Status, false
 	if before == store.Known && (r.Daily != nil || r.Hourly != nil) {
 		if revised, err = w.revise(account, r); err != nil {
 			return err
@@ -229,13 +243,15 @@ func (w *writer) account(appID string) (int64, error) {
 	return id, err
 }
 
-func (w *writer) status(account int64, r *store.Record) (store.Status, error) {
-	var status store.Status
-	err := w.row(w.statements.status, account, int64(r.API), int64(r.Date)).Scan(&status)
+// state returns what is stored of a day.
+func (w *writer) state(account int64, api datacube.API, date datacube.Date) (store.State, error) {
+	var flags, checksum int64
+	var askedAt, knownAt sql.NullInt64
+	err := w.row(w.statements.state, account, int64(api), int64(date)).Scan(&flags, &checksum, &askedAt, &knownAt)
 	if errors.Is(err, sql.ErrNoRows) {
-		return store.NeverAsked, nil
+		return store.State{}, nil
 	}
-	return status, err
+	return stateOf(flags, checksum, askedAt.Int64, knownAt.Int64), err
 }
 
 func (w *writer) saveDaily(account int64, r *store.Record) error {

@@ -20,17 +20,18 @@ func TestDaysWithoutTrafficAreKnownAndTakeNoRow(t *testing.T) {
 	day, hours := daily(shop, firstDay, 1), hourly(shop, firstDay, datacube.Hours{1: {Callbacks: 1}, 2: {Callbacks: 2}})
 	save(t, s, day, hours)
 	*day.Daily, *hours.Hourly = datacube.Figures{}, datacube.Hours{2: {Callbacks: 2}}
-	day.State.Empty = true
-	save(t, s, day, hours)
+	quiet := daily(shop, firstDay-1, 0)
+	*quiet.Daily, quiet.State.Empty = datacube.Figures{}, true
+	save(t, s, quiet, day, hours)
 	if got := table(t, shell(t, path), `SELECT (SELECT count(*) FROM daily), (SELECT count(*) FROM hourly)`); got != "0 1\n" {
 		t.Errorf("rows of days and hours: %s", got)
 	}
-	got := load(t, s, firstDay)[shop]
+	got := load(t, s, firstDay-1)[shop]
 	if diff := cmp.Diff(&datacube.Day{Date: firstDay}, got.Daily); diff != "" {
 		t.Errorf("day (-want +got):\n%s", diff)
 	}
-	if !got.States[datacube.Daily].At(firstDay).Empty {
-		t.Error("the day is not known as empty")
+	if !got.States[datacube.Daily].At(firstDay - 1).Empty {
+		t.Error("the day before is not known as empty")
 	}
 	*hours.Hourly = datacube.Hours{}
 	save(t, s, hours)

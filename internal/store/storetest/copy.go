@@ -50,7 +50,7 @@ func fillEverything(t *testing.T, s store.Store) {
 	empty := Hourly(Shop, FirstDay, datacube.Hours{})
 	empty.State.Empty = true
 	waits := store.Record{AppID: Bot, API: datacube.Hourly, Date: FirstDay, State: store.State{Status: store.NotReady, Empty: true, Asks: 9, AskedAt: Asked()}}
-	Save(t, s, Daily(Shop, FirstDay, 1), empty, Hourly(Shop, FirstDay+1, datacube.Hours{0: {Callbacks: 1 << 62}, 23: {MaxTimeCostMillis: 4}}), odd, waits)
+	Save(t, s, empty, Daily(Shop, FirstDay, 1), Hourly(Shop, FirstDay+1, datacube.Hours{0: {Callbacks: 1 << 62}, 23: {MaxTimeCostMillis: 4}}), odd, waits)
 	Save(t, s, Daily(Bot, FirstDay, 5), Daily(Bot, FirstDay+1, 6), Daily("小店 ", FirstDay+1, 0))
 	var pending []store.Pending
 	for _, limit := range []int{4, 1000} { // so that one account is at a position in between

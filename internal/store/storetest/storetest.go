@@ -66,6 +66,7 @@ func Run(t *testing.T, e Engine) {
 		{name: "Revisions", test: testRevisions},
 		{name: "RevisionsAreInTheOrderOfTheRecords", test: testRevisionsAreInTheOrderOfTheRecords},
 		{name: "RecordsOfOneDay", test: testRecordsOfOneDay},
+		{name: "OutdatedRecords", test: testOutdatedRecords},
 		{name: "SaveRefusesInvalidRecords", test: testSaveRefusesInvalidRecords},
 		{name: "Prune", test: testPrune},
 		{name: "LoadSinceTheBeginning", test: testLoadSinceTheBeginning},
