@@ -54,22 +54,24 @@ func (r *Refresher) absorbAll() {
 }
 
 // finish stores what has arrived, and what calls return that are under way when Run is to end, as long as runCtx lasts. If the
-// store is failing, it is tried once more.
+// store is failing, it is tried at once and, if calls have ended since, once more after the last of them.
 func (r *Refresher) finish() {
-	for tried := false; ; {
+	for tried, ended := false, false; ; {
 		if len(r.arrived) > 0 {
 			r.absorbAll()
 		}
-		if r.storeFailing() && !tried {
+		last := r.workers.calls.Len() == 0
+		if r.storeFailing() && (!tried || last && ended) {
 			tried = true
 			r.saveWaiting(r.now())
 		}
-		if r.workers.calls.Len() == 0 {
+		if last {
 			return
 		}
 		select {
 		case res := <-r.results:
 			r.collect(res)
+			ended = true
 		case <-r.runCtx.Done():
 			return
 		}

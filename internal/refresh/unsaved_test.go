@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/snapshot"
@@ -195,6 +196,33 @@ func TestStopWhileTheStoreFails(t *testing.T) {
 		w.stop()
 		if n := saves.Load() - before; n != 1 {
 			t.Errorf("tried %d times at the end, want once", n)
+		}
+	})
+}
+
+// TestStopWhileACallIsRunningAndTheStoreFails: what waits is saved with the answer to the last call, even if the store still failed
+// when the stop began.
+func TestStopWhileACallIsRunningAndTheStoreFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1), account(2))
+		w.config.HistoryDays = 1
+		var broken atomic.Bool
+		broken.Store(true)
+		w.wrapped = func(s *sqlite.Store) refresh.Store { return brokenStore{s, &broken} }
+		w.sim.Inject(weixintest.Fault{AppID: account(2).AppID, API: "daily", Delay: time.Second})
+		w.start()
+		<-time.After(200 * time.Millisecond) // until it is published
+		synctest.Wait()
+		if !w.shown("account00").Work[datacube.Daily].Unstored {
+			t.Fatal("no answer waits for the store")
+		}
+		time.AfterFunc(500*time.Millisecond, func() { broken.Store(false) })
+		w.stop()
+		for i := 1; i <= 2; i++ {
+			if days, _ := stored(t, w.path, account(i).AppID); len(days) != 1 {
+				t.Errorf("account %d: %d days are stored, want the one that was asked for", i, len(days))
+			}
 		}
 	})
 }
