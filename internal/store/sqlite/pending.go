@@ -47,14 +47,14 @@ func (s *Store) ReadPending(ctx context.Context, endpoint string, since datacube
 				break
 			}
 			p, damage := c.account(appID)
+			if damage == nil && p.More && p.IsEmpty() {
+				break // it did not fit, so its figures were not read
+			}
 			if err := s.damages.notePending(endpoint, appID, damage); err != nil {
 				return err
 			}
 			if damage != nil {
 				p = nothingOf(appID)
-			}
-			if p.More && p.IsEmpty() {
-				break // it did not fit
 			}
 			pending = append(pending, p)
 			if p.More {

@@ -176,3 +176,21 @@ func TestLatestDayThatDoesNotMatchItsChecksum(t *testing.T) {
 	want(shop, firstDay+2, firstDay+2)
 	wantDamage()
 }
+
+// TestDamageOfAnAccountThatDoesNotFit stays: its figures were not read again.
+func TestDamageOfAnAccountThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path)
+	save(t, s, daily(shop, firstDay, 1), daily(bot, firstDay, 1))
+	run(t, shell(t, path), `UPDATE daily SET callbacks = callbacks + 1 WHERE account = (SELECT id FROM account WHERE app_id = '`+shop+`')`)
+	const twoDays, oneDay = 8, 5 // samples
+	for _, limit := range []int{twoDays, oneDay} {
+		if _, err := s.ReadPending(t.Context(), receiver, beforeAll, limit, bot, shop); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Damage(); err == nil || !strings.Contains(err.Error(), shop) {
+			t.Errorf("with up to %d samples the damage is %v", limit, err)
+		}
+	}
+}
