@@ -102,5 +102,9 @@ func (s *Store) Damage() error {
 		return nil
 	}
 	first := slices.MinFunc(slices.Collect(maps.Keys(d.causes)), leftOut.compare)
-	return store.WithKind(fmt.Errorf("%s: %v: %w", name(s.path), first, d.causes[first]), store.Damaged)
+	others := ""
+	if more := len(d.causes) - 1; more > 0 {
+		others = fmt.Sprintf(" (and %d more)", more)
+	}
+	return store.WithKind(fmt.Errorf("%s: %v%s: %w", name(s.path), first, others, d.causes[first]), store.Damaged)
 }

@@ -194,3 +194,32 @@ func TestDamageOfAnAccountThatDoesNotFit(t *testing.T) {
 		}
 	}
 }
+
+// TestDamageOfSeveralAccounts says how many others there are, so that it changes with a further one.
+func TestDamageOfSeveralAccounts(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path)
+	save(t, s, daily(shop, firstDay, 1), daily(bot, firstDay, 1))
+	want := func(texts ...string) {
+		t.Helper()
+		if _, err := s.ReadPending(t.Context(), receiver, beforeAll, 100, shop, bot); err != nil {
+			t.Fatal(err)
+		}
+		err := s.Damage()
+		for _, text := range texts {
+			if err == nil || !strings.Contains(err.Error(), text) {
+				t.Errorf("the damage %v does not say %q", err, text)
+			}
+		}
+	}
+	spoil := func(appID string) {
+		run(t, shell(t, path), `UPDATE daily SET callbacks = callbacks + 1 WHERE account = (SELECT id FROM account WHERE app_id = '`+appID+`')`)
+	}
+	spoil(shop)
+	want("read the days of " + shop + " to send to " + receiver + ":")
+	spoil(bot)
+	want("read the days of " + shop + " to send to " + receiver + " (and 1 more):")
+	save(t, s, daily(shop, firstDay, 1))
+	want("read the days of " + bot + " to send to " + receiver + ":")
+}
