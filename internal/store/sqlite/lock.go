@@ -148,8 +148,11 @@ func (l *Lock) dropStaleWAL(path string) error {
 	if err == nil && found == mark && !moved {
 		return nil
 	}
+	if err := moveAside(path); err != nil {
+		return err // what was recorded stays for the next start
+	}
 	l.previous = ""
-	return moveAside(path)
+	return nil
 }
 
 // User describes the exporter that uses the store at a path; "" if none does, or if that cannot be found out.

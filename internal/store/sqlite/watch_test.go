@@ -363,6 +363,33 @@ func TestARestoreAfterAFailedStart(t *testing.T) {
 	wantWhole(t, path, 20)
 }
 
+// TestARestoreWhoseStaleWALCannotBeMoved: the next start moves it, since it is still known that it is stale.
+func TestARestoreWhoseStaleWALCannotBeMoved(t *testing.T) {
+	t.Parallel()
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	path := killed(t, backup)
+	remove(t, path)
+	copied(t, backup, path)
+	inTheWay := path + "-wal.stale"
+	if err := os.Mkdir(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := sqlite.Serve(t.Context(), path, firstDay.Start()); err == nil || !strings.Contains(err.Error(), "move aside") {
+			t.Fatalf("opened, although the -wal file cannot be moved: %v", err)
+		}
+	}
+	remove(t, inTheWay)
+	next, _ := served(t, path)
+	if got := stored(t, next); got != 20 {
+		t.Errorf("%d days, want those of the backup", got)
+	}
+	if err := next.Close(); err != nil {
+		t.Error(err)
+	}
+	wantWhole(t, path, 20)
+}
+
 // TestAStoreThatReplacesThatOfAKilledProcess: the -wal file that comes with the new file belongs to it.
 func TestAStoreThatReplacesThatOfAKilledProcess(t *testing.T) {
 	t.Parallel()
