@@ -31,6 +31,9 @@ type Progress struct {
 	Position Position
 	// Resent are the days that have been sent again.
 	Resent Resent
+	// Incarnation tells apart the states of the store of which one was replaced by an earlier one, as far as this Store has
+	// noticed: the marks of one mean nothing in another. It is not stored.
+	Incarnation int64
 }
 
 // Position is a place in the order in which the days of an account are sent: that of their marks and, for the

@@ -122,8 +122,8 @@ type Deliveries interface {
 	// MarkDelivered records that an endpoint is done with days that ReadPending returned: they were accepted,
 	// permanently refused or skipped. at is when samples of them were accepted; zero if none were. Days of which it
 	// was recorded before, by any process, stay done. If the store has gone back since they were read, to a backup or to a
-	// standby that lacks transactions, nothing is recorded of an account whose days it does not have yet: their marks will be
-	// those of other days.
+	// standby that lacks transactions, nothing is recorded once Recover has said so, and before that nothing of an account
+	// whose days it does not have yet: their marks are those of other days.
 	MarkDelivered(ctx context.Context, endpoint string, at time.Time, pending ...Pending) error
 	// LastDelivery returns when an endpoint last accepted samples, in China time; zero if never.
 	LastDelivery(ctx context.Context, endpoint string) (time.Time, error)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,6 +40,7 @@ func (s *Store) Undelivered(ctx context.Context, endpoint string) ([]string, err
 // ReadPending implements store.Store.
 func (s *Store) ReadPending(ctx context.Context, endpoint string, since datacube.Date, limit int, appIDs ...string) ([]store.Pending, error) {
 	var pending []store.Pending
+	incarnation := s.incarnation.Load()
 	err := s.reading(ctx, longTimeout, func(ctx context.Context, tx pgx.Tx) error {
 		r := pendingReader{ctx: ctx, tx: tx, endpoint: endpoint, since: since, budget: store.NewBudget(limit)}
 		if err := r.positions(appIDs); err != nil {
@@ -58,6 +60,7 @@ func (s *Store) ReadPending(ctx context.Context, endpoint string, since datacube
 			if a.pending.More && a.pending.IsEmpty() {
 				break // it did not fit
 			}
+			a.pending.Done.Incarnation = incarnation
 			pending = append(pending, a.pending)
 		}
 		return nil
@@ -321,9 +324,11 @@ func (s *Store) CountPending(ctx context.Context, endpoint string, since datacub
 	return counts, nil
 }
 
-// MarkDelivered implements store.Store. What was read of a later state than the present one is recognized by its marks, which
-// the present one has not reached.
+// MarkDelivered implements store.Store. What was read of a later state than the present one is recognized by its incarnation or, as
+// long as no one has noticed, by its marks, which the present one has not reached.
 func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time, pending ...store.Pending) error {
+	incarnation := s.incarnation.Load()
+	pending = slices.DeleteFunc(slices.Clone(pending), func(p store.Pending) bool { return p.Done.Incarnation != incarnation })
 	n := len(pending)
 	appIDs, dates, resentDates := make([]string, n), make([]int32, n), make([]int32, n)
 	marks, resentMarks := make([]int64, n), make([]int64, n)

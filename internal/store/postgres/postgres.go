@@ -79,6 +79,8 @@ type Store struct {
 	saved  atomic.Pointer[savedMark]
 	// reverted is true from when the database was found in an earlier state until Recover has said so.
 	reverted atomic.Bool
+	// incarnation is how often that has happened.
+	incarnation atomic.Int64
 	// fault is the failure of the latest access if the database could not be reached, or nil.
 	fault atomic.Pointer[string]
 }

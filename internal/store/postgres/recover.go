@@ -33,6 +33,7 @@ func (s *Store) compare(m memory, latest, changed int64) {
 		s.noteMark(latest)
 		return
 	}
+	s.incarnation.Add(1)
 	s.reverted.Store(true)
 	s.latest.Store(latest)
 	s.saved.Store(nil)

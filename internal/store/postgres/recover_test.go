@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/postgres"
 	"weixin_exporter/internal/store/storetest"
 )
@@ -75,5 +76,52 @@ func TestAnEarlierState(t *testing.T) {
 				recovers(false)
 			}
 		})
+	}
+}
+
+// TestDeliveryOfADatabaseThatWentBack: what was read before is not recorded, although the database has reached its marks in the
+// meantime, with other days.
+func TestDeliveryOfADatabaseThatWentBack(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t)
+	s := open(t, database)
+	const receiver = "http://receiver.test/write"
+	pending := func() []store.Pending {
+		t.Helper()
+		p, err := s.ReadPending(t.Context(), receiver, storetest.BeforeAll, 1000, storetest.Shop)
+		if err != nil || len(p) != 1 {
+			t.Fatal(p, err)
+		}
+		return p
+	}
+	deliver := func(p []store.Pending) {
+		t.Helper()
+		if err := s.MarkDelivered(t.Context(), receiver, storetest.FirstDay.End(), p...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storetest.Save(t, s, storetest.Daily(storetest.Shop, storetest.FirstDay, 1))
+	run(t, database, `CREATE TABLE public.mark AS TABLE weixin_exporter.mark`, `CREATE TABLE public.account AS TABLE weixin_exporter.account`)
+	storetest.Save(t, s, storetest.Daily(storetest.Shop, storetest.FirstDay+1, 1))
+	storetest.Save(t, s, storetest.Daily(storetest.Shop, storetest.FirstDay+2, 1))
+	held := pending()
+	run(t, database, `UPDATE weixin_exporter.mark SET latest = before.latest FROM public.mark AS before`,
+		`UPDATE weixin_exporter.account AS now SET changed = before.changed FROM public.account AS before WHERE before.id = now.id`,
+		`DELETE FROM weixin_exporter.day WHERE changed > (SELECT latest FROM weixin_exporter.mark)`,
+		`DROP TABLE public.mark, public.account`)
+	if done, err := s.Recover(t.Context()); err != nil || done == "" {
+		t.Fatalf("recovered: %q, %v", done, err)
+	}
+	for day := storetest.FirstDay + 1; day < storetest.FirstDay+5; day++ {
+		storetest.Save(t, s, storetest.Daily(storetest.Shop, day, 2))
+	}
+	deliver(held)
+	if p := pending(); len(p[0].Daily) != 5 {
+		t.Errorf("%d days are pending, want all five", len(p[0].Daily))
+	} else {
+		deliver(p)
+	}
+	if p := pending(); len(p[0].Daily) != 0 {
+		t.Errorf("%d days are sent again", len(p[0].Daily))
 	}
 }

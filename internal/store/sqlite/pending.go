@@ -56,6 +56,7 @@ func (s *Store) ReadPending(ctx context.Context, endpoint string, since datacube
 			if damage != nil {
 				p = nothingOf(appID)
 			}
+			p.Done.Incarnation = s.incarnation
 			pending = append(pending, p)
 			if p.More {
 				break
@@ -230,12 +231,12 @@ func (s *Store) CountPending(ctx context.Context, endpoint string, since datacub
 	return counts, nil
 }
 
-// MarkDelivered implements store.Store. What was read of a later state than the present one is recognized by its marks, which
-// the present one has not reached.
+// MarkDelivered implements store.Store. What was read of another file is recognized by its incarnation, and what was read of a later
+// state that no one has noticed yet by its marks, which the present one has not reached.
 func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time, pending ...store.Pending) error {
 	err := s.update(ctx, func(tx *transaction) error {
 		for i := range pending {
-			if isLeftOut(&pending[i]) {
+			if isLeftOut(&pending[i]) || pending[i].Done.Incarnation != s.incarnation {
 				continue
 			}
 			_, err := tx.ExecContext(ctx, `

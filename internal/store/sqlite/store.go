@@ -67,6 +67,8 @@ type handle struct {
 	statements statements
 	files      *files // as they were opened; nil if they are not watched
 	damages    damages
+	// incarnation is how many files were open before this one.
+	incarnation int64
 }
 
 // Open opens the database file at path and migrates its schema. A file that does not exist is created,

@@ -157,6 +157,7 @@ func (s *Store) reopen(ctx context.Context) error {
 		return errors.Join(err, fresh.close()) //nolint:contextcheck // closing has its own time
 	}
 	previous := s.handle
+	fresh.incarnation = previous.incarnation + 1
 	s.handle = fresh.handle
 	_ = previous.close() //nolint:contextcheck // closing has its own time; its file is no longer at the path, so an error does no harm
 	return nil

@@ -390,6 +390,40 @@ func TestARestoreWhoseStaleWALCannotBeMoved(t *testing.T) {
 	wantWhole(t, path, 20)
 }
 
+// TestDeliveryOfAReplacedFile: what was read of a file is not recorded in the one that has replaced it, although that one has
+// reached its marks in the meantime, with other days.
+func TestDeliveryOfAReplacedFile(t *testing.T) {
+	t.Parallel()
+	path, backup := filepath.Join(t.TempDir(), "store.db"), filepath.Join(t.TempDir(), "backup.db")
+	s, _ := served(t, path)
+	save(t, s, daily(shop, firstDay, 1))
+	if err := s.Backup(t.Context(), backup); err != nil {
+		t.Fatal(err)
+	}
+	save(t, s, daily(shop, firstDay+1, 1))
+	save(t, s, daily(shop, firstDay+2, 1))
+	held, err := s.ReadPending(t.Context(), receiver, beforeAll, 1000, shop)
+	if err != nil || len(held) != 1 || len(held[0].Daily) != 3 {
+		t.Fatal(held, err)
+	}
+	renamed(t, backup, path)
+	if done, err := s.Recover(t.Context()); err != nil || done == "" {
+		t.Fatalf("recovered: %q, %v", done, err)
+	}
+	for day := firstDay + 1; day < firstDay+5; day++ {
+		save(t, s, daily(shop, day, 2))
+	}
+	if err := s.MarkDelivered(t.Context(), receiver, firstDay.End(), held...); err != nil {
+		t.Fatal(err)
+	}
+	if days := deliver(t, s, shop); days[shop] != 5 {
+		t.Errorf("%d days are sent, want all five", days[shop])
+	}
+	if days := deliver(t, s, shop); days[shop] != 0 {
+		t.Errorf("%d days are sent again", days[shop])
+	}
+}
+
 // TestAStoreThatReplacesThatOfAKilledProcess: the -wal file that comes with the new file belongs to it.
 func TestAStoreThatReplacesThatOfAKilledProcess(t *testing.T) {
 	t.Parallel()
