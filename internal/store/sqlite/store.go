@@ -37,7 +37,7 @@ type Options struct {
 	// its disk probed.
 	Lock *Lock
 	// Probe writes something to the disk of the store and returns once it is written. It is called
-	// before the store is used, at most ten times a second. nil writes to the lock file.
+	// before the store is used, unless it has returned in the last 5 milliseconds. nil writes to the lock file.
 	Probe func()
 	// BusyTimeout is how long an access waits for another process that has locked the file before it
 	// fails; 0 means 5 seconds.
