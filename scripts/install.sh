@@ -28,6 +28,7 @@ need shellcheck shellcheck
 need chromium chromium
 need systemd-analyze systemd
 need pgrep procps # which has the kill that the systemd unit uses
+[ "$(id -u)" != 0 ] || need mkfs.ext4 e2fsprogs # for file systems of tests, which root alone can mount
 need node nodejs
 need npm npm
 [ -e /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc ] || wanted+=(fonts-noto-cjk) # the pages in Chinese

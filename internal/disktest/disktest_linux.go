@@ -4,6 +4,7 @@ package disktest
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,24 +21,40 @@ type Disk struct {
 	file   string // its blocks
 }
 
-// New makes and mounts a file system. more are options of mkfs.ext4. It skips the test where that is impossible.
+// New makes and mounts a file system. more are options of mkfs.ext4. It skips the test where no process may mount a file: as
+// another user than root, and in ordinary containers. Elsewhere what is missing skips the test as well, or fails it if the
+// environment variable E2E_REQUIRED is set.
 func New(t *testing.T, more ...string) *Disk {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount a file system")
 	}
+	loops, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no file can be mounted here, as in containers that are not privileged: %v", err)
+	}
+	_ = loops.Close() // it was not used
 	d := &Disk{Folder: t.TempDir(), file: filepath.Join(t.TempDir(), "disk")}
 	if err := errors.Join(os.WriteFile(d.file, nil, 0o600), os.Truncate(d.file, 16<<20)); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := try("mkfs.ext4", append(more, "-q", "-F", "-m", "0", "-e", "remount-ro", d.file)...); err != nil {
-		t.Skipf("no ext4 can be made here: %v: %s", err, out)
+		missing(t, "no ext4 can be made here: %v: %s", err, out)
 	}
 	if out, err := try("mount", "-o", options, d.file, d.Folder); err != nil {
-		t.Skipf("no file can be mounted here, as in most containers: %v: %s", err, out)
+		missing(t, "no file can be mounted here: %v: %s", err, out)
 	}
 	t.Cleanup(func() { run(t, "umount", "--lazy", d.Folder) })
 	return d
+}
+
+// missing skips a test for which something is missing, or fails it if E2E_REQUIRED is set.
+func missing(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("E2E_REQUIRED") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
 }
 
 // try runs a program and returns its output. It has no context, since that of a test has ended when the test cleans up.
@@ -96,8 +113,16 @@ func (d *Disk) BreakDown(t *testing.T) {
 	t.Helper()
 	device := filepath.Base(run(t, "findmnt", "--noheadings", "--output=SOURCE", d.Folder))
 	if err := os.WriteFile(filepath.Join("/sys/fs/ext4", device, "trigger_fs_error"), []byte("test"), 0o200); err != nil {
-		t.Skipf("this kernel reports no error of a file system on request: %v", err)
+		missing(t, "this kernel reports no error of a file system on request: %v", err)
 	}
+}
+
+// MakeReadOnly asks Linux to make the file system read-only, which it refuses while a file is open for writing.
+func (d *Disk) MakeReadOnly() error {
+	if out, err := try("mount", "-o", "remount,ro", d.Folder); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
 }
 
 // Remount unmounts the file system and mounts it again.
