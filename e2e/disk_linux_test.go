@@ -89,21 +89,6 @@ func waitFailures(t *testing.T, x web, reason string) {
 	})
 }
 
-// waitStatus waits until a path answers with a status, and returns the body.
-func waitStatus(t *testing.T, x web, path string, status int) string {
-	t.Helper()
-	var body string
-	eventually(t, fmt.Sprintf("%s to answer %d", path, status), func() error {
-		p := x.ask(t, http.MethodGet, path)
-		if p.status != status {
-			return fmt.Errorf("status %d: %s", p.status, p.body)
-		}
-		body = p.body
-		return nil
-	})
-	return body
-}
-
 // refreshing starts an exporter with few calls a second and waits until it shows figures of all accounts, while days before
 // them are still missing.
 func (w *fixture) refreshing(t *testing.T) *exporter {

@@ -2,6 +2,8 @@ package e2e_test
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +55,67 @@ func serveWithBackup(t *testing.T) (w *fixture, x *exporter, path, backup string
 	return w, x, path, backup
 }
 
+// waitStatus waits until a path answers with a status, and returns the body.
+func waitStatus(t *testing.T, x web, path string, status int) string {
+	t.Helper()
+	var body string
+	eventually(t, fmt.Sprintf("%s to answer %d", path, status), func() error {
+		p := x.ask(t, http.MethodGet, path)
+		if p.status != status {
+			return fmt.Errorf("status %d: %s", p.status, p.body)
+		}
+		body = p.body
+		return nil
+	})
+	return body
+}
+
+// copyOver writes a part of the content of a file over another one, as cp does.
+func copyOver(path, from string, part float64) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, content[:int(float64(len(content))*part)], 0o600)
+}
+
+// TestPartOfACopy: while only a part of a copy is in place of the file, what is known stays on show, and page, metrics and readiness say what is
+// wrong. Once the copy is complete, the exporter goes on.
+func TestPartOfACopy(t *testing.T) {
+	t.Parallel()
+	const found = "the file was overwritten while it was open"
+	w, x, path, backup := serveWithBackup(t)
+	if err := copyOver(path, backup, 0.5); err != nil {
+		t.Fatal(err)
+	}
+	x.logged(t, "level=error", "the store cannot be used", found)
+	eventually(t, "weixin_store_usable to be 0", func() error {
+		if x.metrics(t)["weixin_store_usable"] != 0 {
+			return errNotYet
+		}
+		return nil
+	})
+	unready := waitStatus(t, x.web, "/-/ready", http.StatusServiceUnavailable)
+	for _, body := range []string{unready, x.get(t, "/").body} {
+		if !strings.Contains(body, found) {
+			t.Errorf("the reason is not in %q", mask(body))
+		}
+	}
+	w.checkFigures(t, x.metrics(t), w.accounts...)
+	x.get(t, "/-/healthy")
+	if err := copyOver(path, backup, 1); err != nil {
+		t.Fatal(err)
+	}
+	x.logged(t, "level=error", "the file of the store had changed; the store was reopened")
+	waitStatus(t, x.web, "/-/ready", http.StatusOK)
+	w.waitComplete(t, x.web, w.accounts...)
+	w.checkFigures(t, x.metrics(t), w.accounts...)
+	x.stop(t, syscall.SIGTERM)
+	if got := storedDays(t, path, w.accounts[0]); got < history {
+		t.Errorf("%d days, want %d", got, history)
+	}
+}
+
 // The files of a running exporter are deleted or replaced, and then it is killed or stopped.
 func TestStoreFilesChangeWhileOpen(t *testing.T) {
 	t.Parallel()
@@ -63,6 +126,16 @@ func TestStoreFilesChangeWhileOpen(t *testing.T) {
 		"deleted": {
 			func(path, _ string) error { return os.Remove(path) },
 			"the file was deleted while it was open",
+		},
+		"all of it deleted": {
+			func(path, _ string) error {
+				return errors.Join(os.Remove(path), os.Remove(path+"-wal"), os.Remove(path+"-shm"))
+			},
+			"the file was deleted while it was open",
+		},
+		"a backup copied over it": {
+			func(path, backup string) error { return copyOver(path, backup, 1) },
+			"the file was overwritten while it was open",
 		},
 		"its WAL file deleted": {
 			func(path, _ string) error { return os.Remove(path + "-wal") },
