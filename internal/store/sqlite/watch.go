@@ -138,9 +138,16 @@ func (s *Store) try(ctx context.Context, path string) error {
 	return errors.Join(err, tried.close()) //nolint:contextcheck // closing has its own time
 }
 
-// examineShrunk checks a file that became smaller for damage: another process may have compacted it.
+// examineShrunk checks a file that became smaller for damage: another process may have compacted it. It reads the file again, since
+// the connections that are open can have in memory what is no longer in it.
 func (s *Store) examineShrunk(ctx context.Context) error {
-	if err := s.checkIntegrity(ctx, longCheck); err != nil {
+	fresh := newStore(s.path, Options{})
+	var err error
+	if fresh.write, fresh.read, err = pools(s.path, s.busy, ""); err != nil {
+		return err
+	}
+	err = fresh.checkIntegrity(ctx, longCheck)
+	if err := errors.Join(err, fresh.write.Close(), fresh.read.Close()); err != nil {
 		return err
 	}
 	main, err := os.Stat(s.path)

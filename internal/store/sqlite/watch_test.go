@@ -205,23 +205,31 @@ func busyDays(n datacube.Date) []store.Record {
 
 func TestATruncatedFile(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "store.db")
-	s, _ := served(t, path)
-	save(t, s, busyDays(100)...)
-	run(t, shell(t, path), `PRAGMA wal_checkpoint(TRUNCATE)`)
-	if err := s.Fault(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, 5*4096); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if done, err := s.Recover(t.Context()); err == nil || !strings.Contains(err.Error(), wasShrunk) {
-			t.Errorf("recovered: %q, %v", done, err)
-		}
-		if err := s.Fault(); err == nil || !strings.Contains(err.Error(), wasShrunk) {
-			t.Errorf("fault %v", err)
-		}
+	for name, days := range map[string]datacube.Date{"larger than what SQLite keeps in memory": 100, "smaller": 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store.db")
+			filled := open(t, path)
+			save(t, filled, busyDays(days)...)
+			if err := filled.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s, _ := served(t, path) // which examines the whole file
+			if err := s.Fault(); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(path, 5*4096); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if done, err := s.Recover(t.Context()); err == nil || !strings.Contains(err.Error(), wasShrunk) {
+					t.Errorf("recovered: %q, %v", done, err)
+				}
+				if err := s.Fault(); err == nil || !strings.Contains(err.Error(), wasShrunk) {
+					t.Errorf("fault %v", err)
+				}
+			}
+		})
 	}
 }
 
