@@ -12,8 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/sqlite"
 	"weixin_exporter/weixin/datacube"
@@ -201,68 +199,6 @@ func busyDays(n datacube.Date) []store.Record {
 		records = append(records, hourly(shop, firstDay+day, busyDay()), daily(shop, firstDay+day, 1))
 	}
 	return records
-}
-
-func TestATruncatedFile(t *testing.T) {
-	t.Parallel()
-	for name, days := range map[string]datacube.Date{"larger than what SQLite keeps in memory": 100, "smaller": 10} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			path := filepath.Join(t.TempDir(), "store.db")
-			filled := open(t, path)
-			save(t, filled, busyDays(days)...)
-			if err := filled.Close(); err != nil {
-				t.Fatal(err)
-			}
-			s, _ := served(t, path) // which examines the whole file
-			if err := s.Fault(); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Truncate(path, 5*4096); err != nil {
-				t.Fatal(err)
-			}
-			for range 2 {
-				if done, err := s.Recover(t.Context()); err == nil || !strings.Contains(err.Error(), wasShrunk) {
-					t.Errorf("recovered: %q, %v", done, err)
-				}
-				if err := s.Fault(); err == nil || !strings.Contains(err.Error(), wasShrunk) {
-					t.Errorf("fault %v", err)
-				}
-			}
-		})
-	}
-}
-
-// TestAFileThatGrows: a file that grows between two checks at the same time was not truncated.
-func TestAFileThatGrows(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "store.db")
-	s, _ := served(t, path)
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var grown atomic.Bool
-	var checks errgroup.Group
-	for range 4 {
-		checks.Go(func() error {
-			for !grown.Load() {
-				if err := s.Fault(); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	for n := range int64(20_000) {
-		if err := os.Truncate(path, info.Size()+n); err != nil {
-			t.Error(err)
-		}
-	}
-	grown.Store(true)
-	if err := checks.Wait(); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestAFileThatAnotherProcessCompacts(t *testing.T) {
