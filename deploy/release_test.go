@@ -137,8 +137,7 @@ func TestWorkflows(t *testing.T) {
 		var workflow struct {
 			On   any
 			Jobs map[string]struct {
-				Container string
-				Steps     []struct{ Uses, Run string }
+				Steps []struct{ Uses, Run string }
 			}
 		}
 		if err := yaml.Unmarshal([]byte(repotest.Text(t, path)), &workflow); err != nil {
