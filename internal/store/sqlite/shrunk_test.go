@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,46 @@ func TestATruncatedFile(t *testing.T) {
 				if err := s.Fault(); err == nil || !strings.Contains(err.Error(), wasShrunk) {
 					t.Errorf("fault %v", err)
 				}
+			}
+		})
+	}
+}
+
+// TestAFileThatIsEmptied: a shell empties a file long before the first byte of a backup arrives in it. Until then there is no new
+// store, and nothing of the old one is removed.
+func TestAFileThatIsEmptied(t *testing.T) {
+	t.Parallel()
+	for name, empty := range map[string]func(path string) error{
+		"truncated": func(path string) error { return os.Truncate(path, 0) },
+		"replaced":  func(path string) error { return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store.db")
+			s, _ := served(t, path)
+			save(t, s, busyDays(3)...)
+			backup := filepath.Join(t.TempDir(), "backup.db")
+			if err := s.Backup(t.Context(), backup); err != nil {
+				t.Fatal(err)
+			}
+			save(t, s, busyDays(5)...)
+			if err := empty(path); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if done, err := s.Recover(t.Context()); err == nil || !strings.Contains(err.Error(), "the file is empty") {
+					t.Errorf("recovered: %q, %v", done, err)
+				}
+			}
+			if wal, err := os.Stat(path + "-wal"); err != nil || wal.Size() == 0 {
+				t.Errorf("the -wal file: %v", err)
+			}
+			copied(t, backup, path)
+			if done, err := s.Recover(t.Context()); err != nil || done == "" {
+				t.Errorf("recovered: %q, %v", done, err)
+			}
+			if got := load(t, s, beforeAll)[shop]; got == nil || got.Days[datacube.Daily] != 3 {
+				t.Errorf("loaded %+v, want the 3 days of the backup", got)
 			}
 		})
 	}

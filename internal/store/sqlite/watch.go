@@ -52,6 +52,8 @@ func (s *Store) Recover(ctx context.Context) (string, error) {
 		return "", nil
 	case errors.Is(fault, errDeleted), errors.Is(fault, errWALGone):
 		done, err = "the store was written again with all its content; to start with an empty one, stop the exporter before removing the file", s.rewrite(ctx)
+	case s.isEmptied():
+		err = errEmptied
 	case errors.Is(fault, errReplaced):
 		done, err = "the new file was opened; days that it lacks are requested again within refresh.history", s.openReplacement(ctx)
 	case errors.Is(fault, errOverwritten):
@@ -65,6 +67,14 @@ func (s *Store) Recover(ctx context.Context) (string, error) {
 		return "", s.failed(ctx, "reopen", fmt.Errorf("%w, and the store cannot be used until it is reopened: %w", fault, err))
 	}
 	return fmt.Sprintf("%v: %s", fault, done), nil
+}
+
+// errEmptied keeps a file that a shell has emptied, to write a backup into it, from being taken for a new store.
+var errEmptied = errors.New("the file is empty; complete the copy, or restore a backup; to start with an empty store, stop the exporter and remove the file")
+
+func (s *Store) isEmptied() bool {
+	main, err := os.Stat(s.path)
+	return err == nil && main.Size() == 0
 }
 
 // rewrite writes what is open to a new file at the path. Other processes that have the previous file
