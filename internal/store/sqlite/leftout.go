@@ -62,7 +62,7 @@ func (d *damages) noteLoaded(accounts map[string]*store.Account, causes map[left
 	}
 }
 
-// noteSaved notes that days have other figures now.
+// noteSaved notes that days have other figures now, or are confirmed as days without traffic.
 func (d *damages) noteSaved(records []store.Record) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -70,7 +70,7 @@ func (d *damages) noteSaved(records []store.Record) {
 		return
 	}
 	for i := range records {
-		if r := &records[i]; r.Daily != nil || r.Hourly != nil {
+		if r := &records[i]; r.Daily != nil || r.Hourly != nil || r.State.Status == store.Known && r.State.Empty {
 			delete(d.causes, leftOut{appID: r.AppID, api: r.API, date: r.Date})
 		}
 	}

@@ -168,6 +168,9 @@ func (w *writer) save(i int, r *store.Record) error {
 		w.outdated = append(w.outdated, store.OutdatedRecord{Index: i, Stored: stored})
 		return nil
 	}
+	if r, err = w.repaired(account, r); err != nil {
+		return err
+	}
 	before, revised := stored.Status, false
 	if before == store.Known && (r.Daily != nil || r.Hourly != nil) {
 		if revised, err = w.revise(account, r); err != nil {
@@ -306,6 +309,25 @@ func (w *writer) stored(account int64, r *store.Record) (datacube.Hours, error) 
 		})
 	})
 	return hours, err
+}
+
+// repaired returns a record that confirms a day without traffic with the figures of such a day if those that are stored do not match
+// their checksum: Weixin has no row for it that could replace them.
+func (w *writer) repaired(account int64, r *store.Record) (*store.Record, error) {
+	if r.Daily != nil || r.Hourly != nil || r.State.Status != store.Known || !r.State.Empty {
+		return r, nil
+	}
+	_, err := w.stored(account, r)
+	if _, wrong := errors.AsType[wrongFiguresError](err); !wrong {
+		return r, err
+	}
+	repaired := *r
+	if r.API == datacube.Daily {
+		repaired.Daily = &datacube.Figures{}
+	} else {
+		repaired.Hourly = &datacube.Hours{}
+	}
+	return &repaired, nil
 }
 
 // revise reports whether the record changes the figures of a day that is known, and notes the revision. Figures that do not

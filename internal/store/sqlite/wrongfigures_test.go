@@ -223,3 +223,48 @@ func TestDamageOfSeveralAccounts(t *testing.T) {
 	save(t, s, daily(shop, firstDay, 1))
 	want("read the days of " + bot + " to send to " + receiver + ":")
 }
+
+// TestDamagedDayWithoutTraffic: Weixin has no row for such a day, so an answer without rows repairs it.
+func TestDamagedDayWithoutTraffic(t *testing.T) {
+	t.Parallel()
+	day, hours := daily(shop, firstDay, 0), hourly(shop, firstDay, datacube.Hours{})
+	day.Daily = &datacube.Figures{}
+	const ofShop = ` (SELECT id FROM account WHERE app_id = '` + shop + `')`
+	for name, test := range map[string]struct {
+		record store.Record
+		spoil  string
+	}{
+		"a row of a day":        {day, `INSERT INTO daily (account, date, callbacks, failures, time_cost, max_time_cost) SELECT id, ?, 7, 0, 0, 0 FROM` + ofShop},
+		"a row of an hour":      {hours, `INSERT INTO hourly (account, date, hour, callbacks, failures, time_cost, max_time_cost) SELECT id, ?, 7, 7, 0, 0, 0 FROM` + ofShop},
+		"the digest of a day":   {day, `UPDATE day SET digest = digest + 1 WHERE date = ? AND account =` + ofShop},
+		"the digest of an hour": {hours, `UPDATE day SET digest = digest + 1 WHERE date = ? AND account =` + ofShop},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store.db")
+			s := open(t, path)
+			test.record.State.Empty = true
+			save(t, s, test.record, daily(bot, firstDay, 1))
+			if _, err := shell(t, path).ExecContext(t.Context(), test.spoil, int64(firstDay)); err != nil {
+				t.Fatal(err)
+			}
+			load(t, s, beforeAll, shop)
+			if err := s.Damage(); err == nil {
+				t.Fatal("the damage was not noticed")
+			}
+			wantDelivered(t, s, map[string]int{bot: 1})
+			confirmed := test.record
+			confirmed.Before, confirmed.Daily, confirmed.Hourly = test.record.State, nil, nil
+			confirmed.State.AskedAt = confirmed.State.AskedAt.AddDate(0, 0, 1)
+			confirmed.State.Rechecked = true
+			if revisions := save(t, s, confirmed); len(revisions) > 0 {
+				t.Errorf("revisions: %v", revisions)
+			}
+			wantDelivered(t, s, map[string]int{shop: 1})
+			got := load(t, s, beforeAll, shop)[shop]
+			if err := s.Damage(); err != nil || got.Daily == nil && got.Hourly == nil {
+				t.Errorf("loaded %+v, the damage is %v", got, err)
+			}
+		})
+	}
+}
