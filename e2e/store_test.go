@@ -106,7 +106,7 @@ func TestPartOfACopy(t *testing.T) {
 	if err := copyOver(path, backup, 1); err != nil {
 		t.Fatal(err)
 	}
-	x.logged(t, "level=error", "the file of the store had changed; the store was reopened")
+	x.logged(t, "level=error", "the store holds something else than before; it is read again")
 	waitStatus(t, x.web, "/-/ready", http.StatusOK)
 	w.waitComplete(t, x.web, w.accounts...)
 	w.checkFigures(t, x.metrics(t), w.accounts...)
