@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -327,17 +326,20 @@ func (s *Store) CountPending(ctx context.Context, endpoint string, since datacub
 // MarkDelivered implements store.Store. What was read of a later state than the present one is recognized by its incarnation or, as
 // long as no one has noticed, by its marks, which the present one has not reached.
 func (s *Store) MarkDelivered(ctx context.Context, endpoint string, at time.Time, pending ...store.Pending) error {
-	incarnation := s.incarnation.Load()
-	pending = slices.DeleteFunc(slices.Clone(pending), func(p store.Pending) bool { return p.Done.Incarnation != incarnation })
-	n := len(pending)
-	appIDs, dates, resentDates := make([]string, n), make([]int32, n), make([]int32, n)
-	marks, resentMarks := make([]int64, n), make([]int64, n)
-	for i := range pending {
-		done := &pending[i].Done
-		appIDs[i], marks[i], dates[i] = pending[i].AppID, int64(done.Position.Mark), int32(done.Position.Date)
-		resentMarks[i], resentDates[i] = int64(done.Resent.Mark), int32(done.Resent.UpTo)
-	}
 	err := s.updating(ctx, accessTimeout, func(ctx context.Context, tx pgx.Tx) error {
+		incarnation := s.incarnation.Load() // of the moment from which no one else writes: who wrote before may have raised it
+		var appIDs []string
+		var marks, resentMarks []int64
+		var dates, resentDates []int32
+		for i := range pending {
+			done := &pending[i].Done
+			if done.Incarnation != incarnation {
+				continue
+			}
+			appIDs = append(appIDs, pending[i].AppID)
+			marks, dates = append(marks, int64(done.Position.Mark)), append(dates, int32(done.Position.Date))
+			resentMarks, resentDates = append(resentMarks, int64(done.Resent.Mark)), append(resentDates, int32(done.Resent.UpTo))
+		}
 		var batch pgx.Batch
 		batch.Queue(`
 			INSERT INTO weixin_exporter.delivery (endpoint, account, mark, date, sent_at)

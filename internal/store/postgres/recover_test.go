@@ -3,10 +3,12 @@ package postgres_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/postgres"
 	"weixin_exporter/internal/store/storetest"
+	"weixin_exporter/weixin/datacube"
 )
 
 // TestAnEarlierState: a Store says once that its database has gone back to an earlier state, also if others have made as many
@@ -123,5 +125,62 @@ func TestDeliveryOfADatabaseThatWentBack(t *testing.T) {
 	}
 	if p := pending(); len(p[0].Daily) != 0 {
 		t.Errorf("%d days are sent again", len(p[0].Daily))
+	}
+}
+
+// TestDeliveryThatWaitsWhileTheDatabaseGoesBack: a delivery that waits for a save is not recorded if that save finds that the
+// database has gone back, and takes its mark.
+func TestDeliveryThatWaitsWhileTheDatabaseGoesBack(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t)
+	s := openAt(t, userOf(server.URL(database), exporter), postgres.Options{BusyTimeout: time.Hour})
+	const receiver = "http://receiver.test/write"
+	pending := func() []store.Pending {
+		t.Helper()
+		p, err := s.ReadPending(t.Context(), receiver, storetest.BeforeAll, 1000, storetest.Shop)
+		if err != nil || len(p) != 1 {
+			t.Fatal(p, err)
+		}
+		return p
+	}
+	storetest.Save(t, s, storetest.Daily(storetest.Shop, storetest.FirstDay, 1))
+	storetest.Save(t, s, storetest.Daily(storetest.Shop, storetest.FirstDay+1, 1))
+	held := pending()
+	run(t, database, `UPDATE weixin_exporter.mark SET latest = latest - 1`, `UPDATE weixin_exporter.account SET changed = changed - 1`,
+		`DELETE FROM weixin_exporter.day WHERE changed > (SELECT latest FROM weixin_exporter.mark)`)
+
+	// The row is locked but not changed: those who wait for one that has changed do not get it in the order of their coming.
+	tx, err := connect(t, database).Begin(t.Context())
+	if err == nil {
+		_, err = tx.Exec(t.Context(), `SELECT FROM weixin_exporter.mark FOR UPDATE`)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	looking := connect(t, database)
+	done := make(chan error, 2)
+	go func() {
+		_, err := s.Save(t.Context(), []store.Record{storetest.Hourly(storetest.Shop, storetest.FirstDay, datacube.Hours{3: {Callbacks: 1}})})
+		done <- err
+	}()
+	waitForLocks(t, looking, 1)
+	go func() { done <- s.MarkDelivered(t.Context(), receiver, storetest.FirstDay.End(), held...) }()
+	waitForLocks(t, looking, 2)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+
+	p := pending()[0]
+	if len(p.Daily) != 1 || len(p.Hourly) != 1 || p.Done.Position.Mark != held[0].Done.Position.Mark {
+		t.Errorf("%d daily and %d hourly days are pending up to the mark %d, want one of each up to %d",
+			len(p.Daily), len(p.Hourly), p.Done.Position.Mark, held[0].Done.Position.Mark)
+	}
+	if at, err := s.LastDelivery(t.Context(), receiver); err != nil || !at.IsZero() {
+		t.Errorf("the last delivery was recorded: %v, %v", at, err)
 	}
 }

@@ -142,7 +142,7 @@ func TestASaveKeepsSlotsFromBeingClaimed(t *testing.T) {
 		_, err := first.Save(t.Context(), []store.Record{storetest.Daily(storetest.Shop, storetest.FirstDay, 2)})
 		saved <- err
 	}()
-	waitForLock(t, connect(t, database))
+	waitForLocks(t, connect(t, database), 1)
 	keep(t, first)
 	expire(t, database, "first")
 	keep(t, second)
@@ -161,10 +161,10 @@ func TestASaveKeepsSlotsFromBeingClaimed(t *testing.T) {
 	}
 }
 
-// waitForLock waits until a statement waits for a lock in the database of a connection.
-func waitForLock(t *testing.T, conn *pgx.Conn) {
+// waitForLocks waits until n statements wait for locks in the database of a connection.
+func waitForLocks(t *testing.T, conn *pgx.Conn, n int) {
 	t.Helper()
-	for waiting := 0; waiting == 0; {
+	for waiting := 0; waiting < n; {
 		err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
 		if err != nil {
