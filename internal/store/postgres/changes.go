@@ -41,13 +41,16 @@ func (s *Store) Changed(ctx context.Context, after store.Mark) ([]string, store.
 func (s *Store) Version(ctx context.Context) (int64, error) {
 	own, before := s.own.Load(), s.latest.Load() // before the query, which may see more marks of this process
 	var latest int64
+	var standby bool
 	err := s.bounded(ctx, func(ctx context.Context) error {
-		return s.pool.QueryRow(ctx, `SELECT latest FROM weixin_exporter.mark`).Scan(&latest)
+		return s.pool.QueryRow(ctx, `SELECT latest, pg_catalog.pg_is_in_recovery() FROM weixin_exporter.mark`).Scan(&latest, &standby)
 	})
 	if err != nil {
 		return 0, s.failed(ctx, "check for changes by other processes", err)
 	}
-	s.compare(memory{latest: before}, latest, 0)
+	if !standby { // which may lag behind
+		s.compare(memory{latest: before}, latest, 0)
+	}
 	return latest - own, nil
 }
 

@@ -49,18 +49,20 @@ func (s *Store) noteMark(mark int64) {
 // Recover implements store.Store. Connections are made again as they are needed, so there is something to do only if the
 // database has gone back to an earlier state.
 func (s *Store) Recover(ctx context.Context) (string, error) {
+	before := s.remembered()
+	var latest, changed int64
+	var standby bool
 	err := s.boundedBy(ctx, renewalTime, func(ctx context.Context) error {
-		before := s.remembered()
-		var latest, changed int64
-		err := s.pool.QueryRow(ctx, `SELECT latest, (`+savedQuery+`) FROM weixin_exporter.mark`, before.saved.appID).Scan(&latest, &changed)
-		if err == nil {
-			s.compare(before, latest, changed)
-		}
-		return err
+		return s.pool.QueryRow(ctx, `SELECT latest, (`+savedQuery+`), pg_catalog.pg_is_in_recovery() FROM weixin_exporter.mark`,
+			before.saved.appID).Scan(&latest, &changed, &standby)
 	})
+	if err == nil && standby { // it may lag behind, which does not mean that the database has gone back
+		err = errStandby
+	}
 	if err != nil {
 		return "", s.failed(ctx, "use", err)
 	}
+	s.compare(before, latest, changed)
 	if !s.reverted.Swap(false) {
 		return "", nil
 	}

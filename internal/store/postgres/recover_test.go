@@ -1,14 +1,18 @@
 package postgres_test
 
 import (
+	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/postgres"
+	"weixin_exporter/internal/store/postgres/postgrestest"
 	"weixin_exporter/internal/store/storetest"
 	"weixin_exporter/weixin/datacube"
+	"weixin_exporter/weixin/secret"
 )
 
 // TestAnEarlierState: a Store says once that its database has gone back to an earlier state, also if others have made as many
@@ -182,5 +186,79 @@ func TestDeliveryThatWaitsWhileTheDatabaseGoesBack(t *testing.T) {
 	}
 	if at, err := s.LastDelivery(t.Context(), receiver); err != nil || !at.IsZero() {
 		t.Errorf("the last delivery was recorded: %v, %v", at, err)
+	}
+}
+
+// TestAStandbyThatLags: a standby that does not have what the primary has is reported as a server that only reads. The database
+// has gone back only if the standby is promoted without it.
+func TestAStandbyThatLags(t *testing.T) {
+	t.Parallel()
+	if server == nil {
+		t.Skip(postgrestest.ErrNotInstalled)
+	}
+	own := newServer(t)
+	s := openAt(t, secret.NewURL(own.URL("postgres")), postgres.Options{})
+	storetest.Save(t, s, storetest.Daily(storetest.Shop, storetest.FirstDay, 1))
+	move := func(marks int) {
+		t.Helper()
+		err := own.Execute(t.Context(), "postgres", fmt.Sprintf(`UPDATE weixin_exporter.mark SET latest = latest %+d`, marks),
+			fmt.Sprintf(`UPDATE weixin_exporter.account SET changed = changed %+d`, marks))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, lacks := range []bool{false, true} {
+		move(-1)
+		if err := own.Demote(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Recover(t.Context())
+		for store.KindOf(err) == store.Unreachable { // a connection from before
+			_, err = s.Recover(t.Context())
+		}
+		if store.KindOf(err) != store.ReadOnly || !strings.Contains(err.Error(), "the server is a standby, which only reads; check store.url") {
+			t.Errorf("recover on the standby: %v, of the kind %s", err, store.KindOf(err))
+		}
+		if fault := s.Fault(); fault != nil {
+			t.Errorf("it answers, but there is a fault: %v", fault)
+		}
+		if _, err := s.Version(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := own.Promote(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !lacks {
+			move(+1)
+		}
+		if done, err := s.Recover(t.Context()); err != nil || (done != "") != lacks {
+			t.Errorf("recover: %q, %v; want that it has gone back: %v", done, err, lacks)
+		}
+	}
+}
+
+// TestSeveralServers: with target_session_attrs=read-write a URL can name a standby besides the server that writes.
+func TestSeveralServers(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t)
+	own := newServer(t)
+	err := own.Execute(t.Context(), "postgres", `CREATE DATABASE `+database, `CREATE ROLE `+exporter+` LOGIN`)
+	if err == nil {
+		err = own.Demote(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := userOf(strings.Replace(own.URL(database), "&", ","+url.QueryEscape(server.Folder())+"&", 1), exporter)
+	if _, err := postgres.Open(t.Context(), both, postgres.Options{}); store.KindOf(err) != store.ReadOnly {
+		t.Errorf("without it: %v, of the kind %s", err, store.KindOf(err))
+	}
+	storetest.Save(t, openAt(t, secret.NewURL(both.Reveal()+"&target_session_attrs=read-write"), postgres.Options{}),
+		storetest.Daily(storetest.Shop, storetest.FirstDay, 1))
+	if got := storetest.Load(t, open(t, database), storetest.FirstDay); len(got) != 1 {
+		t.Errorf("the server that writes has %v", got)
+	}
+	if err := postgres.Check(secret.NewURL("postgres://u:p@db1:5432,db2:5432/x?target_session_attrs=read-write")); err != nil {
+		t.Error(err)
 	}
 }

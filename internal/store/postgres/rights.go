@@ -59,7 +59,7 @@ func (s *Store) rights(ctx context.Context) (rights, error) {
 func (r *rights) missing(complete bool) error {
 	switch {
 	case r.standby:
-		return &rightsError{"the server is a standby, which only reads; check store.url"}
+		return errStandby
 	case complete && r.mayWrite || !complete && r.mayCreate:
 		return nil
 	case !r.exists:
@@ -78,6 +78,9 @@ func (r *rights) missing(complete bool) error {
 func (r *rights) lacks(format string) error {
 	return &rightsError{fmt.Sprintf("the user %[1]s must be able to "+format, r.user, schema, r.owner)}
 }
+
+// errStandby means that the URL leads to a server that only reads.
+var errStandby = &rightsError{"the server is a standby, which only reads; check store.url"}
 
 // rightsError says which right is missing, and which statement gives it to the user.
 type rightsError struct{ text string }
