@@ -104,8 +104,10 @@ type outcome[A tracked] struct {
 
 // outdatedDay is a day that is stored in another state than the one by which an answer was interpreted.
 type outdatedDay struct {
-	date   datacube.Date
-	stored store.State
+	date     datacube.Date
+	stored   store.State
+	other    store.State // of the other API
+	hasOther bool        // other was read
 }
 
 // dayCounts counts the days of an answer by what became of them.
@@ -237,9 +239,9 @@ func (e *engine[A]) saveOwned(outcomes []outcome[A], byAppID map[string]*outcome
 // may have been refused because of the time of a clock that was ahead is tried again without regard to that time.
 func (e *engine[A]) dropOutdated(outcomes []outcome[A], refused *store.OutdatedError) {
 	now := e.now()
-	stored := make(map[int]store.State, len(refused.Records))
+	found := make(map[int]store.OutdatedRecord, len(refused.Records))
 	for _, r := range refused.Records {
-		stored[r.Index] = r.Stored
+		found[r.Index] = r
 	}
 	index := 0
 	for i := range outcomes {
@@ -249,16 +251,19 @@ func (e *engine[A]) dropOutdated(outcomes []outcome[A], refused *store.OutdatedE
 		}
 		kept := make([]store.Record, 0, len(o.records))
 		for _, r := range o.records {
-			state, isRefused := stored[index]
+			f, isRefused := found[index]
 			index++
 			switch {
 			case !isRefused:
 				kept = append(kept, r)
-			case isAhead(state.AskedAt, now) && !state.AskedAt.Equal(r.Before.AskedAt):
-				r.Before.AskedAt = state.AskedAt
+			case isAhead(f.Stored.AskedAt, now) && !f.Stored.AskedAt.Equal(r.Before.AskedAt):
+				r.Before.AskedAt = f.Stored.AskedAt
 				kept = append(kept, r)
 			default:
-				o.outdated = append(o.outdated, outdatedDay{r.Date, state})
+				o.outdated = append(o.outdated, outdatedDay{r.Date, f.Stored, f.Other, r.NeedsOther()})
+				if account, ok := e.accounts[r.AppID]; ok { // another one than that of the outcome if it was removed and added
+					account.base().ledgers[r.API].refuse(r.Date, r.State.AskedAt)
+				}
 			}
 		}
 		o.records = kept
@@ -281,6 +286,9 @@ func (e *engine[A]) learn(outcomes []outcome[A]) {
 		}
 		for _, day := range o.outdated {
 			a.ledgers[api].Set(day.date, day.stored)
+			if day.hasOther { // by which the day cannot be without traffic
+				a.ledgers[datacube.APIs-1-api].Set(day.date, day.other)
+			}
 		}
 	}
 }

@@ -126,9 +126,7 @@ func TestUnsavedDayWithoutTrafficBesideTraffic(t *testing.T) {
 		}
 		synctest.Wait()
 		ninth := date(t, "2026-03-09")
-		hours, at := w.sim.Hours(account(1).AppID, ninth), time.Now()
-		w.save([]store.Record{{AppID: account(1).AppID, API: datacube.Hourly, Date: ninth, Hourly: &hours,
-			State: store.State{Status: store.Known, AskedAt: at, KnownAt: at, Checksum: store.Checksum(hours[:]...)}}})
+		w.save([]store.Record{w.known(account(1).AppID, ninth)})
 		setClock(t, "2026-03-12 08:00:30")
 		remove()
 		broken.Store(false)
@@ -139,6 +137,7 @@ func TestUnsavedDayWithoutTrafficBesideTraffic(t *testing.T) {
 		if n := w.attempts("daily"); n > 5 {
 			t.Errorf("%d daily calls", n)
 		}
+		w.wantPauses(account(1).AppID, ninth)
 	})
 }
 
@@ -242,4 +241,86 @@ func TestUnsavedConfirmation(t *testing.T) {
 			t.Errorf("the state of the ninth is %+v, want %+v", got, want)
 		}
 	})
+}
+
+// wantPauses fails if a day was requested twice within a minute by the same call.
+func (w *harness) wantPauses(appID string, d datacube.Date) {
+	w.t.Helper()
+	last := map[string]time.Time{}
+	for _, c := range w.sim.Calls() {
+		if c.AppID != appID || d < c.Begin || c.End < d {
+			continue
+		}
+		if before, again := last[c.API]; again && c.At.Sub(before) < time.Minute {
+			w.t.Errorf("%v was requested by the %s call at %v and again %v later", d, c.API, before.In(datacube.China), c.At.Sub(before))
+			return
+		}
+		last[c.API] = c.At
+	}
+}
+
+// known returns a record of the hours of the simulated Weixin, as another process would store it.
+func (w *harness) known(appID string, d datacube.Date) store.Record {
+	hours, at := w.sim.Hours(appID, d), time.Now()
+	state := store.State{Status: store.Known, AskedAt: at, KnownAt: at, Checksum: store.Checksum(hours[:]...)}
+	return store.Record{AppID: appID, API: datacube.Hourly, Date: d, State: state, Hourly: &hours}
+}
+
+// TestDayWithoutTrafficWhileChangesCannotBeRead: a day without rows whose traffic is known by the other call, as the exporter
+// learns only from the store, is in doubt. It is not requested without pauses.
+func TestDayWithoutTrafficWhileChangesCannotBeRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-12 07:30", nil, account(1))
+		w.config.HistoryDays = 4
+		ninth := date(t, "2026-03-09")
+		var broken atomic.Bool
+		w.others = func(s *sqlite.Store) refresh.ChangeReader { return brokenChanges{s, &broken} }
+		late := w.sim.Inject(weixintest.Fault{API: "daily", Errcode: 61503})
+		w.sim.Inject(weixintest.Fault{API: "hourly", Errcode: 61503})
+		w.start()
+		late()
+		broken.Store(true)
+		w.save([]store.Record{w.known(account(1).AppID, ninth)})
+		w.sim.Inject(weixintest.Fault{API: "daily", NoRows: true, Delay: time.Second})
+		setClock(t, "2026-03-13 07:30")
+		before := w.asked(account(1).AppID, ninth)
+		setClock(t, "2026-03-13 11:00")
+		if n := w.asked(account(1).AppID, ninth) - before; n == 0 || n > 3 {
+			t.Errorf("the ninth was requested %d times, want two or three times", n)
+		}
+		w.wantPauses(account(1).AppID, ninth)
+		w.stop()
+		known, err := reopened(t, w, datacube.FirstDate)
+		if err != nil || known.States[datacube.Daily].At(ninth).Status != store.NotReady {
+			t.Errorf("the ninth is stored as %+v: %v", known.States[datacube.Daily].At(ninth), err)
+		}
+	})
+}
+
+// TestRecheckOfADayThatOthersRemove: a wanted day whose recheck the store refuses, because it does not have the day any more, is
+// new, but not requested again at once.
+func TestRecheckOfADayThatOthersRemove(t *testing.T) {
+	t.Parallel()
+	for name, fault := range withoutFigures() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newHarness(t, "2026-03-10 08:00", nil, account(1))
+				w.config.HistoryDays = 4
+				ninth := date(t, "2026-03-09")
+				w.start()
+				if _, err := w.store.Prune(t.Context(), ninth+1); err != nil {
+					t.Fatal(err)
+				}
+				fault.Delay = time.Second
+				w.inject(fault)
+				setClock(t, "2026-03-11 10:00")
+				if n := w.asked(account(1).AppID, ninth); n < 6 {
+					t.Errorf("the ninth was requested %d times, want a recheck and one time more by each call", n)
+				}
+				w.wantPauses(account(1).AppID, ninth)
+			})
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package refresh
 
 import (
+	"maps"
 	"time"
 
 	"weixin_exporter/internal/store"
@@ -94,7 +95,34 @@ func (c Call) before(other Call) bool {
 }
 
 // Ledger is what is known about the days of one call of an account.
-type Ledger struct{ store.States }
+type Ledger struct { //nolint:recvcheck // a value can be read, only a variable be changed
+	store.States
+
+	// refused are the days of the last answers that the store has refused, with the times of these answers: the states of the
+	// days do not tell when they were asked for.
+	refused map[datacube.Date]time.Time
+}
+
+// refuse notes that the answer for a day, which arrived at the given time, was refused by the store.
+func (l *Ledger) refuse(date datacube.Date, at time.Time) {
+	if l.refused == nil {
+		l.refused = make(map[datacube.Date]time.Time)
+	}
+	maps.DeleteFunc(l.refused, func(_ datacube.Date, before time.Time) bool { return !at.Before(before.Add(leastGap)) })
+	l.refused[date] = at
+}
+
+// pausesUntil returns the time before which a day is not requested, whatever says that it is due; a time not after now if there is
+// none.
+func (l Ledger) pausesUntil(date datacube.Date, now time.Time) time.Time {
+	var until time.Time
+	for _, asked := range [...]time.Time{l.At(date).AskedAt, l.refused[date]} {
+		if end := asked.Add(leastGap); !isAhead(asked, now) && end.After(until) {
+			until = end
+		}
+	}
+	return until
+}
 
 // laterRows returns when Weixin was first seen to have rows for any day after date; zero if it never was.
 func (l Ledger) laterRows(date, yesterday datacube.Date) time.Time {
@@ -132,8 +160,10 @@ func dueCalls(now time.Time, s Settings, api datacube.API, l Ledgers) ([]Call, t
 		if date < oldest && purpose != Recheck {
 			continue
 		}
-		if asked := d.own.At(date).AskedAt; due && !isAhead(asked, now) && now.Before(asked.Add(leastGap)) {
-			due, at = false, asked.Add(leastGap)
+		if due {
+			if until := d.own.pausesUntil(date, now); now.Before(until) {
+				due, at = false, until
+			}
 		}
 		if !due {
 			again = earlier(again, at)

@@ -3,6 +3,8 @@ package refresh
 import (
 	"context"
 	"fmt"
+
+	"weixin_exporter/internal/store"
 )
 
 // ReloadStore replaces what a running Refresher knows of its accounts by the content of the store, which has been replaced.
@@ -45,7 +47,9 @@ func (r *Refresher) reread(accounts []*account) error {
 		return fmt.Errorf("loading the accounts: %w", err)
 	}
 	for _, acc := range accounts {
-		acc.ledgers = Ledgers{}
+		for api := range acc.ledgers {
+			acc.ledgers[api].States = store.States{}
+		}
 		acc.add(stored[acc.AppID])
 		acc.show(stored[acc.AppID])
 		acc.stale = true

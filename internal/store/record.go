@@ -106,6 +106,8 @@ type OutdatedRecord struct {
 	Index int
 	// Stored is what is stored of its day.
 	Stored State
+	// Other is what is stored of the same day of the other API, if Record.NeedsOther.
+	Other State
 }
 
 // Error implements error.

@@ -184,7 +184,7 @@ func (w *writer) apply(i int, r *store.Record) {
 		other = w.days[key.other()].state
 	}
 	if r.IsOutdated(day.state, other) {
-		w.outdated = append(w.outdated, store.OutdatedRecord{Index: i, Stored: day.state})
+		w.outdated = append(w.outdated, store.OutdatedRecord{Index: i, Stored: day.state, Other: other})
 		return
 	}
 	before, revised := day.state.Status, false

@@ -165,7 +165,7 @@ func (w *writer) save(i int, r *store.Record) error {
 		}
 	}
 	if r.IsOutdated(stored, other) {
-		w.outdated = append(w.outdated, store.OutdatedRecord{Index: i, Stored: stored})
+		w.outdated = append(w.outdated, store.OutdatedRecord{Index: i, Stored: stored, Other: other})
 		return nil
 	}
 	if r, err = w.repaired(account, r); err != nil {

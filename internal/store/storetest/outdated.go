@@ -88,11 +88,14 @@ func testOutdatedRecords(t *testing.T, e Engine) {
 			case c.outdated && !ok:
 				t.Errorf("saved: %v", err)
 			case c.outdated:
-				var stored store.State
+				want := store.OutdatedRecord{Index: 1}
 				if account := before[Shop]; account != nil {
-					stored = account.States[c.record.API].At(c.record.Date)
+					want.Stored = account.States[c.record.API].At(c.record.Date)
+					if c.record.NeedsOther() {
+						want.Other = account.States[datacube.APIs-1-c.record.API].At(c.record.Date)
+					}
 				}
-				if diff := cmp.Diff([]store.OutdatedRecord{{Index: 1, Stored: stored}}, refused.Records); diff != "" {
+				if diff := cmp.Diff([]store.OutdatedRecord{want}, refused.Records); diff != "" {
 					t.Errorf("outdated records (-want +got):\n%s", diff)
 				}
 				if diff := cmp.Diff(before, Load(t, s, BeforeAll)); diff != "" {
