@@ -324,3 +324,22 @@ func TestRecheckOfADayThatOthersRemove(t *testing.T) {
 		})
 	}
 }
+
+// TestUnsavedFiguresBeforeAnEmptyAnswer: figures that wait for the store replace the zeros of a day for which another process got no
+// rows since.
+func TestUnsavedFiguresBeforeAnEmptyAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
+		broken := w.startBroken()
+		ninth, at := date(t, "2026-03-09"), time.Now()
+		quiet := store.State{Status: store.Known, Empty: true, AskedAt: at, KnownAt: at, Checksum: store.Checksum(datacube.Figures{})}
+		w.save([]store.Record{{AppID: account(1).AppID, API: datacube.Daily, Date: ninth, State: quiet, Daily: &datacube.Figures{}}})
+		broken.Store(false)
+		setClock(t, "2026-03-10 08:10")
+		w.wantStored(w.sim.Day(account(1).AppID, ninth))
+		if n := w.shown("account00").Work[datacube.Daily].Revisions; n != 1 {
+			t.Errorf("%d revisions, want one", n)
+		}
+	})
+}

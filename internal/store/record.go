@@ -70,7 +70,8 @@ func (r *Record) MarksDay(before Status, revised bool) bool {
 // IsOutdated reports whether the record must not be stored, because its response was interpreted without what is stored of its
 // day by now: stored is the state of that day and other the one of the same day of the other API. Known days stay known, and
 // their figures are replaced only by others that Weixin has returned later. Without figures, a record only confirms those by which it
-// was interpreted. A day becomes known as one without traffic only if no traffic is known.
+// was interpreted. A day becomes known as one without traffic only if no traffic is known, and then any figures replace its zeros,
+// which Weixin has not returned.
 func (r *Record) IsOutdated(stored, other State) bool {
 	later := stored.AskedAt.After(r.State.AskedAt) && !stored.AskedAt.Equal(r.Before.AskedAt)
 	switch {
@@ -80,6 +81,8 @@ func (r *Record) IsOutdated(stored, other State) bool {
 		return stored.Status != Known || stored.Checksum != r.State.Checksum || later
 	case r.isWithoutTraffic() && (stored.hasTraffic() || other.hasTraffic()):
 		return true
+	case stored.Status == Known && stored.Empty && !r.isWithoutTraffic():
+		return false
 	default:
 		return stored.Status == Known && later && (r.Before.Status != Known || stored.Checksum != r.Before.Checksum)
 	}

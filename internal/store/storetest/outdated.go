@@ -37,6 +37,7 @@ func testOutdatedRecords(t *testing.T, e Engine) {
 	hours := Hourly(Shop, FirstDay, datacube.Hours{3: {Callbacks: 3}})
 	quietHours := Hourly(Shop, FirstDay, datacube.Hours{})
 	quietHours.State.Empty = true
+	lateQuietHours := at(quietHours, time.Hour)
 	lateHours := hours
 	lateHours.State, lateHours.Hourly = notReady.State, nil
 	otherDay, otherAccount := hours, hours
@@ -47,30 +48,33 @@ func testOutdatedRecords(t *testing.T, e Engine) {
 		record   store.Record
 		outdated bool
 	}{
-		"not ready, of a known day":                   {[]store.Record{figures(1)}, at(notReady, time.Hour), true},
-		"not ready, of a day that is not":             {[]store.Record{notReady}, at(notReady, time.Hour), false},
-		"not ready, before the last answer":           {[]store.Record{at(notReady, time.Hour)}, notReady, true},
-		"not ready, by a clock that was ahead":        {[]store.Record{at(notReady, time.Hour)}, knows(notReady, at(notReady, time.Hour)), false},
-		"confirms stored figures":                     {[]store.Record{figures(1)}, without(at(figures(1), time.Hour)), false},
-		"confirms figures of a new day":               {nil, without(figures(1)), true},
-		"confirms figures without a checksum":         {nil, without(Daily(Shop, FirstDay, 1)), true},
-		"confirms figures of a day that is not ready": {[]store.Record{notReady}, without(at(figures(1), time.Hour)), true},
-		"confirms figures that are others":            {[]store.Record{figures(1)}, without(at(figures(2), time.Hour)), true},
-		"confirms figures, before the last answer":    {[]store.Record{at(figures(1), time.Hour)}, without(figures(1)), true},
-		"without traffic":                             {nil, quiet, false},
-		"without traffic, as before":                  {[]store.Record{quiet}, at(quiet, time.Hour), false},
-		"without traffic, of a day with it":           {[]store.Record{figures(1)}, at(quiet, time.Hour), true},
-		"without traffic, of hours with it":           {[]store.Record{hours}, quiet, true},
-		"without traffic, of hours without it":        {[]store.Record{quietHours}, quiet, false},
-		"without traffic, of hours not ready":         {[]store.Record{lateHours}, quiet, false},
-		"without traffic, of others with it":          {[]store.Record{otherDay, otherAccount}, quiet, false},
-		"hours without traffic, of a day with it":     {[]store.Record{figures(1)}, quietHours, true},
-		"figures of a day without traffic":            {[]store.Record{quiet}, at(figures(1), time.Hour), false},
-		"figures of a day that is not ready":          {[]store.Record{at(notReady, time.Hour)}, figures(1), false},
-		"later figures":                               {[]store.Record{figures(1)}, at(figures(2), time.Hour), false},
-		"earlier figures":                             {[]store.Record{at(figures(1), time.Hour)}, figures(2), true},
-		"earlier figures than others":                 {[]store.Record{at(figures(1), time.Hour)}, knows(figures(2), figures(3)), true},
-		"figures that replace those stored":           {[]store.Record{at(figures(1), time.Hour)}, knows(figures(2), figures(1)), false},
+		"not ready, of a known day":                     {[]store.Record{figures(1)}, at(notReady, time.Hour), true},
+		"not ready, of a day that is not":               {[]store.Record{notReady}, at(notReady, time.Hour), false},
+		"not ready, before the last answer":             {[]store.Record{at(notReady, time.Hour)}, notReady, true},
+		"not ready, by a clock that was ahead":          {[]store.Record{at(notReady, time.Hour)}, knows(notReady, at(notReady, time.Hour)), false},
+		"confirms stored figures":                       {[]store.Record{figures(1)}, without(at(figures(1), time.Hour)), false},
+		"confirms figures of a new day":                 {nil, without(figures(1)), true},
+		"confirms figures without a checksum":           {nil, without(Daily(Shop, FirstDay, 1)), true},
+		"confirms figures of a day that is not ready":   {[]store.Record{notReady}, without(at(figures(1), time.Hour)), true},
+		"confirms figures that are others":              {[]store.Record{figures(1)}, without(at(figures(2), time.Hour)), true},
+		"confirms figures, before the last answer":      {[]store.Record{at(figures(1), time.Hour)}, without(figures(1)), true},
+		"without traffic":                               {nil, quiet, false},
+		"without traffic, as before":                    {[]store.Record{quiet}, at(quiet, time.Hour), false},
+		"without traffic, of a day with it":             {[]store.Record{figures(1)}, at(quiet, time.Hour), true},
+		"without traffic, of hours with it":             {[]store.Record{hours}, quiet, true},
+		"without traffic, of hours without it":          {[]store.Record{quietHours}, quiet, false},
+		"without traffic, of hours not ready":           {[]store.Record{lateHours}, quiet, false},
+		"without traffic, of others with it":            {[]store.Record{otherDay, otherAccount}, quiet, false},
+		"hours without traffic, of a day with it":       {[]store.Record{figures(1)}, quietHours, true},
+		"figures of a day without traffic":              {[]store.Record{quiet}, at(figures(1), time.Hour), false},
+		"figures of a day that is not ready":            {[]store.Record{at(notReady, time.Hour)}, figures(1), false},
+		"figures before a later answer without traffic": {[]store.Record{at(quiet, time.Hour)}, figures(1), false},
+		"hours before a later answer without traffic":   {[]store.Record{lateQuietHours}, hours, false},
+		"without traffic, before it was so again":       {[]store.Record{at(quiet, time.Hour)}, quiet, true},
+		"later figures":                                 {[]store.Record{figures(1)}, at(figures(2), time.Hour), false},
+		"earlier figures":                               {[]store.Record{at(figures(1), time.Hour)}, figures(2), true},
+		"earlier figures than others":                   {[]store.Record{at(figures(1), time.Hour)}, knows(figures(2), figures(3)), true},
+		"figures that replace those stored":             {[]store.Record{at(figures(1), time.Hour)}, knows(figures(2), figures(1)), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
