@@ -44,12 +44,21 @@ func dates(days []datacube.Date) string {
 	return strings.Join(named, ", ")
 }
 
-// nextAsk returns when the first of the damaged days is requested again.
-func nextAsk(now time.Time, records []store.Record) time.Time {
+// nextAsk returns when the first of the answer's damaged days is requested again; zero if other processes have made all of them
+// known.
+func (o *outcome[A]) nextAsk(now time.Time) time.Time {
 	var next time.Time
-	for i := range records {
-		if n := records[i].State.Damaged; n > 0 {
-			next = earlier(next, now.Add(damagedGap(n)))
+	ask := func(damaged int) {
+		if damaged > 0 {
+			next = earlier(next, now.Add(damagedGap(damaged)))
+		}
+	}
+	for i := range o.records {
+		ask(o.records[i].State.Damaged)
+	}
+	for _, day := range o.outdated {
+		if day.stored.Status != store.Known {
+			ask(day.damaged)
 		}
 	}
 	return next

@@ -3,6 +3,7 @@ package refresh
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -108,6 +109,12 @@ type outdatedDay struct {
 	stored   store.State
 	other    store.State // of the other API
 	hasOther bool        // other was read
+	damaged  int         // State.Damaged of the answer
+}
+
+// isOutdated reports whether the answer was not stored for a day.
+func (o *outcome[A]) isOutdated(date datacube.Date) bool {
+	return slices.ContainsFunc(o.outdated, func(day outdatedDay) bool { return day.date == date })
 }
 
 // dayCounts counts the days of an answer by what became of them.
@@ -260,7 +267,7 @@ func (e *engine[A]) dropOutdated(outcomes []outcome[A], refused *store.OutdatedE
 				r.Before.AskedAt = f.Stored.AskedAt
 				kept = append(kept, r)
 			default:
-				o.outdated = append(o.outdated, outdatedDay{r.Date, f.Stored, f.Other, r.NeedsOther()})
+				o.outdated = append(o.outdated, outdatedDay{r.Date, f.Stored, f.Other, r.NeedsOther(), r.State.Damaged})
 				if account, ok := e.accounts[r.AppID]; ok { // another one than that of the outcome if it was removed and added
 					account.base().ledgers[r.API].refuse(r.Date, r.State.AskedAt)
 				}
@@ -277,6 +284,7 @@ func (e *engine[A]) learn(outcomes []outcome[A]) {
 		a, api := o.account.base(), o.call.API
 		a.holds[api], a.retries[api] = hold{}, nil
 		e.logAnswer(a.Account, o.call, o.answer, o.records)
+		o.vanished = slices.DeleteFunc(o.vanished, o.isOutdated)
 		for _, date := range o.vanished {
 			e.logVanished(a.Account, api, date)
 		}
@@ -286,6 +294,9 @@ func (e *engine[A]) learn(outcomes []outcome[A]) {
 		}
 		for _, day := range o.outdated {
 			a.ledgers[api].Set(day.date, day.stored)
+			if day.stored.Status != store.Known {
+				o.days.count(day.stored, store.State{Status: store.NotReady, Damaged: day.damaged})
+			}
 			if day.hasOther { // by which the day cannot be without traffic
 				a.ledgers[datacube.APIs-1-api].Set(day.date, day.other)
 			}

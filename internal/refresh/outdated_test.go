@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-kit/log"
+
 	"weixin_exporter/internal/refresh"
 	"weixin_exporter/internal/store"
 	"weixin_exporter/internal/store/sqlite"
@@ -63,6 +65,9 @@ func TestAnswerIsOvertakenInTheStore(t *testing.T) {
 				w.wantDay("account00", "2026-03-09")
 				if n := w.attempts("daily") + w.attempts("hourly"); n == 0 || n > 2 {
 					t.Errorf("the ninth was requested %d times, want no more than once by each call", n)
+				}
+				if work := w.shown("account00").Work[datacube.Daily]; !work.Succeeded || work.Problem != nil {
+					t.Errorf("the attempt is shown as %+v", work)
 				}
 				w.stop()
 				known, err := reopened(t, w, datacube.FirstDate)
@@ -163,6 +168,9 @@ func TestRecheckOfADayThatWasRemoved(t *testing.T) {
 				setClock(t, "2026-03-11 23:30")
 				if n := w.asked(account(1).AppID, seventh); n > 4 {
 					t.Errorf("the seventh was requested %d times, want no more than one recheck by each call", n)
+				}
+				if lines := w.log.Lines("known figures are kept", "ref_date=2026-03-07", "no rows"); len(lines) > 0 {
+					t.Errorf("figures that are not stored are said to be kept: %s", lines)
 				}
 				days, hours := stored(t, w.path, account(1).AppID)
 				if _, known := days[seventh]; known {
@@ -342,4 +350,93 @@ func TestUnsavedFiguresBeforeAnEmptyAnswer(t *testing.T) {
 			t.Errorf("%d revisions, want one", n)
 		}
 	})
+}
+
+// TestDamagedAnswerIsOvertaken: a damaged answer that another process's later one has overtaken is shown with the time of the next
+// request if that one has no figures either.
+func TestDamagedAnswerIsOvertaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 09:00", nil, account(1))
+		w.others = otherProcesses
+		w.config.HistoryDays = 1
+		w.wrapped = func(s *sqlite.Store) refresh.Store {
+			return &overtakenStore{s, func() {
+				state := store.State{Status: store.NotReady, Asks: 1, AskedAt: time.Now().Add(5 * time.Second)}
+				w.save([]store.Record{{AppID: account(1).AppID, API: datacube.Daily, Date: date(t, "2026-03-09"), State: state}})
+			}}
+		}
+		w.inject(weixintest.Fault{Garbled: true})
+		w.start()
+		setClock(t, "2026-03-10 09:01")
+		work := w.shown("account00").Work[datacube.Daily]
+		if work.Succeeded || work.Problem == nil || work.Problem.Next.Before(time.Now()) {
+			t.Errorf("the attempt is shown as %+v with the problem %+v", work, work.Problem)
+		}
+	})
+}
+
+// TestUnsavedDamageOfAKnownDay: a damaged answer that waits for the store is shown as a success once another process has stored the day.
+func TestUnsavedDamageOfAKnownDay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newHarness(t, "2026-03-10 08:00", nil, account(1))
+		w.inject(weixintest.Fault{Garbled: true})
+		broken := w.startBroken()
+		w.write(account(1).AppID, date(t, "2026-03-09"))
+		broken.Store(false)
+		setClock(t, "2026-03-10 08:10")
+		w.wantDay("account00", "2026-03-09")
+		if work := w.shown("account00").Work[datacube.Daily]; !work.Succeeded || work.Problem != nil {
+			t.Errorf("the attempt is shown as %+v with the problem %+v", work, work.Problem)
+		}
+	})
+}
+
+// TestBackfillCountsRefusedDays: a day without rows whose traffic another process has stored by the other call is not ready.
+func TestBackfillCountsRefusedDays(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault             weixintest.Fault
+		notReady, damaged int
+	}{
+		"no rows": {fault: weixintest.Fault{API: "daily", NoRows: true}, notReady: 1},
+		"damaged": {fault: weixintest.Fault{API: "daily", Garbled: true}, damaged: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newHarness(t, "2026-03-10 09:00", nil, account(1))
+				first, appID := date(t, "2026-03-01"), account(1).AppID
+				w.sim.Inject(c.fault)
+				known, err := sqlite.Open(t.Context(), w.path, sqlite.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer known.Close()
+				overtaken := &overtakenStore{known, func() {
+					state := store.State{Status: store.NotReady, Asks: 1, AskedAt: time.Now().Add(5 * time.Second)}
+					records := []store.Record{w.known(appID, first)}
+					if c.damaged > 0 {
+						records = append(records, store.Record{AppID: appID, API: datacube.Daily, Date: first, State: state})
+					}
+					w.save(records)
+				}}
+				b := refresh.NewBackfill(refresh.BackfillOptions{
+					Store: overtaken, Changes: known, Logger: log.NewLogfmtLogger(w.log), Now: w.now, Progress: &shelf{},
+				})
+				plan, err := b.Plan(t.Context(), w.from("2026-03-01", "2026-03-01"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				filled, err := b.Run(t.Context(), plan)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := filled[0]; got.NotReady[datacube.Daily] != c.notReady || got.Damaged[datacube.Daily] != c.damaged {
+					t.Errorf("%+v, want %d days that are not ready and %d damaged", got, c.notReady, c.damaged)
+				}
+			})
+		})
+	}
 }

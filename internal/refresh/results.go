@@ -129,7 +129,7 @@ func (r *Refresher) saveAnswers(answered []result[*account]) {
 		if len(o.outdated) > 0 {
 			r.nextChangeCheck = time.Time{} // at once: more may have been stored of the account
 		}
-		r.answered(o)
+		r.answered(&o)
 		if r.storeFailing() {
 			r.saveLater(o)
 		} else if o.damage == nil {
@@ -138,17 +138,21 @@ func (r *Refresher) saveAnswers(answered []result[*account]) {
 	}
 }
 
-// answered shows and logs an answer.
-func (r *Refresher) answered(o outcome[*account]) {
+// answered shows and logs an answer. A damaged one whose days other processes have made known is shown as a success.
+func (r *Refresher) answered(o *outcome[*account]) {
 	acc, api, now := o.account, o.call.API, r.now()
 	state := &acc.calls[api]
 	r.causes.leave(&state.group, acc, true)
 	if o.damage != nil {
-		next := nextAsk(now, o.records)
-		acc.showFailure(api, *o.damage, now, next)
+		next := o.nextAsk(now)
 		r.logDamaged(acc.Account, o.call, *o.damage, next)
+		if next.IsZero() {
+			o.damage = nil
+		} else {
+			acc.showFailure(api, *o.damage, now, next)
+		}
 	}
-	acc.showLearned(o)
+	acc.showLearned(*o)
 	if state.holdStored { // ended by a reload
 		state.holdStored = false
 		r.markHoldUnsaved(acc, api)

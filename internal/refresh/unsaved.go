@@ -129,9 +129,12 @@ func (r *Refresher) saveUnsaved() error {
 	}
 	var accounts []*account
 	for i := range u.answers {
-		a := &u.answers[i]
-		a.records, a.lost = nil, outcomes[i].lost
-		a.revisions = outcomes[i].revisions
+		a, saved := &u.answers[i], &outcomes[i]
+		if len(saved.outdated) > 0 && saved.nextAsk(r.now()).IsZero() {
+			a.damage = nil // the days are known
+		}
+		a.records, a.lost = nil, saved.lost
+		a.revisions = saved.revisions
 		if acc := r.accounts[a.account.AppID]; acc != nil { // another one than a.account if it was removed and added
 			accounts = append(accounts, acc)
 		}
