@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,16 +135,29 @@ func (p *Prober) Discovery(at *url.URL) http.Handler {
 			http.Error(w, "The request does not name the host and port under which this exporter is reached.", http.StatusBadRequest)
 			return
 		}
-		groups := []group{}
+		w.Header().Set("Content-Type", "application/json")
+		// One group at a time: all of them would take megabytes for each client that does not read.
+		body := bufio.NewWriter(w)
+		separator := "["
 		for _, name := range p.Names() {
 			g := group{[]string{host}, map[string]string{"__param_account": name, "account": name}}
 			if at != nil {
 				g.Labels["__scheme__"], g.Labels["__metrics_path__"] = at.Scheme, at.Path
 			}
-			groups = append(groups, g)
+			text, err := json.Marshal(g)
+			if err == nil {
+				_, err = body.WriteString(separator + string(text))
+			}
+			if err != nil {
+				return // the caller is gone
+			}
+			separator = ",\n"
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(groups) // the caller is gone: nothing can be done
+		if separator == "[" {
+			_, _ = body.WriteString("[")
+		}
+		_, _ = body.WriteString("]\n")
+		_ = body.Flush() // as above: nothing can be done
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -205,6 +206,40 @@ func TestDiscovery(t *testing.T) {
 	w.prober.ApplyConfig(nil)
 	if code, groups := get(nil, "exporter:9988"); code != 200 || groups == nil || len(groups) != 0 {
 		t.Errorf("without a callback: %d %v", code, groups)
+	}
+}
+
+// largestWrite notes the largest part of a response that is written at once.
+type largestWrite struct {
+	*httptest.ResponseRecorder
+
+	bytes int
+}
+
+func (l *largestWrite) Write(b []byte) (int, error) {
+	l.bytes = max(l.bytes, len(b))
+	return l.ResponseRecorder.Write(b)
+}
+
+// TestDiscoveryOfManyAccounts: the targets are written as they are made, so that clients that do not read take little memory.
+func TestDiscoveryOfManyAccounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const n = 10_000
+	accounts := make([]probe.Account, n)
+	for i := range accounts {
+		accounts[i] = probe.Account{Name: fmt.Sprintf("account-%d", i), Target: &w.target}
+	}
+	w.prober.ApplyConfig(accounts)
+	answer := &largestWrite{ResponseRecorder: httptest.NewRecorder()}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/sd?probes=1", nil)
+	w.prober.Discovery(nil).ServeHTTP(answer, r)
+	var groups []map[string]any
+	if err := json.Unmarshal(answer.Body.Bytes(), &groups); err != nil || len(groups) != n {
+		t.Errorf("%d groups, %v", len(groups), err)
+	}
+	if answer.bytes > 64<<10 {
+		t.Errorf("%d bytes were written at once", answer.bytes)
 	}
 }
 
