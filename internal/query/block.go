@@ -1,8 +1,10 @@
 package query
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
+	"unsafe"
 
 	"weixin_exporter/internal/history"
 	"weixin_exporter/internal/store"
@@ -10,12 +12,21 @@ import (
 )
 
 // block holds the known days of one account and call within a fixed range of dates. It does not change
-// once it is made.
+// once it is made. Most are small, and there are many: in one slice the values of all figures take less memory.
 type block struct {
-	dates []datacube.Date // ascending
-	// columns have one value for each period of each of the dates.
+	dates   []datacube.Date // ascending
+	values  []byte          // of all columns, one after the other
 	columns [history.FigureCount]column
 }
+
+// column is where a block has the values of a figure: one for each period of each of its dates.
+type column struct {
+	first int32 // byte
+	width int8  // of a value, in bytes: the narrowest that fits all of them
+}
+
+// noDays is a block without a known day, of which there may be many.
+var noDays = &block{}
 
 // blockDays returns how many days a block covers.
 func blockDays(api datacube.API) datacube.Date {
@@ -46,12 +57,28 @@ func blockRange(api datacube.API, first, last int32) (from, to datacube.Date) { 
 
 // size estimates the memory that the block takes, in bytes.
 func (b *block) size() int {
-	const overhead = 400 // of the entry in the cache and the slices
-	size := overhead + 4*cap(b.dates)
-	for i := range b.columns {
-		size += b.columns[i].size()
+	if b == noDays {
+		return 0
 	}
-	return size
+	const rounding = 8 // a slice takes up to an eighth more than it was made for
+	slices := 4*cap(b.dates) + cap(b.values)
+	return int(unsafe.Sizeof(*b)) + slices + slices/rounding
+}
+
+// at returns a value of a figure: that with the number i.
+func (b *block) at(figure history.Figure, i int) int64 {
+	c := b.columns[figure]
+	from := b.values[int(c.first)+i*int(c.width):]
+	switch c.width {
+	case 1:
+		return int64(from[0])
+	case 2: //nolint:mnd // bytes
+		return int64(binary.LittleEndian.Uint16(from))
+	case 4: //nolint:mnd // bytes
+		return int64(binary.LittleEndian.Uint32(from))
+	default:
+		return int64(binary.LittleEndian.Uint64(from))
+	}
 }
 
 // day returns the figures of a date, one element for each period; false if it is not known.
@@ -64,10 +91,10 @@ func (b *block) day(api datacube.API, date datacube.Date) ([]datacube.Figures, b
 	figures := make([]datacube.Figures, n)
 	for p := range figures {
 		figures[p] = datacube.Figures{
-			Callbacks:         b.columns[history.Callbacks].at(i*n + p),
-			Failures:          b.columns[history.Failures].at(i*n + p),
-			TimeCostMillis:    b.columns[history.TimeCost].at(i*n + p),
-			MaxTimeCostMillis: b.columns[history.MaxTimeCost].at(i*n + p),
+			Callbacks:         b.at(history.Callbacks, i*n+p),
+			Failures:          b.at(history.Failures, i*n+p),
+			TimeCostMillis:    b.at(history.TimeCost, i*n+p),
+			MaxTimeCostMillis: b.at(history.MaxTimeCost, i*n+p),
 		}
 	}
 	return figures, true
@@ -90,62 +117,55 @@ func (b *blockBuilder) add(day *store.DayFigures) {
 
 // build returns the block and empties the builder.
 func (b *blockBuilder) build() *block {
+	if len(b.dates) == 0 {
+		return noDays
+	}
 	built := &block{dates: slices.Clone(b.dates)}
-	b.dates = b.dates[:0]
+	size := 0
 	for i, values := range b.columns {
-		built.columns[i] = pack(values)
+		width := widthOf(values)
+		built.columns[i] = column{int32(size), int8(width)}
+		size += width * len(values)
+	}
+	built.values = make([]byte, 0, size)
+	for i, values := range b.columns {
+		for _, v := range values {
+			built.values = appendWidth(built.values, built.columns[i].width, v)
+		}
 		b.columns[i] = values[:0]
 	}
+	b.dates = b.dates[:0]
 	return built
 }
 
-// column holds integers in the narrowest type that fits all of them: one of the slices is used.
-type column struct {
-	small  []uint8
-	medium []uint16
-	large  []uint32
-	any    []int64
-}
-
-func pack(values []int64) column {
+// widthOf returns how many bytes each of the values needs.
+func widthOf(values []int64) int {
 	var low, high int64
 	for _, v := range values {
 		low, high = min(low, v), max(high, v)
 	}
 	switch {
 	case low < 0 || high > math.MaxUint32:
-		return column{any: slices.Clone(values)}
+		return 8
 	case high > math.MaxUint16:
-		return column{large: narrow[uint32](values)}
+		return 4
 	case high > math.MaxUint8:
-		return column{medium: narrow[uint16](values)}
+		return 2
 	default:
-		return column{small: narrow[uint8](values)}
+		return 1
 	}
 }
 
-func narrow[T uint8 | uint16 | uint32](values []int64) []T {
-	narrowed := make([]T, len(values))
-	for i, v := range values {
-		narrowed[i] = T(v)
-	}
-	return narrowed
-}
-
-// at returns the value with the number i.
-func (c *column) at(i int) int64 {
-	switch {
-	case c.medium != nil:
-		return int64(c.medium[i])
-	case c.small != nil:
-		return int64(c.small[i])
-	case c.large != nil:
-		return int64(c.large[i])
+// appendWidth appends a value in so many bytes, which fit it.
+func appendWidth(to []byte, width int8, v int64) []byte {
+	switch width {
+	case 1:
+		return append(to, uint8(v))
+	case 2: //nolint:mnd // bytes
+		return binary.LittleEndian.AppendUint16(to, uint16(v))
+	case 4: //nolint:mnd // bytes
+		return binary.LittleEndian.AppendUint32(to, uint32(v))
 	default:
-		return c.any[i]
+		return binary.LittleEndian.AppendUint64(to, uint64(v))
 	}
-}
-
-func (c *column) size() int {
-	return len(c.small) + 2*len(c.medium) + 4*len(c.large) + 8*len(c.any)
 }

@@ -12,6 +12,9 @@ import (
 const (
 	// cacheSize limits the memory of the cached blocks, in bytes.
 	cacheSize = 64 << 20
+	// entrySize is what a block takes besides its own memory: cached, the element of the list, and its share of a map from which
+	// much was deleted, of which less than half is in use.
+	entrySize = 180
 	// readAhead is how many blocks are read from the source at a time.
 	readAhead = 48
 	// readersAtOnce leaves most of the store's connections to the refresh.
@@ -39,8 +42,9 @@ type blockKey struct {
 type cached struct {
 	key   blockKey
 	block *block
-	size  int
 }
+
+func (c *cached) size() int { return entrySize + c.block.size() }
 
 func newCache(source Source) *cache {
 	return &cache{
@@ -108,7 +112,7 @@ func (c *cache) drop(element *list.Element) {
 	dropped, ok := c.byUse.Remove(element).(*cached)
 	if ok {
 		delete(c.blocks, dropped.key)
-		c.size -= dropped.size
+		c.size -= dropped.size()
 	}
 }
 
@@ -139,9 +143,9 @@ func (c *cache) put(key blockKey, b *block, mark store.Mark) {
 	if _, ok := c.blocks[key]; ok || mark != c.mark {
 		return
 	}
-	kept := &cached{key, b, b.size()}
+	kept := &cached{key, b}
 	c.blocks[key] = c.byUse.PushFront(kept)
-	c.size += kept.size
+	c.size += kept.size()
 	for c.size > cacheSize {
 		c.drop(c.byUse.Back())
 	}

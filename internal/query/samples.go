@@ -60,7 +60,6 @@ type historyIterator struct {
 
 	number  int32 // of the block
 	block   *block
-	column  *column
 	day     int // index in block.dates
 	period  int
 	periods int
@@ -125,7 +124,7 @@ func (it *historyIterator) load(number int32) bool {
 		it.end(err)
 		return false
 	}
-	it.number, it.block, it.column, it.day, it.period = number, b, &b.columns[it.figure], 0, 0
+	it.number, it.block, it.day, it.period = number, b, 0, 0
 	return true
 }
 
@@ -143,7 +142,7 @@ func (it *historyIterator) settle() chunkenc.ValueType {
 	if it.t > it.maxt {
 		return it.end(nil)
 	}
-	value := it.column.at(it.day*it.periods + it.period)
+	value := it.block.at(it.figure, it.day*it.periods+it.period)
 	if it.v = float64(value); it.figure.InMillis() {
 		it.v /= 1000
 	}

@@ -57,6 +57,27 @@ func TestHistorySamples(t *testing.T) {
 	}
 }
 
+// TestFiguresOfAllSizes: each figure is read as it was stored, however large the others of its account are.
+func TestFiguresOfAllSizes(t *testing.T) {
+	sizes := []int64{0, 1, math.MaxUint8, math.MaxUint8 + 1, math.MaxUint16, math.MaxUint16 + 1, math.MaxUint32, math.MaxUint32 + 1, 1 << 52}
+	for n := range len(sizes) + 1 {
+		w := newWorld(t, "shop")
+		var want []float64
+		for i, v := range sizes[:n] {
+			date := firstDay + datacube.Date(i)
+			w.save(t, daily("shop", date, morning(date), datacube.Figures{Callbacks: v, TimeCostMillis: 1000}))
+			want = append(want, float64(v))
+		}
+		var got []float64
+		for _, s := range w.one(t, firstDay.Start(), (firstDay + 20).Start(), "weixin_history_daily_callbacks") {
+			got = append(got, s.V)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
 // TestBoundsAreInclusive asks for parts of a day.
 func TestBoundsAreInclusive(t *testing.T) {
 	w := newWorld(t, "shop")
