@@ -3,6 +3,7 @@ package query
 import (
 	"container/list"
 	"context"
+	"runtime/debug"
 	"sync"
 
 	"weixin_exporter/internal/store"
@@ -10,8 +11,10 @@ import (
 )
 
 const (
-	// cacheSize limits the memory of the cached blocks, in bytes.
-	cacheSize = 64 << 20
+	// maxCacheSize limits the memory of the cached blocks, in bytes.
+	maxCacheSize = 64 << 20
+	// cacheShare is which part of the memory limit of Go's runtime they may take: an eighth.
+	cacheShare = 8
 	// entrySize is what a block takes besides its own memory: cached, the element of the list, and its share of a map from which
 	// much was deleted, of which less than half is in use.
 	entrySize = 180
@@ -25,6 +28,7 @@ const (
 type cache struct {
 	source  Source
 	readers chan struct{} // bounds reading at a time
+	most    int           // bytes
 
 	mu     sync.Mutex
 	mark   store.Mark // up to which the blocks are up to date
@@ -48,9 +52,15 @@ func (c *cached) size() int { return entrySize + c.block.size() }
 
 func newCache(source Source) *cache {
 	return &cache{
-		source: source, readers: make(chan struct{}, readersAtOnce),
+		source: source, readers: make(chan struct{}, readersAtOnce), most: cacheSize(),
 		blocks: make(map[blockKey]*list.Element), byUse: list.New(),
 	}
+}
+
+// cacheSize returns the limit of this process.
+func cacheSize() int {
+	const asItIs = -1
+	return int(min(maxCacheSize, debug.SetMemoryLimit(asItIs)/cacheShare))
 }
 
 // read runs work that reads from the source; only a few of these run at a time.
@@ -146,7 +156,7 @@ func (c *cache) put(key blockKey, b *block, mark store.Mark) {
 	kept := &cached{key, b}
 	c.blocks[key] = c.byUse.PushFront(kept)
 	c.size += kept.size()
-	for c.size > cacheSize {
+	for c.size > c.most {
 		c.drop(c.byUse.Back())
 	}
 }
