@@ -53,3 +53,20 @@ func BenchmarkYear(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkLabels asks for the names of 2000 accounts that have samples.
+func BenchmarkLabels(b *testing.B) {
+	var names []string
+	for i := range 2000 {
+		names = append(names, fmt.Sprintf("account-%04d", i))
+	}
+	w := newWorld(b, names...)
+	w.fill(b, firstDay, 2)
+	api := w.api(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if got := api.get(b, "label/account/values"); got.Code != http.StatusOK || len(got.Data) < 2000*len(names[0]) {
+			b.Fatalf("%d, %d bytes", got.Code, len(got.Data))
+		}
+	}
+}

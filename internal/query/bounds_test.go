@@ -364,9 +364,9 @@ type countingSource struct {
 	asked int
 }
 
-func (s *countingSource) KnownDays(ctx context.Context, api datacube.API, appID string, upTo datacube.Date, each func(datacube.Date, time.Time) bool) error {
-	s.asked++
-	return s.Source.KnownDays(ctx, api, appID, upTo, each)
+func (s *countingSource) KnownDays(ctx context.Context, api datacube.API, appIDs []string, upTo datacube.Date, each func(string, datacube.Date, time.Time) bool) error {
+	s.asked += len(appIDs)
+	return s.Source.KnownDays(ctx, api, appIDs, upTo, each)
 }
 
 // TestSelectorsShareTheDays: the store is asked once for all selectors.

@@ -31,7 +31,7 @@ func segmentsOf(ctx context.Context, c *cache, api datacube.API, appID string, m
 	var segments []segment
 	until := int64(math.MaxInt64) // when the earliest known of the later days became known
 	err := c.read(ctx, func() error {
-		return c.source.KnownDays(ctx, api, appID, dateOf(maxt), func(date datacube.Date, knownAt time.Time) bool {
+		return c.source.KnownDays(ctx, api, []string{appID}, dateOf(maxt), func(_ string, date datacube.Date, knownAt time.Time) bool {
 			start := knownAt.UnixMilli()
 			if knownAt.IsZero() {
 				start = date.End().UnixMilli() // at the earliest

@@ -68,7 +68,7 @@ func (s *slowSource) Changed(ctx context.Context, _ store.Mark) ([]string, store
 
 func (*slowSource) ReadFigures(context.Context, func(*store.FigureReader) error) error { return nil }
 
-func (*slowSource) KnownDays(context.Context, datacube.API, string, datacube.Date, func(datacube.Date, time.Time) bool) error {
+func (*slowSource) KnownDays(context.Context, datacube.API, []string, datacube.Date, func(string, datacube.Date, time.Time) bool) error {
 	return nil
 }
 

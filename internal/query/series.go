@@ -19,7 +19,7 @@ type seriesSet struct {
 	selection  selection
 	mint, maxt int64
 	// existence excludes series without samples; nil: they are not looked for.
-	existence func(*metric, *Account) (bool, error)
+	existence func(m *metric, account int) (bool, error)
 
 	metric, account, index int // of the present series; index is -1 before the first of an account
 	started                bool
@@ -56,7 +56,7 @@ func (s *seriesSet) Next() bool {
 		m := s.selection.metrics[s.metric]
 		if s.index++; s.account < len(s.selection.accounts) && s.index < len(m.gauge.Values) {
 			a := s.selection.accounts[s.account]
-			if s.index == 0 && !s.exists(m, a) {
+			if s.index == 0 && !s.exists(m) {
 				s.index = len(m.gauge.Values)
 				continue
 			}
@@ -100,11 +100,12 @@ func (s *seriesSet) begin() {
 	}
 }
 
-func (s *seriesSet) exists(m *metric, a *Account) bool {
+// exists reports whether the present account has samples of a metric.
+func (s *seriesSet) exists(m *metric) bool {
 	if s.existence == nil {
 		return true
 	}
-	there, err := s.existence(m, a)
+	there, err := s.existence(m, s.account)
 	if err != nil {
 		s.err = err
 	}

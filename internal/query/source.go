@@ -15,7 +15,8 @@ type Source interface {
 	Changed(ctx context.Context, after store.Mark) ([]string, store.Mark, error)
 	// ReadFigures calls read with a view of the figures at this moment.
 	ReadFigures(ctx context.Context, read func(*store.FigureReader) error) error
-	// KnownDays calls each with the known days of an account up to a date, the latest one first, until it
-	// returns false. knownAt is when the day became known.
-	KnownDays(ctx context.Context, api datacube.API, appID string, upTo datacube.Date, each func(date datacube.Date, knownAt time.Time) bool) error
+	// KnownDays calls each with the known days of one account after the other up to a date, the latest one first. If each
+	// returns false, the next account follows. knownAt is when the day became known.
+	KnownDays(ctx context.Context, api datacube.API, appIDs []string, upTo datacube.Date,
+		each func(appID string, date datacube.Date, knownAt time.Time) bool) error
 }

@@ -146,7 +146,7 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	}
 	set := &seriesSet{ctx: ctx, pace: pace{ctx: ctx}, querier: q, selection: selection, mint: mint, maxt: maxt}
 	if checked {
-		set.existence = q.existence(ctx, mint, maxt)
+		set.existence = q.existence(ctx, selection.accounts, mint, maxt)
 	}
 	return set
 }
@@ -293,10 +293,10 @@ func (q *querier) eachExisting(ctx context.Context, matchers []*labels.Matcher, 
 		return err
 	}
 	p := &pace{ctx: ctx}
-	exists := q.existence(ctx, q.mint, q.maxt)
+	exists := q.existence(ctx, selection.accounts, q.mint, q.maxt)
 	for _, m := range selection.metrics {
-		for _, a := range selection.accounts {
-			there, err := exists(m, a)
+		for account, a := range selection.accounts {
+			there, err := exists(m, account)
 			if err != nil {
 				return err
 			}
@@ -316,13 +316,15 @@ func (q *querier) eachExisting(ctx context.Context, matchers []*labels.Matcher, 
 	return nil
 }
 
-// existence returns a function that reports whether an account has samples of a metric in a time. It is exact to
-// the day.
-func (q *querier) existence(ctx context.Context, mint, maxt int64) func(*metric, *Account) (bool, error) {
+// existenceAhead is for how many accounts the store is asked at a time whether they have samples.
+const existenceAhead = 100
+
+// existence returns a function that reports whether one of the accounts has samples of a metric in a time. It is exact to the day.
+func (q *querier) existence(ctx context.Context, accounts []*Account, mint, maxt int64) func(m *metric, account int) (bool, error) {
 	if q.known == nil {
 		q.known = make(map[existenceKey]bool)
 	}
-	return func(m *metric, a *Account) (bool, error) {
+	return func(m *metric, account int) (bool, error) {
 		from, to := q.window(m, mint, maxt)
 		if from > to {
 			return false, nil
@@ -330,22 +332,31 @@ func (q *querier) existence(ctx context.Context, mint, maxt int64) func(*metric,
 		if m.kind == ofAccount {
 			return true, nil
 		}
-		k := existenceKey{m.kind, m.api, a.AppID, mint, maxt}
-		there, ok := q.known[k]
-		if ok {
+		k := existenceKey{m.kind, m.api, accounts[account].AppID, mint, maxt}
+		if there, ok := q.known[k]; ok {
 			return there, nil
 		}
+		found := make(map[string]bool)
+		var appIDs []string
+		for _, a := range accounts[account:min(account+existenceAhead, len(accounts))] {
+			appIDs = append(appIDs, a.AppID)
+		}
 		err := q.storage.cache.read(ctx, func() error {
-			return q.storage.o.Source.KnownDays(ctx, m.api, a.AppID, dateOf(to), func(date datacube.Date, knownAt time.Time) bool {
+			return q.storage.o.Source.KnownDays(ctx, m.api, appIDs, dateOf(to), func(appID string, date datacube.Date, knownAt time.Time) bool {
 				if m.kind == ofHistory {
-					there = date >= dateEndingAt(from)
+					found[appID] = date >= dateEndingAt(from)
 					return false
 				}
-				there = knownAt.IsZero() || knownAt.UnixMilli() <= to
-				return !there
+				found[appID] = knownAt.IsZero() || knownAt.UnixMilli() <= to
+				return !found[appID]
 			})
 		})
-		q.known[k] = there
-		return there, err
+		if err != nil {
+			return false, err
+		}
+		for _, appID := range appIDs {
+			q.known[existenceKey{m.kind, m.api, appID, mint, maxt}] = found[appID]
+		}
+		return found[k.appID], nil
 	}
 }

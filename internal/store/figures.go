@@ -19,6 +19,14 @@ type FigureQuery struct {
 	From, To datacube.Date
 }
 
+// OfAccounts says in an error of which accounts something is.
+func OfAccounts(appIDs []string) string {
+	if len(appIDs) == 1 {
+		return "of " + appIDs[0]
+	}
+	return fmt.Sprintf("of %d accounts from %s on", len(appIDs), appIDs[0])
+}
+
 // DayFigures are the figures of one known day of one account.
 type DayFigures struct {
 	AppID string

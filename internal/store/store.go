@@ -71,11 +71,11 @@ type Figures interface {
 	// skipped and reported in an error at the end. A store may keep old data as long as read has not returned,
 	// so what goes to a slow client should be copied first.
 	ReadFigures(ctx context.Context, read func(*FigureReader) error) error
-	// KnownDays calls each with the known days of an account up to a date, the latest one first, until it
-	// returns false. knownAt is the time of the response that made the day known, in China time. An account
-	// that the store does not know has no days.
-	KnownDays(ctx context.Context, api datacube.API, appID string, upTo datacube.Date,
-		each func(date datacube.Date, knownAt time.Time) bool) error
+	// KnownDays calls each with the known days of one account after the other up to a date, the latest one first. If each
+	// returns false, the next account follows. knownAt is the time of the response that made the day known, in China time.
+	// An account that the store does not know has no days. All days are as of one instant.
+	KnownDays(ctx context.Context, api datacube.API, appIDs []string, upTo datacube.Date,
+		each func(appID string, date datacube.Date, knownAt time.Time) bool) error
 }
 
 // Changes is the feed of changes, by which processes that share a store follow each other.

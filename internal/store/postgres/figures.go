@@ -226,43 +226,53 @@ func (f *figureSource) readDays(ctx context.Context, q store.FigureQuery, asked 
 }
 
 // KnownDays implements store.Store.
-func (s *Store) KnownDays(ctx context.Context, api datacube.API, appID string, upTo datacube.Date,
-	each func(date datacube.Date, knownAt time.Time) bool,
+func (s *Store) KnownDays(ctx context.Context, api datacube.API, appIDs []string, upTo datacube.Date,
+	each func(appID string, date datacube.Date, knownAt time.Time) bool,
 ) error {
-	more := true
 	err := s.reading(ctx, longTimeout, func(ctx context.Context, tx pgx.Tx) error {
-		for last := int64(upTo) + 1; more; {
-			type known struct {
-				date datacube.Date
-				at   time.Time
-			}
-			var found []known
-			rows, err := tx.Query(ctx, `SELECT date, known_at FROM weixin_exporter.day
-				WHERE account = (SELECT id FROM weixin_exporter.account WHERE app_id = $1) AND api = $2 AND status = 2 AND date < $3
-				ORDER BY date DESC LIMIT $4`, appID, int16(api), last, daysAtOnce)
+		for _, appID := range appIDs {
+			err := daysBefore(ctx, tx, api, appID, upTo, func(date datacube.Date, knownAt time.Time) bool { return each(appID, date, knownAt) })
 			if err != nil {
 				return err
-			}
-			var date int32
-			var knownAt int64
-			if err := eachRow(rows, []any{&date, &knownAt}, func() error {
-				found = append(found, known{datacube.Date(date), store.FromUnix(knownAt)})
-				return nil
-			}); err != nil {
-				return err
-			}
-			for i := 0; i < len(found) && more; i++ {
-				more = each(found[i].date, found[i].at)
-				last = int64(found[i].date)
-			}
-			if len(found) < daysAtOnce {
-				return nil
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return s.failed(ctx, fmt.Sprintf("read when the days of %s up to %v became known", appID, upTo), err)
+		return s.failed(ctx, fmt.Sprintf("read when the days %s up to %v became known", store.OfAccounts(appIDs), upTo), err)
 	}
 	return nil
+}
+
+// daysBefore calls each with the known days of an account up to a date, the latest one first, until it returns false.
+func daysBefore(ctx context.Context, tx pgx.Tx, api datacube.API, appID string, upTo datacube.Date, each func(datacube.Date, time.Time) bool) error {
+	type known struct {
+		date datacube.Date
+		at   time.Time
+	}
+	for last := int64(upTo) + 1; ; {
+		var found []known
+		rows, err := tx.Query(ctx, `SELECT date, known_at FROM weixin_exporter.day
+			WHERE account = (SELECT id FROM weixin_exporter.account WHERE app_id = $1) AND api = $2 AND status = 2 AND date < $3
+			ORDER BY date DESC LIMIT $4`, appID, int16(api), last, daysAtOnce)
+		if err != nil {
+			return err
+		}
+		var date int32
+		var knownAt int64
+		if err := eachRow(rows, []any{&date, &knownAt}, func() error {
+			found = append(found, known{datacube.Date(date), store.FromUnix(knownAt)})
+			return nil
+		}); err != nil {
+			return err
+		}
+		for _, f := range found {
+			if last = int64(f.date); !each(f.date, f.at) {
+				return nil
+			}
+		}
+		if len(found) < daysAtOnce {
+			return nil
+		}
+	}
 }

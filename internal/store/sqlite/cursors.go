@@ -15,16 +15,23 @@ import (
 // read here. It bypasses database/sql, which takes longer for a row than SQLite does.
 type figureCursors struct {
 	conn driver.ConnPrepareContext
-	// known and stored are prepared when they are first needed.
-	known, stored [datacube.APIs]*cursor
-	accounts      *cursor
-	hours         datacube.Hours // of the day read last; the first element alone for datacube.Daily
+	// These are prepared when they are first needed.
+	known, stored, latest [datacube.APIs]*cursor
+
+	accounts *cursor
+	hours    datacube.Hours // of the day read last; the first element alone for datacube.Daily
 }
 
 // knownQuery returns a query for known days.
 func knownQuery(api datacube.API) string {
 	return fmt.Sprintf(`SELECT date, digest, checksum FROM day
 		WHERE account = ? AND api = %d AND status = 2 AND date BETWEEN ? AND ? ORDER BY date`, api)
+}
+
+// latestQuery returns a query for known days and when they became known, in descending order.
+func latestQuery(api datacube.API) string {
+	return fmt.Sprintf(`SELECT date, coalesce(known_at, 0) FROM day
+		WHERE account = ? AND api = %d AND status = 2 AND date <= ? ORDER BY date DESC`, api)
 }
 
 // storedQuery returns a query for figures, in ascending order of their times. Days and hours without traffic have no row.
@@ -200,7 +207,7 @@ func (c *figureCursors) appIDs(ctx context.Context) ([]string, error) {
 
 // close closes the prepared statements.
 func (c *figureCursors) close() {
-	for _, prepared := range slices.Concat(c.known[:], c.stored[:], []*cursor{c.accounts}) {
+	for _, prepared := range slices.Concat(c.known[:], c.stored[:], c.latest[:], []*cursor{c.accounts}) {
 		if prepared != nil {
 			_ = prepared.statement.Close() // it only read
 		}

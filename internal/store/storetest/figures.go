@@ -202,30 +202,40 @@ func testKnownDays(t *testing.T, e Engine) {
 	later.State.KnownAt = Asked().Add(24 * time.Hour)
 	Save(t, s, Hourly(Shop, FirstDay, datacube.Hours{}), later, Hourly(Shop, FirstDay+3, datacube.Hours{}), Daily(Shop, FirstDay+1, 1), Hourly(Bot, FirstDay+1, datacube.Hours{}),
 		store.Record{AppID: Shop, API: datacube.Hourly, Date: FirstDay + 2, State: store.State{Status: store.NotReady, AskedAt: Asked()}})
-	read := func(appID string, most int) []string {
+	read := func(most int, appIDs ...string) []string {
 		t.Helper()
 		var got []string
-		err := s.KnownDays(t.Context(), datacube.Hourly, appID, FirstDay+2, func(date datacube.Date, knownAt time.Time) bool {
-			got = append(got, fmt.Sprint(date, knownAt.Sub(Asked())))
-			return len(got) < most
+		of := make(map[string]int)
+		err := s.KnownDays(t.Context(), datacube.Hourly, appIDs, FirstDay+2, func(appID string, date datacube.Date, knownAt time.Time) bool {
+			got = append(got, fmt.Sprint(appID, date, knownAt.Sub(Asked())))
+			of[appID]++
+			return of[appID] < most
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return got
 	}
-	if got, want := read(Shop, 9), []string{fmt.Sprint(FirstDay+1, 24*time.Hour), fmt.Sprint(FirstDay, time.Duration(0))}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if got := read(Shop, 1); len(got) != 1 {
-		t.Errorf("after the caller stopped: %q", got)
-	}
-	if got := read("wxunknown", 9); len(got) != 0 {
-		t.Errorf("an unknown account has %q", got)
+	second, first := fmt.Sprint(Shop, FirstDay+1, 24*time.Hour), fmt.Sprint(Shop, FirstDay, time.Duration(0))
+	bot := fmt.Sprint(Bot, FirstDay+1, time.Duration(0))
+	for _, c := range []struct {
+		most   int
+		appIDs []string
+		want   []string
+	}{
+		{9, []string{Shop}, []string{second, first}},
+		{1, []string{Shop}, []string{second}},
+		{9, []string{"wxunknown"}, nil},
+		{9, []string{Bot, "wxunknown", Shop}, []string{bot, second, first}},
+		{1, []string{Shop, Bot}, []string{second, bot}},
+	} {
+		if got := read(c.most, c.appIDs...); !slices.Equal(got, c.want) {
+			t.Errorf("%d of %q: got %q, want %q", c.most, c.appIDs, got, c.want)
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.KnownDays(ctx, datacube.Hourly, Shop, AfterAll, func(datacube.Date, time.Time) bool { return true }); !errors.Is(err, context.Canceled) {
+	if err := s.KnownDays(ctx, datacube.Hourly, []string{Shop}, AfterAll, func(string, datacube.Date, time.Time) bool { return true }); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end of the context: %v", err)
 	}
 }
