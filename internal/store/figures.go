@@ -24,7 +24,7 @@ func OfAccounts(appIDs []string) string {
 	if len(appIDs) == 1 {
 		return "of " + appIDs[0]
 	}
-	return fmt.Sprintf("of %d accounts from %s on", len(appIDs), appIDs[0])
+	return fmt.Sprintf("of %d accounts", len(appIDs))
 }
 
 // DayFigures are the figures of one known day of one account.

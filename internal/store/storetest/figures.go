@@ -226,6 +226,7 @@ func testKnownDays(t *testing.T, e Engine) {
 		{9, []string{Shop}, []string{second, first}},
 		{1, []string{Shop}, []string{second}},
 		{9, []string{"wxunknown"}, nil},
+		{9, nil, nil},
 		{9, []string{Bot, "wxunknown", Shop}, []string{bot, second, first}},
 		{1, []string{Shop, Bot}, []string{second, bot}},
 	} {
